@@ -1,0 +1,95 @@
+"""The loop of a stage: step, log, checkpoint, tell; and go on where an earlier process stopped."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mpnas_kit.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What a callback is told after every step.
+
+    rows: for every domain drawn its figures, such as loss, weight, accuracy (a share, 0 to 1).
+    """
+
+    stage: str
+    step: int
+    steps: int
+    rows: Mapping[str, Mapping[str, float]]
+
+
+Callback = Callable[[StepEvent], None]
+
+
+class Stage(ABC):
+    """All state of a search or a training run, and the loop over its steps.
+
+    `rows`: what was logged, a dict a step, as in metrics.jsonl.
+    """
+
+    name: str
+
+    def __init__(self, steps: int, checkpoint_every: int, folder: RunFolder | None) -> None:
+        self.steps, self.checkpoint_every, self.folder = steps, checkpoint_every, folder
+        self.step, self.seconds = 0, 0.0
+        self.rows: list[dict[str, Any]] = []
+
+    @abstractmethod
+    def advance(self) -> dict[str, dict[str, float]]:
+        """Do step `self.step` (from 0); returns the figures of every domain drawn."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Everything a resume needs, but step, seconds and metrics: those are the loop's."""
+
+    @abstractmethod
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+
+    def loop(self, callbacks: Sequence[Callback]) -> None:
+        """Run to the last step, from the last checkpoint if the folder has one."""
+        saved = self.folder.load_checkpoint() if self.folder is not None else None
+        if self.folder is not None and saved is not None:
+            self.step, self.seconds = saved["step"], saved["seconds"]
+            self.load(saved["state"])
+            self.rows = self.folder.metrics()
+        while self.step < self.steps:
+            began = time.perf_counter()
+            row = {"step": self.step + 1, "domains": self.advance()}
+            self.step += 1
+            self.rows.append(row)
+            self.seconds += time.perf_counter() - began
+            if self.folder is not None:
+                self.folder.log(row)
+                if self.step % self.checkpoint_every == 0 or self.step == self.steps:
+                    self.checkpoint(self.folder)
+            event = StepEvent(self.name, self.step, self.steps, row["domains"])
+            for callback in callbacks:
+                callback(event)
+
+    def checkpoint(self, folder: RunFolder) -> None:
+        """Write the state of this step."""
+        folder.save_checkpoint(
+            {"step": self.step, "seconds": self.seconds, "state": self.state()}
+        )
+
+    def write_timing(self, folder: RunFolder) -> None:
+        """How long the steps took, in all processes that had a part in them."""
+        timing = {"seconds": self.seconds, "seconds_a_step": self.seconds / max(1, self.step)}
+        folder.write_json("timing.json", timing)
+
+    def history(self) -> pd.DataFrame:
+        """The metrics as a tidy table: a row a step and domain."""
+        return pd.DataFrame(
+            [
+                {"step": row["step"], "domain": domain, **figures}
+                for row in self.rows
+                for domain, figures in row["domains"].items()
+            ]
+        )

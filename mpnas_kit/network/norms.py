@@ -1,0 +1,91 @@
+"""Batch normalisation for images of several domains in one tensor.
+
+Whose statistics a shared node keeps decides much of how well domains live together on it, and the
+article does not say what it did. So it is a setting of every network:
+
+- `per_domain`: every domain is normalised by its own batch and keeps its own running statistics,
+  scale and shift (Rebuffi et al. 2017 keep them so in their residual adapters).
+- `mixed`: all images that pass the node, of whatever domain, are one batch: one set of statistics,
+  scale and shift, the same in training and in evaluation.
+- `naive`: one set of statistics, scale and shift, but every domain's training batch is normalised
+  alone: what a loop over domains does to an ordinary batch norm. The running average then fits no
+  domain. Here to be compared with, not to be used.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mpnas_kit.settings import require
+
+Norm = Literal["per_domain", "mixed", "naive"]
+SHARED = "shared"  # the name of the one set of statistics of `mixed` and `naive`
+
+
+class Segments:
+    """Which images of the current tensor belong to which domain: [(domain, images), ...].
+
+    One object a network. The network writes it before it runs a node, the node's norms read it;
+    so blocks need not hand it through.
+    """
+
+    def __init__(self) -> None:
+        self.current: list[tuple[str, int]] = []
+
+
+class DomainNorm(nn.Module):
+    """Batch normalisation of (B, C, H, W), where B is made of segments, each of one domain.
+
+    `domains`: those that may come. `tracked`: whether running statistics are kept for evaluation;
+    if not, batch statistics are used always (as in a search). A tensor with fewer channels than
+    `channels` uses the first ones.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        domains: Sequence[str],
+        norm: Norm,
+        segments: Segments,
+        tracked: bool,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        require(norm in get_args(Norm), f"norm must be one of {get_args(Norm)}, not {norm!r}.")
+        self.norm, self.momentum, self.eps, self.tracked = norm, momentum, eps, tracked
+        self._segments = segments
+        self.names = tuple(domains) if norm == "per_domain" else (SHARED,)
+        self.weight = nn.ParameterDict({n: torch.ones(channels) for n in self.names})
+        self.bias = nn.ParameterDict({n: torch.zeros(channels) for n in self.names})
+        if tracked:
+            for name in self.names:
+                self.register_buffer(f"mean_{name}", torch.zeros(channels))
+                self.register_buffer(f"var_{name}", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same, normalised."""
+        segments = self._segments.current
+        if self.norm == "mixed" or len(segments) == 1:
+            return self._normalise(x, segments[0][0])
+        parts = torch.split(x, [size for _, size in segments])
+        pairs = zip(parts, segments, strict=True)
+        return torch.cat([self._normalise(part, domain) for part, (domain, _) in pairs])
+
+    def _normalise(self, x: Tensor, domain: str) -> Tensor:
+        name = domain if self.norm == "per_domain" else SHARED
+        channels = x.shape[1]
+        mean = var = None
+        if self.tracked:
+            mean = self.get_buffer(f"mean_{name}")[:channels]
+            var = self.get_buffer(f"var_{name}")[:channels]
+        weight, bias = self.weight[name][:channels], self.bias[name][:channels]
+        batch = self.training or not self.tracked
+        return F.batch_norm(x, mean, var, weight, bias, batch, self.momentum, self.eps)
+
+    def extra_repr(self) -> str:
+        """The setting and whose statistics are kept."""
+        return f"{self.norm}, {len(self.names)} sets of statistics"

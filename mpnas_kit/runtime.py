@@ -1,0 +1,75 @@
+"""How torch uses threads and memory here: set before torch is loaded, said aloud, overruled freely.
+
+OpenMP threads that spin while they wait steal the time of the thread they wait for, once another
+process is busy on the machine: a training step then takes tens of times as long. Waiting passively
+costs next to nothing on an idle machine.
+
+glibc gives large blocks back to the system as soon as they are free, and a network's feature maps
+are large blocks: every step then pays for fresh pages again. Keeping them saves a fifth of a
+training step (`benchmarks/`).
+"""
+
+import ctypes
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+
+
+def prepare() -> None:
+    """Let OpenMP wait passively and malloc keep its pages, unless the user's environment says.
+
+    The first has no effect once torch is loaded; warns then, since the default can be very slow.
+    """
+    if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
+        _keep_pages()
+    if any(name in os.environ for name in _PASSIVE):
+        return
+    if "torch" in sys.modules:
+        warnings.warn(
+            "torch was imported before mpnas_kit, so its threads spin while they wait: "
+            "import mpnas_kit first, or set OMP_WAIT_POLICY=PASSIVE and GOMP_SPINCOUNT=0.",
+            stacklevel=3,
+        )
+        return
+    os.environ.update(_PASSIVE)
+
+
+def _keep_pages() -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+    if mallopt is not None:
+        for option, size in (
+            (_M_MMAP_THRESHOLD, 1 << 30),
+            (_M_TRIM_THRESHOLD, (1 << 31) - 1),
+            (_M_TOP_PAD, 1 << 26),
+        ):
+            mallopt(option, size)
+
+
+@contextmanager
+def reproducible(threads: int | None) -> Iterator[int]:
+    """Inside, torch uses deterministic algorithms and `threads` threads (None: as it is).
+
+    Yields the number of threads in force. What was set before is set again at the end.
+    """
+    import torch
+
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+        torch.get_num_threads(),
+    )
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, and slow
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.utils.deterministic.fill_uninitialized_memory = before[1]
+        torch.set_num_threads(before[2])

@@ -1,0 +1,261 @@
+"""The training stage: the union of the domains' paths, from scratch, on all training data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
+from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.loop import Callback, Stage
+from mpnas_kit.learning.prioritization import ABDP, Prioritization
+from mpnas_kit.learning.step import learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.network.norms import Norm
+from mpnas_kit.runs import RunFolder
+from mpnas_kit.runtime import reproducible
+from mpnas_kit.settings import require, to_dict
+from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.training.evaluation import evaluate, recalibrate
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training stage."""
+
+    steps: int = 1000
+    """Optimiser steps; in each, every drawn domain gives one batch."""
+    batch_size: int = 32
+    """Images a domain and step."""
+    learning_rate: float = 0.1
+    """Peak of the rate: linear warm-up, cosine to 0."""
+    warmup: float = 0.025
+    """Share of the steps in which the rate rises."""
+    momentum: float = 0.9
+    """Nesterov momentum."""
+    weight_decay: float = 3e-4
+    """On kernels and matrices."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+    average: float = 0.99
+    """Decay of the moving average of the weights that is evaluated; 0 averages nothing."""
+    shift: int = 2
+    """Augmentation: images are moved by at most so many pixels."""
+    draw_temperature: float = 0.0
+    """How often a domain is drawn: 0 all alike, 1 in proportion to its images, between tempered."""
+    norm: Norm = "per_domain"
+    """Whose batch-norm statistics: per_domain, mixed or naive."""
+    priority: Prioritization = field(default_factory=ABDP)
+    """Domain prioritization."""
+    evaluate_every: int = 0
+    """Validation accuracy every so many steps, for the curves; 0: only at the end."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Of the weights and of every batch."""
+    threads: int | None = None
+    """Threads of torch; None leaves the number as it is."""
+
+    def __post_init__(self) -> None:
+        where = "training:"
+        require(self.steps >= 1, f"{where} steps must be at least 1, not {self.steps}.")
+        require(self.batch_size >= 2, f"{where} batch_size must be at least 2: batch norm.")
+        require(self.learning_rate > 0, f"{where} learning_rate must be above 0.")
+        require(0 <= self.average < 1, f"{where} average must be in [0, 1), not {self.average}.")
+        require(
+            0 <= self.label_smoothing < 1,
+            f"{where} label_smoothing must be in [0, 1), not {self.label_smoothing}.",
+        )
+        require(self.checkpoint_every >= 1, f"{where} checkpoint_every must be at least 1.")
+        require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training stage gives back.
+
+    net: the trained network, ready to evaluate. evaluation: top-1 accuracy (0 to 1) and loss (nats)
+    of every domain on the validation and the test split. history: a row a step and domain: loss,
+    weight, training accuracy; validation accuracy where it was taken.
+    """
+
+    net: MultiPathNet
+    paths: dict[str, Path]
+    config: TrainConfig
+    evaluation: pd.DataFrame
+    history: pd.DataFrame
+
+    def accuracy(self, split: str = "test") -> pd.Series:
+        """Top-1 accuracy of every domain on a split."""
+        rows = self.evaluation[self.evaluation["split"] == split]
+        return rows.set_index("domain")["accuracy"]
+
+    def __repr__(self) -> str:
+        mean = self.accuracy().mean()
+        return f"TrainResult({len(self.paths)} domains, mean test top-1 {mean:.1%})"
+
+
+def train(
+    suite: DomainSuite,
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    config: TrainConfig,
+    *,
+    folder: str | FilePath | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> TrainResult:
+    """Train the union of `paths` from scratch on the training splits of their domains.
+
+    folder: a run folder; an interrupted run goes on in it and ends bit-identical, a finished one is
+    only read. callbacks: told after every step. Raises `MpnasError` for a path of an unknown
+    domain, a folder of another config, a loss that is not finite.
+    """
+    for name in paths:
+        suite[name]
+    kept = suite.select([n for n in suite.names if n in paths])
+    with reproducible(config.threads):
+        run = _open(folder, kept, space, paths, config) if folder is not None else None
+        training = _Training(kept, space, paths, config, run)
+        try:
+            return training.run(callbacks)
+        finally:
+            if run is not None:
+                run.close()
+
+
+def _open(
+    folder: str | FilePath,
+    suite: DomainSuite,
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    config: TrainConfig,
+) -> RunFolder:
+    return RunFolder.open(
+        folder,
+        {
+            "stage": "train",
+            "suite": {"name": suite.name, "domains": list(suite.names)},
+            "data": suite.fingerprint(),
+            "space": space.name,
+            "paths": {n: paths[n].arch for n in suite.names},
+            "config": to_dict(config),
+        },
+    )
+
+
+class _Training(Stage):
+    """One training run and all of its state."""
+
+    name = "train"
+
+    def __init__(
+        self,
+        suite: DomainSuite,
+        space: SearchSpace,
+        paths: Mapping[str, Path],
+        config: TrainConfig,
+        folder: RunFolder | None,
+    ) -> None:
+        super().__init__(config.steps, config.checkpoint_every, folder)
+        self.suite, self.paths, self.config = suite, dict(paths), config
+        self.net = MultiPathNet.of_paths(space, paths, suite.classes, config.norm, config.seed)
+        self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
+        self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
+        sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
+        self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
+        self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
+        self.weigher = config.priority.weigher(suite.classes)
+
+    def run(self, callbacks: Sequence[Callback]) -> TrainResult:
+        if self.folder is not None and self.folder.exists("results.json"):
+            return self._finished(self.folder)
+        self.loop(callbacks)
+        return self._finish()
+
+    def advance(self) -> dict[str, dict[str, float]]:
+        config = self.config
+        rate = learning_rate(self.step, config.steps, config.learning_rate, config.warmup)
+        set_rate(self.optimiser, rate)
+        figures = weighted_step(
+            self.net,
+            self.optimiser,
+            {d: self.streams[d].next() for d in self.draws.drawn(self.step)},
+            self.paths,
+            self.weigher,
+            config.label_smoothing,
+            self.step / config.steps,
+        )
+        self.averaged.update_parameters(self.net)
+        if config.evaluate_every and (self.step + 1) % config.evaluate_every == 0:
+            table = evaluate(self._averaged_net(), self.suite, self.paths, "val")
+            for domain, accuracy in zip(table["domain"], table["accuracy"], strict=True):
+                figures.setdefault(domain, {})["val_accuracy"] = accuracy
+        return figures
+
+    def _averaged_net(self) -> MultiPathNet:
+        net = self.averaged.module
+        recalibrate(net, self.suite, self.paths)
+        return net
+
+    def _finish(self) -> TrainResult:
+        net = self._averaged_net()
+        tables = [evaluate(net, self.suite, self.paths, split) for split in ("val", "test")]
+        evaluation = pd.concat(tables, ignore_index=True)
+        if self.folder is not None:
+            weights = safetensors.torch.save(dict(net.state_dict()))
+            self.folder.write("model.safetensors", lambda f: f.write(weights))
+            self.folder.write_json("paths.json", {n: p.arch for n, p in self.paths.items()})
+            self.write_timing(self.folder)
+            self.folder.write_json("results.json", {"evaluation": evaluation.to_dict("records")})
+        return self._result(evaluation)
+
+    def _finished(self, folder: RunFolder) -> TrainResult:
+        self.rows = folder.metrics()
+        try:
+            weights = safetensors.torch.load_file(folder.folder / "model.safetensors")
+            self.averaged.module.load_state_dict(weights)
+        except Exception:
+            raise MpnasError(
+                f"{folder.folder / 'model.safetensors'} is missing or cut short: "
+                "delete results.json to finish this stage again."
+            ) from None
+        return self._result(pd.DataFrame(folder.read_json("results.json")["evaluation"]))
+
+    def _result(self, evaluation: pd.DataFrame) -> TrainResult:
+        net = self.averaged.module.eval()
+        return TrainResult(net, self.paths, self.config, evaluation, self.history())
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "net": self.net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "weigher": self.weigher.state_dict(),
+            "streams": {n: s.state_dict() for n, s in self.streams.items()},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.weigher.load_state_dict(state["weigher"])
+        for name, stream in self.streams.items():
+            stream.load_state_dict(state["streams"][name])
+
+
+def _average_with(decay: float) -> Any:
+    """The update of the averaged weights; early on the average is younger than `decay` says."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        seen = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
+
+    return update
