@@ -189,8 +189,8 @@ class RunFolder:
         there = metrics.stat().st_size if metrics.exists() else 0
         if there < offset:
             raise MpnasError(
-                f"{metrics} has {there} bytes, but the checkpoint knows {offset}: it was cut short. "
-                "Delete checkpoint.pt to begin this stage again."
+                f"{metrics} has {there} bytes, but the checkpoint knows {offset}: it was cut "
+                "short. Delete checkpoint.pt to begin this stage again."
             )
         if metrics.exists():
             with self._writing("metrics.jsonl"):

@@ -57,19 +57,20 @@ def reproducible(threads: int | None) -> Iterator[int]:
     Yields the number of threads in force. What was set before is set again at the end.
     """
     import torch
+    from torch.utils import deterministic
 
     before = (
         torch.are_deterministic_algorithms_enabled(),
-        torch.utils.deterministic.fill_uninitialized_memory,
+        deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         torch.get_num_threads(),
     )
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, and slow
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         yield torch.get_num_threads()
     finally:
         torch.use_deterministic_algorithms(before[0])
-        torch.utils.deterministic.fill_uninitialized_memory = before[1]
+        deterministic.fill_uninitialized_memory = before[1]  # type: ignore[attr-defined]
         torch.set_num_threads(before[2])

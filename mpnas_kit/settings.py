@@ -102,7 +102,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         raise MpnasError(f"{where} must be {describe(hint)}, not None.")
     settings = tuple(o for o in options if dataclasses.is_dataclass(o))
     if settings:
-        if isinstance(value, settings):
+        if type(value) in settings:
             return value
         if isinstance(value, str):
             return from_text(value, settings, where)  # type: ignore[arg-type]

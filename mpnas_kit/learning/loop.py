@@ -61,7 +61,8 @@ class Stage(ABC):
             self.rows = self.folder.metrics()
         while self.step < self.steps:
             began = time.perf_counter()
-            row = {"step": self.step + 1, "domains": self.advance()}
+            figures = self.advance()
+            row = {"step": self.step + 1, "domains": figures}
             self.step += 1
             self.rows.append(row)
             self.seconds += time.perf_counter() - began
@@ -69,15 +70,13 @@ class Stage(ABC):
                 self.folder.log(row)
                 if self.step % self.checkpoint_every == 0 or self.step == self.steps:
                     self.checkpoint(self.folder)
-            event = StepEvent(self.name, self.step, self.steps, row["domains"])
+            event = StepEvent(self.name, self.step, self.steps, figures)
             for callback in callbacks:
                 callback(event)
 
     def checkpoint(self, folder: RunFolder) -> None:
         """Write the state of this step."""
-        folder.save_checkpoint(
-            {"step": self.step, "seconds": self.seconds, "state": self.state()}
-        )
+        folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "state": self.state()})
 
     def write_timing(self, folder: RunFolder) -> None:
         """How long the steps took, in all processes that had a part in them."""

@@ -76,7 +76,7 @@ def weighted_step(
             for d, x, y in zip(batches, logits, labels, strict=True)
         ]
     ).sum()
-    total.backward()
+    torch.autograd.backward(total)
     optimiser.step()
     return {
         d: {"loss": nll[d], "weight": weights[d], "accuracy": accuracy(x, y)}

@@ -80,7 +80,9 @@ class MultiPathNet(nn.Module):
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict({d: nn.Linear(features, n) for d, n in classes.items()})
             _initialise(self)
-        self.to(memory_format=torch.channels_last)
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @classmethod
     def supernet(
@@ -148,7 +150,8 @@ class MultiPathNet(nn.Module):
     def _run(self, use: Use, x: Tensor) -> Tensor:
         module = self.nodes[_key(use.node)]
         elastic = len(self.space.layers[use.node.layer].widths) > 1
-        return module(x, use.out_channels) if elastic else module(x)
+        y: Tensor = module(x, use.out_channels) if elastic else module(x)
+        return y
 
     def _layers(self, path: Path | Blend) -> tuple[tuple[Use | None, ...], ...]:
         if isinstance(path, Blend):

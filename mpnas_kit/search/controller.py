@@ -48,18 +48,17 @@ class PathController(nn.Module):
         """The most likely choice of every decision: what the search found. Nothing is drawn."""
         return self.space.path(self.log_probabilities.argmax(1).tolist())
 
-    def log_probability(self, path: Path) -> Tensor:
-        """log pi(path), a scalar with gradient; decisions in skipped layers do not count."""
-        choices = torch.tensor(path.choices)
-        chosen = self.log_probabilities.gather(1, choices[:, None])[:, 0]
-        return (chosen * torch.tensor(self.space.active(path.choices))).sum()
+    def score(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
+        """log pi(path) and entropy (nats) of every path, (paths,) each, with gradient.
 
-    def entropy(self, path: Path) -> Tensor:
-        """Sum over the decisions active in `path` of their entropy, nats, with gradient."""
-        logs = self.log_probabilities.masked_fill(~self.get_buffer("exists"), 0)
-        chosen = self.log_probabilities.exp()
-        terms = -(chosen * logs).sum(1)
-        return (terms * torch.tensor(self.space.active(path.choices))).sum()
+        Both are sums over the decisions that are active in the path.
+        """
+        logs = self.log_probabilities  # (D, K)
+        choices = torch.tensor([p.choices for p in paths])  # (P, D)
+        active = torch.tensor([self.space.active(p.choices) for p in paths])  # (P, D)
+        chosen = logs.expand(len(paths), -1, -1).gather(2, choices[:, :, None])[:, :, 0]
+        entropy = -(logs.exp() * logs.masked_fill(~self.get_buffer("exists"), 0)).sum(1)
+        return (chosen * active).sum(1), (entropy * active).sum(1)
 
     def indecision(self) -> Tensor:
         """Entropy over log(choices) of every decision, (D,), detached: 1 undecided, 0 certain."""
@@ -71,17 +70,27 @@ class PathController(nn.Module):
 
 @dataclass(frozen=True)
 class ControllerSchedule:
-    """The controllers' learning rate over a search (TuNAS, section 3; scale ours).
+    """The controllers' learning rate over a search: shape as in TuNAS (section 3), scale ours.
 
-    0 for a share `delay` of the steps, then growing exponentially by `growth` to the end. The rate
-    is given as the sum over all steps, `travel`: how far a logit may move in a search at most,
-    whatever its number of steps. (TuNAS gives a rate per step, for tens of thousands of steps; over
-    some hundreds it leaves logits where they started.)
+    0 for a share `delay` of the steps, then growing exponentially by `growth` to the end. TuNAS
+    gives a rate per step, for tens of thousands of steps; over some hundreds it leaves every logit
+    where it started, and a fixed larger one decides by chance. So the scale is set by what chance
+    may do: `spread` is the root of the sum of the squared rates, which is the deviation a logit
+    has at the end if rewards are pure noise (Adam's steps then are as large as the rate, of random
+    sign). What a reward tells moves a logit on in every step, so it wins as steps grow in number.
     """
 
     delay: float
     growth: float
-    travel: float
+    spread: float
+
+    def second_decay(self, steps: int) -> float:
+        """Adam's beta2: it remembers a twentieth of the steps that learn, as TuNAS's 0.999 does.
+
+        (Of its 21,000 such steps.) Remembered for the whole of a short search, the large gradients
+        of its beginning would keep the late steps small, and the policy from settling.
+        """
+        return 1 - 1 / max(2.0, 0.05 * (1 - self.delay) * steps)
 
     def rate(self, step: int, steps: int) -> float:
         """The rate of step `step` (from 0)."""
@@ -90,15 +99,15 @@ class ControllerSchedule:
             return 0.0
         count = steps - first
         ratio = self.growth ** (1 / max(1, count - 1))
-        total = count if ratio == 1 else (ratio**count - 1) / (ratio - 1)
-        return self.travel * ratio ** (step - first) / total
+        squares = count if ratio == 1 else (ratio ** (2 * count) - 1) / (ratio**2 - 1)
+        return float(self.spread * ratio ** (step - first) / math.sqrt(squares))
 
 
 class Controllers:
     """All controllers of a search, their optimiser and their baselines.
 
     REINFORCE: logits move along advantage * grad log pi(path), averaged over the paths of a step;
-    Adam with beta1 = 0, beta2 = 0.999 (TuNAS). baseline: `leave_one_out`, the mean reward of the
+    Adam with beta1 = 0 (TuNAS). baseline: `leave_one_out`, the mean reward of the
     other paths of this step; `moving_average` of all rewards so far, per domain, decay
     `baseline_decay`, bias-corrected.
     """
@@ -117,7 +126,8 @@ class Controllers:
         self.baseline, self.baseline_decay = baseline, baseline_decay
         self.entropy_weight = entropy_weight
         self.policies = nn.ModuleDict({d: PathController(space) for d in domains})
-        self.optimiser = torch.optim.Adam(self.policies.parameters(), lr=0.0, betas=(0.0, 0.999))
+        betas = (0.0, schedule.second_decay(steps))
+        self.optimiser = torch.optim.Adam(self.policies.parameters(), lr=0.0, betas=betas)
         self._average = dict.fromkeys(self.domains, 0.0)
         self._seen = dict.fromkeys(self.domains, 0)
 
@@ -140,15 +150,11 @@ class Controllers:
         """One REINFORCE step. rewards: (paths of the domain,), higher is better."""
         terms = []
         for domain, sampled in paths.items():
-            advantage = self._advantage(domain, rewards[domain])
-            policy = self[domain]
-            for path, gain in zip(sampled, advantage.tolist(), strict=True):
-                term = gain * policy.log_probability(path)
-                if self.entropy_weight:
-                    term = term + self.entropy_weight * policy.entropy(path)
-                terms.append(term / len(sampled))
+            gain = self._advantage(domain, rewards[domain]).float()
+            logs, entropy = self[domain].score(sampled)
+            terms.append((gain * logs + self.entropy_weight * entropy).mean())
         self.optimiser.zero_grad(set_to_none=True)
-        (-torch.stack(terms).sum()).backward()
+        torch.autograd.backward(-torch.stack(terms).sum())
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(step, self.steps)
         self.optimiser.step()

@@ -57,8 +57,8 @@ class SearchConfig:
     """Cost to reach, in the cost model's unit; None: the mean cost of random paths."""
     cost_scope: Scope = "domain"
     """What is held to the target: every domain's own cost, or their mean (joint)."""
-    controller_travel: float = 40.0
-    """Sum of the controllers' learning rates over the search."""
+    controller_spread: float = 1.5
+    """Scale of the controllers' rates: how far chance alone may spread logits by the end."""
     controller_growth: float = 10.0
     """Last controller rate over the first."""
     controller_delay: float = 0.25
@@ -73,7 +73,7 @@ class SearchConfig:
     """Share of the steps in which candidates are averaged, less and less often."""
     warmup_candidates: int = 4
     """At most so many candidates of a layer are averaged."""
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     """Peak rate of the shared weights: linear warm-up, cosine to 0."""
     warmup: float = 0.025
     """Share of the steps in which that rate rises."""
@@ -118,7 +118,7 @@ class SearchConfig:
         )
         require(0 < self.reward_share < 1, f"{where} reward_share must be between 0 and 1.")
         require(self.learning_rate > 0, f"{where} learning_rate must be above 0.")
-        require(self.controller_travel >= 0, f"{where} controller_travel must not be below 0.")
+        require(self.controller_spread >= 0, f"{where} controller_spread must not be below 0.")
         require(self.controller_growth > 0, f"{where} controller_growth must be above 0.")
         require(0 <= self.baseline_decay < 1, f"{where} baseline_decay must be in [0, 1).")
         require(self.warmup_candidates >= 2, f"{where} warmup_candidates must be at least 2.")
@@ -188,7 +188,9 @@ class SearchResult:
         )
 
     def __repr__(self) -> str:
-        return f"SearchResult({len(self.paths)} paths through {self.space.name!r}; {self.verdict()})"
+        return (
+            f"SearchResult({len(self.paths)} paths through {self.space.name!r}; {self.verdict()})"
+        )
 
 
 def search(
@@ -270,7 +272,7 @@ class _Search(Stage):
         self.net = MultiPathNet.supernet(space, classes, config.norm, config.seed)
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
-            config.controller_delay, config.controller_growth, config.controller_travel
+            config.controller_delay, config.controller_growth, config.controller_spread
         )
         self.controllers = Controllers(
             space,
@@ -406,7 +408,10 @@ class _Search(Stage):
         steps = tuple(dict.fromkeys([*range(every, self.steps + 1, every), self.steps]))
         paths = {
             d: self.space.path(
-                [int(p[: len(x.choices)].argmax()) for p, x in zip(last, self.space.decisions, strict=True)]
+                [
+                    int(p[: len(x.choices)].argmax())
+                    for p, x in zip(last, self.space.decisions, strict=True)
+                ]
             )
             for d, last in zip(self.domains, policy[-1], strict=True)
         }

@@ -16,6 +16,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpnas_kit.space.depthwise import depthwise_conv
+
 NormFactory = Callable[[int], nn.Module]  # channels -> normalisation over (B, C, H, W)
 Activation = Literal["relu", "hardswish", "identity"]
 
@@ -56,14 +58,14 @@ class ElasticConv(nn.Conv2d):
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
         """(B, C, H, W) -> (B, `out_channels`, H', W'); None: the full width, depthwise: C."""
-        depthwise = self.groups > 1
-        wanted = x.shape[1] if depthwise else out_channels or self.out_channels
+        if self.groups > 1:
+            return depthwise_conv(x, self.weight[: x.shape[1]], self.stride[0])
+        wanted = out_channels or self.out_channels
         if wanted == self.out_channels and x.shape[1] == self.in_channels:
             return super().forward(x)
-        weight = self.weight[:wanted] if depthwise else self.weight[:wanted, : x.shape[1]]
         bias = None if self.bias is None else self.bias[:wanted]
-        groups = wanted if depthwise else 1
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
+        weight = self.weight[:wanted, : x.shape[1]]
+        return F.conv2d(x, weight, bias, self.stride, self.padding)
 
 
 def conv(
@@ -138,7 +140,7 @@ class _InvertedBottleneck(nn.Module):
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
         out = out_channels or self.out_channels
-        y = x
+        y: Tensor = x
         if self.expand is not None and self.expand_norm is not None:
             hidden = self.block.hidden or self.block.expansion * x.shape[1]
             y = self.act(self.expand_norm(self.expand(y, hidden)))
@@ -146,7 +148,7 @@ class _InvertedBottleneck(nn.Module):
         if self.se is not None:
             y = self.se(y)
         y = self.project_norm(self.project(y, out))
-        return y + x if self.stride == 1 and x.shape[1] == out else y
+        return x + y if self.stride == 1 and x.shape[1] == out else y
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ class _Normalised(nn.Module):
         self.act = _ACTIVATIONS[block.activation]()
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
-        return self.act(self.norm(self.convolution(x, out_channels)))
+        y: Tensor = self.act(self.norm(self.convolution(x, out_channels)))
+        return y
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mpnas_kit.space.blocks import Block
 
 
 class Cost(NamedTuple):
-    """What something costs. `parameters` leave out `norm_parameters` (batch-norm scale and shift)."""
+    """What something costs. `parameters` leave out `norm_parameters`, of batch norm."""
 
     multiply_adds: int = 0
     parameters: int = 0

@@ -152,7 +152,8 @@ class SearchSpace(ABC):
         """The path with these choices, one index a decision."""
         if len(choices) != len(self.decisions):
             raise MpnasError(
-                f"a path through {self.name!r} has {len(self.decisions)} choices, not {len(choices)}."
+                f"a path through {self.name!r} has {len(self.decisions)} choices, "
+                f"not {len(choices)}."
             )
         for decision, choice in zip(self.decisions, choices, strict=True):
             if not 0 <= choice < len(decision.choices):
@@ -272,11 +273,9 @@ class LayerwiseSpace(SearchSpace):
             use = self.use(layer, pick, width, self.layers[layer].widths[0])
             return int(getattr(use.cost, measure)) if use else 0
 
-        ranked = [
-            sorted(range(len(d.choices)), key=lambda c, d=d: cost(d.layer, c))
-            for d in self.decisions
-        ]
-        return self.path([r[0] for r in ranked]), self.path([r[-1] for r in ranked])
+        costs = [[cost(d.layer, c) for c in range(len(d.choices))] for d in self.decisions]
+        least, most = ([c.index(pick(c)) for c in costs] for pick in (min, max))
+        return self.path(least), self.path(most)
 
 
 def choice_index(decision: Decision, word: str) -> int:

@@ -58,7 +58,7 @@ def evaluate(
     for domain in (d for d in suite if d.name in paths):
         images, standard = getattr(domain, split), Standard.of(domain)
         right, loss = 0, 0.0
-        for index in torch.arange(len(images)).split(500):
+        for index in torch.split(torch.arange(len(images)), 500):
             batch = images[index]
             with torch.no_grad():
                 (logits,) = net([Flow(domain.name, standard(batch.images), paths[domain.name])])

@@ -34,7 +34,7 @@ class TrainConfig:
     """Optimiser steps; in each, every drawn domain gives one batch."""
     batch_size: int = 32
     """Images a domain and step."""
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     """Peak of the rate: linear warm-up, cosine to 0."""
     warmup: float = 0.025
     """Share of the steps in which the rate rises."""
@@ -194,22 +194,30 @@ class _Training(Stage):
         )
         self.averaged.update_parameters(self.net)
         if config.evaluate_every and (self.step + 1) % config.evaluate_every == 0:
-            table = evaluate(self._averaged_net(), self.suite, self.paths, "val")
+            table = evaluate(self._calibrated(), self.suite, self.paths, "val")
             for domain, accuracy in zip(table["domain"], table["accuracy"], strict=True):
                 figures.setdefault(domain, {})["val_accuracy"] = accuracy
         return figures
 
+    @property
     def _averaged_net(self) -> MultiPathNet:
         net = self.averaged.module
+        assert isinstance(net, MultiPathNet)
+        return net
+
+    def _calibrated(self) -> MultiPathNet:
+        """The averaged weights with statistics of their own."""
+        net = self._averaged_net
         recalibrate(net, self.suite, self.paths)
         return net
 
     def _finish(self) -> TrainResult:
-        net = self._averaged_net()
+        net = self._calibrated()
         tables = [evaluate(net, self.suite, self.paths, split) for split in ("val", "test")]
         evaluation = pd.concat(tables, ignore_index=True)
         if self.folder is not None:
-            weights = safetensors.torch.save(dict(net.state_dict()))
+            tensors = {n: t.contiguous() for n, t in net.state_dict().items()}
+            weights = safetensors.torch.save(tensors)
             self.folder.write("model.safetensors", lambda f: f.write(weights))
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.paths.items()})
             self.write_timing(self.folder)
@@ -220,7 +228,7 @@ class _Training(Stage):
         self.rows = folder.metrics()
         try:
             weights = safetensors.torch.load_file(folder.folder / "model.safetensors")
-            self.averaged.module.load_state_dict(weights)
+            self._averaged_net.load_state_dict(weights)
         except Exception:
             raise MpnasError(
                 f"{folder.folder / 'model.safetensors'} is missing or cut short: "
@@ -229,7 +237,7 @@ class _Training(Stage):
         return self._result(pd.DataFrame(folder.read_json("results.json")["evaluation"]))
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
-        net = self.averaged.module.eval()
+        net = self._averaged_net.eval()
         return TrainResult(net, self.paths, self.config, evaluation, self.history())
 
     def state(self) -> dict[str, Any]:

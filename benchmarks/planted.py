@@ -1,0 +1,128 @@
+"""Does the search find what was planted? The long form of tests/search/test_planted.py.
+
+    python benchmarks/planted.py            # a few minutes on one core
+
+1. Reward only: controllers of two domains on the pocket space; the reward is the share of layers
+   that are right, times 1/3, with noise of deviation 0.05. Counted: seeds in which every layer of
+   every domain is right.
+2. Data only: `mpnas_kit.planted`, searched through the network. Counted: right layers, of 12 a
+   seed; and the same with rewards shuffled among the paths of a step (chance: 4).
+3. Cost: reward only, beta = -1, targets over the cost range. Counted: seeds whose path costs the
+   target within 5 %.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+
+import mpnas_kit  # noqa: F401  (before torch)
+import torch
+from mpnas_kit.learning.prioritization import Uniform
+from mpnas_kit.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.search.controller import Controllers, ControllerSchedule
+from mpnas_kit.search.reward_only import reward_only
+from mpnas_kit.search.rewards import Absolute, RewardFunction
+from mpnas_kit.search.search import SearchConfig, search
+from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.space import Path
+from mpnas_kit.space.spaces import pocket_space
+from torch import Tensor
+
+SCHEDULE = ControllerSchedule(delay=0.25, growth=10, spread=1.5)
+TARGETS = (0.5e6, 1e6, 2e6, 3e6, 4e6)
+
+
+def agreement(path: Path, truth: Path) -> int:
+    """How many choices are right."""
+    return sum(a == b for a, b in zip(path.choices, truth.choices, strict=True))
+
+
+def reward_only_run(seed: int, steps: int) -> bool:
+    """Whether every layer of both domains is right."""
+    space, generator = pocket_space(), torch.Generator().manual_seed(seed)
+    truth = {d: space.sample(generator) for d in ("a", "b")}
+
+    def reward(sampled: Mapping[str, Sequence[Path]]) -> dict[str, Tensor]:
+        result = {}
+        for domain, paths in sampled.items():
+            right = torch.tensor([agreement(p, truth[domain]) for p in paths])
+            noise = torch.randn(len(paths), generator=generator)
+            result[domain] = right / len(space.decisions) / 3 + 0.05 * noise
+        return result
+
+    return (
+        reward_only(Controllers(space, list(truth), SCHEDULE, steps), reward, 4, generator) == truth
+    )
+
+
+def cost_run(seed: int, target: float, steps: int) -> float:
+    """Cost of the path found over its target."""
+    space, generator = pocket_space(), torch.Generator().manual_seed(seed)
+    truth, function, model = space.sample(generator), Absolute(beta=-1.0), MultiplyAdds()
+
+    def reward(sampled: Mapping[str, Sequence[Path]]) -> dict[str, Tensor]:
+        paths = sampled["a"]
+        right = torch.tensor([agreement(p, truth) for p in paths])
+        quality = right / len(space.decisions) / 3 + 0.05 * torch.randn(4, generator=generator)
+        cost = torch.tensor([model.costs(space, {"a": p})["a"] for p in paths])
+        return {"a": function(quality, cost, target)}
+
+    found = reward_only(Controllers(space, ["a"], SCHEDULE, steps), reward, 4, generator)["a"]
+    return space.cost(found).multiply_adds / target
+
+
+class Shuffled:
+    """A reward whose values go to the wrong paths of the same domain."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
+        """Quality, shuffled within every row."""
+        order = torch.rand(quality.shape, generator=self.generator).argsort(1)
+        return quality.gather(1, order)
+
+
+def data_only_run(seed: int, steps: int, reward: RewardFunction | None) -> int:
+    """Right layers, of 12."""
+    space = planted_space()
+    config = SearchConfig(
+        steps=steps,
+        learning_rate=0.1,
+        shift=0,
+        priority=Uniform(),
+        reward=Absolute(beta=0.0),
+        seed=seed,
+        threads=1,
+    )
+    found = search(planted_suite(seed=seed), space, config, reward=reward)
+    return sum(agreement(p, planted_path(space, i)) for i, p in enumerate(found.paths.values()))
+
+
+def main() -> None:
+    """Run all three and print them; with --json also write them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="of the reward-only runs")
+    parser.add_argument("--data-seeds", type=int, default=5, help="of the runs through the network")
+    parser.add_argument("--json", type=FilePath, help="write the figures to this file, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    figures = {
+        "reward_only_all_right": sum(reward_only_run(s, 600) for s in range(arguments.seeds)),
+        "reward_only_seeds": arguments.seeds,
+        "data_only_right_of_12": [data_only_run(s, 400, None) for s in range(arguments.data_seeds)],
+        "shuffled_right_of_12": [
+            data_only_run(s, 400, Shuffled(s)) for s in range(arguments.data_seeds)
+        ],
+        "cost_over_target": {
+            f"{t:g}": [round(cost_run(s, t, 1500), 3) for s in range(5)] for t in TARGETS
+        },
+    }
+    print(json.dumps(figures, indent=2))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

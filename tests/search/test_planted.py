@@ -1,0 +1,100 @@
+"""A search finds what was planted, and finds nothing where nothing is (long form: benchmarks)."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from mpnas_kit.learning.prioritization import Uniform
+from mpnas_kit.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.search.controller import Controllers, ControllerSchedule
+from mpnas_kit.search.reward_only import reward_only
+from mpnas_kit.search.rewards import Absolute
+from mpnas_kit.search.search import SearchConfig, SearchResult, search
+from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.space import Path
+from mpnas_kit.space.spaces import pocket_space
+
+
+def agreement(path: Path, truth: Path) -> int:
+    return sum(a == b for a, b in zip(path.choices, truth.choices, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_controllers_find_every_layer_of_a_planted_path(seed: int) -> None:
+    space, generator = pocket_space(), torch.Generator().manual_seed(seed)
+    truth = {d: space.sample(generator) for d in ("a", "b")}
+    controllers = Controllers(space, list(truth), ControllerSchedule(0.25, 10, 1.5), steps=600)
+
+    def reward(sampled: Mapping[str, Sequence[Path]]) -> dict[str, Tensor]:
+        right = {d: [agreement(p, truth[d]) for p in paths] for d, paths in sampled.items()}
+        return {
+            d: torch.tensor(r) / 30 + 0.05 * torch.randn(len(r), generator=generator)
+            for d, r in right.items()
+        }
+
+    assert reward_only(controllers, reward, 4, generator) == truth
+
+
+def test_pure_noise_leaves_the_controllers_undecided() -> None:
+    space, generator = pocket_space(), torch.Generator().manual_seed(0)
+    controllers = Controllers(space, ["a"], ControllerSchedule(0.25, 10, 1.5), steps=400)
+
+    def noise(sampled: Mapping[str, Sequence[Path]]) -> dict[str, Tensor]:
+        return {"a": torch.randn(len(sampled["a"]), generator=generator)}
+
+    reward_only(controllers, noise, 4, generator)
+    assert float(controllers["a"].indecision().mean()) > 0.5
+
+
+@pytest.mark.parametrize("target", [1.0e6, 2.5e6])
+def test_a_strong_beta_brings_the_cost_to_its_target(target: float) -> None:
+    space, generator = pocket_space(), torch.Generator().manual_seed(1)
+    controllers = Controllers(space, ["a"], ControllerSchedule(0.25, 10, 1.5), steps=1500)
+    function, model = Absolute(beta=-1.0), MultiplyAdds()
+
+    def reward(sampled: Mapping[str, Sequence[Path]]) -> dict[str, Tensor]:
+        cost = torch.tensor([model.costs(space, {"a": p})["a"] for p in sampled["a"]])
+        quality = 0.1 * torch.rand(len(cost), generator=generator)
+        return {"a": function(quality, cost, target)}
+
+    found = reward_only(controllers, reward, 4, generator)["a"]
+    assert space.cost(found).multiply_adds == pytest.approx(target, rel=0.05)
+
+
+class Shuffled:
+    """A reward whose values go to the wrong paths of the same domain."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
+        order = torch.rand(quality.shape, generator=self.generator).argsort(1)
+        return quality.gather(1, order)
+
+
+def planted_search(reward: Shuffled | None = None) -> SearchResult:
+    config = SearchConfig(
+        steps=260,
+        batch_size=24,
+        reward_batch=24,
+        learning_rate=0.1,
+        shift=0,
+        priority=Uniform(),
+        reward=Absolute(beta=0.0),
+    )
+    return search(planted_suite(), planted_space(), config, reward=reward)
+
+
+def test_a_search_finds_the_planted_path_of_every_domain_from_data_alone() -> None:
+    space, found = planted_space(), planted_search()
+    right = [agreement(p, planted_path(space, i)) for i, p in enumerate(found.paths.values())]
+    assert sum(right) >= 0.9 * 4 * len(right)
+    assert len(set(found.paths.values())) == 3
+
+
+def test_shuffled_rewards_find_nothing() -> None:
+    space, found = planted_space(), planted_search(Shuffled())
+    right = [agreement(p, planted_path(space, i)) for i, p in enumerate(found.paths.values())]
+    assert sum(right) <= 8  # of 12 with three choices each: chance is 4
