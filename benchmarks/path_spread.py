@@ -1,9 +1,9 @@
 """Is there something to find? How much accuracy depends on the path, and how much on the seed.
 
-Twenty random paths, spread evenly over the logarithm of the cost range of the pocket space, are each
-trained on all ten domains at once (one shared path, batch norm and classifier a domain, uniform
-weights); three of them with further seeds. A row a domain: the deviation of the validation accuracy
-over paths, over seeds (pooled), their ratio, and the rank correlation of accuracy with cost.
+Twenty random paths, spread evenly over the logarithm of the cost range of the pocket space, are
+each trained on all ten domains at once (one shared path, a batch norm and a classifier a domain,
+uniform weights); three of them with further seeds. A row a domain: the deviation of the validation
+accuracy over paths, over seeds (pooled), their ratio, and the rank correlation with cost.
 
     python benchmarks/path_spread.py --out runs/path_spread            # about an hour on one core
 
@@ -13,9 +13,10 @@ A finished training is never run again, so a killed study goes on where it was.
 import argparse
 from pathlib import Path
 
-import mpnas_kit  # noqa: F401  (before torch)
 import pandas as pd
 import torch
+
+import mpnas_kit  # noqa: F401  (before torch)
 from mpnas_kit.domains.pocket import pocket
 from mpnas_kit.learning.prioritization import Uniform
 from mpnas_kit.space.costs import MultiplyAdds

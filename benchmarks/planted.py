@@ -16,8 +16,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 
-import mpnas_kit  # noqa: F401  (before torch)
 import torch
+from torch import Tensor
+
+import mpnas_kit  # noqa: F401  (before torch)
 from mpnas_kit.learning.prioritization import Uniform
 from mpnas_kit.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
@@ -27,7 +29,6 @@ from mpnas_kit.search.search import SearchConfig, search
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import pocket_space
-from torch import Tensor
 
 SCHEDULE = ControllerSchedule(delay=0.25, growth=10, spread=1.5)
 TARGETS = (0.5e6, 1e6, 2e6, 3e6, 4e6)

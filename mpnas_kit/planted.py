@@ -38,9 +38,10 @@ def planted_suite(
     generator = torch.Generator().manual_seed(seed)
     made = []
     for index in range(domains):
-        splits = [_split(index, n, generator) for n in (train, test, test)]
+        splits = (_split(index, n, generator) for n in (train, test, test))
         classes = tuple(f"{c:04b}" for c in range(CLASSES))
-        made.append(Domain(f"planted{index}", classes, *splits))
+        first, second, third = splits
+        made.append(Domain(f"planted{index}", classes, first, second, third))
     return DomainSuite(tuple(made), "planted")
 
 

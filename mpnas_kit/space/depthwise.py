@@ -20,7 +20,7 @@ def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     kernel = weight.shape[-1]
     small = -(-x.shape[-1] // stride) <= LARGEST_MAP
     if kernel > 3 and small and x.device.type == "cpu":
-        y: Tensor = _ShiftedGradient.apply(x, weight, stride)
+        y: Tensor = _ShiftedGradient.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return y
     return F.conv2d(x, weight, None, stride, kernel // 2, 1, weight.shape[0])
 
