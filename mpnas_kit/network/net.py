@@ -147,8 +147,12 @@ class MultiPathNet(nn.Module):
         pooled = [slot.map.mean((2, 3)) for slot in maps]
         return [self.heads[f.domain](x) for f, x in zip(flows, pooled, strict=True)]
 
+    def module_of(self, node: Node) -> nn.Module:
+        """The module that holds a node's weights."""
+        return self.nodes[_key(node)]
+
     def _run(self, use: Use, x: Tensor) -> Tensor:
-        module = self.nodes[_key(use.node)]
+        module = self.module_of(use.node)
         elastic = len(self.space.layers[use.node.layer].widths) > 1
         y: Tensor = module(x, use.out_channels) if elastic else module(x)
         return y

@@ -127,7 +127,7 @@ class FactoredSpace(SearchSpace):
 
 
 def _layers() -> Iterator[Layer]:
-    yield Layer("stem", 2, (16,), (Conv(3), Conv(5)))
+    yield Layer("stem", 2, (16,), (Conv(3), Conv(5)), counts=False)
     yield Layer("separable", 1, (16,), (SeparableConv(3), None))
     for stage, (base, stride) in enumerate(STAGES, start=1):
         activation: Activation = "hardswish" if stage > len(STAGES) // 2 else "relu"

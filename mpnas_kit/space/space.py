@@ -45,13 +45,14 @@ class Layer:
 
     `candidates`: the blocks to choose from; None is `zero`, which skips the layer and may stand
     only where the layer keeps the shape. `widths`: output widths, ascending; more than one where
-    the width is searched.
+    the width is searched. `counts`: whether its nodes count in path similarity, if it is searched.
     """
 
     name: str
     stride: int
     widths: tuple[int, ...]
     candidates: tuple[Block | None, ...]
+    counts: bool = True
 
     def __post_init__(self) -> None:
         if len(set(self.choices)) < len(self.choices) or not self.candidates:
@@ -93,7 +94,7 @@ class SearchSpace(ABC):
     """A supernetwork as a description: layers, candidates, and the decisions that pick among them.
 
     `resolution`: height and width of the input images, pixels. Layers with one candidate (stem,
-    head) are not searched and do not count in path similarity.
+    head) are not searched.
     """
 
     def __init__(
@@ -201,8 +202,12 @@ class SearchSpace(ABC):
         return tuple(i for i, layer in enumerate(self.layers) if len(layer.candidates) > 1)
 
     def nodes(self, path: Path, *, all_layers: bool = False) -> frozenset[Node]:
-        """The nodes a path uses, in searched layers (or in all); `zero` is no node."""
-        kept = range(len(self.layers)) if all_layers else self.searched
+        """The nodes a path uses: those that count in path similarity, or all.
+
+        `zero` is no node; layers that are not searched, stems and heads do not count.
+        """
+        counted = [i for i in self.searched if self.layers[i].counts]
+        kept = range(len(self.layers)) if all_layers else counted
         return frozenset(u.node for u in self.uses(path) if u is not None and u.node.layer in kept)
 
     def cost(self, path: Path) -> Cost:

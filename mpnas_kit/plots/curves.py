@@ -1,0 +1,129 @@
+"""What was measured over the steps of a search or a training, a line a domain."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.plots import style
+from mpnas_kit.search.search import UNDECIDED, SearchResult
+from mpnas_kit.training.train import TrainResult
+
+SEARCH_METRICS = {
+    "reward": "reward",
+    "quality": "quality: accuracy on reward images",
+    "cost": "cost",
+    "entropy": "policy entropy / log(choices)",
+    "loss": "loss (nats)",
+    "weight": "weight of the domain's loss",
+    "accuracy": "accuracy on training batches",
+}
+TRAINING_METRICS = {
+    "loss": "loss (nats)",
+    "weight": "weight of the domain's loss",
+    "accuracy": "accuracy on training batches",
+    "val_accuracy": "accuracy on validation images",
+}
+_SHARES = ("quality", "accuracy", "val_accuracy")
+
+
+def search_curves(
+    result: SearchResult,
+    metric: str = "reward",
+    ax: Axes | None = None,
+    *,
+    domains: Sequence[str] | None = None,
+    window: int | None = None,
+) -> Axes:
+    """Draw a metric of a search over its steps: smoothed, and faint behind it as measured.
+
+    metric: reward, quality, cost, entropy, loss, weight or accuracy. The cost target and the
+    entropy below which a decision counts as made are dashed. window: steps of the centred moving
+    mean, 1 for none; None: a 25th of the steps. domains: which ones; None: all.
+    """
+    if metric not in SEARCH_METRICS:
+        raise unknown("metric of a search", metric, SEARCH_METRICS)
+    label = SEARCH_METRICS[metric]
+    if metric == "cost":
+        label = f"cost of the sampled paths ({result.config.cost.unit})"
+    ax = _curves(result.history, list(result.paths), metric, label, ax, domains, window)
+    if metric == "cost":
+        ax.yaxis.set_major_formatter(style.thousands())
+        _level(ax, result.cost_target, "target")
+    elif metric == "entropy":
+        _level(ax, UNDECIDED, "decided below")
+    ax.set_title(f"Search: {label.partition(' (')[0]} by domain", fontsize=11)
+    return ax
+
+
+def training_curves(
+    result: TrainResult,
+    metric: str = "loss",
+    ax: Axes | None = None,
+    *,
+    domains: Sequence[str] | None = None,
+    window: int | None = None,
+) -> Axes:
+    """Draw a metric of a training over its steps: smoothed, and faint behind it as measured.
+
+    metric: loss, weight, accuracy (training batches) or val_accuracy (not smoothed; there where
+    the training was told to evaluate). window, domains: see `search_curves`.
+    """
+    if metric not in TRAINING_METRICS:
+        raise unknown("metric of a training", metric, TRAINING_METRICS)
+    label = TRAINING_METRICS[metric]
+    if metric == "val_accuracy":
+        window = 1
+    ax = _curves(result.history, list(result.paths), metric, label, ax, domains, window)
+    ax.set_title(f"Training: {label.partition(' (')[0]} by domain", fontsize=11)
+    return ax
+
+
+def smoothed(values: pd.Series, window: int) -> pd.Series:
+    """The centred moving mean over `window` values; fewer at the ends."""
+    return values.rolling(window, center=True, min_periods=1).mean()
+
+
+def _curves(
+    history: pd.DataFrame,
+    known: Sequence[str],
+    metric: str,
+    label: str,
+    ax: Axes | None,
+    domains: Sequence[str] | None,
+    window: int | None,
+) -> Axes:
+    names, colors = style.chosen_domains(domains, known), style.domain_colors(known)
+    if metric not in history or history[metric].isna().all():
+        raise MpnasError(
+            f"{metric!r} was not measured in this run: expected a run long enough for its "
+            "controllers to learn (search) or with evaluate_every set (training)."
+        )
+    if window is not None and window < 1:
+        raise MpnasError(f"window must be at least 1 step, not {window}.")
+    ax = style.axes(ax)
+    measured = history.dropna(subset=[metric])
+    for name in names:
+        rows = measured[measured["domain"] == name]
+        steps, values = rows["step"], rows[metric]
+        width = window or max(1, len(rows) // 25)
+        color = colors[name]
+        if width > 1:
+            ax.plot(steps, values, color=color, alpha=0.18, linewidth=0.6, label="_measured")
+            values = smoothed(values, width)
+        marker = "o" if len(rows) <= 30 else None
+        ax.plot(steps, values, color=color, linewidth=1.8, marker=marker, markersize=4, label=name)
+    ax.set(xlabel="step", ylabel=label)
+    ax.margins(x=0.01)
+    if metric in _SHARES:
+        ax.yaxis.set_major_formatter(style.percent())
+    style.plain(ax)
+    style.legend_outside(ax)
+    return ax
+
+
+def _level(ax: Axes, value: float, name: str) -> None:
+    """A dashed level, named in the legend."""
+    ax.axhline(value, color=style.ink(), linewidth=1.2, linestyle="--", label=name)
+    style.legend_outside(ax)

@@ -1,0 +1,72 @@
+"""How alike the domains' paths are, as a heatmap."""
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import squareform
+
+from mpnas_kit.analysis.similarity import Similarity
+from mpnas_kit.plots import style
+
+
+def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = False) -> Axes:
+    """Draw the Jaccard similarity of every two domains' paths, 0 to 1.
+
+    The colour bar marks what two random paths of the same space have on average. cluster: order
+    the domains so that similar ones are neighbours (average linkage on 1 - similarity, optimal
+    leaf order).
+    """
+    matrix = similarity.matrix
+    if cluster:
+        order = clustered(similarity)
+        matrix = matrix.loc[order, order]
+    size = len(matrix)
+    ax = style.axes(ax, max(5.2, 2.6 + 0.6 * size), max(4.0, 1.6 + 0.5 * size))
+    sns.heatmap(
+        matrix.astype(np.float64),
+        vmin=0,
+        vmax=1,
+        cmap="viridis",
+        annot=True,
+        fmt=".2f",
+        annot_kws={"fontsize": 8.5},
+        square=True,
+        linewidths=1.0,
+        linecolor=ax.get_facecolor(),
+        cbar_kws={"label": "Jaccard similarity of paths", "shrink": 0.85},
+        ax=ax,
+    )
+    _mark_random(ax, similarity)
+    ax.set(xlabel="", ylabel="")
+    ax.set_xticklabels(ax.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
+    ax.tick_params(length=0)
+    chance = f"{similarity.random_value:.2f} \N{PLUS-MINUS SIGN} {similarity.random_spread:.2f}"
+    mean = f"mean {similarity.mean:.2f}, " if size > 1 else ""
+    ax.set_title(f"Nodes that two domains share\n{mean}random paths {chance}", fontsize=11)
+    return ax
+
+
+def clustered(similarity: Similarity) -> list[str]:
+    """The domains in an order that puts similar ones side by side."""
+    domains = list(similarity.domains)
+    if len(domains) < 3:
+        return domains
+    distances = squareform(1 - similarity.matrix.to_numpy(), checks=False)
+    tree = optimal_leaf_ordering(linkage(distances, "average"), distances)
+    return [domains[i] for i in leaves_list(tree)]
+
+
+def _mark_random(ax: Axes, similarity: Similarity) -> None:
+    """A line and a tick on the colour bar where random paths are."""
+    bar = ax.collections[0].colorbar
+    if bar is None:  # pragma: no cover - seaborn always makes one here
+        return
+    value = similarity.random_value
+    near = 0.06  # ticks closer than that would be written over
+    ticks = [t for t in np.linspace(0, 1, 6) if abs(t - value) > near]
+    bar.set_ticks([*ticks, value], labels=[*(f"{t:.1f}" for t in ticks), f"{value:.2f} random"])
+    bar.ax.axhline(value, color="white", linewidth=3)
+    bar.ax.axhline(value, color=style.ACCENT, linewidth=1.5)
+    bar.outline.set_visible(False)

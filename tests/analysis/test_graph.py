@@ -1,0 +1,71 @@
+"""The architecture graph: every candidate, every possible edge, the edges taken."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mpnas_kit.analysis.graph import architecture_graph
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.space.blocks import Conv
+from mpnas_kit.space.space import Layer, LayerwiseSpace, Node
+
+
+@pytest.fixture
+def space() -> LayerwiseSpace:
+    return LayerwiseSpace(
+        "tiny",
+        [
+            Layer("stem", 2, (8,), (Conv(3),)),
+            Layer("1.1", 1, (8,), (Conv(1), Conv(3))),
+            Layer("1.2", 1, (8,), (None, Conv(1), Conv(3))),
+            Layer("head", 1, (16,), (Conv(1),)),
+        ],
+        resolution=8,
+    )
+
+
+def test_nodes_and_edges(space: LayerwiseSpace) -> None:
+    paths = {
+        "a": space.parse("conv1 zero"),
+        "b": space.parse("conv1 conv3"),
+        "c": space.parse("conv1 zero"),
+    }
+    graph = architecture_graph(space, paths)
+    kinds = {tuple(n): kind for n, kind in graph.nodes(data="kind")}
+    assert kinds == {
+        (0, "conv3"): "shared",
+        (1, "conv1"): "shared",
+        (1, "conv3"): "unused",
+        (2, "zero"): "skip",
+        (2, "conv1"): "unused",
+        (2, "conv3"): "private",
+        (3, "conv1"): "shared",
+    }
+    assert graph.number_of_edges() == 1 * 2 + 2 * 3 + 3 * 1
+    assert all(possible for _, _, possible in graph.edges(data="possible"))
+    taken = {(tuple(u), tuple(v)): d for u, v, d in graph.edges(data="domains") if d}
+    assert taken == {
+        ((0, "conv3"), (1, "conv1")): ("a", "b", "c"),
+        ((1, "conv1"), (2, "zero")): ("a", "c"),
+        ((1, "conv1"), (2, "conv3")): ("b",),
+        ((2, "zero"), (3, "conv1")): ("a", "c"),
+        ((2, "conv3"), (3, "conv1")): ("b",),
+    }
+    skip = graph.nodes[Node(2, "zero")]
+    assert (skip["users"], skip["layer_name"], skip["searched"]) == (("a", "c"), "1.2", True)
+    assert not graph.nodes[Node(0, "conv3")]["searched"]
+
+
+def test_no_paths(space: LayerwiseSpace) -> None:
+    with pytest.raises(MpnasError, match="no paths"):
+        architecture_graph(space, {})
+
+
+def test_analysis_loads_no_display_library() -> None:
+    code = (
+        "import sys, mpnas_kit.analysis.graph, mpnas_kit.analysis.similarity; "
+        "print([m for m in ('matplotlib', 'seaborn', 'ipywidgets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

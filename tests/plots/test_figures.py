@@ -1,0 +1,190 @@
+"""Every figure draws the figures it is given, into the axes it is given."""
+
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from mpnas_kit import plots
+from mpnas_kit.analysis.sharing import account
+from mpnas_kit.analysis.similarity import jaccard_matrix
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.plots.similarity import clustered
+from mpnas_kit.plots.style import PALETTE, TRANSPARENT
+from mpnas_kit.search.search import SearchResult
+from mpnas_kit.space.space import LayerwiseSpace
+from mpnas_kit.training.train import TrainResult
+
+
+def legend(ax: Axes) -> list[str]:
+    return [t.get_text() for t in ax.get_legend().get_texts()]
+
+
+def drawn(ax: Axes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    (line,) = (x for x in ax.lines if x.get_label() == name)
+    return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+
+
+def bars(ax: Axes) -> list[float]:
+    return [float(p.get_width()) for c in ax.containers if hasattr(c, "patches") for p in c.patches]
+
+
+def test_all_take_and_return_axes(found: SearchResult, trained: TrainResult) -> None:
+    similarity = jaccard_matrix(found.space, found.paths, pairs=20)
+    accounting = account(trained.net, found.paths)
+    draws: list[Callable[[Axes | None], Axes]] = [
+        lambda ax: plots.path_graph(found.space, found.paths, ax=ax),
+        lambda ax: plots.jaccard(similarity, ax),
+        lambda ax: plots.search_curves(found, "loss", ax),
+        lambda ax: plots.training_curves(trained, "loss", ax),
+        lambda ax: plots.accuracy_bars(trained.evaluation, ax),
+        lambda ax: plots.cost_bars(found, ax),
+        lambda ax: plots.size_bars(accounting, ax),
+        lambda ax: plots.policy_heatmap(found, "a", ax),
+        lambda ax: plots.policy_over_time(found, "a", "1.2", ax),
+    ]
+    for draw in draws:
+        plt.close("all")
+        with plt.rc_context(TRANSPARENT):
+            figure, ax = plt.subplots()
+            assert draw(ax) is ax
+            assert plt.get_fignums() == [figure.number]
+            assert ax.get_title()
+            figure.canvas.draw()
+            own = draw(None)
+            assert own.figure is not figure
+
+
+def test_jaccard(found: SearchResult) -> None:
+    similarity = jaccard_matrix(found.space, found.paths, pairs=20)
+    ax = plots.jaccard(similarity)
+    mesh = ax.collections[0]
+    np.testing.assert_allclose(np.ravel(mesh.get_array()), similarity.matrix.to_numpy().ravel())
+    assert mesh.get_clim() == (0, 1)
+    assert [t.get_text() for t in ax.texts] == [
+        f"{v:.2f}" for v in similarity.matrix.to_numpy().ravel()
+    ]
+    ticks = [t.get_text() for t in mesh.colorbar.ax.get_yticklabels()]
+    assert f"{similarity.random_value:.2f} random" in ticks
+    assert f"random paths {similarity.random_value:.2f}" in ax.get_title()
+
+
+def test_jaccard_clustered_puts_equal_paths_side_by_side(found: SearchResult) -> None:
+    similarity = jaccard_matrix(found.space, found.paths, pairs=20)  # a and c are equal
+    order = clustered(similarity)
+    assert sorted(order) == ["a", "b", "c"]
+    assert abs(order.index("a") - order.index("c")) == 1
+    ax = plots.jaccard(similarity, cluster=True)
+    assert [t.get_text() for t in ax.get_yticklabels()] == order
+
+
+def test_search_curves(found: SearchResult) -> None:
+    ax = plots.search_curves(found, "loss", window=1)
+    for i, domain in enumerate("abc"):
+        steps, values = drawn(ax, domain)
+        np.testing.assert_array_equal(steps, np.arange(1, 51))
+        np.testing.assert_allclose(values, 2 / steps + i)
+    assert legend(ax) == ["a", "b", "c"]
+    assert ax.get_ylabel() == "loss (nats)"
+
+
+def test_search_curves_smooth_what_was_measured(found: SearchResult) -> None:
+    ax = plots.search_curves(found, "cost", domains=["b"], window=3)
+    steps, values = drawn(ax, "b")
+    np.testing.assert_array_equal(steps, np.arange(11, 51))  # controllers had not learnt before
+    np.testing.assert_allclose(values[1:-1], 1000 * steps[1:-1])
+    assert values[0] == pytest.approx(11_500)
+    raw = drawn(ax, "_measured")[1]
+    np.testing.assert_allclose(raw, 1000 * steps)
+    assert drawn(ax, "target")[1][0] == 10_000
+    assert legend(ax) == ["b", "target"]
+    assert "multiply-adds" in ax.get_ylabel()
+
+
+def test_training_curves(trained: TrainResult) -> None:
+    ax = plots.training_curves(trained, "val_accuracy")
+    steps, values = drawn(ax, "c")
+    np.testing.assert_array_equal(steps, [25, 50])
+    np.testing.assert_allclose(values, 0.4)
+    ax.figure.canvas.draw()
+    assert all(t.get_text().endswith("%") for t in ax.get_yticklabels())
+
+
+def test_curves_refuse(found: SearchResult, trained: TrainResult) -> None:
+    with pytest.raises(MpnasError, match="unknown metric of a search 'reward_'.*'reward'"):
+        plots.search_curves(found, "reward_")
+    with pytest.raises(MpnasError, match="'weight' was not measured"):
+        plots.training_curves(trained, "weight")
+    with pytest.raises(MpnasError, match="unknown domain 'z'"):
+        plots.search_curves(found, "loss", domains=["z"])
+    with pytest.raises(MpnasError, match="window must be at least 1"):
+        plots.search_curves(found, "loss", window=0)
+
+
+def test_accuracy_bars(trained: TrainResult) -> None:
+    ax = plots.accuracy_bars(trained.evaluation)
+    assert bars(ax) == pytest.approx([0.9, 0.7, 0.5])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert [t.get_text() for t in ax.texts] == ["90.0%", "70.0%", "50.0%"]
+    assert "mean 70.0%" in ax.get_title()
+    (errors,) = ax.collections
+    np.testing.assert_allclose(errors.get_segments()[2][:, 0], [0.45, 0.55])
+    with pytest.raises(MpnasError, match="unknown split 'tets': did you mean 'test'"):
+        plots.accuracy_bars(trained.evaluation, split="tets")
+    with pytest.raises(MpnasError, match="no column 'images'"):
+        plots.accuracy_bars(trained.evaluation.drop(columns="images"))
+
+
+def test_cost_bars(found: SearchResult) -> None:
+    ax = plots.cost_bars(found)
+    costs = list(found.costs.values())
+    assert bars(ax) == pytest.approx(costs)
+    assert [t.get_text() for t in ax.texts] == [f"{c / 10_000 - 1:+.0%}" for c in costs]
+
+
+def test_size_bars_add_up(found: SearchResult, trained: TrainResult) -> None:
+    accounting = account(trained.net, found.paths)
+    ax = plots.size_bars(accounting)
+    widths = np.array(bars(ax)).reshape(4, 4)  # parts x (model, a, b, c)
+    assert widths[:, 0].sum() == accounting.parameters()
+    assert widths[0, 1:].tolist() == accounting.domains["shared"].tolist()
+    assert legend(ax) == ["shared", "private", "batch norm", "classifier"]
+
+
+def test_policy_heatmap(found: SearchResult) -> None:
+    ax = plots.policy_heatmap(found, "b")
+    table = np.ma.filled(ax.images[0].get_array(), np.nan)
+    expected = [[0.95, 0.3], [0.05, 0.5], [np.nan, 0.2]]
+    np.testing.assert_allclose(table, expected, rtol=1e-6)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["conv1", "conv3", "zero"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1.1", "1.2 ?"]
+    decided, open_ = (c.get_offsets().tolist() for c in ax.collections)
+    assert decided == [[0, 0]]
+    assert open_ == [[1, 1]]
+    assert "1 of 2 decisions made" in ax.get_title()
+    with pytest.raises(MpnasError, match="unknown domain 'x'"):
+        plots.policy_heatmap(found, "x")
+
+
+def test_policy_over_time(found: SearchResult) -> None:
+    ax = plots.policy_over_time(found, "b", "1.2")
+    assert legend(ax) == ["conv3  (chosen)", "conv1", "zero"]
+    tops = [c.get_paths()[0].vertices[:, 1].max() for c in ax.collections]
+    assert tops == pytest.approx([1 / 3, 2 / 3, 1.0])
+    with pytest.raises(MpnasError, match="unknown decision '9.9'"):
+        plots.policy_over_time(found, "b", "9.9")
+
+
+def test_domain_colors(space: LayerwiseSpace) -> None:
+    names = [f"d{i}" for i in range(14)]
+    colors = plots.domain_colors(names)
+    assert list(colors) == names
+    assert len(set(colors.values())) == len(PALETTE) == 12
+    assert colors["d12"] == colors["d0"]
+    assert plots.domain_colors(names[:2]) == {"d0": PALETTE[0], "d1": PALETTE[1]}
+    assert all(to_hex(c) == c for c in PALETTE)
+    with pytest.raises(MpnasError, match="distinct"):
+        plots.domain_colors(["a", "a"])
