@@ -7,7 +7,8 @@ accuracy over paths, over seeds (pooled), their ratio, and the rank correlation 
 
     python benchmarks/path_spread.py --out runs/path_spread            # about an hour on one core
 
-A finished training is never run again, so a killed study goes on where it was.
+`notebooks/06_space.ipynb` draws the figures. A finished training is never run again, so a killed
+study goes on where it was.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 
 import mpnas_kit  # noqa: F401  (before torch)
+from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.domains.pocket import pocket
 from mpnas_kit.learning.prioritization import Uniform
 from mpnas_kit.space.costs import MultiplyAdds
@@ -62,41 +64,17 @@ def accuracies(out: Path, steps: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a domain: deviations over paths and over seeds, their ratio, rank correlation."""
-    result = []
-    for domain, own in rows.groupby("domain", sort=False):
-        first = own[own["seed"] == 0]
-        repeated = own[own["path"].isin(REPEATED)]
-        over_seeds = float(repeated.groupby("path")["accuracy"].var().mean() ** 0.5)
-        over_paths = float(first["accuracy"].std())
-        result.append(
-            {
-                "domain": domain,
-                "least": first["accuracy"].min(),
-                "most": first["accuracy"].max(),
-                "over_paths": over_paths,
-                "over_seeds": over_seeds,
-                "ratio": over_paths / over_seeds,
-                "rank_correlation_with_cost": first["accuracy"].corr(
-                    first["multiply_adds"], method="spearman"
-                ),
-            }
-        )
-    return pd.DataFrame(result)
-
-
 def main() -> None:
-    """Run the study and write `accuracies.csv` and `table.csv` beside the runs."""
+    """Run the study, write `accuracies.csv` beside the runs, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/path_spread"))
     parser.add_argument("--steps", type=int, default=600)
     arguments = parser.parse_args()
     rows = accuracies(arguments.out, arguments.steps)
     rows.to_csv(arguments.out / "accuracies.csv", index=False)
-    summary = table(rows)
-    summary.to_csv(arguments.out / "table.csv", index=False)
-    print(summary.round(3).to_string(index=False))
+    spread = PathSpread(rows, pocket_space())
+    print(spread.table().round(3).to_string(index=False))
+    print(spread.explained_by().round(2).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from mpnas_kit.plots.curves import search_curves, training_curves
 from mpnas_kit.plots.path_graph import path_graph
 from mpnas_kit.plots.policy import policy_heatmap, policy_over_time
 from mpnas_kit.plots.similarity import jaccard
+from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "domain_colors",
     "jaccard",
     "path_graph",
+    "path_spread",
     "policy_heatmap",
     "policy_over_time",
     "search_curves",
