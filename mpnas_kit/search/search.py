@@ -214,7 +214,7 @@ def search(
     with reproducible(config.threads):
         run = None
         if folder is not None:
-            run = RunFolder.open(folder, _description(suite, space, config))
+            run = RunFolder.open(folder, _description(suite, space, config, reward))
         stage = _Search(parts, space, config, target, reward or config.reward, run)
         try:
             return stage.run(callbacks)
@@ -223,26 +223,32 @@ def search(
                 run.close()
 
 
-def _description(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> dict[str, Any]:
+def _description(
+    suite: DomainSuite, space: SearchSpace, config: SearchConfig, reward: RewardFunction | None
+) -> dict[str, Any]:
     return {
         "stage": "search",
         "suite": {"name": suite.name, "domains": list(suite.names)},
         "data": suite.fingerprint(),
         "space": space.name,
+        "reward_function": None if reward is None else type(reward).__qualname__,
         "config": to_dict(config),
     }
 
 
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
-    """The cost target in force: the config's, or the mean cost of 256 random paths.
+    """The cost target in force: the config's, or the mean cost of random paths (about 256).
 
     Raises `MpnasError` where no path can cost that.
     """
     low, high = config.cost.bounds(space, domains)
     if config.cost_target is None:
         generator = torch.Generator().manual_seed(0)
-        drawn = {str(i): space.sample(generator) for i in range(256)}
-        return float(np.mean(list(config.cost.costs(space, drawn).values())))
+        costs: list[float] = []
+        while len(costs) < 256:  # as many together as will share the network
+            drawn = {str(i): space.sample(generator) for i in range(domains)}
+            costs += config.cost.costs(space, drawn).values()
+        return float(np.mean(costs))
     if not low <= config.cost_target <= high:
         raise MpnasError(
             f"cost_target {config.cost_target:g} cannot be reached: paths through {space.name!r} "

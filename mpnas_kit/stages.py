@@ -1,0 +1,290 @@
+"""The pipeline on one run folder: what command line, notebooks and report all call.
+
+    RUN/run.json   profile, suite, domains and space, set when the run is begun
+    RUN/search     the run folder of the search stage
+    RUN/train      the run folder of the training stage
+
+A later stage takes from RUN what an earlier one left there, and nothing else. A stage that was
+begun goes on with the config it was begun with; one that is finished is only read.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from mpnas_kit import profiles
+from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.pocket import pocket
+from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.learning.loop import Callback
+from mpnas_kit.profiles import PROFILES, Profile
+from mpnas_kit.runs import RunFolder
+from mpnas_kit.search.search import SearchConfig, SearchResult, resolve_target, search
+from mpnas_kit.settings import from_dict, to_dict
+from mpnas_kit.space.space import Path as ArchPath
+from mpnas_kit.space.space import SearchSpace
+from mpnas_kit.space.spaces import space_by_name
+from mpnas_kit.training.train import TrainConfig, TrainResult, train
+
+Stage = Literal["search", "train"]
+STAGES: tuple[Stage, ...] = ("search", "train")
+Config = TypeVar("Config", SearchConfig, TrainConfig)
+
+SUITES: dict[str, Callable[[Sequence[str]], DomainSuite]] = {"pocket": pocket}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is about: the content of run.json."""
+
+    profile: str
+    suite: str
+    domains: tuple[str, ...]
+    space: str
+
+    @classmethod
+    def of(cls, chosen: Profile) -> "Setup":
+        """The setup that a profile asks for."""
+        return cls(chosen.name, chosen.suite, chosen.domains, chosen.space)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in run.json."""
+        return {
+            "profile": self.profile,
+            "suite": self.suite,
+            "domains": list(self.domains),
+            "space": self.space,
+        }
+
+
+class Pipeline:
+    """Search and training on one run folder. Made by `open` (begin or go on) or `read`."""
+
+    def __init__(self, folder: Path, setup: Setup) -> None:
+        self.folder, self.setup = folder, setup
+
+    @classmethod
+    def open(
+        cls,
+        run: str | Path,
+        *,
+        profile: str | None = None,
+        suite: str | None = None,
+        domains: str | Sequence[str] | None = None,
+        space: str | None = None,
+    ) -> "Pipeline":
+        """The run in folder `run`, begun if it is not there.
+
+        profile: `quick` (the default of a new run) or `full`; suite, domains (a sequence, or text
+        with commas), space: instead of the profile's. None, for a run that was begun: as it was.
+        Raises `MpnasError` where a run was begun with something else, or a name is unknown.
+        """
+        folder = place(run)
+        asked = {"profile": profile, "suite": suite, "domains": _names(domains), "space": space}
+        given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
+        begun = (folder / "run.json").exists()
+        if begun:
+            there = _read_setup(folder)
+        else:
+            _refuse_strangers(folder)
+            there = Setup.of(profiles.profile(profile or "quick"))
+        setup = Setup(**{**vars(there), **given})
+        for key, value in given.items():
+            if begun and getattr(there, key) != value:
+                raise MpnasError(
+                    f"{folder} was begun with {key} {_shown(getattr(there, key))}, not "
+                    f"{_shown(value)}: use another run folder, or the same setting."
+                )
+        return cls(folder, setup)
+
+    @classmethod
+    def read(cls, run: str | Path) -> "Pipeline":
+        """The run in folder `run`, which must have been begun."""
+        folder = place(run)
+        if not (folder / "run.json").exists():
+            raise MpnasError(
+                f"{folder} has no run.json: expected a run folder, as "
+                f"`mpnas search --run {folder}` makes it."
+            )
+        return cls(folder, _read_setup(folder))
+
+    @property
+    def profile(self) -> Profile:
+        """The profile the run was begun with."""
+        return profiles.profile(self.setup.profile)
+
+    @cached_property
+    def suite(self) -> DomainSuite:
+        """The domains of the run."""
+        if self.setup.suite not in SUITES:
+            raise unknown("suite", self.setup.suite, SUITES)
+        return SUITES[self.setup.suite](self.setup.domains)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space of the run."""
+        return space_by_name(self.setup.space, self.suite.resolution)
+
+    # Configs -------------------------------------------------------------------------------------
+
+    def search_config(self, **overrides: Any) -> SearchConfig:
+        """The search's config: as it was begun, else the profile's; `overrides` that are not None.
+
+        Values may be text, as on a command line.
+        """
+        return self._config(SearchConfig, "search", overrides)
+
+    def train_config(self, **overrides: Any) -> TrainConfig:
+        """The training's config, as `search_config`."""
+        return self._config(TrainConfig, "train", overrides)
+
+    def config(self, stage: Stage) -> SearchConfig | TrainConfig:
+        """The config of a stage, as it was begun or will be."""
+        return self.search_config() if stage == "search" else self.train_config()
+
+    def _config(self, cls: type[Config], stage: Stage, overrides: Mapping[str, Any]) -> Config:
+        if self.begun(stage):
+            values = RunFolder.read(self.folder / stage).read_json("config.json")["config"]
+        else:
+            values = getattr(self.profile, stage)
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return from_dict(cls, {**values, **given}, where=stage)
+
+    def changes(self, config: SearchConfig | TrainConfig) -> list[str]:
+        """The fields in which a config differs from that of the run's profile."""
+        stage = "search" if isinstance(config, SearchConfig) else "train"
+        plain, used = to_dict(type(config)(**getattr(self.profile, stage))), to_dict(config)
+        return [name for name, value in used.items() if value != plain[name]]
+
+    # Stages --------------------------------------------------------------------------------------
+
+    def begun(self, stage: Stage) -> bool:
+        """Whether the stage has a folder."""
+        return (self.folder / stage / "config.json").exists()
+
+    def finished(self, stage: Stage) -> bool:
+        """Whether the stage has its results."""
+        return (self.folder / stage / "results.json").exists()
+
+    def search(
+        self, config: SearchConfig | None = None, callbacks: Sequence[Callback] = ()
+    ) -> SearchResult:
+        """Search in RUN/search; goes on where it was stopped, only reads when it is finished."""
+        config = config or self.search_config()
+        resolve_target(self.space, config, len(self.suite))  # refused before a folder is made
+        folder = self._begin() / "search"
+        return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
+
+    def train(
+        self,
+        config: TrainConfig | None = None,
+        callbacks: Sequence[Callback] = (),
+        paths: Mapping[str, ArchPath] | None = None,
+    ) -> TrainResult:
+        """Train in RUN/train; paths: as it was begun, else those of RUN/search, unless given."""
+        config = config or self.train_config()
+        if paths is None and self.begun("train"):
+            archs = RunFolder.read(self.folder / "train").read_json("config.json")["paths"]
+            paths = {domain: self.space.parse(arch) for domain, arch in archs.items()}
+        paths = paths if paths is not None else self.paths()
+        folder = self._begin() / "train"
+        return train(self.suite, self.space, paths, config, folder=folder, callbacks=callbacks)
+
+    def paths(self, file: str | Path | None = None) -> dict[str, ArchPath]:
+        """The paths in a JSON file of arch strings by domain; None: those that the search found."""
+        if file is None:
+            self._need("search")
+        place = Path(file) if file is not None else self.folder / "search" / "paths.json"
+        try:
+            archs = json.loads(place.read_text())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "no valid JSON"
+            raise MpnasError(f"paths file {place} cannot be read: {reason.lower()}.") from None
+        if not isinstance(archs, dict) or not all(isinstance(a, str) for a in archs.values()):
+            raise MpnasError(f"paths file {place} must hold one arch string a domain.")
+        for domain in archs:
+            _ = self.suite[domain]
+        return {domain: self.space.parse(arch) for domain, arch in archs.items()}
+
+    def found(self) -> SearchResult:
+        """What the finished search of this run found; nothing is computed."""
+        self._need("search")
+        return self.search()
+
+    def trained(self) -> TrainResult:
+        """What the finished training of this run gave; nothing is computed."""
+        self._need("train")
+        return self.train()
+
+    def about(self, stage: Stage) -> dict[str, Any]:
+        """Where a finished stage ran and how long: environment.json and timing.json together."""
+        folder = RunFolder.read(self.folder / stage, "environment.json", "timing.json")
+        environment: dict[str, Any] = folder.read_json("environment.json")
+        return {**environment, **folder.read_json("timing.json")}
+
+    def _begin(self) -> Path:
+        """The folder, with its run.json; unknown names are told before it is written."""
+        _ = self.suite, self.space
+        if not (self.folder / "run.json").exists():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise MpnasError(f"cannot make run folder {self.folder}: {reason}.") from None
+            RunFolder(self.folder).write_json("run.json", self.setup.to_dict())
+        return self.folder
+
+    def _need(self, stage: Stage) -> None:
+        if self.finished(stage):
+            return
+        how = "was not finished" if self.begun(stage) else "was not begun"
+        raise MpnasError(
+            f"the {stage} stage of {self.folder} {how}: run `mpnas {stage} --run {self.folder}` "
+            "first."
+        )
+
+    def __repr__(self) -> str:
+        return f"Pipeline({str(self.folder)!r}, {self.setup.profile}, {len(self.suite)} domains)"
+
+
+def place(run: str | Path) -> Path:
+    """Where a run folder is: relative to the working folder, or to the one above `notebooks`.
+
+    A kernel of JupyterLab works in the folder of its notebook, papermill in that of the shell.
+    """
+    here = Path.cwd()
+    inside = here.name == "notebooks" and (here.parent / "pyproject.toml").exists()
+    return here.parent / run if inside else Path(run)
+
+
+def _names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if domains is None:
+        return None
+    parts = domains.split(",") if isinstance(domains, str) else domains
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _shown(value: str | Sequence[str]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """A folder that holds other things is left alone."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise MpnasError(
+            f"{folder} is not empty and has no run.json: expected a run folder, or a new one."
+        )
+
+
+def _read_setup(folder: Path) -> Setup:
+    try:
+        content = json.loads((folder / "run.json").read_text())
+        setup = Setup(**{**content, "domains": tuple(content["domains"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        raise MpnasError(f"{folder / 'run.json'} cannot be read: it is cut short.") from None
+    if setup.profile not in PROFILES:
+        raise unknown(f"profile in {folder / 'run.json'}", setup.profile, PROFILES)
+    return setup

@@ -1,0 +1,270 @@
+"""Controllers: REINFORCE by hand, baselines, the schedule of the rate, and the most likely path."""
+
+import math
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck
+from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
+
+
+def one_decision(choices: int = 2) -> LayerwiseSpace:
+    """A space with a single decision."""
+    blocks = tuple(InvertedBottleneck(3, 1 + i) for i in range(choices))
+    return LayerwiseSpace(
+        "one", (Layer("stem", 2, (8,), (Conv(3),)), Layer("one", 1, (8,), blocks)), tiny.SIZE
+    )
+
+
+def controllers(space: SearchSpace, domains: str = "a", **settings: Any) -> Controllers:
+    """Controllers that learn from the first step on, at a rate of about 0.3."""
+    return Controllers(space, domains, ControllerSchedule(0.0, 1.0, 3.0), steps=100, **settings)
+
+
+def gradient(made: Controllers, choices: list[int], rewards: list[float]) -> list[float]:
+    """What one update asks of the logits of domain a: the direction of ascent."""
+    paths = [made[made.domains[0]].space.path([c]) for c in choices]
+    made.update(0, {"a": paths}, {"a": torch.tensor(rewards, dtype=torch.float64)})
+    grad = made["a"].logits.grad
+    assert grad is not None
+    return (-grad[0]).tolist()
+
+
+# REINFORCE and its baselines, by hand -------------------------------------------------------------
+
+
+def test_leave_one_out_by_hand() -> None:
+    """p = 1/2; grad log pi = onehot - p; advantages of rewards 1 and 0 are 1 and -1."""
+    assert gradient(controllers(one_decision()), [0, 1], [1.0, 0.0]) == pytest.approx([0.5, -0.5])
+
+
+def test_leave_one_out_of_three_paths_by_hand() -> None:
+    """Rewards 1, 1/2, 0: each less the mean of the two others is 3/4, 0, -3/4."""
+    expected = [0.75 / 3, 0.0, -0.75 / 3]
+    made = controllers(one_decision(3))
+    assert gradient(made, [0, 1, 2], [1.0, 0.5, 0.0]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_leave_one_out_counts_the_same_path_twice() -> None:
+    """Paths 0, 0, 1 with 1, 1/2, 0: advantages 3/4, 0, -3/4 on (1/2, -1/2), same, (-1/2, 1/2)."""
+    expected = [(0.75 + 0.75) / 2 / 3, -(0.75 + 0.75) / 2 / 3]
+    made = controllers(one_decision())
+    assert gradient(made, [0, 0, 1], [1.0, 0.5, 0.0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_equal_rewards_ask_for_nothing(baseline: str) -> None:
+    made = controllers(one_decision(), baseline=baseline)
+    assert gradient(made, [0, 1], [0.7, 0.7]) == pytest.approx([0.0, 0.0], abs=1e-7)
+    assert not made["a"].logits.detach().any()
+
+
+def test_the_moving_average_by_hand() -> None:
+    """Decay 1/2, rewards 1 then 0: the average, bias-corrected, is 1/3, so the advantage -1/3."""
+    made = controllers(one_decision(), baseline="moving_average", baseline_decay=0.5)
+    assert gradient(made, [0], [1.0]) == pytest.approx([0.0, 0.0], abs=1e-7)
+    assert gradient(made, [0], [0.0]) == pytest.approx([-1 / 6, 1 / 6])
+
+
+def test_a_single_path_has_a_moving_average_to_be_compared_with() -> None:
+    made = controllers(one_decision())
+    gradient(made, [0], [0.0])
+    assert gradient(made, [0], [1.0])[0] > 0.1
+
+
+def test_every_domain_has_a_baseline_of_its_own() -> None:
+    space = one_decision()
+    made = controllers(space, "ab", baseline="moving_average", baseline_decay=0.5)
+    path = [space.path([0])]
+    for rewards in ((1.0, 0.0), (1.0, 0.0)):
+        tensors = {d: torch.tensor([r]) for d, r in zip("ab", rewards, strict=True)}
+        made.update(0, dict.fromkeys("ab", path), tensors)
+    for domain in "ab":
+        grad = made[domain].logits.grad
+        assert grad is not None and not grad.any()
+
+
+def test_the_entropy_bonus_by_hand() -> None:
+    """Logits (1, 0), equal rewards: the entropy rises against the larger logit."""
+    made = controllers(one_decision(), entropy_weight=2.0)
+    with torch.no_grad():
+        made["a"].logits[0, 0] = 1.0
+    p = 1 / (1 + math.exp(-1))
+    slope = -p * (1 - p) * 1.0  # dH / dlogit0 = -p (1 - p) (logit0 - logit1)
+    assert gradient(made, [0, 1], [0.3, 0.3]) == pytest.approx([2 * slope, -2 * slope], abs=1e-6)
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_probability_moves_to_the_rewarded_choice(baseline: str, good: int) -> None:
+    """Fails with the sign of the reward flipped, and with argmin for argmax."""
+    space, generator = one_decision(3), torch.Generator().manual_seed(0)
+    made = controllers(space, baseline=baseline)
+    for step in range(60):
+        paths = [made["a"].sample(generator) for _ in range(4)]
+        rewards = torch.tensor([float(p.choices[0] == good) for p in paths])
+        made.update(step, {"a": paths}, {"a": rewards})
+    assert float(made["a"].probabilities[0, good]) > 0.9
+    assert made.best()["a"] == space.path([good])
+
+
+def test_domains_learn_different_choices_in_one_update() -> None:
+    space, generator = one_decision(3), torch.Generator().manual_seed(1)
+    made, good = controllers(space, "ab"), {"a": 0, "b": 2}
+    for step in range(60):
+        paths = {d: [made[d].sample(generator) for _ in range(4)] for d in "ab"}
+        rewards = {
+            d: torch.tensor([float(p.choices[0] == good[d]) for p in paths[d]]) for d in "ab"
+        }
+        made.update(step, paths, rewards)
+    assert {d: p.choices[0] for d, p in made.best().items()} == good
+
+
+def test_a_domain_that_is_not_updated_does_not_move() -> None:
+    space = one_decision()
+    made = controllers(space, "ab")
+    both = [space.path([0]), space.path([1])]
+    made.update(0, dict.fromkeys("ab", both), dict.fromkeys("ab", torch.tensor([1.0, 0.0])))
+    before = made["b"].logits.detach().clone()
+    made.update(1, {"a": both}, {"a": torch.tensor([1.0, 0.0])})
+    assert torch.equal(before, made["b"].logits.detach())
+
+
+# The policy ---------------------------------------------------------------------------------------
+
+
+def test_a_policy_begins_uniform() -> None:
+    space = tiny.space()
+    policy = PathController(space)
+    for row, decision in zip(policy.probabilities, space.decisions, strict=True):
+        n = len(decision.choices)
+        assert row[:n].tolist() == pytest.approx([1 / n] * n) and not row[n:].any()
+    assert policy.indecision().tolist() == pytest.approx([1.0, 1.0])
+
+
+def with_logits(space: SearchSpace, rows: list[list[float]]) -> PathController:
+    policy = PathController(space)
+    with torch.no_grad():
+        for i, row in enumerate(rows):
+            policy.logits[i, : len(row)] = torch.tensor(row)
+    return policy
+
+
+def test_the_best_path_is_the_most_likely_one_and_nothing_is_drawn() -> None:
+    """Fails if the best path is sampled, or the least likely one is taken."""
+    space = tiny.space()
+    policy = with_logits(space, [[0.0, 0.2, 0.1, 0.15], [0.1, 0.0, 0.2]])
+    before = torch.get_rng_state()
+    assert {policy.best().choices for _ in range(50)} == {(1, 2)}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_choice_that_does_not_exist_is_never_taken() -> None:
+    space = tiny.space()  # the second decision has 3 choices, the first 4
+    policy = with_logits(space, [[0.0], [-5.0, -5.0, -5.0]])
+    assert policy.best().choices[1] < 3
+    generator = torch.Generator().manual_seed(0)
+    assert all(policy.sample(generator).choices[1] < 3 for _ in range(100))
+
+
+def test_samples_follow_the_probabilities() -> None:
+    space, generator = one_decision(3), torch.Generator().manual_seed(0)
+    policy = with_logits(space, [[math.log(0.6), math.log(0.3), math.log(0.1)]])
+    drawn = [policy.sample(generator).choices[0] for _ in range(3000)]
+    assert [drawn.count(i) / 3000 for i in range(3)] == pytest.approx([0.6, 0.3, 0.1], abs=0.03)
+
+
+def test_log_probability_and_entropy_by_hand() -> None:
+    space = tiny.space()
+    policy = with_logits(space, [[math.log(x) for x in (0.1, 0.2, 0.3, 0.4)], [0.0, 0.0, 0.0]])
+    logs, entropy = policy.score([space.path([3, 0]), space.path([0, 2])])
+    assert logs.tolist() == pytest.approx([math.log(0.4 / 3), math.log(0.1 / 3)])
+    expected = -sum(p * math.log(p) for p in (0.1, 0.2, 0.3, 0.4)) + math.log(3)
+    assert entropy.tolist() == pytest.approx([expected] * 2)
+    relative = policy.indecision().tolist()
+    assert relative == pytest.approx([(expected - math.log(3)) / math.log(4), 1.0])
+
+
+def test_decisions_in_a_skipped_layer_count_in_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.shrink_factored(monkeypatch, stages=((8, 2),))
+    space = FactoredSpace("small", tiny.SIZE)
+    skipped, there = (space.parse(f"conv3 zero x0.5 k3e1 {word}") for word in ("zero", "k5e2se"))
+    policy = PathController(space)
+    logs, entropy = policy.score([skipped, there])
+    n = len(space.decisions)
+    assert logs.tolist() == pytest.approx([-(n - 3) * math.log(2), -n * math.log(2)])
+    assert entropy.tolist() == pytest.approx([(n - 3) * math.log(2), n * math.log(2)])
+    logs[0].backward()
+    inner = [i for i, d in enumerate(space.decisions) if d.name.startswith("1.2/")]
+    moved = [bool(policy.logits.grad[i].any()) for i in inner]  # type: ignore[index]
+    assert moved == [True, False, False, False]
+
+
+# The schedule -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.25, 0.9])
+@pytest.mark.parametrize("growth", [1.0, 10.0, 0.5])
+@pytest.mark.parametrize("steps", [4, 100, 1501])
+def test_rates_are_zero_then_grow_and_their_squares_add_up(
+    delay: float, growth: float, steps: int
+) -> None:
+    schedule = ControllerSchedule(delay, growth, spread=1.7)
+    rates = [schedule.rate(step, steps) for step in range(steps)]
+    first = math.floor(delay * steps)
+    assert not any(rates[:first]) and all(rates[first:])
+    assert math.sqrt(sum(r * r for r in rates)) == pytest.approx(1.7)
+    if steps - first > 1:
+        assert rates[-1] / rates[first] == pytest.approx(growth)
+        ratios = [b / a for a, b in zip(rates[first:], rates[first + 1 :], strict=False)]
+        assert ratios == pytest.approx([ratios[0]] * len(ratios))
+
+
+def test_pure_noise_spreads_logits_no_further_than_the_spread() -> None:
+    """Rewards without meaning: the logits' root mean square at the end is near the spread."""
+    space, generator = one_decision(), torch.Generator().manual_seed(0)
+    domains = [f"d{i}" for i in range(40)]
+    made = Controllers(space, domains, ControllerSchedule(0.0, 10.0, 1.0), steps=60)
+    for step in range(60):
+        paths = {d: [made[d].sample(generator) for _ in range(4)] for d in domains}
+        noise = {d: torch.randn(4, generator=generator) for d in domains}
+        made.update(step, paths, noise)
+    logits = torch.stack([made[d].logits.detach()[0] for d in domains])
+    assert 0.5 < float(logits.square().mean().sqrt()) < 1.5
+
+
+def test_nothing_learns_at_a_spread_of_zero() -> None:
+    made = Controllers(one_decision(), "a", ControllerSchedule(0.0, 1.0, 0.0), steps=10)
+    assert not any(made.learns(step) for step in range(10))
+
+
+# State --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_controllers_go_on_where_their_state_was_taken(baseline: str) -> None:
+    space = tiny.space()
+    generator = torch.Generator().manual_seed(0)
+
+    def step(made: Controllers, index: int, paths: list[Path], rewards: Tensor) -> None:
+        made.update(index, {"a": paths}, {"a": rewards})
+
+    batches = [
+        ([space.sample(generator) for _ in range(3)], torch.rand(3, generator=generator))
+        for _ in range(8)
+    ]
+    whole, first, second = (controllers(space, baseline=baseline) for _ in range(3))
+    for i, batch in enumerate(batches):
+        step(whole, i, *batch)
+        if i < 4:
+            step(first, i, *batch)
+    second.load_state_dict(first.state_dict())
+    for i, batch in enumerate(batches[4:], start=4):
+        step(second, i, *batch)
+    assert torch.equal(whole["a"].logits, second["a"].logits)

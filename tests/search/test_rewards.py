@@ -1,0 +1,56 @@
+"""Rewards against values worked out by hand."""
+
+import pytest
+import torch
+
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.search.rewards import Absolute, Mnas, MnasHard, Reward
+from mpnas_kit.settings import from_text, to_text
+
+QUALITY = torch.tensor([0.8, 0.8, 0.8, 0.5], dtype=torch.float64)
+COST = torch.tensor([50.0, 100.0, 200.0, 400.0], dtype=torch.float64)
+TARGET = 100.0
+
+
+@pytest.mark.parametrize(
+    ("reward", "expected"),
+    [
+        (Absolute(-0.1), [0.8 - 0.05, 0.8, 0.8 - 0.1, 0.5 - 0.3]),
+        (Absolute(-1.0), [0.8 - 0.5, 0.8, 0.8 - 1.0, 0.5 - 3.0]),
+        (Mnas(-0.5), [0.8 * 2**0.5, 0.8, 0.8 / 2**0.5, 0.5 / 2]),
+        (MnasHard(-0.5), [0.8, 0.8, 0.8 / 2**0.5, 0.5 / 2]),
+        (MnasHard(-1.0), [0.8, 0.8, 0.4, 0.125]),
+        (Absolute(0.0), [0.8, 0.8, 0.8, 0.5]),
+    ],
+)
+def test_rewards_are_what_their_formula_says(reward: Reward, expected: list[float]) -> None:
+    assert reward(QUALITY, COST, TARGET).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("reward", [Absolute(), Mnas(), MnasHard()])
+def test_quality_raises_a_reward_and_cost_beyond_the_target_lowers_it(reward: Reward) -> None:
+    cost = torch.tensor([100.0, 200.0, 300.0])
+    assert (reward(torch.full((3,), 0.5), cost, 100.0).diff() < 0).all()
+    assert (reward(torch.tensor([0.1, 0.5, 0.9]), torch.full((3,), 150.0), 100.0).diff() > 0).all()
+
+
+def test_only_the_absolute_reward_penalises_a_cost_below_the_target() -> None:
+    quality, cost = torch.tensor([0.5, 0.5]), torch.tensor([50.0, 100.0])
+    below, at = Absolute()(quality, cost, 100.0)
+    assert below < at
+    below, at = MnasHard()(quality, cost, 100.0)
+    assert below == at
+    below, at = Mnas()(quality, cost, 100.0)
+    assert below > at
+
+
+@pytest.mark.parametrize("kind", [Absolute, Mnas, MnasHard])
+def test_a_reward_for_cost_is_refused(kind: type[Absolute]) -> None:
+    with pytest.raises(MpnasError, match="beta must not be above 0, not 0.1"):
+        kind(0.1)
+
+
+@pytest.mark.parametrize("reward", [Absolute(-0.3), Mnas(), MnasHard(-1.0)])
+def test_a_reward_is_written_as_text_and_read_back(reward: Reward) -> None:
+    kinds = (Absolute, Mnas, MnasHard)
+    assert from_text(to_text(reward), kinds, "reward") == reward  # type: ignore[arg-type]

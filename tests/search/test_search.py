@@ -1,0 +1,480 @@
+"""The search stage: what it may see, what moves its controllers, what it reports."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.loop import StepEvent
+from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.runs import RunFolder
+from mpnas_kit.search.controller import Controllers
+from mpnas_kit.search.data import divide
+from mpnas_kit.search.rewards import Absolute
+from mpnas_kit.search.search import SearchConfig, SearchResult, resolve_target, search
+from mpnas_kit.space.costs import MultiplyAdds, Parameters, UnionShare
+from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.space import Path
+from mpnas_kit.space.spaces import mobilenet_v3_large
+
+
+def cheap(quality: Tensor, cost: Tensor, target: float) -> Tensor:
+    """A reward of cost alone: the cheaper the better."""
+    return -cost / target
+
+
+def dear(quality: Tensor, cost: Tensor, target: float) -> Tensor:
+    """A reward of cost alone: the dearer the better."""
+    return cost / target
+
+
+class Watched:
+    """A reward that keeps what it is called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Tensor, Tensor, float]] = []
+
+    def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
+        self.calls.append((quality.clone(), cost.clone(), target))
+        return quality + 0.01 * torch.arange(quality.numel()).view_as(quality)
+
+
+Update = tuple[dict[str, list[Path]], dict[str, Tensor]]
+
+
+@pytest.fixture
+def updates(monkeypatch: pytest.MonkeyPatch) -> list[Update]:
+    """The paths and rewards that controllers were updated with, step by step."""
+    kept: list[Update] = []
+    update = Controllers.update
+
+    def spy(
+        self: Controllers,
+        step: int,
+        paths: Mapping[str, Sequence[Path]],
+        rewards: Mapping[str, Tensor],
+    ) -> None:
+        kept.append(({d: list(p) for d, p in paths.items()}, dict(rewards)))
+        update(self, step, paths, rewards)
+
+    monkeypatch.setattr(Controllers, "update", spy)
+    return kept
+
+
+# What a search may see ----------------------------------------------------------------------------
+
+
+class Forbidden:
+    """A split that cannot be read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError("the search read validation or test data")
+
+    def __len__(self) -> int:
+        raise AssertionError("the search read validation or test data")
+
+
+def without_val_and_test(domain: Domain) -> Domain:
+    for split in ("val", "test"):
+        object.__setattr__(domain, split, Forbidden())
+    return domain
+
+
+def test_a_search_never_reads_validation_or_test_images(tmp_path: Any) -> None:
+    plain, poisoned = tiny.suite(), tiny.suite()
+    blind = DomainSuite.__new__(DomainSuite)
+    object.__setattr__(blind, "domains", tuple(without_val_and_test(d) for d in poisoned))
+    object.__setattr__(blind, "name", "tiny")
+    with pytest.raises(AssertionError, match="validation or test"):
+        _ = blind.domains[0].val.images
+    config = tiny.search_config()
+    found = search(blind, tiny.space(), config, folder=tmp_path / "run")
+    assert found.paths == search(plain, tiny.space(), config).paths
+
+
+def test_weight_and_reward_part_are_disjoint_and_together_the_training_split() -> None:
+    suite = tiny.suite(3)
+    for name, part in divide(suite, 0.3, seed=4).items():
+        train = suite[name].train
+        both = torch.cat([part.weights.split.images, part.reward.split.images])
+        rows = sorted(map(bytes, both.reshape(len(both), -1).numpy()))
+        assert rows == sorted(map(bytes, train.images.reshape(len(train), -1).numpy()))
+        assert len(set(rows)) == len(rows)  # noise: no image is there twice
+        labels = torch.cat([part.weights.split.labels, part.reward.split.labels])
+        assert torch.equal(labels.sort().values, train.labels.sort().values)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9, 0.99])
+def test_every_class_is_in_both_parts(share: float) -> None:
+    for part in divide(tiny.suite(3), share, seed=0).values():
+        for split in (part.weights.split, part.reward.split):
+            assert set(split.labels.tolist()) == set(range(part.classes))
+
+
+def test_the_parts_have_the_share_asked_for_class_by_class() -> None:
+    part = divide(DomainSuite((tiny.domain("a", 3, train=60),)), 0.3, seed=0)["a"]
+    assert torch.bincount(part.reward.split.labels).tolist() == [6, 6, 6]
+    assert torch.bincount(part.weights.split.labels).tolist() == [14, 14, 14]
+
+
+def test_the_division_follows_the_seed() -> None:
+    first, same, other = (divide(tiny.suite(1), 0.3, seed=s)["a"] for s in (1, 1, 2))
+    assert torch.equal(first.reward.split.images, same.reward.split.images)
+    assert not torch.equal(first.reward.split.images, other.reward.split.images)
+
+
+def test_reward_images_are_not_mirrored_or_moved() -> None:
+    assert divide(tiny.suite(), 0.3, seed=0)["b"].reward.flip is False
+
+
+def test_a_domain_too_small_to_divide_is_named() -> None:
+    small = DomainSuite((tiny.domain("a", 3, train=3),))
+    with pytest.raises(MpnasError, match="'a' has 3 training images: too few to divide"):
+        search(small, tiny.space(), tiny.search_config())
+
+
+def test_reward_batches_are_capped_at_the_size_of_the_reward_part() -> None:
+    found = search(tiny.suite(), tiny.space(), tiny.search_config(reward_batch=1000, steps=2))
+    assert set(found.paths) == {"a", "b"}
+
+
+# What moves the controllers -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reward", "which"), [(cheap, 0), (dear, 1)])
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_a_search_finds_what_its_reward_asks_for(reward: Any, which: int, baseline: str) -> None:
+    """Fails with the sign of the reward flipped, and with argmin for argmax."""
+    space = tiny.space()
+    config = tiny.search_config(
+        steps=36,
+        batch_size=2,
+        reward_batch=2,
+        paths_per_step=6,
+        warmup_share=0.0,
+        controller_delay=0.0,
+        controller_spread=3.0,
+        baseline=baseline,
+    )
+    found = search(tiny.suite(), space, config, reward=reward)
+    expected = space.extremes()[which]
+    assert found.paths == {"a": expected, "b": expected}
+    assert found.history["entropy"].iloc[-1] < found.history["entropy"].iloc[0]
+
+
+def test_the_paths_found_are_the_most_likely_ones_of_the_last_policy() -> None:
+    space = tiny.space()
+    found = search(tiny.suite(), space, tiny.search_config(), reward=dear)
+    for path, last in zip(found.paths.values(), found.policy[-1], strict=True):
+        assert list(path.choices) == [int(np.argmax(row)) for row in last]
+    table = found.decisions().set_index(["domain", "decision"])
+    for name, path in found.paths.items():
+        assert path.arch.split() == table.loc[name, "choice"].tolist()
+
+
+def test_a_search_reads_the_cost_of_the_paths_it_sampled(updates: list[Update]) -> None:
+    watched, space = Watched(), tiny.space()
+    search(tiny.suite(), space, tiny.search_config(), reward=watched)
+    assert len(watched.calls) == len(updates) == 5  # one of six steps is the delay
+    for (quality, cost, _), (paths, _) in zip(watched.calls, updates, strict=True):
+        for row, sampled in zip(cost, paths.values(), strict=True):
+            assert row.tolist() == [space.cost(p).multiply_adds for p in sampled]
+        assert quality.shape == cost.shape == (2, 2)
+        assert ((quality >= 0) & (quality <= 1)).all()
+
+
+def test_the_union_share_is_taken_over_paths_sampled_together(updates: list[Update]) -> None:
+    watched, space, model = Watched(), tiny.space(), UnionShare()
+    search(tiny.suite(), space, tiny.search_config(cost=model), reward=watched)
+    for (_, cost, _), (paths, _) in zip(watched.calls, updates, strict=True):
+        for k in range(2):
+            together = {d: p[k] for d, p in paths.items()}
+            assert cost[:, k].tolist() == list(model.costs(space, together).values())
+
+
+def test_rewards_and_costs_of_a_domain_are_its_own(updates: list[Update]) -> None:
+    watched = Watched()
+    search(tiny.suite(), tiny.space(), tiny.search_config(), reward=watched)
+    for (quality, _, _), (_, rewards) in zip(watched.calls, updates, strict=True):
+        assert rewards["a"].tolist() == pytest.approx(
+            (quality[0] + torch.tensor([0, 0.01])).tolist()
+        )
+        assert rewards["b"].tolist() == pytest.approx(
+            (quality[1] + torch.tensor([0.02, 0.03])).tolist()
+        )
+
+
+def test_a_joint_reward_is_the_mean_over_domains(updates: list[Update]) -> None:
+    watched = Watched()
+    search(tiny.suite(), tiny.space(), tiny.search_config(reward_scope="joint"), reward=watched)
+    for (quality, _, _), (_, rewards) in zip(watched.calls, updates, strict=True):
+        expected = (quality.mean(0) + torch.tensor([0.01, 0.02])).tolist()
+        assert rewards["a"].tolist() == pytest.approx(expected)
+        assert rewards["b"].tolist() == pytest.approx(expected)
+
+
+def test_a_joint_cost_is_the_mean_over_domains(updates: list[Update]) -> None:
+    watched, space = Watched(), tiny.space()
+    search(tiny.suite(), space, tiny.search_config(cost_scope="joint"), reward=watched)
+    for (_, cost, _), (paths, _) in zip(watched.calls, updates, strict=True):
+        for k in range(2):
+            own = [space.cost(p[k]).multiply_adds for p in paths.values()]
+            assert cost[:, k].tolist() == [sum(own) / 2] * 2
+
+
+def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Update]) -> None:
+    space, config = tiny.space(), tiny.search_config(reward=Absolute(-2.0), cost_target=40000.0)
+    found = search(tiny.suite(), space, config)
+    rows = found.history.dropna()
+    learning = rows[rows["domain"] == "a"]
+    for row, (paths, rewards) in zip(learning.itertuples(), updates, strict=True):
+        costs = [space.cost(p).multiply_adds for p in paths["a"]]
+        penalty = np.mean([-2.0 * abs(c / 40000 - 1) for c in costs])
+        assert row.cost == pytest.approx(np.mean(costs))
+        assert row.reward == pytest.approx(row.quality + penalty)
+        assert float(rewards["a"].mean()) == pytest.approx(row.reward)
+
+
+def test_controllers_do_not_move_during_the_delay() -> None:
+    config = tiny.search_config(steps=8, policy_snapshots=8, controller_delay=0.5)
+    found = search(tiny.suite(), tiny.space(), config, reward=dear)
+    for decision, choices in enumerate((4, 3)):
+        early = found.policy[:4, :, decision, :choices]
+        assert np.array_equal(early, np.full_like(early, 1 / choices))
+    assert not np.array_equal(found.policy[4], found.policy[3])
+    assert found.history["reward"].isna().tolist() == [True] * 8 + [False] * 8
+
+
+def test_an_untrained_domain_does_not_stop_the_others() -> None:
+    """Domains of different size: the loop goes on to its last step, none starves."""
+    config = tiny.search_config(steps=9, draw_temperature=1.0)
+    found = search(tiny.suite(3), tiny.space(), config)
+    steps = found.history.groupby("domain")["step"].agg(["count", "max"])
+    assert steps.loc["a", "count"] == 9 and steps.loc["a", "max"] == 9
+    assert 4 <= steps.loc["c", "count"] < 9
+
+
+def test_stem_nodes_and_all_heads_are_trained(tmp_path: Any) -> None:
+    """Fails if the search's optimiser leaves out the stem, a head or a node that took part."""
+    suite, space, config = tiny.suite(3), tiny.space(), tiny.search_config(warmup_candidates=4)
+    search(suite, space, config, folder=tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["net"]
+    fresh = MultiPathNet.supernet(space, suite.classes, config.norm, config.seed).state_dict()
+    moved = {n: not torch.equal(fresh[n], saved[n]) for n in fresh}
+    assert all(moved[n] for n in moved if n.startswith(("heads.", "nodes.0_", "nodes.3_")))
+    assert all(moved[n] for n in moved if n.endswith("depthwise.weight"))
+
+
+def test_searches_of_other_seeds_and_lengths_end_with_other_policies() -> None:
+    """The trap "the same architecture after 1 or 40 epochs"."""
+
+    def policy(**settings: Any) -> np.ndarray[Any, Any]:
+        config = tiny.search_config(controller_delay=0.0, warmup_share=0.0, **settings)
+        return search(tiny.suite(), tiny.space(), config).policy[-1]
+
+    ends = [policy(steps=2), policy(steps=10), policy(steps=10, seed=1)]
+    assert np.array_equal(policy(steps=10), ends[1])
+    for i, first in enumerate(ends):
+        for second in ends[i + 1 :]:
+            assert np.abs(first - second).max() > 0.01
+
+
+def test_a_search_through_searched_widths_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.shrink_factored(monkeypatch)
+    space = FactoredSpace("small", tiny.SIZE)
+    config = tiny.search_config(norm="mixed", cost=Parameters())
+    found = search(tiny.suite(), space, config)
+    assert all(space.parse(p.arch) == p for p in found.paths.values())
+
+
+@pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
+def test_every_norm_can_be_searched_with(norm: str) -> None:
+    found = search(tiny.suite(), tiny.space(), tiny.search_config(norm=norm, steps=3))
+    assert found.history["loss"].notna().all()
+
+
+def test_the_global_generator_neither_matters_nor_moves() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = search(tiny.suite(), tiny.space(), tiny.search_config())
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second = search(tiny.suite(), tiny.space(), tiny.search_config())
+    assert first.history.equals(second.history)
+
+
+# The cost target ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [1.0, 1e12])
+def test_an_impossible_cost_target_is_named_with_the_attainable_range(target: float) -> None:
+    space = tiny.space()
+    low, high = (space.cost(p).multiply_adds for p in space.extremes())
+    expected = f"cost_target {target:g} cannot be reached.*cost {low:g} to {high:g} multiply-adds"
+    with pytest.raises(MpnasError, match=expected.replace("+", r"\+")):
+        search(tiny.suite(), space, tiny.search_config(cost_target=target))
+
+
+def test_the_cost_target_is_that_of_the_config() -> None:
+    watched = Watched()
+    config = tiny.search_config(cost_target=40000.0)
+    assert search(tiny.suite(), tiny.space(), config, reward=watched).cost_target == 40000.0
+    assert {target for *_, target in watched.calls} == {40000.0}
+
+
+@pytest.mark.parametrize("cost", [MultiplyAdds(), Parameters()])
+def test_without_a_target_it_is_the_mean_cost_of_random_paths(cost: Any) -> None:
+    space = tiny.space()
+    every = {str(i): p for i, p in enumerate(tiny.all_paths(space))}
+    mean = np.mean(list(cost.costs(space, every).values()))
+    target = resolve_target(space, tiny.search_config(cost=cost), 2)
+    assert target == pytest.approx(mean, rel=0.1)
+
+
+@pytest.mark.parametrize("domains", [1, 3])
+def test_without_a_target_a_share_of_the_union_is_that_of_as_many_paths(domains: int) -> None:
+    space, generator = tiny.space(), torch.Generator().manual_seed(1)
+    draws = [{str(i): space.sample(generator) for i in range(domains)} for _ in range(200)]
+    mean = np.mean([list(UnionShare().costs(space, d).values()) for d in draws])
+    target = resolve_target(space, tiny.search_config(cost=UnionShare()), domains)
+    assert target == pytest.approx(mean, rel=0.1)
+
+
+# What it reports ----------------------------------------------------------------------------------
+
+
+def test_history_has_a_row_a_step_and_domain() -> None:
+    events: list[StepEvent] = []
+    found = search(tiny.suite(), tiny.space(), tiny.search_config(), callbacks=[events.append])
+    history = found.history
+    assert history[["step", "domain"]].to_numpy().tolist() == [
+        [step, domain] for step in range(1, 7) for domain in ("a", "b")
+    ]
+    columns = {"loss", "weight", "accuracy", "reward", "quality", "cost", "entropy"}
+    assert set(history.columns) == {"step", "domain"} | columns
+    always = history[["loss", "weight", "accuracy", "entropy"]]
+    assert always.notna().all(axis=None)
+    assert history.groupby("step")["weight"].mean().to_numpy() == pytest.approx(np.ones(6))
+    assert [e.step for e in events] == list(range(1, 7))
+    assert {(e.stage, e.steps) for e in events} == {("search", 6)}
+    assert (
+        events[3].rows["b"]["loss"] == history.query("step == 4 and domain == 'b'")["loss"].item()
+    )
+
+
+@pytest.mark.parametrize(("steps", "snapshots"), [(6, 6), (7, 3), (5, 100), (6, 1)])
+def test_policies_are_kept_at_the_steps_named_and_at_the_last(steps: int, snapshots: int) -> None:
+    config = tiny.search_config(steps=steps, policy_snapshots=snapshots)
+    found = search(tiny.suite(), tiny.space(), config)
+    assert found.policy.shape == (len(found.policy_steps), 2, 2, 4)
+    assert found.policy_steps[-1] == steps and len(set(found.policy_steps)) == len(found.policy)
+    assert found.policy.sum(-1) == pytest.approx(np.ones(found.policy.shape[:3]), abs=1e-5)
+
+
+def result(policy: list[list[list[float]]]) -> SearchResult:
+    """A result with this last policy (domains, decisions, choices)."""
+    space = tiny.space()
+    padded = np.zeros((1, len(policy), 2, 4), dtype=np.float32)
+    for d, rows in enumerate(policy):
+        for i, row in enumerate(rows):
+            padded[0, d, i, : len(row)] = row
+    paths = {"abc"[d]: space.path([int(np.argmax(r)) for r in p]) for d, p in enumerate(policy)}
+    return SearchResult(space, SearchConfig(), paths, 1.0, pd.DataFrame(), padded, (1,))
+
+
+SURE, OPEN = [1.0, 0.0, 0.0], [0.4, 0.3, 0.3]
+SURE4, OPEN4 = [0.0, 0.97, 0.02, 0.01], [0.25, 0.25, 0.25, 0.25]
+
+
+def test_the_result_says_that_the_search_decided() -> None:
+    assert result([[SURE4, SURE], [SURE4, SURE]]).verdict() == "the search decided all 4 choices."
+
+
+def test_the_result_says_where_the_search_did_not_decide() -> None:
+    made = result([[SURE4, OPEN], [OPEN4, OPEN]])
+    assert "did not decide 3 of 4 choices" in made.verdict()
+    assert made.verdict().endswith("b 2, a 1.")
+    table = made.decisions()
+    assert table["decided"].tolist() == [True, False, False, False]
+    assert table["choice"].tolist() == ["k3e1", "k3e1", "zero", "k3e1"]
+    assert table["entropy"][2] == pytest.approx(1.0) and table["entropy"][0] < 0.15
+    assert table["probability"][1] == pytest.approx(0.4)
+
+
+def test_a_decision_counts_as_made_up_to_half_of_the_greatest_entropy() -> None:
+    half = [0.5, 0.5, 0.0, 0.0]  # log 2 of log 4
+    more = [0.5, 0.45, 0.05, 0.0]
+    assert result([[half, SURE]]).decisions()["entropy"][0] == pytest.approx(0.5)
+    assert result([[more, SURE]]).decisions()["decided"].tolist() == [False, True]
+
+
+def test_a_space_without_a_choice_is_searched_or_refused_in_words() -> None:
+    space = mobilenet_v3_large(16)
+    try:
+        found = search(tiny.suite(1), space, tiny.search_config(steps=1))
+    except MpnasError as error:
+        assert "mobilenet_v3_large" in str(error)
+    else:
+        assert found.paths["a"] == space.parse("") and "0" in repr(found)
+
+
+# What it refuses ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 1),
+        ("reward_batch", 1),
+        ("paths_per_step", 0),
+        ("reward_share", 0.0),
+        ("reward_share", 1.0),
+        ("controller_delay", 1.0),
+        ("learning_rate", 0.0),
+        ("controller_spread", -1.0),
+        ("warmup_candidates", 1),
+        ("baseline_decay", 1.0),
+        ("checkpoint_every", 0),
+        ("seed", -1),
+        ("reward_scope", "team"),
+        ("cost_scope", "team"),
+        ("baseline", "median"),
+        ("norm", "group"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, value: Any) -> None:
+    with pytest.raises(MpnasError, match=setting):
+        tiny.search_config(**{setting: value})
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_sentence() -> None:
+    with pytest.raises(MpnasError, match="the loss of domain 'a' is .* at learning rate"):
+        search(tiny.suite(), tiny.space(), tiny.search_config(learning_rate=1e30))
+
+
+def test_images_of_another_size_than_the_space_are_refused() -> None:
+    """Costs would be those of another resolution than the one that is trained."""
+    with pytest.raises(MpnasError, match="32"):
+        search(tiny.suite(), tiny.space(32), tiny.search_config(steps=2))
+
+
+def test_a_result_of_a_folder_is_that_of_the_search(tmp_path: Any) -> None:
+    config = tiny.search_config()
+    first = search(tiny.suite(), tiny.space(), config, folder=tmp_path)
+    plain = search(tiny.suite(), tiny.space(), config)
+    read = search(tiny.suite(), tiny.space(), config, folder=tmp_path)
+    for other in (plain, read):
+        assert other.paths == first.paths and other.history.equals(first.history)
+        assert np.array_equal(other.policy, first.policy)
+        assert other.policy_steps == first.policy_steps
+    content = RunFolder.read(tmp_path).read_json("results.json")
+    assert content["paths"] == {d: p.arch for d, p in first.paths.items()}
+    assert content["costs"] == first.costs and content["verdict"] == first.verdict()

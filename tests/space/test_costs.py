@@ -1,0 +1,175 @@
+"""Costs of paths and unions against an independent counter, and the cost models of a search."""
+
+import counter
+import pytest
+import tiny
+import torch
+
+from mpnas_kit.network.net import Flow, MultiPathNet
+from mpnas_kit.network.norms import DomainNorm
+from mpnas_kit.space.costs import Cost, MultiplyAdds, Parameters, UnionShare
+from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.space import Node
+from mpnas_kit.space.spaces import SPACES, mobilenet_v3_large, space_by_name
+
+
+def test_mobilenet_v3_large_has_exactly_its_published_size() -> None:
+    space = mobilenet_v3_large(224)
+    cost = space.cost(space.parse(""))
+    classifier = 1280 * 1000
+    assert cost.parameters + cost.norm_parameters + classifier + 1000 == 5_483_032
+    assert cost.norm_parameters == 24_400
+    assert cost.multiply_adds + classifier == 216_589_760
+
+
+@pytest.mark.parametrize("name", tuple(SPACES))
+@pytest.mark.parametrize(("resolution", "paths"), [(32, 4), (225, 1)])
+def test_path_costs_agree_with_an_independent_counter(
+    name: str, resolution: int, paths: int
+) -> None:
+    space, generator = space_by_name(name, resolution), torch.Generator().manual_seed(3)
+    for path in {*(space.sample(generator) for _ in range(paths)), space.extremes()[1]}:
+        tally, last = counter.counted(space, path)
+        assert tuple(space.cost(path)) == (
+            tally.multiply_adds,
+            tally.parameters,
+            tally.norm_parameters,
+        )
+        assert last.shape[1] == space.layers[-1].widths[-1]
+
+
+@pytest.mark.parametrize("arch", ["zero k3e1", "k5e2se k5e3"])
+def test_a_network_costs_what_its_path_says(arch: str) -> None:
+    space = tiny.space()
+    path = space.parse(arch)
+    net = MultiPathNet.of_paths(space, {"a": path}, {"a": 5}, "per_domain", seed=0).eval()
+    tally, cost = counter.Tally(), space.cost(path)
+    with counter.multiply_adds(net, tally), torch.no_grad():
+        net([Flow("a", tiny.images(1), path)])
+    assert tally.multiply_adds == cost.multiply_adds + 16 * 5
+    assert sum(p.numel() for p in net.parameters()) == sum(cost[1:]) + 16 * 5 + 5
+
+
+@pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
+def test_the_union_costs_what_the_network_holds(norm: str) -> None:
+    space, classes = tiny.space(), {"a": 3, "b": 4, "c": 2}
+    paths = tiny.paths(space, ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"])
+    net = MultiPathNet.of_paths(space, paths, classes, norm, seed=0)  # type: ignore[arg-type]
+    norms = sum(
+        p.numel() for m in net.modules() if isinstance(m, DomainNorm) for p in m.parameters()
+    )
+    heads = sum(p.numel() for p in net.heads.parameters())
+    union = space.union_cost(paths.values())
+    assert sum(p.numel() for p in net.parameters()) - norms - heads == union.parameters
+    expected = union.norm_parameters
+    if norm == "per_domain":
+        expected = sum(space.cost(p).norm_parameters for p in paths.values())
+    assert norms == expected
+
+
+# Unions -------------------------------------------------------------------------------------------
+
+
+def test_a_shared_node_counts_once_in_the_union() -> None:
+    space = tiny.space()
+    first, second = space.parse("k3e1 k5e3"), space.parse("k3e1 k3e1")
+    only = [u for u in space.uses(second) if u is not None and u.node == Node(2, "k3e1")]
+    added = only[0].cost
+    assert len(only) == 1
+    union = space.union_cost([first, second])
+    pairs = zip(space.cost(first), added, strict=True)
+    assert tuple(union) == tuple(a + b for a, b in pairs)
+    assert space.union_cost([first, first]) == space.cost(first)
+
+
+def test_the_same_block_in_two_layers_is_two_nodes() -> None:
+    space = tiny.space()
+    path = space.parse("k3e1 k3e1")
+    assert space.nodes(path) == {Node(1, "k3e1"), Node(2, "k3e1")}
+    total, _ = counter.counted(space, path)
+    assert space.union_cost([path]).parameters == total.parameters
+
+
+def test_a_node_of_several_widths_counts_at_its_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.shrink_factored(monkeypatch, stages=((8, 2),))
+    space = FactoredSpace("small", tiny.SIZE)
+    narrow, wide = (
+        space.parse("conv3 zero x0.5 k3e2 k3e2se"),
+        space.parse("conv3 zero x1 k3e2 zero"),
+    )
+    assert space.union_cost([narrow, space.widest(narrow)]) == space.cost(space.widest(narrow))
+    assert space.union_cost([wide, space.parse("conv3 zero x0.5 k3e2 zero")]) == space.cost(wide)
+    # k3e2se stays at 4 channels in and out: 4 -> 8 -> 4 with a gate of 8 and 8 biases each.
+    se_block = 4 * 8 + 8 * 9 + (8 * 8 + 8) + (8 * 8 + 8) + 8 * 4
+    head = (8 - 4) * 512  # the head's input is as wide as the widest path's
+    assert space.union_cost([narrow, wide]).parameters == space.cost(wide).parameters + se_block
+    assert (
+        space.cost(wide).parameters
+        - space.cost(space.parse("conv3 zero x0.5 k3e2 zero")).parameters
+        == head + (8 - 4) * 32
+    )
+
+
+def test_the_union_is_at_most_the_sum_and_at_least_each_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny.shrink_factored(monkeypatch)
+    space, generator = FactoredSpace("small", tiny.SIZE), torch.Generator().manual_seed(0)
+    for _ in range(20):
+        paths = [space.sample(generator) for _ in range(3)]
+        union, costs = space.union_cost(paths), [space.cost(p) for p in paths]
+        assert max(c.parameters for c in costs) <= union.parameters
+        assert union.parameters <= sum(c.parameters for c in costs)
+
+
+# Cost models --------------------------------------------------------------------------------------
+
+MODELS: tuple[Cost, ...] = (MultiplyAdds(), Parameters(), UnionShare())
+
+
+def test_models_measure_what_they_say() -> None:
+    space = tiny.space()
+    paths = tiny.paths(space, ["zero k5e3", "k3e1 k5e3"])
+    costs = {d: space.cost(p) for d, p in paths.items()}
+    assert MultiplyAdds().costs(space, paths) == {d: c.multiply_adds for d, c in costs.items()}
+    assert Parameters().costs(space, paths) == {d: c.parameters for d, c in costs.items()}
+
+
+def test_shares_of_the_union_add_up_to_it() -> None:
+    space = space_by_name("pocket", 32)
+    generator = torch.Generator().manual_seed(0)
+    for domains in (1, 2, 5):
+        paths = {str(i): space.sample(generator) for i in range(domains)}
+        shares = UnionShare().costs(space, paths)
+        assert sum(shares.values()) == pytest.approx(space.union_cost(paths.values()).parameters)
+
+
+def test_a_node_shared_by_two_costs_each_the_half() -> None:
+    space = tiny.space()
+    paths = tiny.paths(space, ["zero k5e3", "k3e1 k5e3"])
+    private = space.cost(paths["b"]).parameters - space.cost(paths["a"]).parameters
+    half = space.cost(paths["a"]).parameters / 2
+    assert UnionShare().costs(space, paths) == {"a": half, "b": half + private}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_no_cost_is_beyond_the_bounds_and_both_are_reached(model: Cost) -> None:
+    space = tiny.space()
+    low, high = model.bounds(space, 2)
+    paths = list(tiny.all_paths(space))
+    costs = [
+        cost
+        for first in paths
+        for second in paths
+        for cost in model.costs(space, {"a": first, "b": second}).values()
+    ]
+    assert low == min(costs)
+    assert max(costs) <= high
+    assert high == max(model.costs(space, {"a": p})["a"] for p in paths)
+
+
+def test_a_cost_is_blind_to_skipped_layers_only() -> None:
+    space = tiny.space()
+    skipped, there = space.parse("zero k3e1"), space.parse("k3e1 k3e1")
+    for model in MODELS[:2]:
+        assert model.costs(space, {"a": skipped})["a"] < model.costs(space, {"a": there})["a"]

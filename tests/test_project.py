@@ -1,0 +1,140 @@
+"""The project around the code: lint, types, the environment, notebooks, README and Makefile."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
+)
+def test_the_code_is_clean(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_environment_and_project_ask_for_the_same() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["channels"] == ["conda-forge"]
+    *conda, pip = environment["dependencies"]
+    assert conda == ["python=3.11", "pip"], "conda brings Python and pip alone"
+    options = ["--constraint constraints.txt", "--editable ."]
+    assert [line for line in pip["pip"] if line.startswith("-")] == options
+    asked = [line for line in pip["pip"] if not line.startswith("-")]
+    assert asked == PROJECT["project"]["dependencies"]
+
+
+def test_every_dependency_is_pinned() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {line.split("==")[0].lower() for line in lines if line and not line.startswith("#")}
+    assert all("==" in line for line in lines if line and not line.startswith("#"))
+    project = PROJECT["project"]
+    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        assert re.split(r"[<>=;\[ ]", line)[0].lower() in pins, line
+
+
+def test_the_command_is_installed() -> None:
+    assert PROJECT["project"]["scripts"] == {"mpnas": "mpnas_kit.cli:main"}
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_notebook_is_short_clean_and_has_parameters(file: Path) -> None:
+    notebook = json.loads(file.read_text(encoding="utf-8"))
+    cells = notebook["cells"]
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert cells[0]["cell_type"] == "markdown"
+    first = "".join(cells[0]["source"])
+    assert first.startswith("# ") and "**Costs**" in first and "**Should show**" in first
+    assert "parameters" in cells[1]["metadata"]["tags"]
+    assert "".join(cells[1]["source"]).startswith("# Parameters")
+    assert "check_parameters(globals()" in "".join(cells[2]["source"])
+    for cell in cells:
+        assert len(cell["source"]) < 25, "an algorithm belongs into the library"
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"] and cell["execution_count"] is None
+        assert "papermill" not in cell["metadata"]
+    assert not {"papermill", "widgets"} & set(notebook["metadata"])
+
+
+def test_what_readme_tells_to_make_can_be_made() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    told = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    assert {"report", "test"} <= told <= targets
+
+
+def test_commands_in_readme_have_options_that_exist() -> None:
+    from mpnas_kit import cli
+
+    for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", README, re.MULTILINE):
+        command, *words = line.split("#")[0].split()
+        parser = cli._report_parser() if command == "report" else cli._stage_parser(command)
+        known = {name for action in parser._actions for name in action.option_strings}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_python_in_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    flow, space = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    flow = re.sub(r"steps=\d+", "steps=2, batch_size=4, threads=1", flow)
+    flow = re.sub(r"pocket\(\[.*?\]\)", 'pocket(["digits", "icons"])', flow)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["readme"])
+    for code in (flow, space):
+        file = tmp_path / "readme.py"
+        file.write_text(code)
+        names = {"__name__": "readme"}
+        sys.modules["readme"] = type(sys)("readme")  # dataclasses look their module up
+        exec(compile(code, file, "exec"), names)
+    assert (tmp_path / "paths.svg").exists()
+
+
+def test_ci_runs_the_tests_and_nothing_else() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert lines[-1] == "make test"
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    done = subprocess.run(
+        ["git", "grep", "-nIE", "|".join(_WORDS), "--", ".", ":!LICENSE"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode > 1:
+        pytest.skip("needs a git checkout")
+    assert done.stdout == ""
+
+
+# Cut in two, so that this file does not name them either.
+_WORDS = [
+    a + b
+    for a, b in (
+        ("/wor", "k/"),
+        ("/ho", "me/"),
+        ("/roo", "t/"),
+        ("/op", "t/"),
+        ("/tmp/", "[a-z]"),
+        ("pypi", "\\.org"),
+        ("python", "hosted"),
+        ("download\\.", "pytorch"),
+        ("anaconda", "\\.(org|com)"),
+    )
+]

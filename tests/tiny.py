@@ -1,0 +1,150 @@
+"""Tiny suites, spaces and settings for tests: 16 x 16 images, two searched layers, few steps."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mpnas_kit.domains.domain import Domain, DomainSuite, Split
+from mpnas_kit.learning.loop import StepEvent
+from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.search.search import SearchConfig
+from mpnas_kit.space import factored
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck
+from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
+from mpnas_kit.training.train import TrainConfig
+
+SIZE = 16
+
+
+def split(classes: int, images: int, channels: int, generator: torch.Generator) -> Split:
+    """Noise, and a bright block whose place is the class: easily learnt. Classes take turns."""
+    noise = torch.randint(0, 90, (images, channels, SIZE, SIZE), generator=generator)
+    labels = torch.arange(images) % classes
+    for image, label in zip(noise, labels.tolist(), strict=True):
+        row, column = divmod(label, 2)
+        image[:, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += 150
+    return Split(noise.to(torch.uint8), labels)
+
+
+def domain(
+    name: str, classes: int = 3, channels: int = 1, train: int = 36, seed: int = 0, **more: Any
+) -> Domain:
+    """A domain of `train` training images, 12 for validation and 12 for test."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = {
+        part: split(classes, count, channels, generator)
+        for part, count in (("train", train), ("val", 12), ("test", 12))
+    }
+    return Domain(name, tuple(f"class{i}" for i in range(classes)), **{**parts, **more})
+
+
+def suite(domains: int = 2) -> DomainSuite:
+    """Up to three domains that differ in classes, channels, size and flipping."""
+    made = (
+        domain("a", 3, 1, 36, seed=1),
+        domain("b", 4, 3, 28, seed=2, flip=True),
+        domain("c", 2, 1, 20, seed=3),
+    )
+    return DomainSuite(made[:domains], "tiny")
+
+
+def space(resolution: int = SIZE) -> LayerwiseSpace:
+    """Two searched layers, of 4 and 3 candidates: 12 paths."""
+    return LayerwiseSpace("tiny", layers(), resolution)
+
+
+def layers() -> tuple[Layer, ...]:
+    """The layers of `space`."""
+    first = (
+        None,
+        InvertedBottleneck(3, 1),
+        InvertedBottleneck(3, 2),
+        InvertedBottleneck(5, 2, se=True),
+    )
+    second = (InvertedBottleneck(3, 1), InvertedBottleneck(5, 3), InvertedBottleneck(3, 3))
+    return (
+        Layer("stem", 2, (8,), (Conv(3),)),
+        Layer("one", 1, (8,), first),
+        Layer("two", 2, (12,), second),
+        Layer("head", 1, (16,), (Conv(1),)),
+    )
+
+
+def all_paths(space: SearchSpace) -> Iterator[Path]:
+    """Every path through a small space, in order."""
+    sizes = [len(d.choices) for d in space.decisions]
+    grid = torch.cartesian_prod(*(torch.arange(n) for n in sizes)).reshape(-1, len(sizes))
+    for choices in grid.tolist():
+        yield space.path(choices)
+
+
+def search_config(**settings: Any) -> SearchConfig:
+    """Six steps without warm-up; `settings` overrule."""
+    small: dict[str, Any] = {
+        "steps": 6,
+        "batch_size": 8,
+        "paths_per_step": 2,
+        "reward_batch": 8,
+        "controller_delay": 0.25,
+        "warmup_share": 0.25,
+        "policy_snapshots": 6,
+        "checkpoint_every": 2,
+        "threads": 1,
+    }
+    return SearchConfig(**{**small, **settings})
+
+
+def train_config(**settings: Any) -> TrainConfig:
+    """Six steps; `settings` overrule."""
+    small: dict[str, Any] = {"steps": 6, "batch_size": 8, "checkpoint_every": 2, "threads": 1}
+    return TrainConfig(**{**small, **settings})
+
+
+def paths(
+    space: SearchSpace, archs: Sequence[str], names: Sequence[str] = "abc"
+) -> dict[str, Path]:
+    """The paths written as `archs`, for the domains `names` in turn."""
+    return {name: space.parse(arch) for name, arch in zip(names, archs, strict=False)}
+
+
+def images(count: int, seed: int = 0, shift: float = 0.0) -> Tensor:
+    """Network input (count, 3, 16, 16): standard normal, moved by `shift`."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, SIZE, SIZE, generator=generator) + shift
+
+
+def node(net: MultiPathNet, layer: int, block: str) -> nn.Module:
+    """The module of a node."""
+    return net.nodes[f"{layer}_{block}"]
+
+
+class Stopped(Exception):
+    """What `stop_at` raises."""
+
+
+def stop_at(step: int) -> Any:
+    """A callback that ends a stage after `step` steps, as a crash of the process would."""
+
+    def callback(event: StepEvent) -> None:
+        if event.step == step:
+            raise Stopped
+
+    return callback
+
+
+def shrink_factored(
+    monkeypatch: pytest.MonkeyPatch, stages: tuple[tuple[int, int], ...] = ((8, 2), (16, 2))
+) -> None:
+    """Make `FactoredSpace` small: two layers a stage, two choices for everything."""
+    small = {
+        "STAGES": stages,
+        "LAYERS_A_STAGE": 2,
+        "KERNELS": (3, 5),
+        "EXPANSIONS": (1, 2),
+        "WIDTH_MULTIPLIERS": (0.5, 1.0),
+    }
+    for name, value in small.items():
+        monkeypatch.setattr(factored, name, value)

@@ -1,0 +1,130 @@
+"""Accuracy of a trained network, and that its batch-norm statistics fit: no trap at reload."""
+
+from typing import Any
+
+import pytest
+import safetensors.torch
+import tiny
+import torch
+
+from mpnas_kit.domains.batches import Standard
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.learning.step import accuracy
+from mpnas_kit.network.net import Flow, MultiPathNet
+from mpnas_kit.network.norms import DomainNorm
+from mpnas_kit.training.evaluation import evaluate, recalibrate
+from mpnas_kit.training.train import train
+
+ARCHS = ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"]
+
+
+def in_training_mode(net: MultiPathNet, suite: DomainSuite, paths: Any) -> dict[str, float]:
+    """Accuracy on the training images with batch statistics, as during training."""
+    flows = [Flow(d.name, Standard.of(d)(d.train.images), paths[d.name]) for d in suite]
+    with torch.no_grad():
+        logits = net.train()(flows)
+    pairs = zip(suite, logits, strict=True)
+    return {d.name: accuracy(x, d.train.labels) for d, x in pairs}
+
+
+@pytest.mark.parametrize("norm", ["per_domain", "mixed"])
+def test_accuracy_in_training_and_after_reload_agree(norm: str, tmp_path: Any) -> None:
+    """The trap: 93 % in training, 36 % after reload."""
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    config = tiny.train_config(steps=24, norm=norm, average=0.5, shift=0, batch_size=16)
+    result = train(suite, space, paths, config, folder=tmp_path)
+    classes = suite.classes
+    net = MultiPathNet.of_paths(space, paths, classes, norm, seed=99)  # type: ignore[arg-type]
+    net.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
+    measured = evaluate(net, suite, paths, "train").set_index("domain")["accuracy"]
+    saved = {n: t.clone() for n, t in net.state_dict().items()}
+    for domain, share in in_training_mode(net, suite, paths).items():
+        assert share > 0.85
+        assert measured[domain] == pytest.approx(share, abs=0.1)
+    net.load_state_dict(saved)
+    test = evaluate(net, suite, paths, "test").set_index("domain")["accuracy"]
+    assert test.to_dict() == result.accuracy("test").to_dict()
+
+
+def test_recalibration_mends_wrong_statistics_and_leaves_weights_alone() -> None:
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    result = train(suite, space, paths, tiny.train_config(steps=24, average=0.0, batch_size=16))
+    net = result.net
+    weights = {n: p.clone() for n, p in net.named_parameters()}
+    good = evaluate(net, suite, paths, "train")["accuracy"].mean()
+    for name, buffer in net.named_buffers():
+        buffer.fill_(3.0 if "mean_" in name else 0.1)
+    bad = evaluate(net, suite, paths, "train")["accuracy"].mean()
+    recalibrate(net, suite, paths)
+    mended = evaluate(net, suite, paths, "train")["accuracy"].mean()
+    assert bad < good - 0.2 and mended == pytest.approx(good, abs=0.02)
+    assert all(torch.equal(weights[n], p) for n, p in net.named_parameters())
+    norms = [m for m in net.modules() if isinstance(m, DomainNorm)]
+    assert {m.momentum for m in norms} == {0.1} and not net.training
+
+
+@pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
+def test_recalibrated_statistics_are_the_plain_mean_over_batches_and_domains(norm: str) -> None:
+    """Batches hold the whole training split here, so the mean over domains is known exactly."""
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    net = MultiPathNet.of_paths(space, paths, suite.classes, norm, seed=0)  # type: ignore[arg-type]
+    recalibrate(net, suite, paths, batches=3)
+    stem = tiny.node(net, 0, "conv3")
+    maps = {}
+    for domain in suite:
+        with torch.no_grad():
+            maps[domain.name] = stem.convolution(Standard.of(domain)(domain.train.images))  # type: ignore[operator]
+    means = {d: x.mean((0, 2, 3)) for d, x in maps.items()}
+    norms = stem.norm
+    assert isinstance(norms, DomainNorm)
+    if norm == "per_domain":
+        expected = means
+    elif norm == "mixed":
+        expected = {"shared": torch.cat(list(maps.values())).mean((0, 2, 3))}
+    else:
+        expected = {"shared": torch.stack(list(means.values())).mean(0)}
+    for name, mean in expected.items():
+        torch.testing.assert_close(norms.get_buffer(f"mean_{name}"), mean, atol=1e-4, rtol=1e-3)
+
+
+def test_evaluation_counts_every_image_once_and_by_hand() -> None:
+    suite, space = tiny.suite(1), tiny.space()
+    paths = tiny.paths(space, ARCHS[:1])
+    net = MultiPathNet.of_paths(space, paths, suite.classes, "per_domain", seed=0)
+    with torch.no_grad():
+        net.heads["a"].weight.zero_()
+        net.heads["a"].bias.copy_(torch.tensor([2.0, 1.0, 0.0]))
+    row = evaluate(net, suite, paths, "test").iloc[0]
+    logits = torch.tensor([2.0, 1.0, 0.0]).log_softmax(0)
+    assert row["images"] == 12 and row["accuracy"] == pytest.approx(1 / 3)
+    assert row["loss"] == pytest.approx(-float(logits.mean()), rel=1e-5)
+
+
+def test_more_images_than_a_batch_are_evaluated_alike() -> None:
+    many = tiny.domain("a", 3, train=36)
+    index = torch.arange(1101) % 12
+    split = many.test[index]
+    large = DomainSuite((Domain("a", many.classes, many.train, many.val, split),))
+    space = tiny.space()
+    paths = tiny.paths(space, ARCHS[:1])
+    net = MultiPathNet.of_paths(space, paths, large.classes, "per_domain", seed=0)
+    small = DomainSuite((many,))
+    few, lots = (evaluate(net, s, paths, "test").iloc[0] for s in (small, large))
+    assert lots["images"] == 1101
+    with torch.no_grad():
+        (logits,) = net.eval()([Flow("a", Standard.of(many)(many.test.images), paths["a"])])
+    right = logits.argmax(1) == many.test.labels
+    assert lots["accuracy"] == pytest.approx(float(right[index].double().mean()))
+    assert few["accuracy"] == pytest.approx(float(right.double().mean()))
+
+
+def test_evaluation_leaves_the_network_as_it_was() -> None:
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    net = MultiPathNet.of_paths(space, paths, suite.classes, "mixed", seed=0).train()
+    before = {n: t.clone() for n, t in net.state_dict().items()}
+    evaluate(net, suite, paths, "val")
+    assert net.training and all(torch.equal(before[n], t) for n, t in net.state_dict().items())
