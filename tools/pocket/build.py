@@ -1,0 +1,86 @@
+"""Build the pocket data: `python tools/pocket/build.py [--out DIR] [domain ...]`.
+
+The result depends only on the packages of requirements.txt and two Debian packages (README.md);
+two builds give the same bytes.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from glyphs import letters, scene, scripts
+from photos import landcover, textures
+from pictograms import emoji, icons
+from scans import digits, fashion, watch
+from sheets import as_read, write_checksums, write_domain
+from tiles import Tiles, coarse, distinct, generator, in_file_order
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a domain is made and stored.
+
+    levels: values a channel may take; fewer than 256 where the tiles were drawn by us.
+    quality: JPEG quality, None for PNG.
+    """
+
+    make: Callable[[], Tiles]
+    levels: int = 256
+    quality: int | None = None
+
+
+RECIPES = {
+    "fashion": Recipe(fashion),
+    "landcover": Recipe(landcover, quality=85),
+    "scripts": Recipe(scripts, levels=16),
+    "scene": Recipe(scene, quality=80),
+    "textures": Recipe(textures, quality=85),
+    "icons": Recipe(icons, levels=16),
+    "watch": Recipe(watch, levels=32),
+    "letters": Recipe(letters, levels=16),
+    "digits": Recipe(digits),
+    "emoji": Recipe(emoji, levels=16),
+}
+DATA = Path(__file__).parents[2] / "mpnas_kit" / "domains" / "pocket_data"
+
+
+def drawn(name: str) -> Tiles:
+    """The tiles of a domain in file order, before anything is lost to storage."""
+    return in_file_order(RECIPES[name].make(), generator(f"{name}, file order"))
+
+
+def stored(name: str, tiles: Tiles) -> tuple[Tiles, Tiles]:
+    """Those of `tiles` that go into the file: as drawn, and as a reader sees them.
+
+    Duplicates are judged as a reader sees them, so also those that storage makes equal are left
+    out. A tile reads the same wherever it stands in a sheet, so no new ones arise.
+    """
+    recipe = RECIPES[name]
+    read = as_read(coarse(tiles, recipe.levels), recipe.quality)
+    kept = distinct(read)
+    return tiles.take(kept), read.take(kept)
+
+
+def main() -> None:
+    """Read the command line, build the domains, write the checksums."""
+    parser = argparse.ArgumentParser(description="Build the pocket data.")
+    parser.add_argument("domains", nargs="*", metavar="domain", help="default: all ten")
+    parser.add_argument("--out", type=Path, default=DATA, help="default: the package's own folder")
+    arguments = parser.parse_args()
+    for name in arguments.domains:
+        if name not in RECIPES:
+            parser.error(f"unknown domain {name}: expected one of {', '.join(RECIPES)}.")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.domains or RECIPES:
+        recipe = RECIPES[name]
+        tiles, _ = stored(name, drawn(name))
+        write_domain(arguments.out, name, coarse(tiles, recipe.levels), recipe.quality)
+        share = np.bincount(tiles.labels).max() / len(tiles)
+        print(f"{name:10} {len(tiles.classes):3} classes {tiles.counts()} largest {share:.2f}")
+    write_checksums(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

