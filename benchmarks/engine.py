@@ -8,6 +8,9 @@
   keeps them (`runtime`); a process each, in turn.
 """
 
+import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
+
+# isort: split
 import argparse
 import json
 import os
@@ -19,7 +22,6 @@ import time
 import torch
 import torch.nn.functional as F
 
-import mpnas_kit  # noqa: F401  (before torch)
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space import depthwise
 from mpnas_kit.space.spaces import pocket_space

@@ -11,6 +11,9 @@
    target within 5 %.
 """
 
+import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
+
+# isort: split
 import argparse
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +22,6 @@ from pathlib import Path as FilePath
 import torch
 from torch import Tensor
 
-import mpnas_kit  # noqa: F401  (before torch)
 from mpnas_kit.learning.prioritization import Uniform
 from mpnas_kit.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
