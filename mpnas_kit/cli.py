@@ -166,9 +166,9 @@ def _train(arguments: Sequence[str]) -> None:
 
 
 def _report(arguments: Sequence[str]) -> None:
-    from mpnas_kit.report import report
-
     given = _report_parser().parse(arguments)
+    from mpnas_kit.report import report  # after what is wrong was told: papermill takes a while
+
     index = report(
         given.notebook,
         run=run_folder(given.run, given.profile),

@@ -99,21 +99,17 @@ def widget_errors(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def _failed(file: Path, copy: Path, index: int, why: str) -> MpnasError:
-    """The error of a failed cell; `index` counts the cells of the executed copy."""
-    cells = nbformat.read(copy, as_version=4).cells
-    heading = next(
-        (
-            line.lstrip("# ")
-            for cell in reversed(cells[:index])
-            if cell.cell_type == "markdown"
-            for line in reversed(cell.source.splitlines())
-            if line.startswith("#") and "papermill-error" not in line
-        ),
-        "",
-    )
-    under = f" under {heading!r}" if heading else ""
+    """The error of a failed cell; `index` counts as papermill does, with its injected cell."""
+    told = "papermill-error-cell-tag"  # papermill marks the failed cell in the copy
+    cells = [
+        c for c in nbformat.read(copy, as_version=4).cells if told not in c.metadata.get("tags", ())
+    ]
+    before = [c for c in cells[:index] if "injected-parameters" not in c.metadata.get("tags", ())]
+    words = [line for c in before if c.cell_type == "markdown" for line in c.source.splitlines()]
+    headings = [line.lstrip("# ") for line in words if line.startswith("#")]
+    under = f" under {headings[-1]!r}" if headings else ""
     return MpnasError(
-        f"notebook {file.name} failed in cell {index + 1}{under}: {why.removesuffix('.')}. "
+        f"notebook {file.name} failed in cell {len(before) + 1}{under}: {why.removesuffix('.')}. "
         f"The executed copy is {copy}."
     )
 

@@ -55,7 +55,12 @@ class RunFolder:
             return run
         with run._writing("the folder"):
             run.folder.mkdir(parents=True, exist_ok=True)
-            strangers = [p.name for p in run.folder.iterdir() if not p.name.endswith(".tmp")]
+            ours = (
+                "environment.json",
+                "environment.json.tmp",
+                "config.json.tmp",
+            )  # of a stopped start
+        strangers = [p.name for p in run.folder.iterdir() if p.name not in ours]
         if strangers:
             raise MpnasError(
                 f"{run.folder} holds {strangers[0]!r} and no config.json, so it is no run folder: "

@@ -113,6 +113,13 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     raise MpnasError(f"{where} must be {describe(hint)}, not {value!r}.")
 
 
+def check(config: object, where: str) -> None:
+    """Refuse a field of a config whose value is not of the type it is annotated with."""
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        convert(getattr(config, field.name), hints[field.name], f"{where}: {field.name}")
+
+
 def _plain(value: Any, option: Any) -> Any:
     """`value` as the plain type `option`, or None where it does not fit."""
     if option is bool:

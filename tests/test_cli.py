@@ -1,26 +1,38 @@
 """The command line: a tiny run through both stages, and one sentence for whatever is wrong."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import tiny
 
 from mpnas_kit import cli
 from mpnas_kit.parameters import options
 from mpnas_kit.search.search import SearchConfig
-from mpnas_kit.stages import Pipeline
+from mpnas_kit.space.spaces import SPACES
+from mpnas_kit.stages import SUITES, Pipeline
 from mpnas_kit.training.train import TrainConfig
 
 TINY = ["--batch-size", "4", "--threads", "1"]
-SEARCH = ["--domains", "digits,icons", "--steps", "4", "--reward-batch", "4", *TINY]
+SMALL = ["--suite", "tiny", "--space", "tiny", "--domains", "a,b"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_names() -> Iterator[None]:
+    """`--suite tiny` and `--space tiny`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SUITES, "tiny", lambda names: tiny.suite().select(names))
+        patch.setitem(SPACES, "tiny", tiny.space)
+        yield
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_names: None) -> Path:
     """A run folder with both stages finished through the command line."""
     folder = tmp_path_factory.mktemp("cli") / "run"
-    assert cli.main(["search", "--run", str(folder), *SEARCH]) == 0
+    search = ["--steps", "4", "--reward-batch", "4", *TINY, *SMALL]
+    assert cli.main(["search", "--run", str(folder), *search]) == 0
     assert cli.main(["train", "--run", str(folder), "--steps", "3", *TINY]) == 0
     return folder
 
@@ -38,13 +50,13 @@ def test_a_run_goes_through_its_folder(run: Path) -> None:
     setup = json.loads((run / "run.json").read_text())
     assert setup == {
         "profile": "quick",
-        "suite": "pocket",
-        "domains": ["digits", "icons"],
-        "space": "pocket",
+        "suite": "tiny",
+        "domains": ["a", "b"],
+        "space": "tiny",
     }
     pipeline = Pipeline.read(run)
     assert pipeline.search_config().steps == 4
-    assert list(pipeline.found().paths) == ["digits", "icons"]
+    assert list(pipeline.found().paths) == ["a", "b"]
     assert pipeline.trained().paths == pipeline.found().paths
     assert {"steps", "batch_size", "threads"} <= set(pipeline.changes(pipeline.train_config()))
 
@@ -71,7 +83,7 @@ def test_paths_of_a_file_can_be_trained(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "paths.json"
     archs = json.loads((run / "search" / "paths.json").read_text())
     file.write_text(json.dumps(archs))
-    arguments = ["train", "--run", str(tmp_path / "new"), "--domains", "digits,icons"]
+    arguments = ["train", "--run", str(tmp_path / "new"), *SMALL]
     assert cli.main([*arguments, "--paths", str(file), "--steps", "2", *TINY]) == 0
     assert not (tmp_path / "new" / "search").exists()
     assert cli.main(["train", "--run", str(tmp_path / "new")]) == 0  # reads its own paths
@@ -114,8 +126,8 @@ def test_what_is_wrong_is_named(
 
 def test_another_setting_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "config.steps = 4, not 5" in said(capsys, ["search", "--run", str(run), "--steps", "5"])
-    told = said(capsys, ["search", "--run", str(run), "--domains", "digits"])
-    assert "domains digits, icons, not digits" in told
+    told = said(capsys, ["search", "--run", str(run), "--domains", "a"])
+    assert "domains a, b, not a" in told
     told = said(capsys, ["train", "--run", str(run), "--profile", "full"])
     assert "profile quick, not full" in told
 

@@ -224,7 +224,10 @@ def test_a_finished_folder_is_only_read(stage: str, whole: dict[str, Path]) -> N
     [
         ({"seed": 3}, "config.seed = 0, not 3"),
         ({"learning_rate": 0.05}, "config.learning_rate = 0.1, not 0.05"),
-        ({"priority": ABDP(decay=0.5)}, r"config.priority = 'abdp\(.*decay=0.95\)', not 'abdp\("),
+        (
+            {"priority": ABDP(decay=0.5)},
+            r"config.priority = .abdp\(.*decay=0.95\)., not .abdp\(.*decay=0.5\)",
+        ),
     ],
 )
 def test_a_folder_of_another_config_is_refused_by_the_field(
@@ -423,11 +426,10 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_can_be_resumed(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_metrics_on_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    with pytest.raises(tiny.Stopped):
-        run("search", tmp_path, tiny.stop_at(1))
-    (tmp_path / "metrics.jsonl").unlink()
+    folder = RunFolder.open(tmp_path, {"stage": "search"})
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    message = sentence(lambda: run("search", tmp_path))
+    folder.log({"step": 1})
+    message = sentence(lambda: folder.save_checkpoint({"step": 1}))
     assert message.startswith("cannot write metrics.jsonl") and "no space left" in message
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.network.norms import SHARED, DomainNorm
+from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.space import Node, Path, SearchSpace
 
 CATEGORIES = ("shared", "private", "batch norm", "heads")
@@ -80,7 +80,7 @@ def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
     space, users = net.space, _users(net, paths)
     nodes = _nodes(net, users)
     norms = _norms_by_domain(net, users)
-    heads = {d: _size(net.heads[d]) for d in net.classes}
+    heads = {d: _size(net.head_of(d)) for d in net.classes}
     domains = _domains(net, paths, users, norms, heads)
     shared = int(nodes.loc[nodes["users"] > 1, "parameters"].sum())
     private = int(nodes["parameters"].sum()) - shared
@@ -158,7 +158,7 @@ def _norms_by_domain(net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]) -
     for node, module in ((n, net.module_of(n)) for n in net.users):
         for norm in _norms(module):
             for domain in users[node]:
-                name = domain if domain in norm.weight else SHARED
+                name = norm.name_for(domain)
                 sizes[domain] += norm.weight[name].numel() + norm.bias[name].numel()
     return sizes
 
@@ -191,6 +191,6 @@ def _domains(
 
 
 def _classifier_multiply_adds(net: MultiPathNet, domain: str) -> int:
-    head = net.heads[domain]
+    head = net.head_of(domain)
     assert isinstance(head, nn.Linear)
     return head.in_features * head.out_features

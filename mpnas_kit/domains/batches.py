@@ -133,7 +133,7 @@ class DrawSchedule:
         """The domains of step `step` (from 0). All of them take part in step 0."""
 
         def passed(share: float, at: int) -> int:
-            return int(at * share + 1e-9) if at > 0 else -1
+            return int(at * share + 1e-9) if at >= 0 else -1
 
         return tuple(
             d for d, s in self._share.items() if s >= 1 or passed(s, step) > passed(s, step - 1)

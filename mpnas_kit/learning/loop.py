@@ -8,7 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.runs import RunFolder
+from mpnas_kit.space.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,24 @@ class StepEvent:
 
 
 Callback = Callable[[StepEvent], None]
+
+
+def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
+    """What the config.json of every stage says first: data and space.
+
+    Raises `MpnasError` where the images are not of the size the space is for.
+    """
+    if suite.resolution != space.resolution:
+        raise MpnasError(
+            f"images of suite {suite.name!r} have {suite.resolution} pixels a side, but space "
+            f"{space.name!r} is for {space.resolution}."
+        )
+    return {
+        "stage": stage,
+        "suite": {"name": suite.name, "domains": list(suite.names)},
+        "data": suite.fingerprint(),
+        "space": {"name": space.name, "fingerprint": space.fingerprint()},
+    }
 
 
 class Stage(ABC):
@@ -73,6 +94,17 @@ class Stage(ABC):
             event = StepEvent(self.name, self.step, self.steps, figures)
             for callback in callbacks:
                 callback(event)
+
+    def finished(self, folder: RunFolder) -> dict[str, Any]:
+        """Read what a finished run left: sets `rows`, returns results.json."""
+        results: dict[str, Any] = folder.read_json("results.json")
+        self.rows = folder.metrics()
+        if len(self.rows) != self.steps:
+            raise MpnasError(
+                f"{folder.folder / 'metrics.jsonl'} has {len(self.rows)} lines, not one for each "
+                f"of the {self.steps} steps: it is missing or cut short."
+            )
+        return results
 
     def checkpoint(self, folder: RunFolder) -> None:
         """Write the state of this step."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mpnas_kit.settings import require
+from mpnas_kit.settings import check, require
 
 
 class Weigher(ABC):
@@ -66,6 +66,7 @@ class ABDP:
     decay: float = 0.95
 
     def __post_init__(self) -> None:
+        check(self, "abdp")
         require(
             self.start > 0 and self.end > 0,
             f"abdp: start and end must be above 0, not {self.start} and {self.end}.",
@@ -74,8 +75,10 @@ class ABDP:
 
     def temperature(self, progress: float) -> float:
         """w after a share `progress` (0 to 1) of the steps."""
-        if self.schedule == "constant" or math.isinf(self.start):
+        if self.schedule == "constant" or progress <= 0 or math.isinf(self.start):
             return self.start
+        if math.isinf(self.end):
+            return self.end
         if self.schedule == "linear":
             return self.start + (self.end - self.start) * progress
         return float(self.start * (self.end / self.start) ** progress)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.errors import unknown
-from mpnas_kit.network.norms import DomainNorm, Norm, Segments
+from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 
 
@@ -78,7 +78,9 @@ class MultiPathNet(nn.Module):
                     use.in_channels, use.out_channels, use.stride, make
                 )
             features = space.layers[-1].widths[-1]
-            self.heads = nn.ModuleDict({d: nn.Linear(features, n) for d, n in classes.items()})
+            self.heads = nn.ModuleDict(
+                {member(d): nn.Linear(features, n) for d, n in classes.items()}
+            )
             _initialise(self)
         for parameter in self.parameters():
             if parameter.ndim == 4:
@@ -145,11 +147,15 @@ class MultiPathNet(nn.Module):
                     made[i].append(_Slot(pack, position))
             maps = [m[0] if len(m) == 1 else _average(m) for m in made]
         pooled = [slot.map.mean((2, 3)) for slot in maps]
-        return [self.heads[f.domain](x) for f, x in zip(flows, pooled, strict=True)]
+        return [self.head_of(f.domain)(x) for f, x in zip(flows, pooled, strict=True)]
 
     def module_of(self, node: Node) -> nn.Module:
         """The module that holds a node's weights."""
         return self.nodes[_key(node)]
+
+    def head_of(self, domain: str) -> nn.Module:
+        """The classifier of a domain."""
+        return self.heads[member(domain)]
 
     def _run(self, use: Use, x: Tensor) -> Tensor:
         module = self.module_of(use.node)
@@ -217,8 +223,8 @@ def _average(slots: Sequence[_Slot]) -> _Slot:
 
 
 def _key(node: Node) -> str:
-    """The name of a node's module: layer and block."""
-    return f"{node.layer}_{node.block}"
+    """The name of a node's module: layer and block; torch allows no dot in it."""
+    return f"{node.layer}_{node.block.replace('.', ',')}"
 
 
 def _initialise(net: nn.Module) -> None:

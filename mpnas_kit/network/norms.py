@@ -22,7 +22,12 @@ from torch import Tensor, nn
 from mpnas_kit.settings import require
 
 Norm = Literal["per_domain", "mixed", "naive"]
-SHARED = "shared"  # the name of the one set of statistics of `mixed` and `naive`
+SHARED = "shared"  # the one set of statistics of `mixed` and `naive`
+
+
+def member(domain: str) -> str:
+    """The name of a domain's part in a module: `train` or `items` are names of torch's own."""
+    return f"of_{domain}"
 
 
 class Segments:
@@ -40,8 +45,9 @@ class DomainNorm(nn.Module):
     """Batch normalisation of (B, C, H, W), where B is made of segments, each of one domain.
 
     `domains`: those that may come. `tracked`: whether running statistics are kept for evaluation;
-    if not, batch statistics are used always (as in a search). A tensor with fewer channels than
-    `channels` uses the first ones.
+    if not, batch statistics are used always (as in a search). `momentum`: of the running
+    statistics; None: they are the plain mean of all batches since `restart`. A tensor with fewer
+    channels than `channels` uses the first ones.
     """
 
     def __init__(
@@ -51,14 +57,15 @@ class DomainNorm(nn.Module):
         norm: Norm,
         segments: Segments,
         tracked: bool,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
         require(norm in get_args(Norm), f"norm must be one of {get_args(Norm)}, not {norm!r}.")
         self.norm, self.momentum, self.eps, self.tracked = norm, momentum, eps, tracked
         self._segments = segments
-        self.names = tuple(domains) if norm == "per_domain" else (SHARED,)
+        self.names = tuple(map(member, domains)) if norm == "per_domain" else (SHARED,)
+        self._batches = dict.fromkeys(self.names, 0)
         self.weight = nn.ParameterDict({n: torch.ones(channels) for n in self.names})
         self.bias = nn.ParameterDict({n: torch.zeros(channels) for n in self.names})
         if tracked:
@@ -76,7 +83,7 @@ class DomainNorm(nn.Module):
         return torch.cat([self._normalise(part, domain) for part, (domain, _) in pairs])
 
     def _normalise(self, x: Tensor, domain: str) -> Tensor:
-        name = domain if self.norm == "per_domain" else SHARED
+        name = self.name_for(domain)
         channels = x.shape[1]
         mean = var = None
         if self.tracked:
@@ -84,7 +91,19 @@ class DomainNorm(nn.Module):
             var = self.get_buffer(f"var_{name}")[:channels]
         weight, bias = self.weight[name][:channels], self.bias[name][:channels]
         batch = self.training or not self.tracked
-        return F.batch_norm(x, mean, var, weight, bias, batch, self.momentum, self.eps)
+        momentum = self.momentum
+        if momentum is None:
+            self._batches[name] += batch
+            momentum = 1 / max(1, self._batches[name])
+        return F.batch_norm(x, mean, var, weight, bias, batch, momentum, self.eps)
+
+    def name_for(self, domain: str) -> str:
+        """The name under which the scale, shift and statistics of a domain stand."""
+        return member(domain) if self.norm == "per_domain" else SHARED
+
+    def restart(self) -> None:
+        """Forget how many batches the plain mean has seen: the next one begins it anew."""
+        self._batches = dict.fromkeys(self.names, 0)
 
     def extra_repr(self) -> str:
         """The setting and whose statistics are kept."""

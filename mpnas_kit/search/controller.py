@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mpnas_kit.network.norms import member
 from mpnas_kit.space.space import Path, SearchSpace
 
 Baseline = Literal["leave_one_out", "moving_average"]
@@ -125,14 +126,14 @@ class Controllers:
         self.domains, self.schedule, self.steps = tuple(domains), schedule, steps
         self.baseline, self.baseline_decay = baseline, baseline_decay
         self.entropy_weight = entropy_weight
-        self.policies = nn.ModuleDict({d: PathController(space) for d in domains})
+        self.policies = nn.ModuleDict({member(d): PathController(space) for d in domains})
         betas = (0.0, schedule.second_decay(steps))
         self.optimiser = torch.optim.Adam(self.policies.parameters(), lr=0.0, betas=betas)
         self._average = dict.fromkeys(self.domains, 0.0)
         self._seen = dict.fromkeys(self.domains, 0)
 
     def __getitem__(self, domain: str) -> PathController:
-        policy = self.policies[domain]
+        policy = self.policies[member(domain)]
         assert isinstance(policy, PathController)
         return policy
 

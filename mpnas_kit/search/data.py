@@ -36,7 +36,8 @@ def _divide(domain: Domain, reward_share: float, seed: int) -> SearchPart:
     for label in range(len(domain.classes)):
         members = (train.labels == label).nonzero()[:, 0]
         members = members[torch.randperm(len(members), generator=generator)]
-        count = max(1, round(reward_share * len(members))) if len(members) > 1 else 0
+        most = len(members) - 1  # a class has an image in the weight part, at least
+        count = min(most, max(1, round(reward_share * len(members))))
         reward.append(members[:count])
         weights.append(members[count:])
     standard = Standard.of(domain)

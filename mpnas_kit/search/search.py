@@ -14,7 +14,7 @@ from torch import Tensor
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.loop import Callback, Stage
+from mpnas_kit.learning.loop import Callback, Stage, describe
 from mpnas_kit.learning.prioritization import ABDP, Prioritization
 from mpnas_kit.learning.step import accuracy, learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import Flow, MultiPathNet
@@ -25,7 +25,7 @@ from mpnas_kit.search.controller import Baseline, Controllers, ControllerSchedul
 from mpnas_kit.search.data import SearchPart, divide
 from mpnas_kit.search.rewards import Absolute, Reward, RewardFunction
 from mpnas_kit.search.warmup import warm, warmup_probability
-from mpnas_kit.settings import require, to_dict
+from mpnas_kit.settings import check, require, to_dict
 from mpnas_kit.space.costs import Cost, MultiplyAdds
 from mpnas_kit.space.space import Path, SearchSpace
 
@@ -37,7 +37,7 @@ UNDECIDED = 0.5  # entropy over log(choices) above which a decision counts as no
 class SearchConfig:
     """Settings of the search stage."""
 
-    steps: int = 1500
+    steps: int = 2000
     """Steps: each trains the sampled nodes once and rewards every controller once."""
     batch_size: int = 32
     """Training images a domain and step."""
@@ -101,6 +101,7 @@ class SearchConfig:
     """Threads of torch; None leaves the number as it is."""
 
     def __post_init__(self) -> None:
+        check(self, "search")
         where = "search:"
         for name in ("steps", "paths_per_step", "policy_snapshots", "checkpoint_every"):
             value = getattr(self, name)
@@ -121,6 +122,15 @@ class SearchConfig:
         require(self.controller_spread >= 0, f"{where} controller_spread must not be below 0.")
         require(self.controller_growth > 0, f"{where} controller_growth must be above 0.")
         require(0 <= self.baseline_decay < 1, f"{where} baseline_decay must be in [0, 1).")
+        require(0 <= self.warmup <= 1, f"{where} warmup must be in [0, 1], not {self.warmup}.")
+        require(0 <= self.momentum < 1, f"{where} momentum must be in [0, 1), not {self.momentum}.")
+        for name in ("weight_decay", "shift", "draw_temperature", "entropy_weight"):
+            value = getattr(self, name)
+            require(value >= 0, f"{where} {name} must not be below 0, not {value}.")
+        require(
+            0 <= self.label_smoothing < 1,
+            f"{where} label_smoothing must be in [0, 1), not {self.label_smoothing}.",
+        )
         require(self.warmup_candidates >= 2, f"{where} warmup_candidates must be at least 2.")
         require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")
 
@@ -172,7 +182,8 @@ class SearchResult:
                         "decided": entropy <= UNDECIDED,
                     }
                 )
-        return pd.DataFrame(rows)
+        columns = ["domain", "decision", "choice", "probability", "entropy", "decided"]
+        return pd.DataFrame(rows, columns=columns).astype({"decided": bool})
 
     def verdict(self) -> str:
         """One sentence: whether the search decided."""
@@ -211,29 +222,19 @@ def search(
     """
     parts = divide(suite, config.reward_share, config.seed)
     target = resolve_target(space, config, len(suite))
+    description = {
+        **describe("search", suite, space),
+        "reward_function": None if reward is None else type(reward).__qualname__,
+        "config": to_dict(config),
+    }
     with reproducible(config.threads):
-        run = None
-        if folder is not None:
-            run = RunFolder.open(folder, _description(suite, space, config, reward))
+        run = RunFolder.open(folder, description) if folder is not None else None
         stage = _Search(parts, space, config, target, reward or config.reward, run)
         try:
             return stage.run(callbacks)
         finally:
             if run is not None:
                 run.close()
-
-
-def _description(
-    suite: DomainSuite, space: SearchSpace, config: SearchConfig, reward: RewardFunction | None
-) -> dict[str, Any]:
-    return {
-        "stage": "search",
-        "suite": {"name": suite.name, "domains": list(suite.names)},
-        "data": suite.fingerprint(),
-        "space": space.name,
-        "reward_function": None if reward is None else type(reward).__qualname__,
-        "config": to_dict(config),
-    }
 
 
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
@@ -306,7 +307,7 @@ class _Search(Stage):
 
     def run(self, callbacks: Sequence[Callback]) -> SearchResult:
         if self.folder is not None and self.folder.exists("results.json"):
-            self.rows = self.folder.metrics()
+            self.finished(self.folder)
             return self._result(self.folder.read_array("policy.npy"))
         self.loop(callbacks)
         policy = np.stack(self.policies)

@@ -1,9 +1,11 @@
 """Search spaces and paths: which blocks stand to choose in every layer, and what was chosen."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Literal, NamedTuple
 
 import torch
@@ -55,6 +57,12 @@ class Layer:
     counts: bool = True
 
     def __post_init__(self) -> None:
+        for name in (c.name for c in self.candidates if c is not None):
+            if name == ZERO or not re.fullmatch(r"\S+", name):
+                raise MpnasError(
+                    f"layer {self.name!r}: a block cannot be called {name!r}; expected a name "
+                    f"without blanks, other than {ZERO!r}."
+                )
         if len(set(self.choices)) < len(self.choices) or not self.candidates:
             raise MpnasError(f"layer {self.name!r} needs distinct candidates, not {self.choices}.")
         if None in self.candidates and self.stride != 1:
@@ -225,6 +233,11 @@ class SearchSpace(ABC):
             )
             largest[use.node] = widest
         return sum((u.cost for u in largest.values()), Cost())
+
+    def fingerprint(self) -> str:
+        """A short hash over resolution, layers, widths and the names of all choices."""
+        described = [(x.name, x.stride, x.widths, x.choices) for x in self.layers]
+        return sha256(repr((self.name, self.resolution, described)).encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:
         sizes = [len(d.choices) for d in self.decisions]

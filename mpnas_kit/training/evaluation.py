@@ -34,9 +34,10 @@ def recalibrate(
     }
     mode = net.training
     net.train()
-    for index in range(batches):
-        for module in norms:
-            module.momentum = 1 / (index + 1)
+    for module in norms:
+        module.momentum = None
+        module.restart()
+    for _ in range(batches):
         with torch.no_grad():
             net([Flow(name, stream.next()[0], paths[name]) for name, stream in draw.items()])
     for module, momentum in zip(norms, momenta, strict=True):

@@ -14,14 +14,14 @@ from torch.optim.swa_utils import AveragedModel
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.loop import Callback, Stage
+from mpnas_kit.learning.loop import Callback, Stage, describe
 from mpnas_kit.learning.prioritization import ABDP, Prioritization
 from mpnas_kit.learning.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.runtime import reproducible
-from mpnas_kit.settings import require, to_dict
+from mpnas_kit.settings import check, require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.evaluation import evaluate, recalibrate
 
@@ -64,6 +64,7 @@ class TrainConfig:
     """Threads of torch; None leaves the number as it is."""
 
     def __post_init__(self) -> None:
+        check(self, "training")
         where = "training:"
         require(self.steps >= 1, f"{where} steps must be at least 1, not {self.steps}.")
         require(self.batch_size >= 2, f"{where} batch_size must be at least 2: batch norm.")
@@ -73,6 +74,11 @@ class TrainConfig:
             0 <= self.label_smoothing < 1,
             f"{where} label_smoothing must be in [0, 1), not {self.label_smoothing}.",
         )
+        require(0 <= self.warmup <= 1, f"{where} warmup must be in [0, 1], not {self.warmup}.")
+        require(0 <= self.momentum < 1, f"{where} momentum must be in [0, 1), not {self.momentum}.")
+        for name in ("weight_decay", "shift", "draw_temperature", "evaluate_every"):
+            value = getattr(self, name)
+            require(value >= 0, f"{where} {name} must not be below 0, not {value}.")
         require(self.checkpoint_every >= 1, f"{where} checkpoint_every must be at least 1.")
         require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")
 
@@ -120,34 +126,19 @@ def train(
     for name in paths:
         suite[name]
     kept = suite.select([n for n in suite.names if n in paths])
+    description = {
+        **describe("train", kept, space),
+        "paths": {n: paths[n].arch for n in kept.names},
+        "config": to_dict(config),
+    }
     with reproducible(config.threads):
-        run = _open(folder, kept, space, paths, config) if folder is not None else None
+        run = RunFolder.open(folder, description) if folder is not None else None
         training = _Training(kept, space, paths, config, run)
         try:
             return training.run(callbacks)
         finally:
             if run is not None:
                 run.close()
-
-
-def _open(
-    folder: str | FilePath,
-    suite: DomainSuite,
-    space: SearchSpace,
-    paths: Mapping[str, Path],
-    config: TrainConfig,
-) -> RunFolder:
-    return RunFolder.open(
-        folder,
-        {
-            "stage": "train",
-            "suite": {"name": suite.name, "domains": list(suite.names)},
-            "data": suite.fingerprint(),
-            "space": space.name,
-            "paths": {n: paths[n].arch for n in suite.names},
-            "config": to_dict(config),
-        },
-    )
 
 
 class _Training(Stage):
@@ -225,7 +216,7 @@ class _Training(Stage):
         return self._result(evaluation)
 
     def _finished(self, folder: RunFolder) -> TrainResult:
-        self.rows = folder.metrics()
+        results = self.finished(folder)
         try:
             weights = safetensors.torch.load_file(folder.folder / "model.safetensors")
             self._averaged_net.load_state_dict(weights)
@@ -234,7 +225,7 @@ class _Training(Stage):
                 f"{folder.folder / 'model.safetensors'} is missing or cut short: "
                 "delete results.json to finish this stage again."
             ) from None
-        return self._result(pd.DataFrame(folder.read_json("results.json")["evaluation"]))
+        return self._result(pd.DataFrame(results["evaluation"]))
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
         net = self._averaged_net.eval()

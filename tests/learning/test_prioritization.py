@@ -124,7 +124,7 @@ def test_an_infinite_temperature_is_uniform_bit_for_bit_through_a_training() -> 
     ]
     uniform, same, other = (r.net.state_dict() for r in results)
     assert all(torch.equal(uniform[n], same[n]) for n in uniform)
-    assert not torch.equal(uniform["heads.a.weight"], other["heads.a.weight"])
+    assert not torch.equal(uniform["heads.of_a.weight"], other["heads.of_a.weight"])
     assert results[0].history.equals(results[1].history)
     assert set(results[0].history["weight"]) == {1.0} != set(results[2].history["weight"])
 

@@ -47,12 +47,12 @@ def test_per_domain_keeps_the_statistics_of_each_domain_apart() -> None:
     layer(x)
     for name, part in (("a", x[:6]), ("b", x[6:])):
         mean, var = moments(part)
-        torch.testing.assert_close(layer.get_buffer(f"mean_{name}"), 0.1 * mean)
-        torch.testing.assert_close(layer.get_buffer(f"var_{name}"), 0.9 + 0.1 * var)
-    before = layer.get_buffer("mean_a").clone()
+        torch.testing.assert_close(layer.get_buffer(f"mean_of_{name}"), 0.1 * mean)
+        torch.testing.assert_close(layer.get_buffer(f"var_of_{name}"), 0.9 + 0.1 * var)
+    before = layer.get_buffer("mean_of_a").clone()
     segments.current = [B]
     layer(x[6:])
-    assert torch.equal(layer.get_buffer("mean_a"), before)
+    assert torch.equal(layer.get_buffer("mean_of_a"), before)
 
 
 def test_mixed_keeps_one_average_over_all_images() -> None:
@@ -76,7 +76,7 @@ def test_scale_and_shift_are_a_domain_s_own_or_shared() -> None:
         layer, _, x = made(norm)  # type: ignore[arg-type]
         before = layer(x)
         with torch.no_grad():
-            name = "b" if own else "shared"
+            name = "of_b" if own else "shared"
             layer.weight[name].fill_(2.0)
             layer.bias[name].fill_(3.0)
         after = layer(x)
@@ -115,7 +115,7 @@ def test_untracked_norms_use_batch_statistics_in_evaluation_too() -> None:
 def test_fewer_channels_use_the_first_ones() -> None:
     layer, _, x = made("per_domain")
     with torch.no_grad():
-        layer.weight["a"].copy_(torch.tensor([2.0, 7.0]))
+        layer.weight["of_a"].copy_(torch.tensor([2.0, 7.0]))
     whole = layer(x)
     torch.testing.assert_close(layer(x[:, :1]), whole[:, :1])
 

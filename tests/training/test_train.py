@@ -26,7 +26,7 @@ def trained(domains: int = 2, **settings: Any) -> TrainResult:
 def test_the_network_is_the_union_of_the_paths() -> None:
     result = trained(3, steps=1)
     assert list(result.net.nodes) == ["0_conv3", "1_k3e1", "2_k3e1", "2_k5e3", "3_conv1"]
-    assert set(result.net.heads) == {"a", "b", "c"}
+    assert set(result.net.heads) == {"of_a", "of_b", "of_c"}
 
 
 def test_training_begins_from_scratch_and_moves_every_parameter() -> None:
@@ -104,7 +104,7 @@ def test_a_domain_that_is_not_drawn_still_has_its_accuracy_over_time() -> None:
 
 def test_the_evaluated_weights_are_a_moving_average() -> None:
     def head(**settings: Any) -> torch.Tensor:
-        return trained(1, **settings).net.heads["a"].weight.detach()
+        return trained(1, **settings).net.head_of("a").weight.detach()
 
     assert not torch.equal(head(average=0.9), head(average=0.0))
     assert torch.equal(head(average=0.9, steps=1), head(average=0.0, steps=1))
@@ -115,7 +115,7 @@ def test_the_average_of_two_steps_by_hand() -> None:
 
     def bias(average: float, steps: int) -> torch.Tensor:
         result = trained(1, average=average, steps=steps, priority=Uniform())
-        return result.net.heads["a"].bias.detach()
+        return result.net.head_of("a").bias.detach()
 
     first, second = bias(0.0, 1), bias(0.0, 2)
     expected = first + (second - first) * 9 / 11
@@ -132,7 +132,7 @@ def test_no_domain_ends_the_epoch_of_another() -> None:
 def test_a_single_domain_can_be_trained_alone() -> None:
     suite, space = tiny.suite(3), tiny.space()
     result = train(suite, space, {"b": space.parse(ARCHS[1])}, tiny.train_config(steps=2))
-    assert set(result.net.heads) == {"b"} and result.evaluation["domain"].unique() == ["b"]
+    assert set(result.net.heads) == {"of_b"} and result.evaluation["domain"].unique() == ["b"]
 
 
 @pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
@@ -154,7 +154,7 @@ def test_paths_of_searched_widths_are_trained_together(monkeypatch: pytest.Monke
 def test_seeds_differ_and_repeat() -> None:
     first, same, other = (trained(seed=s).net.state_dict() for s in (0, 0, 1))
     assert all(torch.equal(first[n], same[n]) for n in first)
-    assert not torch.equal(first["heads.a.weight"], other["heads.a.weight"])
+    assert not torch.equal(first["heads.of_a.weight"], other["heads.of_a.weight"])
 
 
 # What it refuses ----------------------------------------------------------------------------------
