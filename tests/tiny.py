@@ -20,7 +20,7 @@ SIZE = 16
 
 
 def split(classes: int, images: int, channels: int, generator: torch.Generator) -> Split:
-    """Noise, and a bright band whose height is the class: it survives mirroring. Classes in turn."""
+    """Noise, and a bright band whose height is the class, so it survives mirroring; in turn."""
     noise = torch.randint(0, 90, (images, channels, SIZE, SIZE), generator=generator)
     labels = torch.arange(images) % classes
     for image, label in zip(noise, labels.tolist(), strict=True):
