@@ -65,29 +65,44 @@ def test_recalibration_mends_wrong_statistics_and_leaves_weights_alone() -> None
     assert {m.momentum for m in norms} == {0.1} and not net.training
 
 
-@pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
-def test_recalibrated_statistics_are_the_plain_mean_over_batches_and_domains(norm: str) -> None:
-    """Batches hold the whole training split here, so the mean over domains is known exactly."""
-    suite, space = tiny.suite(), tiny.space()
-    paths = tiny.paths(space, ARCHS[:2])
-    net = MultiPathNet.of_paths(space, paths, suite.classes, norm, seed=0)  # type: ignore[arg-type]
-    recalibrate(net, suite, paths, batches=3)
+def assert_stem_fits_its_statistics(net: MultiPathNet, suite: DomainSuite) -> None:
+    """The stem's running means are those of its maps of all training images.
+
+    A batch holds the whole training split of a tiny domain, so they are known exactly.
+    """
     stem = tiny.node(net, 0, "conv3")
     maps = {}
     for domain in suite:
         with torch.no_grad():
             maps[domain.name] = stem.convolution(Standard.of(domain)(domain.train.images))  # type: ignore[operator]
     means = {d: x.mean((0, 2, 3)) for d, x in maps.items()}
-    norms = stem.norm
-    assert isinstance(norms, DomainNorm)
-    if norm == "per_domain":
+    layer = stem.norm
+    assert isinstance(layer, DomainNorm)
+    if layer.norm == "per_domain":
         expected = {member(d): mean for d, mean in means.items()}
-    elif norm == "mixed":
+    elif layer.norm == "mixed":
         expected = {"shared": torch.cat(list(maps.values())).mean((0, 2, 3))}
     else:
         expected = {"shared": torch.stack(list(means.values())).mean(0)}
     for name, mean in expected.items():
-        torch.testing.assert_close(norms.get_buffer(f"mean_{name}"), mean, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(layer.get_buffer(f"mean_{name}"), mean, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
+def test_recalibrated_statistics_are_the_plain_mean_over_batches_and_domains(norm: str) -> None:
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    net = MultiPathNet.of_paths(space, paths, suite.classes, norm, seed=0)  # type: ignore[arg-type]
+    recalibrate(net, suite, paths, batches=3)
+    assert_stem_fits_its_statistics(net, suite)
+
+
+@pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
+def test_the_statistics_of_a_trained_network_are_those_of_its_averaged_weights(norm: str) -> None:
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    result = train(suite, space, paths, tiny.train_config(norm=norm))
+    assert_stem_fits_its_statistics(result.net, suite)
 
 
 def test_evaluation_counts_every_image_once_and_by_hand() -> None:
