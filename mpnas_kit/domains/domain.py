@@ -11,6 +11,9 @@ from torch import Tensor
 from mpnas_kit.errors import MpnasError, unknown
 
 
+SPLITS = ("train", "val", "test")
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images of one split and their labels.
@@ -51,9 +54,9 @@ class Domain:
             raise MpnasError(f"domain name {self.name!r} may have letters, digits, - and _ only.")
         if len(self.classes) < 2:
             raise MpnasError(f"domain {self.name!r} needs at least 2 classes, not {self.classes}.")
-        for name in ("train", "val", "test"):
+        for name in SPLITS:
             _check(getattr(self, name), f"domain {self.name!r}, split {name!r}", len(self.classes))
-        if len({tuple(getattr(self, s).images.shape[1:]) for s in ("train", "val", "test")}) > 1:
+        if len({tuple(getattr(self, s).images.shape[1:]) for s in SPLITS}) > 1:
             raise MpnasError(f"domain {self.name!r}: the splits differ in image shape.")
 
     @property

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.plots.style import domain_colors
@@ -22,6 +23,9 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
             ax.plot([cost, cost], [low, high], color=color, lw=5, alpha=0.35)
     row = spread.table().set_index("domain").loc[domain]
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_title(
         f"{domain}: paths ±{100 * row['over_paths']:.1f}, seeds ±{100 * row['over_seeds']:.1f} "
         f"({row['ratio']:.1f} times)",

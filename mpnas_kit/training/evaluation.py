@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
-from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.space import Path
@@ -53,6 +54,8 @@ def evaluate(
     split: `train`, `val` or `test`. Returns a row a domain: domain, split, images, accuracy, loss.
     Uses the running statistics as they are.
     """
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
     mode = net.training
     net.eval()
     rows = []

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -11,11 +12,14 @@ from matplotlib.colors import to_hex
 from mpnas_kit import plots
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.analysis.similarity import jaccard_matrix
+from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots.similarity import clustered
+from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import PALETTE, TRANSPARENT
 from mpnas_kit.search.search import SearchResult
 from mpnas_kit.space.space import LayerwiseSpace
+from mpnas_kit.space.spaces import pocket_space
 from mpnas_kit.training.train import TrainResult
 
 
@@ -188,3 +192,19 @@ def test_domain_colors(space: LayerwiseSpace) -> None:
     assert all(to_hex(c) == c for c in PALETTE)
     with pytest.raises(MpnasError, match="distinct"):
         plots.domain_colors(["a", "a"])
+
+
+def test_path_spread_draws_a_dot_a_path_and_a_bar_over_seeds() -> None:
+    space = pocket_space()
+    archs = ("zero k3e1 zero zero k3e1 zero zero k3e1 zero zero", " ".join(["k5e4"] * 10))
+    rows = pd.DataFrame(
+        [
+            {"path": p, "seed": s, "domain": "a", "arch": archs[p], "accuracy": value}
+            | {"multiply_adds": space.cost(space.parse(archs[p])).multiply_adds}
+            for p, s, value in ((0, 0, 0.5), (0, 1, 0.54), (1, 0, 0.7))
+        ]
+    )
+    ax = path_spread(PathSpread(rows, space), "a")
+    dots, bar = ax.get_lines()
+    assert dots.get_ydata().tolist() == pytest.approx([50, 70])
+    assert list(bar.get_ydata()) == pytest.approx([50, 54])
