@@ -34,7 +34,8 @@ def report(
 ) -> Path:
     """Run notebooks on the run folder `run` and write their pages and an index into `out`.
 
-    notebooks: names of notebooks of the project (`01_search`, or `search`) or files; none: `PIPELINE`.
+    notebooks: names of notebooks of the project (`01_search`, or `search`) or files; none: those
+    of `PIPELINE`.
     profile: `quick` or `full`, for a run that is new. parameters: name -> value for every notebook
     that has a parameter of that name; `01_search.steps` for one notebook. tell: called with a line
     for every notebook.

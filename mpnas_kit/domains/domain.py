@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mpnas_kit.errors import MpnasError, unknown
 
-
 SPLITS = ("train", "val", "test")
 
 
