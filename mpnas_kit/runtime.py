@@ -5,8 +5,8 @@ process is busy on the machine: a training step then takes tens of times as long
 costs next to nothing on an idle machine.
 
 glibc gives large blocks back to the system as soon as they are free, and a network's feature maps
-are large blocks: every step then pays for fresh pages again. Keeping them saves a fifth of a
-training step (`benchmarks/`).
+are large blocks: every step then pays for fresh pages again. `benchmarks/engine.py` measures what
+keeping them saves; where page faults are slow, as in a virtual machine, a step took a third.
 """
 
 import ctypes

@@ -3,7 +3,7 @@
 The stock gradient of the weights is fast for 3 x 3 kernels and, on maps of 8 x 8 pixels and less,
 several times slower than its arithmetic for 5 x 5 and 7 x 7. A k x k gradient is put together here
 from 3 x 3 ones on shifted images: its tap (i, j) is the same sum of products either way.
-`benchmarks/depthwise.py` measures both.
+`benchmarks/engine.py` measures both.
 """
 
 from typing import Any
