@@ -24,10 +24,11 @@ from torch import Tensor
 
 from mpnas_kit.learning.prioritization import Uniform
 from mpnas_kit.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.reward_only import reward_only
 from mpnas_kit.search.rewards import Absolute, RewardFunction
-from mpnas_kit.search.search import SearchConfig, search
+from mpnas_kit.search.search import search
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import pocket_space

@@ -13,7 +13,7 @@ from mpnas_kit import __version__, profiles, tables
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.parameters import options
 from mpnas_kit.progress import Progress
-from mpnas_kit.search.search import SearchConfig
+from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import describe, to_text
 from mpnas_kit.space.spaces import SPACES
 from mpnas_kit.stages import SUITES, Pipeline, Stage

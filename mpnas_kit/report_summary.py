@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mpnas_kit.analysis.sharing import account
-from mpnas_kit.search.search import SearchResult
+from mpnas_kit.search.result import SearchResult
 from mpnas_kit.stages import Pipeline
 from mpnas_kit.tables import amount
 

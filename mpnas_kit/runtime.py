@@ -1,8 +1,7 @@
 """How torch uses threads and memory here: set before torch is loaded, said aloud, overruled freely.
 
 OpenMP threads that spin while they wait steal the time of the thread they wait for, once another
-process is busy on the machine: a training step then takes tens of times as long. Waiting passively
-costs next to nothing on an idle machine.
+process is busy on the machine, and a training step then takes far longer. So they wait passively.
 
 glibc gives large blocks back to the system as soon as they are free, and a network's feature maps
 are large blocks: every step then pays for fresh pages again. `benchmarks/engine.py` measures what

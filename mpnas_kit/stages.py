@@ -22,7 +22,9 @@ from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.learning.loop import Callback
 from mpnas_kit.profiles import PROFILES, Profile
 from mpnas_kit.runs import RunFolder
-from mpnas_kit.search.search import SearchConfig, SearchResult, resolve_target, search
+from mpnas_kit.search.config import SearchConfig, resolve_target
+from mpnas_kit.search.result import SearchResult
+from mpnas_kit.search.search import search
 from mpnas_kit.settings import from_dict, to_dict
 from mpnas_kit.space.space import Path as ArchPath
 from mpnas_kit.space.space import SearchSpace

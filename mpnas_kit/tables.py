@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mpnas_kit.search.search import SearchResult
+from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.train import TrainResult
 
 

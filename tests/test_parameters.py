@@ -6,7 +6,7 @@ import pytest
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.parameters import check_parameters, field_docs, options
-from mpnas_kit.search.search import SearchConfig
+from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.training.train import TrainConfig
 
 OWN = """# Parameters. None: the profile's.

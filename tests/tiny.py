@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mpnas_kit.domains.domain import Domain, DomainSuite, Split
 from mpnas_kit.learning.loop import StepEvent
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.search.search import SearchConfig
+from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space import factored
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
@@ -70,6 +70,16 @@ def layers() -> tuple[Layer, ...]:
         Layer("two", 2, (12,), second),
         Layer("head", 1, (16,), (Conv(1),)),
     )
+
+
+def two_searched_layers() -> LayerwiseSpace:
+    """A choice of two convolutions, then of two or none: costs are worked out by hand easily."""
+    searched = (
+        Layer("1.1", 1, (8,), (Conv(1), Conv(3))),
+        Layer("1.2", 1, (8,), (None, Conv(1), Conv(3))),
+    )
+    stem, head = Layer("stem", 2, (8,), (Conv(3),)), Layer("head", 1, (16,), (Conv(1),))
+    return LayerwiseSpace("tiny", (stem, *searched, head), resolution=8)
 
 
 def all_paths(space: SearchSpace) -> Iterator[Path]:

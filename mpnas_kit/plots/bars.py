@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from mpnas_kit.analysis.sharing import Accounting
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
-from mpnas_kit.search.search import SearchResult
+from mpnas_kit.search.result import SearchResult
 
 SIZE_COLORS = {  # of the parts of a model; greys as in the path graph
     "shared": style.SHARED,

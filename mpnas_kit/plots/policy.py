@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
-from mpnas_kit.search.search import SearchResult
+from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import ZERO, SearchSpace
 
 

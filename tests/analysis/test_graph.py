@@ -4,25 +4,16 @@ import subprocess
 import sys
 
 import pytest
+import tiny
 
 from mpnas_kit.analysis.graph import architecture_graph
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.blocks import Conv
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Node
+from mpnas_kit.space.space import LayerwiseSpace, Node
 
 
 @pytest.fixture
 def space() -> LayerwiseSpace:
-    return LayerwiseSpace(
-        "tiny",
-        [
-            Layer("stem", 2, (8,), (Conv(3),)),
-            Layer("1.1", 1, (8,), (Conv(1), Conv(3))),
-            Layer("1.2", 1, (8,), (None, Conv(1), Conv(3))),
-            Layer("head", 1, (16,), (Conv(1),)),
-        ],
-        resolution=8,
-    )
+    return tiny.two_searched_layers()
 
 
 def test_nodes_and_edges(space: LayerwiseSpace) -> None:

@@ -1,15 +1,15 @@
 """Accounting of a union: sums are those of the network, and figures those worked out by hand."""
 
 import pytest
+import tiny
 import torch
 
 from mpnas_kit.analysis.sharing import account, usage
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.factored import mobilenet_v3_like
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Node
+from mpnas_kit.space.space import LayerwiseSpace, Node
 
 CLASSES = {"a": 3, "b": 5}
 STEM, HEAD = 3 * 8 * 9, 8 * 16  # weights of a conv 3x3 from 3 to 8, of a conv 1x1 from 8 to 16
@@ -18,16 +18,7 @@ CONV1, CONV3 = 8 * 8, 8 * 8 * 9
 
 @pytest.fixture
 def space() -> LayerwiseSpace:
-    return LayerwiseSpace(
-        "tiny",
-        [
-            Layer("stem", 2, (8,), (Conv(3),)),
-            Layer("1.1", 1, (8,), (Conv(1), Conv(3))),
-            Layer("1.2", 1, (8,), (None, Conv(1), Conv(3))),
-            Layer("head", 1, (16,), (Conv(1),)),
-        ],
-        resolution=8,
-    )
+    return tiny.two_searched_layers()
 
 
 def test_usage_lists_every_candidate(space: LayerwiseSpace) -> None:

@@ -8,11 +8,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.search.search import SearchConfig, SearchResult
-from mpnas_kit.space.blocks import Conv
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
+from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.search.result import SearchResult
+from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.training.train import TrainConfig, TrainResult
 
 
@@ -30,16 +31,7 @@ def without_display() -> Iterator[None]:
 
 @pytest.fixture
 def space() -> LayerwiseSpace:
-    return LayerwiseSpace(
-        "tiny",
-        [
-            Layer("stem", 2, (8,), (Conv(3),)),
-            Layer("1.1", 1, (8,), (Conv(1), Conv(3))),
-            Layer("1.2", 1, (8,), (None, Conv(1), Conv(3))),
-            Layer("head", 1, (16,), (Conv(1),)),
-        ],
-        resolution=8,
-    )
+    return tiny.two_searched_layers()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots.similarity import clustered
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import PALETTE, TRANSPARENT
-from mpnas_kit.search.search import SearchResult
+from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
 from mpnas_kit.training.train import TrainResult
