@@ -22,7 +22,7 @@ import torch
 
 from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.domains.pocket import pocket
-from mpnas_kit.learning.prioritization import Uniform
+from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path as SpacePath

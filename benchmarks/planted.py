@@ -22,7 +22,7 @@ from pathlib import Path as FilePath
 import torch
 from torch import Tensor
 
-from mpnas_kit.learning.prioritization import Uniform
+from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.controller import Controllers, ControllerSchedule

@@ -18,8 +18,8 @@ import torch
 from mpnas_kit import runs
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import ABDP
 from mpnas_kit.learning.loop import Callback
-from mpnas_kit.learning.prioritization import ABDP
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.search import search
 from mpnas_kit.space.space import Layer, LayerwiseSpace

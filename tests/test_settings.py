@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.prioritization import ABDP, Uniform
+from mpnas_kit.learning.abdp import ABDP, Uniform
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.rewards import Absolute, Mnas, MnasHard
 from mpnas_kit.settings import convert, describe, from_dict, from_text, to_dict, to_text

@@ -8,7 +8,7 @@ import pandas as pd
 from torch import nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.network.net import MultiPathNet, owned
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.space import Node, Path, SearchSpace
 
@@ -21,7 +21,8 @@ def usage(
     """For every candidate node the domains whose paths have it, () where none has.
 
     Layers and candidates in the order of the space, domains in the order of `paths`; `zero` is no
-    node. Searched layers only, or all.
+    node. Searched layers only, or all. What is said of paths alone: whether domains that meet in a
+    node also share its weights is the network's to say (`MultiPathNet.users`).
     """
     nodes = {d: space.nodes(p, all_layers=all_layers) for d, p in paths.items()}
     layers = range(len(space.layers)) if all_layers else space.searched
@@ -36,7 +37,8 @@ class Accounting:
     """Parameters and multiply-adds of a union of paths. All tables are tidy.
 
     nodes: a row a node of the union, stem and head among them: layer (index), layer_name, block,
-    users (number of domains), domains, parameters, norm_parameters.
+    users (number of domains), domains, parameters, norm_parameters. A node that a domain has for
+    itself is a row of its own.
     categories: category, parameters, share (of all). `shared`: nodes of two or more domains;
     `private`: of one; both without their batch norms, which are a category of their own; `heads`:
     the classifiers.
@@ -77,7 +79,7 @@ def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
     are as they are. A domain's own path is counted at its own widths. Raises `MpnasError` where
     `net` is not the union of `paths`.
     """
-    space, users = net.space, _users(net, paths)
+    users = _users(net, paths)
     nodes = _nodes(net, users)
     norms = _norms_by_domain(net, users)
     heads = {d: _size(net.head_of(d)) for d in net.classes}
@@ -100,7 +102,7 @@ def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
         columns=["batch_norm", "heads", "parameters"],
     )
     each = domains["multiply_adds"]
-    distinct = space.union_cost(paths[d] for d in net.classes).multiply_adds
+    distinct = sum(use.cost.multiply_adds for use in net.uses.values())
     union = distinct + sum(_classifier_multiply_adds(net, d) for d in net.classes)
     readings = pd.DataFrame(
         [("per image", each.mean()), ("union", float(union)), ("N images", float(each.sum()))],
@@ -116,7 +118,11 @@ def _users(net: MultiPathNet, paths: Mapping[str, Path]) -> dict[Node, tuple[str
             f"the network serves {', '.join(net.classes)}, but paths are given for "
             f"{', '.join(paths) or 'no domain'}: account needs the paths it was made of."
         )
-    used = {n: d for n, d in usage(net.space, paths, all_layers=True).items() if d}
+    used: dict[Node, tuple[str, ...]] = {}
+    for domain in net.classes:
+        for node in net.space.nodes(paths[domain], all_layers=True):
+            node = owned(node, domain, net.private_from)
+            used[node] = (*used.get(node, ()), domain)
     if set(used) != set(net.users):
         odd = min(set(used) ^ set(net.users))
         raise MpnasError(
@@ -173,8 +179,9 @@ def _domains(
     rows = []
     for domain in net.classes:
         uses = [u for u in net.space.uses(paths[domain]) if u is not None]
-        shared = sum(u.cost.parameters for u in uses if len(users[u.node]) > 1)
-        private = sum(u.cost.parameters for u in uses if len(users[u.node]) == 1)
+        alike = {u: len(users[owned(u.node, domain, net.private_from)]) for u in uses}
+        shared = sum(u.cost.parameters for u in uses if alike[u] > 1)
+        private = sum(u.cost.parameters for u in uses if alike[u] == 1)
         path = sum(u.cost.multiply_adds for u in uses)
         rows.append(
             {

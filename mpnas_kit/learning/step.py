@@ -1,14 +1,14 @@
 """What search and training do alike in a step: losses of the drawn domains, weighted, one step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.prioritization import Weigher
+from mpnas_kit.learning.weigher import Seen, Weigher
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 
@@ -53,23 +53,22 @@ def weighted_step(
     """One step on sum_d weight_d * loss_d; returns loss, weight and accuracy of every domain.
 
     loss: mean negative log-likelihood, nats, without label smoothing. Only nodes that took part
-    have a gradient, so only they move. Raises `MpnasError` for a loss that is not finite.
+    have a gradient, so only they move. A weigher that looks back costs one more forward pass.
+    Raises `MpnasError` for a loss that is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
-    logits = net([Flow(d, images, paths[d]) for d, (images, _) in batches.items()])
+    flows = [Flow(d, images, paths[d]) for d, (images, _) in batches.items()]
+    logits = net(flows)
     labels = [y for _, y in batches.values()]
-    nll = {
-        d: float(F.cross_entropy(x.detach(), y))
-        for d, x, y in zip(batches, logits, labels, strict=True)
-    }
-    for domain, value in nll.items():
+    seen = _seen(batches, logits)
+    for domain, (value, _) in seen.items():
         if not math.isfinite(value):
             rate = optimiser.param_groups[0]["lr"]
             raise MpnasError(
                 f"the loss of domain {domain!r} is {value} at learning rate {rate:.3g}: "
                 "expected a finite number; a lower learning rate usually mends it."
             )
-    weights = weigher.weigh(nll, progress)
+    weights = weigher.weigh(seen, progress)
     total = torch.stack(
         [
             weights[d] * F.cross_entropy(x, y, label_smoothing=label_smoothing)
@@ -78,9 +77,22 @@ def weighted_step(
     ).sum()
     torch.autograd.backward(total)
     optimiser.step()
+    if weigher.looks_back:
+        with torch.no_grad():
+            after = _seen(batches, net(flows))
+        weigher.look_back({d: s.nll for d, s in after.items()})
     return {
-        d: {"loss": nll[d], "weight": weights[d], "accuracy": accuracy(x, y)}
-        for d, x, y in zip(batches, logits, labels, strict=True)
+        d: {"loss": s.nll, "weight": weights[d], "accuracy": s.accuracy} for d, s in seen.items()
+    }
+
+
+def _seen(
+    batches: Mapping[str, tuple[Tensor, Tensor]], logits: Sequence[Tensor]
+) -> dict[str, Seen]:
+    """Loss and accuracy of every domain's batch."""
+    return {
+        d: Seen(float(F.cross_entropy(x.detach(), y)), accuracy(x, y))
+        for (d, (_, y)), x in zip(batches.items(), logits, strict=True)
     }
 
 

@@ -3,18 +3,20 @@
 It holds any set of nodes of a space: all of them (the supernet), those of several domains' paths
 (their union, the final model) or those of one path. One forward pass takes any number of flows, a
 flow being a batch of one domain and the path it takes; a node runs once for all flows that meet in
-it.
+it. From a given layer on every domain may have nodes of its own: from the first on, the network is
+a bundle of single models.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.errors import unknown
+from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 
@@ -45,12 +47,24 @@ class _Extent:
     use: Use
     domains: tuple[str, ...]
 
+    def widened(self, use: Use, domains: tuple[str, ...]) -> "_Extent":
+        """Also used so, by these domains."""
+        widest = self.use._replace(
+            in_channels=max(use.in_channels, self.use.in_channels),
+            out_channels=max(use.out_channels, self.use.out_channels),
+        )
+        return _Extent(widest, tuple(dict.fromkeys((*self.domains, *domains))))
+
 
 class MultiPathNet(nn.Module):
     """Nodes of a space, shared by the domains whose paths have them, and a classifier a domain.
 
-    Make one with `supernet` or `of_paths`. `norm`: see `network.norms`. Weights are initialised
-    from `seed` alone: Kaiming normal, fan-out, for convolutions; classifiers N(0, 0.01).
+    Made by `supernet` or `of_paths`. norm: see `network.norms`. private_from: the index of the
+    first layer whose nodes every domain has for itself; None: all are shared. Weights are
+    initialised from `seed` alone: Kaiming normal, fan-out, for convolutions; classifiers
+    N(0, 0.01).
+
+    uses: for every node its use at the largest widths. users: for every node its domains.
     """
 
     def __init__(
@@ -61,12 +75,15 @@ class MultiPathNet(nn.Module):
         norm: Norm,
         tracked: bool,
         seed: int,
+        private_from: int | None,
     ) -> None:
         super().__init__()
         self.space, self.norm, self.classes = space, norm, dict(classes)
+        self.private_from = private_from
+        self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
         self._segments = Segments()
-        self._uses: dict[Path, tuple[tuple[Use | None, ...], ...]] = {}
+        self._plans: dict[Path, tuple[tuple[Use | None, ...], ...]] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.nodes = nn.ModuleDict()
@@ -88,7 +105,12 @@ class MultiPathNet(nn.Module):
 
     @classmethod
     def supernet(
-        cls, space: SearchSpace, classes: Mapping[str, int], norm: Norm, seed: int
+        cls,
+        space: SearchSpace,
+        classes: Mapping[str, int],
+        norm: Norm,
+        seed: int,
+        private_from: int | None = None,
     ) -> "MultiPathNet":
         """All nodes of `space`, open to every domain of `classes`; batch statistics always."""
         extents = {}
@@ -96,9 +118,13 @@ class MultiPathNet(nn.Module):
             width = space.layers[i - 1].widths[-1] if i else 3
             for pick in range(len(layer.candidates)):
                 use = space.use(i, pick, width, layer.widths[-1])
-                if use is not None:
-                    extents[use.node] = _Extent(use, tuple(classes))
-        return cls(space, extents, classes, norm, tracked=False, seed=seed)
+                if use is None:
+                    continue
+                for domain in classes:
+                    node = owned(use.node, domain, private_from)
+                    users = (domain,) if node.owner else tuple(classes)
+                    extents[node] = _Extent(use, users)
+        return cls(space, extents, classes, norm, False, seed, private_from)
 
     @classmethod
     def of_paths(
@@ -108,6 +134,7 @@ class MultiPathNet(nn.Module):
         classes: Mapping[str, int],
         norm: Norm,
         seed: int,
+        private_from: int | None = None,
     ) -> "MultiPathNet":
         """The union of the domains' paths: a node a path lacks is not there."""
         extents: dict[Node, _Extent] = {}
@@ -115,14 +142,10 @@ class MultiPathNet(nn.Module):
             if domain not in paths:
                 raise unknown("domain without a path:", domain, paths)
             for use in (u for u in space.uses(paths[domain]) if u is not None):
-                known = extents.get(use.node, _Extent(use, ()))
-                widest = use._replace(
-                    in_channels=max(use.in_channels, known.use.in_channels),
-                    out_channels=max(use.out_channels, known.use.out_channels),
-                )
-                extents[use.node] = _Extent(widest, (*known.domains, domain))
+                node = owned(use.node, domain, private_from)
+                extents[node] = extents.get(node, _Extent(use, ())).widened(use, (domain,))
         ordered = {n: extents[n] for n in sorted(extents)}
-        return cls(space, ordered, classes, norm, tracked=True, seed=seed)
+        return cls(space, ordered, classes, norm, True, seed, private_from)
 
     def forward(self, flows: Sequence[Flow]) -> list[Tensor]:
         """The logits (B, classes of the domain) of every flow, in the order of the flows."""
@@ -134,20 +157,29 @@ class MultiPathNet(nn.Module):
             for i, plan in enumerate(layers):
                 for use in plan[layer]:
                     if use is not None:
-                        key = (use.node, use.in_channels, use.out_channels)
+                        node = owned(use.node, flows[i].domain, self.private_from)
+                        key = (node, use.in_channels, use.out_channels)
                         groups.setdefault(key, (use, []))[1].append(i)
             made: list[list[_Slot]] = [
                 [maps[i]] * plan[layer].count(None) for i, plan in enumerate(layers)
             ]
-            for use, members in groups.values():
+            for (node, _, _), (use, members) in groups.items():
                 self._segments.current = [(flows[i].domain, len(flows[i].images)) for i in members]
-                pack = _Pack(self._run(use, _together(maps, members)), tuple(members))
+                pack = _Pack(self._run(node, use, _together(maps, members)), tuple(members))
                 pack.sizes = [size for _, size in self._segments.current]
                 for position, i in enumerate(members):
                     made[i].append(_Slot(pack, position))
             maps = [m[0] if len(m) == 1 else _average(m) for m in made]
         pooled = [slot.map.mean((2, 3)) for slot in maps]
         return [self.head_of(f.domain)(x) for f, x in zip(flows, pooled, strict=True)]
+
+    def fingerprint(self) -> str:
+        """A short hash over all weights and statistics."""
+        digest = sha256()
+        for name, tensor in self.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def module_of(self, node: Node) -> nn.Module:
         """The module that holds a node's weights."""
@@ -157,20 +189,36 @@ class MultiPathNet(nn.Module):
         """The classifier of a domain."""
         return self.heads[member(domain)]
 
-    def _run(self, use: Use, x: Tensor) -> Tensor:
-        module = self.module_of(use.node)
-        elastic = len(self.space.layers[use.node.layer].widths) > 1
+    def adopt(self, other: "MultiPathNet", domain: str) -> None:
+        """Take over the weights of `other`'s nodes, with the batch norms that `domain` has there.
+
+        Every domain of this network gets the batch-norm scales and shifts of `domain`; classifiers
+        stay as they are. Raises `MpnasError` for a node that `other` lacks.
+        """
+        there = {(n.layer, n.block): other.module_of(n) for n in other.users}
+        for node in self.users:
+            if (node.layer, node.block) not in there:
+                raise MpnasError(
+                    f"node {node.block!r} of layer {self.space.layers[node.layer].name!r} is not "
+                    "in the network whose weights are to be taken over: expected the same path."
+                )
+            source = there[node.layer, node.block]
+            _copy(source, self.module_of(node), domain)
+
+    def _run(self, node: Node, use: Use, x: Tensor) -> Tensor:
+        module = self.module_of(node)
+        elastic = len(self.space.layers[node.layer].widths) > 1
         y: Tensor = module(x, use.out_channels) if elastic else module(x)
         return y
 
     def _layers(self, path: Path | Blend) -> tuple[tuple[Use | None, ...], ...]:
         if isinstance(path, Blend):
             return path.layers
-        if path not in self._uses:
-            if len(self._uses) > 10_000:
-                self._uses.clear()
-            self._uses[path] = tuple((use,) for use in self.space.uses(path))
-        return self._uses[path]
+        if path not in self._plans:
+            if len(self._plans) > 10_000:
+                self._plans.clear()
+            self._plans[path] = tuple((use,) for use in self.space.uses(path))
+        return self._plans[path]
 
 
 class _Pack:
@@ -222,9 +270,30 @@ def _average(slots: Sequence[_Slot]) -> _Slot:
     return _Slot(_Pack([mean], ()), 0)
 
 
+def owned(node: Node, domain: str, private_from: int | None) -> Node:
+    """The node as `domain` has it: its own copy from layer `private_from` on."""
+    private = private_from is not None and node.layer >= private_from
+    return node._replace(owner=domain) if private else node
+
+
+@torch.no_grad()
+def _copy(source: nn.Module, target: nn.Module, domain: str) -> None:
+    """Copy weights between modules of one block, whatever domains their batch norms serve."""
+    norms = {n: m for n, m in source.named_modules() if isinstance(m, DomainNorm)}
+    inside = tuple(f"{n}." for n in norms)
+    weights = {n: p for n, p in source.named_parameters() if not n.startswith(inside)}
+    for name, parameter in target.named_parameters():
+        if name in weights:
+            parameter.copy_(weights[name])
+    for name, norm in target.named_modules():
+        if isinstance(norm, DomainNorm):
+            norm.adopt(norms[name], domain)
+
+
 def _key(node: Node) -> str:
-    """The name of a node's module: layer and block; torch allows no dot in it."""
-    return f"{node.layer}_{node.block.replace('.', ',')}"
+    """The name of a node's module: layer, block, owner; torch allows no dot in it."""
+    owner = f"@{node.owner}" if node.owner else ""
+    return f"{node.layer}_{node.block.replace('.', ',')}{owner}"
 
 
 def _initialise(net: nn.Module) -> None:

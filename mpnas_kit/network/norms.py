@@ -101,6 +101,14 @@ class DomainNorm(nn.Module):
         """The name under which the scale, shift and statistics of a domain stand."""
         return member(domain) if self.norm == "per_domain" else SHARED
 
+    @torch.no_grad()
+    def adopt(self, other: "DomainNorm", domain: str) -> None:
+        """Give every domain the scale and shift that `domain` has in `other`."""
+        name = other.name_for(domain)
+        for own in self.names:
+            self.weight[own].copy_(other.weight[name])
+            self.bias[own].copy_(other.bias[name])
+
     def restart(self) -> None:
         """Forget how many batches the plain mean has seen: the next one begins it anew."""
         self._batches = dict.fromkeys(self.names, 0)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.prioritization import ABDP, Prioritization
+from mpnas_kit.learning.abdp import ABDP
+from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.search.controller import Baseline
 from mpnas_kit.search.rewards import Absolute, Reward
@@ -16,6 +17,7 @@ from mpnas_kit.space.costs import Cost, MultiplyAdds
 from mpnas_kit.space.space import SearchSpace
 
 Scope = Literal["domain", "joint"]
+Deciders = Literal["domain", "one"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class SearchConfig:
     """Share of the training split kept apart for rewards."""
     reward: Reward = field(default_factory=Absolute)
     """Reward of a path from its quality and cost."""
+    controllers: Deciders = "domain"
+    """One controller a domain, or one for all: every domain takes its path, it is rewarded for the
+    mean over domains."""
+    private_from: int | None = None
+    """Index of the first layer (stem: 0) whose weights no domain shares; None: all are shared."""
     reward_scope: Scope = "domain"
     """A controller's reward: that of its own domain, or the mean over all (joint)."""
     cost: Cost = field(default_factory=MultiplyAdds)
@@ -115,6 +122,10 @@ class SearchConfig:
         require(
             0 <= self.label_smoothing < 1,
             f"{where} label_smoothing must be in [0, 1), not {self.label_smoothing}.",
+        )
+        require(
+            self.private_from is None or self.private_from >= 0,
+            f"{where} private_from must be a layer's index or None, not {self.private_from}.",
         )
         require(self.warmup_candidates >= 2, f"{where} warmup_candidates must be at least 2.")
         require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")

@@ -1,10 +1,15 @@
-"""The search stage: one controller per domain, one supernetwork, both learned at once."""
+"""The search stage: one controller per domain, one supernetwork, both learned at once.
 
-from collections.abc import Mapping, Sequence
+With one controller for all domains it is multi-head NAS, with no shared layer the domain-
+independent search of the article: the same steps on the same batches.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,17 +18,20 @@ from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.learning.loop import Callback, Stage, describe
 from mpnas_kit.learning.step import accuracy, learning_rate, set_rate, sgd, weighted_step
-from mpnas_kit.network.net import Flow, MultiPathNet
+from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.runtime import reproducible
 from mpnas_kit.search.config import SearchConfig, resolve_target
-from mpnas_kit.search.controller import Controllers, ControllerSchedule
+from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
 from mpnas_kit.search.data import SearchPart, divide
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.rewards import RewardFunction
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import to_dict
 from mpnas_kit.space.space import Path, SearchSpace
+
+Decided = TypeVar("Decided")
+ALL = "all"  # the controller of all domains, where there is one
 
 
 def search(
@@ -77,14 +85,17 @@ class _Search(Stage):
         self.space, self.config, self.target, self.reward = space, config, target, reward
         classes = {d: p.classes for d, p in parts.items()}
         self.domains = tuple(parts)
-        self.net = MultiPathNet.supernet(space, classes, config.norm, config.seed)
+        self.net = MultiPathNet.supernet(
+            space, classes, config.norm, config.seed, config.private_from
+        )
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread
         )
+        self.decider = {d: ALL if config.controllers == "one" else d for d in self.domains}
         self.controllers = Controllers(
             space,
-            self.domains,
+            tuple(dict.fromkeys(self.decider.values())),
             schedule,
             config.steps,
             config.baseline,
@@ -102,7 +113,7 @@ class _Search(Stage):
         )
         sizes = {d: len(p.weights.split) for d, p in parts.items()}
         self.draws = DrawSchedule(sizes, config.draw_temperature)
-        self.weigher = config.priority.weigher(classes)
+        self.weigher = config.priority.weigher(classes, config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.policies: list[NDArray[np.float32]] = []
 
@@ -115,6 +126,9 @@ class _Search(Stage):
         result = self._result(policy)
         if self.folder is not None:
             self.folder.write_array("policy.npy", policy)
+            tensors = {n: t.contiguous() for n, t in self.net.state_dict().items()}
+            weights = safetensors.torch.save(tensors)
+            self.folder.write("supernet.safetensors", lambda f: f.write(weights))
             self.folder.write_json("paths.json", {d: p.arch for d, p in result.paths.items()})
             self.write_timing(self.folder)
             self.folder.write_json(
@@ -136,16 +150,12 @@ class _Search(Stage):
         set_rate(self.optimiser, rate)
         drawn = self.draws.drawn(self.step)
         chance = warmup_probability(self.step, config.steps, config.warmup_share)
-        paths = {
-            d: warm(
-                self.space,
-                self.controllers[d].sample(self.generator),
-                chance,
-                config.warmup_candidates,
-                self.generator,
-            )
-            for d in drawn
-        }
+
+        def warmed(policy: PathController) -> Path | Blend:
+            path = policy.sample(self.generator)
+            return warm(self.space, path, chance, config.warmup_candidates, self.generator)
+
+        paths = self._decided(drawn, warmed)
         figures = weighted_step(
             self.net,
             self.optimiser,
@@ -159,17 +169,28 @@ class _Search(Stage):
             for domain, more in self._reward(drawn).items():
                 figures[domain] |= more
         for domain in drawn:
-            figures[domain]["entropy"] = float(self.controllers[domain].indecision().mean())
+            policy = self.controllers[self.decider[domain]]
+            figures[domain]["entropy"] = float(policy.indecision().mean())
         if self._snapshot_due():
             self.policies.append(self._policy())
         return figures
 
+    def _decided(
+        self, drawn: Sequence[str], decide: Callable[[PathController], Decided]
+    ) -> dict[str, Decided]:
+        """What the controller of every drawn domain decides; a controller of several, once."""
+        made = {
+            name: decide(self.controllers[name])
+            for name in dict.fromkeys(self.decider[d] for d in drawn)
+        }
+        return {d: made[self.decider[d]] for d in drawn}
+
     def _reward(self, drawn: Sequence[str]) -> dict[str, dict[str, float]]:
         """Sample paths, measure them on the reward part, move the controllers."""
         count = self.config.paths_per_step
-        sampled = {
-            d: [self.controllers[d].sample(self.generator) for _ in range(count)] for d in drawn
-        }
+        sampled = self._decided(
+            drawn, lambda policy: [policy.sample(self.generator) for _ in range(count)]
+        )
         batches = {d: self.reward_streams[d].next() for d in drawn}
         flows = [Flow(d, batches[d][0], path) for d in drawn for path in sampled[d]]
         with torch.no_grad():
@@ -178,7 +199,15 @@ class _Search(Stage):
         quality = torch.tensor(right, dtype=torch.float64).view(len(drawn), count)
         cost = self._cost(sampled)
         rewards = self._rewards(quality, cost)
-        self.controllers.update(self.step, sampled, dict(zip(drawn, rewards, strict=True)))
+        own = {
+            name: [i for i, d in enumerate(drawn) if self.decider[d] == name]
+            for name in dict.fromkeys(self.decider[d] for d in drawn)
+        }
+        self.controllers.update(
+            self.step,
+            {name: sampled[drawn[rows[0]]] for name, rows in own.items()},
+            {name: rewards[rows].mean(0) for name, rows in own.items()},
+        )
         columns = {"reward": rewards, "quality": quality, "cost": cost}
         return {
             d: {name: float(values[i].mean()) for name, values in columns.items()}
@@ -208,7 +237,9 @@ class _Search(Stage):
         return (self.step + 1) % every == 0 or self.step + 1 == self.config.steps
 
     def _policy(self) -> NDArray[np.float32]:
-        stacked = torch.stack([self.controllers[d].probabilities for d in self.domains])
+        stacked = torch.stack(
+            [self.controllers[self.decider[d]].probabilities for d in self.domains]
+        )
         return stacked.numpy().astype(np.float32)
 
     def _result(self, policy: NDArray[np.float32]) -> SearchResult:

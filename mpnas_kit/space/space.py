@@ -19,10 +19,14 @@ ZERO = "zero"  # the choice that skips a layer
 
 
 class Node(NamedTuple):
-    """A candidate of a layer. Domains whose paths meet in a node share its weights."""
+    """A candidate of a layer. Domains whose paths meet in a node share its weights.
+
+    owner: the domain that has a copy of its own; empty where whoever comes shares.
+    """
 
     layer: int
     block: str
+    owner: str = ""
 
 
 class Use(NamedTuple):

@@ -14,8 +14,9 @@ from torch.optim.swa_utils import AveragedModel
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import ABDP
 from mpnas_kit.learning.loop import Callback, Stage, describe
-from mpnas_kit.learning.prioritization import ABDP, Prioritization
+from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.learning.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
@@ -30,11 +31,11 @@ from mpnas_kit.training.evaluation import evaluate, recalibrate
 class TrainConfig:
     """Settings of the training stage."""
 
-    steps: int = 1000
+    steps: int = 2000
     """Optimiser steps; in each, every drawn domain gives one batch."""
     batch_size: int = 32
     """Images a domain and step."""
-    learning_rate: float = 0.2
+    learning_rate: float = 0.1
     """Peak of the rate: linear warm-up, cosine to 0."""
     warmup: float = 0.025
     """Share of the steps in which the rate rises."""
@@ -52,6 +53,10 @@ class TrainConfig:
     """How often a domain is drawn: 0 all alike, 1 in proportion to its images, between tempered."""
     norm: Norm = "per_domain"
     """Whose batch-norm statistics: per_domain, mixed or naive."""
+    private_from: int | None = None
+    """Index of the first layer (stem: 0) whose weights no domain shares; None: all are shared."""
+    frozen: bool = False
+    """Train the classifiers only, on the other weights as they are at the start."""
     priority: Prioritization = field(default_factory=ABDP)
     """Domain prioritization."""
     evaluate_every: int = 0
@@ -79,6 +84,10 @@ class TrainConfig:
         for name in ("weight_decay", "shift", "draw_temperature", "evaluate_every"):
             value = getattr(self, name)
             require(value >= 0, f"{where} {name} must not be below 0, not {value}.")
+        require(
+            self.private_from is None or self.private_from >= 0,
+            f"{where} private_from must be a layer's index or None, not {self.private_from}.",
+        )
         require(self.checkpoint_every >= 1, f"{where} checkpoint_every must be at least 1.")
         require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")
 
@@ -114,14 +123,16 @@ def train(
     paths: Mapping[str, Path],
     config: TrainConfig,
     *,
+    start: MultiPathNet | None = None,
     folder: str | FilePath | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
-    """Train the union of `paths` from scratch on the training splits of their domains.
+    """Train the union of `paths` on the training splits of their domains.
 
-    folder: a run folder; an interrupted run goes on in it and ends bit-identical, a finished one is
-    only read. callbacks: told after every step. Raises `MpnasError` for a path of an unknown
-    domain, a folder of another config, a loss that is not finite.
+    start: a network of one domain on the same path, whose weights all domains begin with; None:
+    from scratch. folder: a run folder; an interrupted run goes on in it and ends bit-identical, a
+    finished one is only read. callbacks: told after every step. Raises `MpnasError` for a path of
+    an unknown domain, a folder of another config, a loss that is not finite.
     """
     for name in paths:
         suite[name]
@@ -129,11 +140,12 @@ def train(
     description = {
         **describe("train", kept, space),
         "paths": {n: paths[n].arch for n in kept.names},
+        "start": None if start is None else start.fingerprint(),
         "config": to_dict(config),
     }
     with reproducible(config.threads):
         run = RunFolder.open(folder, description) if folder is not None else None
-        training = _Training(kept, space, paths, config, run)
+        training = _Training(kept, space, paths, config, start, run)
         try:
             return training.run(callbacks)
         finally:
@@ -152,17 +164,23 @@ class _Training(Stage):
         space: SearchSpace,
         paths: Mapping[str, Path],
         config: TrainConfig,
+        start: MultiPathNet | None,
         folder: RunFolder | None,
     ) -> None:
         super().__init__(config.steps, config.checkpoint_every, folder)
         self.suite, self.paths, self.config = suite, dict(paths), config
-        self.net = MultiPathNet.of_paths(space, paths, suite.classes, config.norm, config.seed)
+        self.net = MultiPathNet.of_paths(
+            space, paths, suite.classes, config.norm, config.seed, config.private_from
+        )
+        if start is not None:
+            self.net.adopt(start, next(iter(start.classes)))
+        self.net.nodes.requires_grad_(not config.frozen)
         self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
-        self.weigher = config.priority.weigher(suite.classes)
+        self.weigher = config.priority.weigher(suite.classes, config.seed)
 
     def run(self, callbacks: Sequence[Callback]) -> TrainResult:
         if self.folder is not None and self.folder.exists("results.json"):

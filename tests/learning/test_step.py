@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.prioritization import ABDP, Uniform
+from mpnas_kit.learning.abdp import ABDP, Uniform
 from mpnas_kit.learning.step import accuracy, learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path

@@ -189,7 +189,7 @@ def test_private_nodes_norms_and_heads_get_gradient_from_their_domain_alone() ->
         logits = net(three())[i]
         F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64)).backward()
         for node, domains in net.users.items():
-            module = tiny.node(net, *node)
+            module = net.module_of(node)
             kernels = [p for p in module.parameters() if p.ndim == 4]
             reached = [p.grad is not None and bool(p.grad.any()) for p in kernels]
             assert all(reached) if domain in domains else not any(reached), (domain, node)

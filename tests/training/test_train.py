@@ -9,8 +9,8 @@ import torch
 from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.learning.loop import StepEvent
-from mpnas_kit.learning.prioritization import Uniform
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.space.factored import FactoredSpace
 from mpnas_kit.training.train import TrainResult, train
