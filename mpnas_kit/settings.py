@@ -31,9 +31,13 @@ def setting_name(cls: type) -> str:
     return "".join(spaced).lower()
 
 
-def to_text(value: object) -> str:
-    """A setting as text: `absolute(beta=-0.1)`; defaults are spelled out."""
-    fields = dataclasses.fields(value)  # type: ignore[arg-type]
+def to_text(value: object, *, defaults: bool = True) -> str:
+    """A setting as text: `absolute(beta=-0.1)`; defaults=False leaves out what is as by default."""
+    fields = [
+        f
+        for f in dataclasses.fields(value)  # type: ignore[arg-type]
+        if defaults or getattr(value, f.name) != f.default
+    ]
     inside = ", ".join(f"{f.name}={getattr(value, f.name)!r}" for f in fields)
     name = setting_name(type(value))
     return f"{name}({inside})" if inside else name

@@ -1,7 +1,8 @@
 """The pipeline on one run folder: what command line, notebooks and report all call.
 
-    RUN/run.json   profile, suite, domains and space, set when the run is begun
-    RUN/search     the run folder of the search stage
+    RUN/run.json   profile, suite, domains, space and approach, set when the run is begun
+    RUN/search     the run folder of the search stage, if the approach searches
+    RUN/pretrain   the run folder of the largest domain alone, if the approach begins with it
     RUN/train      the run folder of the training stage
 
 A later stage takes from RUN what an earlier one left there, and nothing else. A stage that was
@@ -9,23 +10,26 @@ begun goes on with the config it was begun with; one that is finished is only re
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from mpnas_kit import profiles
+from mpnas_kit.approaches.approach import Approach, Context, Plan, label
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.pocket import pocket
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.learning.loop import Callback
+from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.profiles import PROFILES, Profile
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.search import search
-from mpnas_kit.settings import from_dict, to_dict
+from mpnas_kit.settings import from_dict, from_text, to_dict, to_text
 from mpnas_kit.space.space import Path as ArchPath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import space_by_name
@@ -46,6 +50,8 @@ class Setup:
     suite: str
     domains: tuple[str, ...]
     space: str
+    approach: str = "mpnas()"
+    like: str | None = None
 
     @classmethod
     def of(cls, chosen: Profile) -> "Setup":
@@ -59,6 +65,8 @@ class Setup:
             "suite": self.suite,
             "domains": list(self.domains),
             "space": self.space,
+            "approach": self.approach,
+            "like": self.like,
         }
 
 
@@ -77,15 +85,27 @@ class Pipeline:
         suite: str | None = None,
         domains: str | Sequence[str] | None = None,
         space: str | None = None,
+        approach: str | Approach | None = None,
+        like: str | Path | None = None,
     ) -> "Pipeline":
         """The run in folder `run`, begun if it is not there.
 
         profile: `quick` (the default of a new run) or `full`; suite, domains (a sequence, or text
-        with commas), space: instead of the profile's. None, for a run that was begun: as it was.
+        with commas), space: instead of the profile's. approach: how the domains are served (a new
+        run: `mpnas`). like: the folder of another run, whose search this one takes instead of one
+        of its own; for a control, the MPNAS run that it is matched to. None, for a run that was
+        begun: as it was.
         Raises `MpnasError` where a run was begun with something else, or a name is unknown.
         """
         folder = place(run)
-        asked = {"profile": profile, "suite": suite, "domains": _names(domains), "space": space}
+        asked = {
+            "profile": profile,
+            "suite": suite,
+            "domains": _names(domains),
+            "space": space,
+            "approach": None if approach is None else to_text(_approach(approach)),
+            "like": None if like is None else os.path.relpath(place(like), folder),
+        }
         given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
         begun = (folder / "run.json").exists()
         if begun:
@@ -130,6 +150,30 @@ class Pipeline:
         """The search space of the run."""
         return space_by_name(self.setup.space, self.suite.resolution)
 
+    @cached_property
+    def approach(self) -> Approach:
+        """How the domains of the run are served."""
+        return _approach(self.setup.approach)
+
+    @cached_property
+    def like(self) -> "Pipeline | None":
+        """The run that this one takes its search from, or is matched to."""
+        if self.setup.like is None:
+            return None
+        return Pipeline.read(os.path.normpath(self.folder / self.setup.like))
+
+    @property
+    def searches(self) -> bool:
+        """Whether the run has a search of its own."""
+        return self.approach.searches and self.setup.like is None
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the approach asks for, in this run."""
+        config = self._plain_config(SearchConfig, "search", {})
+        like = self.like.paths() if self.like is not None else None
+        return self.approach.plan(Context(self.space, self.suite.names, config, like))
+
     # Configs -------------------------------------------------------------------------------------
 
     def search_config(self, **overrides: Any) -> SearchConfig:
@@ -148,6 +192,20 @@ class Pipeline:
         return self.search_config() if stage == "search" else self.train_config()
 
     def _config(self, cls: type[Config], stage: Stage, overrides: Mapping[str, Any]) -> Config:
+        """The config in force; a field that the approach fixes cannot be overruled."""
+        plain = self._plain_config(cls, stage, overrides)
+        fixed = getattr(self.plan, stage)
+        for name, value in fixed.items():
+            if overrides.get(name) is not None and getattr(plain, name) != value:
+                raise MpnasError(
+                    f"{stage}: {name} is {value!r} in the approach {label(self.approach)}, not "
+                    f"{getattr(plain, name)!r}."
+                )
+        return replace(plain, **fixed)
+
+    def _plain_config(
+        self, cls: type[Config], stage: Stage, overrides: Mapping[str, Any]
+    ) -> Config:
         if self.begun(stage):
             values = RunFolder.read(self.folder / stage).read_json("config.json")["config"]
         else:
@@ -175,6 +233,7 @@ class Pipeline:
         self, config: SearchConfig | None = None, callbacks: Sequence[Callback] = ()
     ) -> SearchResult:
         """Search in RUN/search; goes on where it was stopped, only reads when it is finished."""
+        self._own_search()
         config = config or self.search_config()
         resolve_target(self.space, config, len(self.suite))  # refused before a folder is made
         folder = self._begin() / "search"
@@ -186,17 +245,44 @@ class Pipeline:
         callbacks: Sequence[Callback] = (),
         paths: Mapping[str, ArchPath] | None = None,
     ) -> TrainResult:
-        """Train in RUN/train; paths: as it was begun, else those of RUN/search, unless given."""
+        """Train in RUN/train; paths: as it was begun, else those of the run, unless given."""
         config = config or self.train_config()
         if paths is None and self.begun("train"):
             archs = RunFolder.read(self.folder / "train").read_json("config.json")["paths"]
             paths = {domain: self.space.parse(arch) for domain, arch in archs.items()}
         paths = paths if paths is not None else self.paths()
-        folder = self._begin() / "train"
-        return train(self.suite, self.space, paths, config, folder=folder, callbacks=callbacks)
+        folder = self._begin()
+        start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
+        return train(
+            self.suite,
+            self.space,
+            paths,
+            config,
+            start=start,
+            folder=folder / "train",
+            callbacks=callbacks,
+        )
+
+    def _pretrained(
+        self, paths: Mapping[str, ArchPath], config: TrainConfig, callbacks: Sequence[Callback]
+    ) -> MultiPathNet:
+        """The path of the largest domain, trained on that domain alone, with the same settings."""
+        largest = max(self.suite, key=lambda domain: len(domain.train)).name
+        alone = self.suite.select([largest])
+        config = replace(config, frozen=False)
+        folder = self.folder / "pretrain"
+        path = {largest: paths[largest]}
+        return train(alone, self.space, path, config, folder=folder, callbacks=callbacks).net
 
     def paths(self, file: str | Path | None = None) -> dict[str, ArchPath]:
-        """The paths in a JSON file of arch strings by domain; None: those that the search found."""
+        """The paths in a JSON file of arch strings by domain; None: those of the run.
+
+        That are those which its search, or the search it takes, found; else those its approach has.
+        """
+        if file is None and self.plan.paths is not None:
+            return dict(self.plan.paths)
+        if file is None and self.like is not None:
+            return self.like.paths()
         if file is None:
             self._need("search")
         place = Path(file) if file is not None else self.folder / "search" / "paths.json"
@@ -213,6 +299,9 @@ class Pipeline:
 
     def found(self) -> SearchResult:
         """What the finished search of this run found; nothing is computed."""
+        if self.approach.searches and self.like is not None:
+            return self.like.found()
+        self._own_search()
         self._need("search")
         return self.search()
 
@@ -239,6 +328,16 @@ class Pipeline:
             RunFolder(self.folder).write_json("run.json", self.setup.to_dict())
         return self.folder
 
+    def _own_search(self) -> None:
+        if self.searches:
+            return
+        why = (
+            f"it takes the search of {self.like.folder}"
+            if self.approach.searches and self.like is not None
+            else f"the approach {label(self.approach)} does not search"
+        )
+        raise MpnasError(f"{self.folder} has no search stage: {why}.")
+
     def _need(self, stage: Stage) -> None:
         if self.finished(stage):
             return
@@ -249,7 +348,10 @@ class Pipeline:
         )
 
     def __repr__(self) -> str:
-        return f"Pipeline({str(self.folder)!r}, {self.setup.profile}, {len(self.suite)} domains)"
+        return (
+            f"Pipeline({str(self.folder)!r}, {label(self.approach)}, {self.setup.profile}, "
+            f"{len(self.suite)} domains)"
+        )
 
 
 def place(run: str | Path) -> Path:
@@ -260,6 +362,13 @@ def place(run: str | Path) -> Path:
     here = Path.cwd()
     inside = here.name == "notebooks" and (here.parent / "pyproject.toml").exists()
     return here.parent / run if inside else Path(run)
+
+
+def _approach(given: str | Approach) -> Approach:
+    if not isinstance(given, str):
+        return given
+    made: Approach = from_text(given, get_args(Approach), "approach")
+    return made
 
 
 def _names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,6 +1,7 @@
 """The full MobileNetV3-like space: several decisions a layer, a searched width a stage."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.blocks import (
@@ -18,6 +19,7 @@ EXPANSIONS = (1, 2, 3, 4, 5, 6)
 WIDTH_MULTIPLIERS = (0.5, 0.625, 0.75, 1.0, 1.25, 1.5, 2.0)
 STAGES = ((16, 2), (32, 2), (64, 2), (128, 1), (256, 2))  # base width, stride
 LAYERS_A_STAGE = 4  # one strided, the others optional
+_PARTS = ("kernel", "expansion", "se")  # of a block, as decisions are named
 FIRST = 2  # the index of the first stage's first layer: behind the stem and the separable layer
 
 
@@ -50,7 +52,7 @@ class FactoredSpace(SearchSpace):
     def _word(self, choices: Sequence[int], layer: Layer) -> str:
         if self._chosen(choices, f"{layer.name}/on") == ZERO:
             return ZERO
-        parts = (self._chosen(choices, f"{layer.name}/{p}") for p in ("kernel", "expansion", "se"))
+        parts = (self._chosen(choices, f"{layer.name}/{p}") for p in _PARTS)
         word = "".join(p for p in parts if p and p != "plain")
         return word or self._chosen(choices, layer.name) or layer.choices[0]
 
@@ -118,6 +120,21 @@ class FactoredSpace(SearchSpace):
             for d in self.decisions
         ]
         return self.path(small), self.path(large)
+
+    def alike(self) -> tuple[Path, ...]:
+        """One path for every kernel, expansion and squeeze-and-excite, at the base widths."""
+        blocks = product((f"k{k}" for k in KERNELS), (f"e{e}" for e in EXPANSIONS), ("plain", "se"))
+        return tuple(self._alike(dict(zip(_PARTS, block, strict=True))) for block in blocks)
+
+    def _alike(self, block: dict[str, str]) -> Path:
+        wanted = {**block, "width": "x1", "on": "on"}
+        kinds = [d.name.partition("/")[2] for d in self.decisions]
+        return self.path(
+            [
+                d.choices.index(wanted[kind]) if kind else 0
+                for d, kind in zip(self.decisions, kinds, strict=True)
+            ]
+        )
 
     def widest(self, path: Path) -> Path:
         """The same path, every stage at its largest width."""

@@ -155,6 +155,10 @@ class SearchSpace(ABC):
     def extremes(self, measure: Measure = "multiply_adds") -> tuple[Path, Path]:
         """The path of the least and the path of the greatest cost."""
 
+    @abstractmethod
+    def alike(self) -> tuple[Path, ...]:
+        """The paths by hand: the same block in every layer, none skipped, widths as they are."""
+
     def widest(self, path: Path) -> Path:
         """The same path with the largest width wherever widths are searched."""
         return path
@@ -286,6 +290,12 @@ class LayerwiseSpace(SearchSpace):
         return self.path(
             [choice_index(d, word) for d, word in zip(self.decisions, words, strict=True)]
         )
+
+    def alike(self) -> tuple[Path, ...]:
+        """One path for every block that all searched layers have."""
+        names = [d.choices for d in self.decisions]
+        common = [n for n in names[0] if n != ZERO and all(n in own for own in names)]
+        return tuple(self.parse(" ".join([name] * len(names))) for name in common)
 
     def extremes(self, measure: Measure = "multiply_adds") -> tuple[Path, Path]:
         """The path of the least and the path of the greatest cost."""
