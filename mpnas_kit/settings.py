@@ -138,7 +138,7 @@ def _plain(value: Any, option: Any) -> Any:
     if option in (int, float):
         try:
             number = float(value) if option is float else _whole(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # the last: int(inf)
             return None
         return number
     return None

@@ -163,6 +163,11 @@ class Pipeline:
         return Pipeline.read(os.path.normpath(self.folder / self.setup.like))
 
     @property
+    def origin(self) -> "Pipeline":
+        """The run whose search and cost target this one goes by: itself, if it is like no other."""
+        return self if self.like is None else self.like.origin
+
+    @property
     def searches(self) -> bool:
         """Whether the run has a search of its own."""
         return self.approach.searches and self.setup.like is None
@@ -170,7 +175,7 @@ class Pipeline:
     @cached_property
     def plan(self) -> Plan:
         """What the approach asks for, in this run."""
-        config = self._plain_config(SearchConfig, "search", {})
+        config = self.origin._plain_config(SearchConfig, "search", {})
         like = self.like.paths() if self.like is not None else None
         return self.approach.plan(Context(self.space, self.suite.names, config, like))
 

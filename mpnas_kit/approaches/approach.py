@@ -66,6 +66,8 @@ class _Approach(ABC):
 
     searches = True
     """Whether the paths are searched."""
+    weighs = True
+    """Whether domains compete, so that a prioritization matters."""
     article: str = ""
     """What the article calls it, with its parameters, GFLOPS and mean top-1; empty: a control."""
 
@@ -94,6 +96,7 @@ class Bundle(_Approach):
     against, so its weight is 1 whatever the prioritization.
     """
 
+    weighs = False
     article = "domain-independent NAS: 5.7x parameters, 1.08 GFLOPS, 69.9"
 
     def plan(self, context: Context) -> Plan:

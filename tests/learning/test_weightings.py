@@ -188,17 +188,17 @@ def test_dwa_weighs_the_slower_domain_more_whatever_the_size_of_its_loss() -> No
 
 def test_random_weights_are_a_softmax_of_normal_noise() -> None:
     """So the log of a ratio of two is a difference of two standard normals: variance 2."""
-    weights = steps(RandomWeights().weigher(TWO), [{"a": 1.0, "b": 1.0}] * 2000)
+    weights = steps(RandomWeights().weigher(TWO), [{"a": 1.0, "b": 1.0}] * 500)
     ratios = torch.tensor([math.log(w["a"] / w["b"]) for w in weights])
-    assert float(ratios.mean()) == pytest.approx(0.0, abs=0.1)
-    assert float(ratios.var()) == pytest.approx(2.0, abs=0.2)
+    assert float(ratios.mean()) == pytest.approx(0.0, abs=0.2)
+    assert float(ratios.var()) == pytest.approx(2.0, abs=0.4)
 
 
 def test_random_weights_differ_by_step_and_seed_and_by_nothing_else() -> None:
     first, same, other = (RandomWeights().weigher(TWO, seed) for seed in (0, 0, 1))
     weights = steps(first, [{"a": 1.0, "b": 1.0}] * 5)
     torch.rand(3)
-    assert steps(same, [{"a": 0.1, "b": 7.0}] * 5) == pytest.approx(weights)
+    assert steps(same, [{"a": 0.1, "b": 7.0}] * 5) == weights
     weights += steps(other, [{"a": 1.0, "b": 1.0}] * 5)
     assert len({w["a"] for w in weights}) == 10
 
@@ -374,7 +374,7 @@ def test_a_state_can_be_taken_twice_and_handed_on(setting: Any) -> None:
 
 @every
 def test_a_stopped_training_resumes_to_the_bit(setting: Any, tmp_path: Path) -> None:
-    settings = {"priority": setting, "evaluate_every": 0, "learning_rate": 0.01}
+    settings = {"priority": setting, "evaluate_every": 0}
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     history = run("train", whole, **settings).history
     with pytest.raises(tiny.Stopped):

@@ -1,0 +1,203 @@
+"""A sweep: many runs that differ in approach, weighting, norm or seed, around one run.
+
+    RUN/             the run it is around: domains, space and all other settings are its own
+    RUN/cells/NAME   a run folder for every cell
+
+A cell that is finished is never run again; a sweep that was killed goes on, and a cell in it, at
+its last checkpoint. Cells with the same search share it: the first one searches, the others take
+it. A control is matched to the MPNAS cell of its weighting, norm and seed.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+from mpnas_kit.analysis.comparison import NO_WEIGHTING, Comparison, Outcome, compare
+from mpnas_kit.approaches.approach import MPNAS, Approach, label
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import Uniform
+from mpnas_kit.learning.loop import Callback
+from mpnas_kit.learning.prioritization import Prioritization
+from mpnas_kit.network.norms import Norm
+from mpnas_kit.settings import from_text, to_text
+from mpnas_kit.stages import Pipeline, Stage
+
+CELLS = "cells"  # the folder of cells in that of the run they are around
+ARROW = " > "  # between the weighting of the search and that of the training, where they differ
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """The domain prioritization of the search and of the training."""
+
+    search: Prioritization
+    train: Prioritization
+
+    @classmethod
+    def parse(cls, text: str) -> "Weighting":
+        """`abdp` for both stages; `uniform > abdp(end=0.5)` for search and training."""
+        parts = [part.strip() for part in text.split(ARROW.strip())]
+        if len(parts) > 2:
+            raise MpnasError(
+                f"weighting {text!r} cannot be read: expected one for both stages, or two, as "
+                f"'uniform{ARROW}abdp'."
+            )
+        made = [from_text(p, get_args(Prioritization), "weighting") for p in parts]
+        return cls(made[0], made[-1])
+
+    @property
+    def label(self) -> str:
+        """How it stands in tables: as it is parsed, without what is as by default."""
+        search, train = (to_text(p, defaults=False) for p in (self.search, self.train))
+        return search if search == train else f"{search}{ARROW}{train}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A run of a sweep."""
+
+    approach: Approach
+    weighting: Weighting
+    norm: Norm = "per_domain"
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        words = (label(self.approach), self.weighting.label, self.norm, f"seed{self.seed}")
+        return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", w).strip("-") for w in words)
+
+    @property
+    def search_key(self) -> tuple[object, ...]:
+        """What its search depends on."""
+        return self.approach, self.weighting.search, self.norm, self.seed
+
+    def __str__(self) -> str:
+        return f"{label(self.approach)}, {self.weighting.label}, {self.norm}, seed {self.seed}"
+
+
+def cells(
+    approaches: Iterable[Approach],
+    weightings: Iterable[Weighting],
+    norms: Iterable[Norm] = ("per_domain",),
+    seeds: Iterable[int] = (0,),
+) -> list[Cell]:
+    """Every combination, each once; seed by seed, so that whole tables come first.
+
+    An approach that weighs no domains against each other is there once, as uniform.
+    """
+    made = [
+        Cell(a, w if a.weighs else Weighting(Uniform(), Uniform()), n, s)
+        for s, n, w, a in product(seeds, norms, weightings, approaches)
+    ]
+    return list(dict.fromkeys(made))
+
+
+class Sweep:
+    """The cells around a run."""
+
+    def __init__(
+        self,
+        around: Pipeline,
+        cells: Sequence[Cell],
+        search: Mapping[str, Any] | None = None,
+        train: Mapping[str, Any] | None = None,
+    ) -> None:
+        """search, train: settings of all cells that differ from those of the run."""
+        self.around = around
+        self._search, self._train = dict(search or {}), dict(train or {})
+        self.cells = list(dict.fromkeys(c for cell in cells for c in _with_its_match(cell)))
+
+    def folder(self, cell: Cell) -> Path:
+        """The run folder of a cell: the run itself where it is that cell."""
+        own = not self._search and not self._train and cell == _cell_of(self.around)
+        return self.around.folder if own else self.around.folder / CELLS / cell.name
+
+    def like(self, cell: Cell) -> Cell | None:
+        """The cell whose search `cell` takes, or that it is matched to; None: there is none."""
+        if not cell.approach.searches:
+            return _match(cell)
+        same = next(c for c in self.cells if c.search_key == cell.search_key)
+        return None if same == cell else same
+
+    def open(self, cell: Cell) -> Pipeline:
+        """The run of a cell, begun if it is not there."""
+        if self.folder(cell) == self.around.folder:
+            return self.around
+        setup, like = self.around.setup, self.like(cell)
+        return Pipeline.open(
+            self.folder(cell),
+            profile=setup.profile,
+            suite=setup.suite,
+            domains=setup.domains,
+            space=setup.space,
+            approach=cell.approach,
+            like=None if like is None else self.folder(like),
+        )
+
+    def finished(self, cell: Cell) -> bool:
+        """Whether a cell has its results."""
+        return (self.folder(cell) / "train" / "results.json").exists()
+
+    def run(
+        self,
+        tell: Callable[[str], None] = lambda line: None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Comparison:
+        """Run what is not finished, and compare. tell: called with a line for every cell."""
+        for number, cell in enumerate(self.cells, start=1):
+            place = f"{number} of {len(self.cells)}: {cell}"
+            if self.finished(cell):
+                tell(f"{place}: finished before")
+                continue
+            pipeline = self.open(cell)
+            own = {"norm": cell.norm, "seed": cell.seed}
+            if pipeline.searches:
+                priority = cell.weighting.search
+                settings = {**self._changed("search"), **self._search, **own, "priority": priority}
+                pipeline.search(pipeline.search_config(**settings), callbacks)
+            priority = cell.weighting.train
+            settings = {**self._changed("train"), **self._train, **own, "priority": priority}
+            trained = pipeline.train(pipeline.train_config(**settings), callbacks)
+            tell(f"{place}: mean test top-1 {trained.accuracy().mean():.1%}")
+        return compare(outcome(self.open(cell)) for cell in self.cells)
+
+    def _changed(self, stage: Stage) -> dict[str, Any]:
+        """What the run changed of its profile's settings."""
+        config = self.around.config(stage)
+        return {name: getattr(config, name) for name in self.around.changes(config)}
+
+
+def _match(cell: Cell) -> Cell:
+    """The MPNAS cell that a cell without a search goes by: its cost target, its paths' costs."""
+    return replace(cell, approach=MPNAS())
+
+
+def _with_its_match(cell: Cell) -> Iterator[Cell]:
+    if not cell.approach.searches:
+        yield _match(cell)
+    yield cell
+
+
+def _cell_of(run: Pipeline) -> Cell:
+    search, train = run.origin.search_config(), run.train_config()
+    weighting = Weighting(search.priority, train.priority)
+    return Cell(run.approach, weighting, train.norm, train.seed)
+
+
+def finished_runs(run: Path) -> list[Pipeline]:
+    """The run in a folder and the cells around it, those that have finished their training."""
+    folders = [run, *sorted((run / CELLS).glob("*"))]
+    there = [Pipeline.read(f) for f in folders if (f / "run.json").exists()]
+    return [pipeline for pipeline in there if pipeline.finished("train")]
+
+
+def outcome(run: Pipeline) -> Outcome:
+    """A finished run, for a comparison."""
+    weights = run.folder / "train" / "model.safetensors"
+    cell = _cell_of(run)
+    weighting = cell.weighting.label if cell.approach.weighs else NO_WEIGHTING
+    return Outcome(label(cell.approach), weighting, run.trained(), weights.stat().st_size)
