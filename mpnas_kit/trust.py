@@ -1,11 +1,11 @@
-"""Is the supernet worth trusting? Its quality of a path against what the path reaches when retrained.
+"""Is the supernet worth trusting? What it says of a path against the path retrained.
 
 A search rewards a path for its quality on shared weights. That is worth as much as it orders paths
 as training them alone, from scratch, would: Kendall's tau over random paths says how much (1: the
 same order, 0: no relation).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
@@ -95,7 +95,7 @@ def supernet_trust(
 
 
 def supernet_quality(
-    run: Pipeline, domain: str, paths: list[Path], batch: int = 128
+    run: Pipeline, domain: str, paths: Sequence[Path], batch: int = 128
 ) -> list[float]:
     """Accuracy of paths on the supernet of a finished search, over the domain's whole reward part.
 
