@@ -1,25 +1,26 @@
-"""The command `mpnas`: search, train, report. Options are the fields of the configs."""
+"""The command `mpnas`. Options of a stage are the fields of its config."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import pandas as pd
 
 from mpnas_kit import __version__, profiles, tables
+from mpnas_kit.analysis.comparison import Comparison, compare
+from mpnas_kit.approaches.approach import Approach, read_approach
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.network.norms import Norm
 from mpnas_kit.parameters import options
 from mpnas_kit.progress import Progress
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.settings import describe, to_text
+from mpnas_kit.settings import convert, describe, setting_name, split_list, to_text
 from mpnas_kit.space.spaces import SPACES
 from mpnas_kit.stages import SUITES, Pipeline, Stage
 from mpnas_kit.training.train import TrainConfig
-
-COMMANDS = ("search", "train", "report")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +59,14 @@ def _stage_parser(stage: Stage) -> _Parser:
     parser.add_argument("--suite", help=f"suite of domains ({', '.join(SUITES)})")
     parser.add_argument("--domains", help="domains, with commas (default: the profile's)")
     parser.add_argument("--space", help=f"search space ({', '.join(SPACES)})")
+    parser.add_argument(
+        "--approach", help=f"how the domains are served ({', '.join(_approaches())}; default mpnas)"
+    )
+    parser.add_argument(
+        "--like",
+        metavar="FOLDER",
+        help="another run, whose search is taken or that a control is matched to",
+    )
     if stage == "train":
         parser.add_argument(
             "--paths", metavar="FILE", help="arch strings by domain, JSON (RUN/search/paths.json)"
@@ -104,6 +113,50 @@ def _report_parser() -> _Parser:
     return parser
 
 
+def _sweep_parser() -> _Parser:
+    parser = _Parser(
+        prog="mpnas sweep",
+        description="Run cells (approach x weighting x norm x seed) around a run, into RUN/cells; "
+        "by default those of the profile's comparison and ablation. Lists have commas. Finished "
+        "cells are only read, a stopped one goes on.",
+        allow_abbrev=False,
+    )
+    _run_options(parser)
+    parser.add_argument("--approaches", metavar="LIST", help=f"of {', '.join(_approaches())}")
+    parser.add_argument(
+        "--weightings",
+        metavar="LIST",
+        help="a weighting for both stages, or 'SEARCH > TRAIN' (default: abdp)",
+    )
+    parser.add_argument("--norms", metavar="LIST", help="default: per_domain")
+    parser.add_argument("--seeds", metavar="LIST", help="default: the profile's")
+    for stage in ("search", "train"):
+        parser.add_argument(
+            f"--{stage}",
+            nargs=2,
+            action="append",
+            default=[],
+            metavar=("NAME", "VALUE"),
+            help=f"a setting of the {stage} stage of all cells (default: the profile's)",
+        )
+    return parser
+
+
+def _compare_parser() -> _Parser:
+    parser = _Parser(
+        prog="mpnas compare",
+        description="The results table of a run and the finished cells around it.",
+        allow_abbrev=False,
+    )
+    _run_options(parser)
+    parser.add_argument("--csv", metavar="FOLDER", help="also write cells.csv and domains.csv")
+    return parser
+
+
+def _approaches() -> list[str]:
+    return [setting_name(a) for a in get_args(Approach)]
+
+
 def _option(field: str) -> str:
     return "--" + field.replace("_", "-")
 
@@ -123,6 +176,8 @@ def _open(given: argparse.Namespace) -> Pipeline:
         suite=given.suite,
         domains=given.domains,
         space=given.space,
+        approach=given.approach,
+        like=given.like,
     )
 
 
@@ -165,6 +220,57 @@ def _train(arguments: Sequence[str]) -> None:
     print(f"\nrun folder: {pipeline.folder / 'train'}")
 
 
+def _sweep(arguments: Sequence[str]) -> None:
+    given = _sweep_parser().parse(arguments)
+    from mpnas_kit import sweep
+
+    run = Pipeline.open(run_folder(given.run, given.profile), profile=given.profile)
+    profile = run.profile
+    if given.approaches or given.weightings or given.norms or given.seeds:
+        seeds = split_list(given.seeds) if given.seeds else profile.seeds
+        cells = sweep.cells(
+            [read_approach(a) for a in split_list(given.approaches or "mpnas")],
+            [sweep.Weighting.parse(w) for w in split_list(given.weightings or "abdp")],
+            [convert(n, Norm, "norm") for n in split_list(given.norms or "per_domain")],
+            [convert(s, int, "seed") for s in seeds],
+        )
+    else:
+        cells = sweep.comparison_cells(profile) + sweep.ablation_cells(profile)
+    around = sweep.Sweep(
+        run,
+        cells,
+        {**profile.cell_search, **dict(given.search)},
+        {**profile.cell_train, **dict(given.train)},
+    )
+    with Progress(keep=False) as progress:
+        comparison = around.run(print, [progress])
+    print(f"\n{_comparison_text(comparison)}\nrun folders: {run.folder / sweep.CELLS}")
+
+
+def _compare(arguments: Sequence[str]) -> None:
+    given = _compare_parser().parse(arguments)
+    from mpnas_kit import sweep
+
+    folder = run_folder(given.run, given.profile)
+    comparison = compare(map(sweep.outcome, sweep.finished_runs(folder)))
+    print(_comparison_text(comparison))
+    if given.csv:
+        place = Path(given.csv)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            comparison.cells.to_csv(place / "cells.csv", index=False)
+            comparison.domains.to_csv(place / "domains.csv", index=False)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise MpnasError(f"cannot write into {place}: {reason}.") from None
+
+
+def _comparison_text(comparison: Comparison) -> str:
+    table = tables.comparison_table(comparison)
+    about = "Mean over domains and seeds; multiply-adds of an image, the union, an image a domain:"
+    return f"{about}\n\n{_text(table)}"
+
+
 def _report(arguments: Sequence[str]) -> None:
     given = _report_parser().parse(arguments)
     from mpnas_kit.report import report  # after what is wrong was told: papermill takes a while
@@ -182,7 +288,7 @@ def _report(arguments: Sequence[str]) -> None:
 
 def _text(table: pd.DataFrame) -> str:
     """A table for a terminal: words to the left, figures to the right."""
-    words = [column for column in ("domain", "path") if column in table]
+    words = [c for c in ("domain", "path", "approach", "weighting", "norm") if c in table]
     shown = table.astype(str)
     for column in words:
         shown[column] = shown[column].str.ljust(shown[column].str.len().max())
@@ -194,9 +300,20 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
 
   mpnas search   search a path for every domain
   mpnas train    train the union of the paths
+  mpnas sweep    run approaches, weightings and seeds around a run
+  mpnas compare  the results table of a run and its sweep
   mpnas report   run the notebooks and write HTML pages
 
 mpnas COMMAND --help shows the options of a command."""
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "search": _search,
+    "train": _train,
+    "sweep": _sweep,
+    "compare": _compare,
+    "report": _report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -211,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
-        {"search": _search, "train": _train, "report": _report}[given[0]](given[1:])
+        COMMANDS[given[0]](given[1:])
     except MpnasError as error:
         print(f"mpnas: {error}", file=sys.stderr)
         return 2

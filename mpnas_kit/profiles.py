@@ -1,4 +1,4 @@
-"""The two profiles of the pipeline, as plain data: what every stage is asked for.
+"""The two profiles, as plain data: what every stage and every sweep is asked for.
 
 `quick` shows that everything works, in minutes on two cores; its figures are no results. `full` is
 the run behind the results: all domains, the defaults of both configs.
@@ -16,6 +16,10 @@ class Profile:
     """Domains and settings of a run.
 
     search, train: the fields of `SearchConfig` and `TrainConfig` that differ from their defaults.
+    approaches, weightings, seeds: the cells of the comparison, of the ablation, and their repeats;
+    cell_search, cell_train: settings of cells that differ from those of the run they are around.
+    trust_domain, trust_paths, trust_steps: the random paths that the supernet is tried on, and for
+    how long each is trained (None: as the run).
     is_result: whether figures of this profile may be read as results.
     """
 
@@ -26,6 +30,37 @@ class Profile:
     space: str = "pocket"
     search: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    approaches: tuple[str, ...] = (
+        "mpnas",
+        "bundle",
+        "multi_head",
+        "single_path",
+        "single_path(frozen=True)",
+        "random_paths",
+        "random_paths(draw=1)",
+        "random_paths(draw=2)",
+        "shared_trunk",
+    )
+    weightings: tuple[str, ...] = (
+        "abdp",
+        "uniform",
+        "abdp > uniform",
+        "uniform > abdp",
+        "abdp(start=0.25, end=1.0)",
+        "boosted",
+        "uncertainty",
+        "dwa",
+        "dynamic_task_priority",
+        "random_weights",
+        "famo",
+        "geometric_mean",
+    )
+    seeds: tuple[int, ...] = (0, 1, 2)
+    cell_search: dict[str, Any] = field(default_factory=dict)
+    cell_train: dict[str, Any] = field(default_factory=dict)
+    trust_domain: str = "fashion"
+    trust_paths: int = 20
+    trust_steps: int | None = None
     is_result: bool = True
 
 
@@ -35,6 +70,11 @@ QUICK = Profile(
     domains=("digits", "letters", "icons", "textures"),
     search={"steps": 240, "policy_snapshots": 60},
     train={"steps": 240, "evaluate_every": 60},
+    seeds=(0,),
+    cell_search={"steps": 60},
+    cell_train={"steps": 60, "evaluate_every": 0},
+    trust_domain="digits",
+    trust_steps=60,
     is_result=False,
 )
 

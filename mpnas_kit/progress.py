@@ -26,14 +26,19 @@ class Progress:
     """A callback for `search` and `train`; use it as a context, so that it closes when they stop.
 
     where: `terminal`, `notebook`, `lines`; None finds out. every: at most one update in so many
-    seconds.
+    seconds. keep: whether the last line of a stage stays when another begins (in a sweep of many
+    stages, one line for all is enough).
     """
 
     def __init__(
-        self, where: Where | None = None, every: float = 0.5, file: TextIO | None = None
+        self,
+        where: Where | None = None,
+        every: float = 0.5,
+        file: TextIO | None = None,
+        keep: bool = True,
     ) -> None:
         self.where = where or _where(file or sys.stderr)
-        self.every, self.file = every, file or sys.stderr
+        self.every, self.file, self.keep = every, file or sys.stderr, keep
         self._began = self._shown = time.monotonic()
         self._first: tuple[int, float] | None = None  # step and time of the first event
         self._last: StepEvent | None = None
@@ -54,8 +59,11 @@ class Progress:
 
     def __call__(self, event: StepEvent) -> None:
         """Take note of a step, and show it when it is time."""
-        if self._last is not None and event.stage != self._last.stage:
+        last = self._last
+        if last is not None and (event.stage != last.stage or event.step <= last.step):
+            handle = self._handle
             self.close()
+            self._handle = None if self.keep else handle
             self._began = time.monotonic()
         if self._first is None:
             self._first = event.step, time.monotonic()
@@ -115,6 +123,7 @@ class Progress:
                     total=event.steps,
                     initial=self._first[0] if self._first else 0,
                     desc=event.stage,
+                    leave=self.keep,
                     file=self.file,
                     bar_format="{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}",
                 )

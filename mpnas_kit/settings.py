@@ -67,6 +67,18 @@ def from_text(text: str, choices: tuple[type[T], ...], kind: str) -> T:
     return from_dict(by_name[name], given, where=f"{kind} {name}")
 
 
+def split_list(text: str) -> list[str]:
+    """The items of a list with commas; those inside brackets belong to an item."""
+    depth, items = 0, [""]
+    for sign in text:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += sign
+    return [item.strip() for item in items if item.strip()]
+
+
 def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Name) and node.id in ("inf", "infinity"):
         return float("inf")

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from mpnas_kit import profiles
-from mpnas_kit.approaches.approach import Approach, Context, Plan, label
+from mpnas_kit.approaches.approach import Approach, Context, Plan, label, read_approach
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.pocket import pocket
 from mpnas_kit.errors import MpnasError, unknown
@@ -29,7 +29,7 @@ from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.search import search
-from mpnas_kit.settings import from_dict, from_text, to_dict, to_text
+from mpnas_kit.settings import from_dict, to_dict, to_text
 from mpnas_kit.space.space import Path as ArchPath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import space_by_name
@@ -103,7 +103,7 @@ class Pipeline:
             "suite": suite,
             "domains": _names(domains),
             "space": space,
-            "approach": None if approach is None else to_text(_approach(approach)),
+            "approach": None if approach is None else to_text(_made(approach)),
             "like": None if like is None else os.path.relpath(place(like), folder),
         }
         given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
@@ -153,7 +153,7 @@ class Pipeline:
     @cached_property
     def approach(self) -> Approach:
         """How the domains of the run are served."""
-        return _approach(self.setup.approach)
+        return read_approach(self.setup.approach)
 
     @cached_property
     def like(self) -> "Pipeline | None":
@@ -369,11 +369,8 @@ def place(run: str | Path) -> Path:
     return here.parent / run if inside else Path(run)
 
 
-def _approach(given: str | Approach) -> Approach:
-    if not isinstance(given, str):
-        return given
-    made: Approach = from_text(given, get_args(Approach), "approach")
-    return made
+def _made(approach: str | Approach) -> Approach:
+    return read_approach(approach) if isinstance(approach, str) else approach
 
 
 def _names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:

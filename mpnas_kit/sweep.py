@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mpnas_kit.analysis.comparison import NO_WEIGHTING, Comparison, Outcome, compare
-from mpnas_kit.approaches.approach import MPNAS, Approach, label
+from mpnas_kit.approaches.approach import MPNAS, Approach, label, read_approach
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import Uniform
+from mpnas_kit.learning.abdp import ABDP, Uniform
 from mpnas_kit.learning.loop import Callback
 from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.network.norms import Norm
+from mpnas_kit.profiles import Profile
 from mpnas_kit.settings import from_text, to_text
 from mpnas_kit.stages import Pipeline, Stage
 
@@ -96,6 +97,17 @@ def cells(
     return list(dict.fromkeys(made))
 
 
+def comparison_cells(profile: Profile) -> list[Cell]:
+    """Every approach of a profile, with ABDP."""
+    approaches = [read_approach(a) for a in profile.approaches]
+    return cells(approaches, [Weighting(ABDP(), ABDP())], seeds=profile.seeds)
+
+
+def ablation_cells(profile: Profile) -> list[Cell]:
+    """MPNAS with every weighting of a profile."""
+    return cells([MPNAS()], [Weighting.parse(w) for w in profile.weightings], seeds=profile.seeds)
+
+
 class Sweep:
     """The cells around a run."""
 
@@ -154,14 +166,15 @@ class Sweep:
                 tell(f"{place}: finished before")
                 continue
             pipeline = self.open(cell)
+            told = [_within(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
             own = {"norm": cell.norm, "seed": cell.seed}
             if pipeline.searches:
                 priority = cell.weighting.search
                 settings = {**self._changed("search"), **self._search, **own, "priority": priority}
-                pipeline.search(pipeline.search_config(**settings), callbacks)
+                pipeline.search(pipeline.search_config(**settings), told)
             priority = cell.weighting.train
             settings = {**self._changed("train"), **self._train, **own, "priority": priority}
-            trained = pipeline.train(pipeline.train_config(**settings), callbacks)
+            trained = pipeline.train(pipeline.train_config(**settings), told)
             tell(f"{place}: mean test top-1 {trained.accuracy().mean():.1%}")
         return compare(outcome(self.open(cell)) for cell in self.cells)
 
@@ -169,6 +182,11 @@ class Sweep:
         """What the run changed of its profile's settings."""
         config = self.around.config(stage)
         return {name: getattr(config, name) for name in self.around.changes(config)}
+
+
+def _within(place: str, callback: Callback) -> Callback:
+    """The callback, told in which cell a stage is."""
+    return lambda event: callback(replace(event, stage=f"{place}, {event.stage}"))
 
 
 def _match(cell: Cell) -> Cell:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.train import TrainResult
 
@@ -49,3 +50,32 @@ def accuracy_table(trained: TrainResult) -> pd.DataFrame:
     wide = trained.evaluation.pivot(index="domain", columns="split", values="accuracy")
     order = list(dict.fromkeys(trained.evaluation["domain"]))
     return wide.loc[order, ["val", "test"]].rename_axis(columns=None).reset_index()
+
+
+def comparison_table(comparison: Comparison) -> pd.DataFrame:
+    """The results table in a person's units, a row an approach, weighting and norm: all text.
+
+    Columns approach, weighting, norm, seeds, params (without batch norms and classifiers), ratio
+    (to the single path), all params, image, union, all images (multiply-adds), disk, val, test
+    (with the deviation over seeds where there are several).
+    """
+    table = comparison.table()
+    spread = table["test_spread"].map(lambda s: "" if pd.isna(s) else f" ± {100 * s:.1f}")
+    ratio = table["parameter_ratio"].map(lambda r: "" if pd.isna(r) else f"{r:.1f}x")
+    return pd.DataFrame(
+        {
+            "approach": table["approach"],
+            "weighting": table["weighting"],
+            "norm": table["norm"],
+            "seeds": table["seeds"].astype(str),
+            "params": table["parameters"].map(amount),
+            "ratio": ratio,
+            "all params": table["parameters_all"].map(amount),
+            "image": table["per_image"].map(amount),
+            "union": table["union"].map(amount),
+            "all images": table["n_images"].map(amount),
+            "disk": table["bytes"].map(lambda b: f"{amount(b)}B"),
+            "val": table["val"].map("{:.1%}".format),
+            "test": table["test"].map("{:.1%}".format) + spread,
+        }
+    )

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -18,7 +18,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.network.net import owned
 from mpnas_kit.search.config import SearchConfig, resolve_target
-from mpnas_kit.settings import check, require, to_text
+from mpnas_kit.settings import check, from_text, require, to_text
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path, SearchSpace
@@ -233,6 +233,12 @@ def union_parameters(space: SearchSpace, paths: Mapping[str, Path], private_from
         if use is not None
     }
     return sum(nodes.values())
+
+
+def read_approach(text: str) -> Approach:
+    """The approach written as `text`: `mpnas`, `single_path(frozen=True)`."""
+    made: Approach = from_text(text, get_args(Approach), "approach")
+    return made
 
 
 def label(approach: Approach) -> str:

@@ -31,7 +31,7 @@ from mpnas_kit.training.evaluation import evaluate, recalibrate
 class TrainConfig:
     """Settings of the training stage."""
 
-    steps: int = 2000
+    steps: int = 1500
     """Optimiser steps; in each, every drawn domain gives one batch."""
     batch_size: int = 32
     """Images a domain and step."""
