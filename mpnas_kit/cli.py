@@ -11,13 +11,12 @@ import pandas as pd
 
 from mpnas_kit import __version__, profiles, tables
 from mpnas_kit.analysis.comparison import Comparison, compare
-from mpnas_kit.approaches.approach import Approach, read_approach
+from mpnas_kit.approaches.approach import Approach
 from mpnas_kit.errors import MpnasError, unknown
-from mpnas_kit.network.norms import Norm
 from mpnas_kit.parameters import options
 from mpnas_kit.progress import Progress
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.settings import convert, describe, setting_name, split_list, to_text
+from mpnas_kit.settings import describe, setting_name, to_text
 from mpnas_kit.space.spaces import SPACES
 from mpnas_kit.stages import SUITES, Pipeline, Stage
 from mpnas_kit.training.train import TrainConfig
@@ -107,9 +106,7 @@ def _report_parser() -> _Parser:
         metavar=("NAME", "VALUE"),
         help="a parameter for every notebook that has it; NOTEBOOK.NAME for one of them",
     )
-    parser.add_argument(
-        "notebook", nargs="*", help="names or files (default: search, paths, train)"
-    )
+    parser.add_argument("notebook", nargs="*", help="names or files (default: all but space)")
     return parser
 
 
@@ -225,22 +222,14 @@ def _sweep(arguments: Sequence[str]) -> None:
     from mpnas_kit import sweep
 
     run = Pipeline.open(run_folder(given.run, given.profile), profile=given.profile)
-    profile = run.profile
-    if given.approaches or given.weightings or given.norms or given.seeds:
-        seeds = split_list(given.seeds) if given.seeds else profile.seeds
-        cells = sweep.cells(
-            [read_approach(a) for a in split_list(given.approaches or "mpnas")],
-            [sweep.Weighting.parse(w) for w in split_list(given.weightings or "abdp")],
-            [convert(n, Norm, "norm") for n in split_list(given.norms or "per_domain")],
-            [convert(s, int, "seed") for s in seeds],
-        )
-    else:
-        cells = sweep.comparison_cells(profile) + sweep.ablation_cells(profile)
-    around = sweep.Sweep(
+    around = sweep.sweep_of(
         run,
-        cells,
-        {**profile.cell_search, **dict(given.search)},
-        {**profile.cell_train, **dict(given.train)},
+        approaches=given.approaches,
+        weightings=given.weightings,
+        norms=given.norms,
+        seeds=given.seeds,
+        search=dict(given.search),
+        train=dict(given.train),
     )
     with Progress(keep=False) as progress:
         comparison = around.run(print, [progress])

@@ -20,7 +20,14 @@ from mpnas_kit.stages import Pipeline
 from mpnas_kit.tables import duration
 
 NOTEBOOKS = Path(mpnas_kit.__file__).parents[1] / "notebooks"
-PIPELINE = ("01_search", "02_paths", "03_train")  # what a report is made of, unless it is told
+PIPELINE = (  # what a report is made of, unless it is told
+    "00_domains",
+    "01_search",
+    "02_paths",
+    "03_train",
+    "04_compare",
+    "05_abdp",
+)
 
 
 def report(

@@ -9,7 +9,7 @@ it. A control is matched to the MPNAS cell of its weighting, norm and seed.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -18,12 +18,11 @@ from typing import Any, get_args
 from mpnas_kit.analysis.comparison import NO_WEIGHTING, Comparison, Outcome, compare
 from mpnas_kit.approaches.approach import MPNAS, Approach, label, read_approach
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP, Uniform
+from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.learning.loop import Callback
 from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.profiles import Profile
-from mpnas_kit.settings import from_text, to_text
+from mpnas_kit.settings import convert, from_text, split_list, to_text
 from mpnas_kit.stages import Pipeline, Stage
 
 CELLS = "cells"  # the folder of cells in that of the run they are around
@@ -81,31 +80,21 @@ class Cell:
 
 
 def cells(
-    approaches: Iterable[Approach],
-    weightings: Iterable[Weighting],
-    norms: Iterable[Norm] = ("per_domain",),
-    seeds: Iterable[int] = (0,),
+    approaches: Sequence[Approach],
+    weightings: Sequence[Weighting],
+    norms: Sequence[Norm] = ("per_domain",),
+    seeds: Sequence[int] = (0,),
 ) -> list[Cell]:
     """Every combination, each once; seed by seed, so that whole tables come first.
 
     An approach that weighs no domains against each other is there once, as uniform.
     """
+    alone = Weighting(Uniform(), Uniform())
     made = [
-        Cell(a, w if a.weighs else Weighting(Uniform(), Uniform()), n, s)
+        Cell(a, w if a.weighs else alone, n, s)
         for s, n, w, a in product(seeds, norms, weightings, approaches)
     ]
     return list(dict.fromkeys(made))
-
-
-def comparison_cells(profile: Profile) -> list[Cell]:
-    """Every approach of a profile, with ABDP."""
-    approaches = [read_approach(a) for a in profile.approaches]
-    return cells(approaches, [Weighting(ABDP(), ABDP())], seeds=profile.seeds)
-
-
-def ablation_cells(profile: Profile) -> list[Cell]:
-    """MPNAS with every weighting of a profile."""
-    return cells([MPNAS()], [Weighting.parse(w) for w in profile.weightings], seeds=profile.seeds)
 
 
 class Sweep:
@@ -182,6 +171,44 @@ class Sweep:
         """What the run changed of its profile's settings."""
         config = self.around.config(stage)
         return {name: getattr(config, name) for name in self.around.changes(config)}
+
+
+def sweep_of(
+    run: Pipeline,
+    *,
+    approaches: str | None = None,
+    weightings: str | None = None,
+    norms: str | None = None,
+    seeds: str | None = None,
+    search: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+) -> Sweep:
+    """A sweep written as text: lists with commas.
+
+    approaches, weightings, norms, seeds: None: mpnas, abdp, per_domain, the seeds of the run's
+    profile. Where neither approaches nor weightings are given, the cells are those of the profile:
+    every approach with ABDP, and MPNAS with every weighting. search, train: settings of all cells;
+    None, for one of them: what the profile says of cells.
+    """
+    profile = run.profile
+    repeats = [convert(s, int, "seed") for s in split_list(seeds)] if seeds else profile.seeds
+    kinds = [convert(n, Norm, "norm") for n in split_list(norms or "per_domain")]
+
+    def crossed(approaches: Sequence[str], weightings: Sequence[str]) -> list[Cell]:
+        ways = [read_approach(text) for text in approaches]
+        return cells(ways, [Weighting.parse(text) for text in weightings], kinds, repeats)
+
+    if approaches or weightings:
+        wanted = crossed(split_list(approaches or "mpnas"), split_list(weightings or "abdp"))
+    else:
+        wanted = crossed(profile.approaches, ["abdp"]) + crossed(["mpnas"], profile.weightings)
+
+    def settings(plain: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {**plain, **{k: v for k, v in (given or {}).items() if v is not None}}
+
+    return Sweep(
+        run, wanted, settings(profile.cell_search, search), settings(profile.cell_train, train)
+    )
 
 
 def _within(place: str, callback: Callback) -> Callback:

@@ -1,8 +1,10 @@
 """The tables that command line, notebooks and report show: results as tidy DataFrames."""
 
 import pandas as pd
+import torch
 
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.train import TrainResult
 
@@ -79,3 +81,26 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
             "test": table["test"].map("{:.1%}".format) + spread,
         }
     )
+
+
+def suite_table(suite: DomainSuite) -> pd.DataFrame:
+    """What the domains are: a row a domain.
+
+    Columns domain, classes, channels, train, val, test (images), majority (share of the most
+    frequent class in the test split: what a guess of that class would get), flip (whether training
+    may mirror an image).
+    """
+    rows = []
+    for domain in suite:
+        counts = torch.bincount(domain.test.labels, minlength=len(domain.classes))
+        rows.append(
+            {
+                "domain": domain.name,
+                "classes": len(domain.classes),
+                "channels": int(domain.train.images.shape[1]),
+                **{split: len(getattr(domain, split)) for split in SPLITS},
+                "majority": float(counts.max()) / len(domain.test),
+                "flip": "yes" if domain.flip else "no",
+            }
+        )
+    return pd.DataFrame(rows)

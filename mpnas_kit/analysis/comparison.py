@@ -1,6 +1,6 @@
 """The results table: approaches, weightings and norms beside each other, from finished runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -101,13 +101,13 @@ class Comparison:
         best = ordered["test"].cummax().shift(fill_value=-1.0)
         return ordered[ordered["test"] > best].reset_index(drop=True)
 
-    def where(self, **wanted: str | int) -> "Comparison":
-        """Only the runs with these values, such as `weighting="abdp"`."""
+    def where(self, **wanted: Sequence[str | int]) -> "Comparison":
+        """Only the runs with one of these values, such as `weighting=["abdp", "uniform"]`."""
         parts = {"cells": self.cells, "domains": self.domains}
         for name, value in wanted.items():
             if name not in (*KEY, "seed"):
                 raise unknown("column of a comparison", name, (*KEY, "seed"))
-            parts = {part: rows[rows[name] == value] for part, rows in parts.items()}
+            parts = {part: rows[rows[name].isin(value)] for part, rows in parts.items()}
         return Comparison(**{part: rows.reset_index(drop=True) for part, rows in parts.items()})
 
     def _of_split(self, split: str) -> pd.DataFrame:
@@ -184,3 +184,57 @@ def _cell(outcome: Outcome) -> Mapping[str, object]:
 def _family(approach: str) -> str:
     """An approach's name without its options: `single_path(frozen=True)` -> `single_path`."""
     return approach.partition("(")[0]
+
+
+def claims(comparison: Comparison) -> list[str]:
+    """What the article claims, and what its controls say, as sentences with this run's figures.
+
+    Only of approaches that are there; of the first weighting and norm of MPNAS.
+    """
+    table = comparison.table()
+    own = table[table["approach"] == "mpnas"]
+    if own.empty:
+        return []
+    mpnas = own.iloc[0]
+    alike = table[
+        (table["norm"] == mpnas["norm"])
+        & table["weighting"].isin([mpnas["weighting"], NO_WEIGHTING])
+    ].set_index("approach")
+    sentences = []
+    if "bundle" in alike.index:
+        bundle = alike.loc["bundle"]
+        sentences.append(
+            f"MPNAS has {_change(mpnas, bundle, 'parameters')} parameters and "
+            f"{_change(mpnas, bundle, 'union')} multiply-adds (union) than the bundle of single "
+            f"models, and {_points(mpnas['test'] - bundle['test'])} of mean test accuracy "
+            f"({_seeds(mpnas)}; the article: 78% fewer, 32% fewer, +1.9 points)."
+        )
+    random = alike[alike.index.map(_family) == "random_paths"]
+    if len(random):
+        sentences.append(
+            f"random paths of the same cost reach {_points(random['test'].mean() - mpnas['test'])} "
+            f"against the searched ones ({len(random)} draw{'s' if len(random) > 1 else ''}, "
+            f"{random['test'].min():.1%} to {random['test'].max():.1%}; MPNAS "
+            f"{mpnas['test']:.1%})."
+        )
+    best = alike["test"].idxmax()
+    smallest = alike["parameters"].idxmin()
+    sentences.append(
+        f"the most accurate approach is {best} ({alike.loc[best, 'test']:.1%}), the smallest "
+        f"{smallest} ({alike.loc[smallest, 'test']:.1%} with "
+        f"{alike.loc[smallest, 'parameters']:,.0f} parameters)."
+    )
+    return sentences
+
+
+def _change(one: pd.Series, other: pd.Series, column: str) -> str:
+    share = one[column] / other[column] - 1
+    return f"{abs(share):.0%} {'fewer' if share < 0 else 'more'}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f} points"
+
+
+def _seeds(row: pd.Series) -> str:
+    return "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"

@@ -1,0 +1,33 @@
+"""How difficult every domain was in the course of a training, as ABDP reads it."""
+
+import math
+
+import pandas as pd
+
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import ABDP
+from mpnas_kit.training.train import TrainResult
+
+
+def difficulties(trained: TrainResult) -> pd.DataFrame:
+    """Weight and difficulty of every domain: a row a step and domain it was drawn in.
+
+    Columns: step, domain, weight (of its loss in that step), difficulty: the moving average of
+    loss / ln(classes), bias-corrected, 1 at chance and 0 when solved. The decay is that of the
+    run's ABDP; under any other prioritization, which has no difficulty of its own, ABDP's default.
+    Raises `MpnasError` for a training without steps, or logged without loss and weight.
+    """
+    for column in ("step", "domain", "loss", "weight"):
+        if column not in trained.history:
+            raise MpnasError(
+                f"the history of this training has no column {column!r}: expected the one that "
+                "`train` gives back."
+            )
+    priority = trained.config.priority
+    decay = priority.decay if isinstance(priority, ABDP) else ABDP().decay
+    table = trained.history[["step", "domain", "weight"]].copy()
+    chance = trained.history["domain"].map(lambda d: math.log(trained.net.classes[d]))
+    shares = (trained.history["loss"] / chance).groupby(trained.history["domain"], sort=False)
+    # pandas' adjusted mean is the bias-corrected one: sum decay^i l / sum decay^i
+    table["difficulty"] = shares.transform(lambda own: own.ewm(alpha=1 - decay, adjust=True).mean())
+    return table

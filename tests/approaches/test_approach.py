@@ -1,0 +1,352 @@
+"""What makes each approach what it is: what is searched, by whom, and what is shared."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from zlib import crc32
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+from mpnas_kit.approaches.approach import (
+    MPNAS,
+    Approach,
+    Bundle,
+    Context,
+    MultiHead,
+    RandomPaths,
+    SharedTrunk,
+    SinglePath,
+    by_hand,
+    label,
+    read_approach,
+    union_parameters,
+)
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import ABDP, Uniform
+from mpnas_kit.learning.loop import StepEvent
+from mpnas_kit.network.net import Blend, MultiPathNet
+from mpnas_kit.search import search as search_module
+from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.search.search import search
+from mpnas_kit.space.factored import mobilenet_v3_like
+from mpnas_kit.space.space import Path
+from mpnas_kit.space.spaces import pocket_space
+from mpnas_kit.training.train import TrainConfig, train
+
+DOMAINS = ("a", "b", "c")
+APPROACHES: tuple[Approach, ...] = (
+    MPNAS(),
+    Bundle(),
+    MultiHead(),
+    SinglePath(),
+    SinglePath(frozen=True),
+    RandomPaths(),
+    SharedTrunk(),
+)
+
+
+def like() -> dict[str, Path]:
+    """The paths of an MPNAS run through the pocket space: three that differ much in cost."""
+    space = pocket_space()
+    return {
+        "a": space.parse("zero k3e1 zero k3e2 k3e1 zero k3e1 k3e1 zero k3e2"),
+        "b": space.parse("k5e2 k3e4 k5e2 k7e2 k3e2 k5e2 k3e2se k5e4 k3e2 k5e2"),
+        "c": space.parse("k3e2 k3e2 zero zero k3e2 zero k3e2 k3e2 k3e2 k3e1"),
+    }
+
+
+def context(**search: Any) -> Context:
+    return Context(pocket_space(), DOMAINS, SearchConfig(**search), like())
+
+
+def configs(approach: Approach) -> tuple[SearchConfig, TrainConfig]:
+    """The tiny configs, with what the approach fixes."""
+    plan = approach.plan(Context(tiny.space(), DOMAINS, tiny.search_config(), tiny_like()))
+    return tiny.search_config(**plan.search), tiny.train_config(**plan.train)
+
+
+def tiny_like() -> dict[str, Path]:
+    return tiny.paths(tiny.space(), ["k3e1 k3e1", "k3e2 k5e3", "k3e2 k3e3"])
+
+
+# Budgets ------------------------------------------------------------------------------------------
+
+BUDGET = ("steps", "batch_size", "shift", "learning_rate", "momentum", "weight_decay", "seed")
+SEARCH_BUDGET = (*BUDGET, "paths_per_step", "reward_batch", "reward_share", "cost_target", "cost")
+
+
+@pytest.mark.parametrize("approach", APPROACHES, ids=label)
+def test_no_approach_has_another_budget(approach: Approach) -> None:
+    plan = approach.plan(context())
+    assert not set(plan.search) & set(SEARCH_BUDGET) and not set(plan.train) & set(BUDGET)
+
+
+@pytest.mark.parametrize("approach", [MPNAS(), Bundle(), MultiHead()], ids=label)
+def test_every_search_sees_as_many_images(
+    approach: Approach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training images and reward images a domain: those of a stubbed network are counted."""
+    seen: dict[str, int] = dict.fromkeys(DOMAINS, 0)
+    plain = MultiPathNet.forward
+
+    def counting(net: MultiPathNet, flows: Any) -> Any:
+        for flow in flows:
+            seen[flow.domain] += len(flow.images)
+        return plain(net, flows)
+
+    monkeypatch.setattr(MultiPathNet, "forward", counting)
+    config, _ = configs(approach)
+    search(tiny.suite(3), tiny.space(), config)
+    learning = 5  # of the six steps, those in which controllers learn
+    batch = {"a": 8, "b": 8, "c": 8}
+    reward = {"a": 8, "b": 8, "c": 6}  # c has six reward images
+    assert seen == {d: 6 * batch[d] + learning * 2 * reward[d] for d in DOMAINS}
+
+
+# Who decides --------------------------------------------------------------------------------------
+
+
+def sampled(config: SearchConfig, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Path | Blend]]:
+    """The paths that a search trains, step by step."""
+    paths: list[dict[str, Path | Blend]] = []
+    plain = search_module.weighted_step
+
+    def watched(net: Any, optimiser: Any, batches: Any, given: Any, *rest: Any) -> Any:
+        paths.append(dict(given))
+        return plain(net, optimiser, batches, given, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search_module, "weighted_step", watched)
+        search(tiny.suite(3), tiny.space(), config)
+    return paths
+
+
+def test_mpnas_has_a_controller_a_domain_and_multi_head_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = {a: sampled(configs(a)[0], monkeypatch) for a in (MPNAS(), MultiHead())}
+    alike = {a: [len(set(map(id, s.values()))) == 1 for s in steps[a]] for a in steps}
+    assert all(alike[MultiHead()]) and not any(alike[MPNAS()])
+
+
+def test_multi_head_is_rewarded_for_the_mean_over_domains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Mapping[str, Any]] = []
+    events: list[StepEvent] = []
+
+    def watched(self: Any, step: int, paths: Any, rewards: Any) -> None:
+        told.append(rewards)
+
+    monkeypatch.setattr("mpnas_kit.search.controller.Controllers.update", watched)
+    config, _ = configs(MultiHead())
+    found = search(tiny.suite(3), tiny.space(), config, callbacks=[events.append])
+    rows = [e.rows for e in events if "reward" in e.rows["a"]]
+    assert len(told) == len(rows) > 0
+    for rewards, row in zip(told, rows, strict=True):
+        (values,) = rewards.values()
+        mean = sum(row[d]["reward"] for d in DOMAINS) / 3
+        assert len(values) == config.paths_per_step
+        assert float(values.mean()) == pytest.approx(mean)
+    assert len(set(found.paths.values())) == 1 and tuple(found.paths) == DOMAINS
+
+
+# What is shared -----------------------------------------------------------------------------------
+
+
+def touched(net: MultiPathNet, domain: str) -> set[str]:
+    """The parameters that one domain's loss reaches, classifiers and batch norms left out."""
+    net.zero_grad(set_to_none=True)
+    paths = tiny_like()
+    from mpnas_kit.network.net import Flow
+
+    (logits,) = net([Flow(domain, tiny.images(4), paths[domain])])
+    logits.square().sum().backward()
+    return {n for n, p in net.nodes.named_parameters() if p.grad is not None and p.ndim == 4}
+
+
+@pytest.mark.parametrize(
+    ("private_from", "shared"), [(None, {0, 1, 2, 3}), (2, {0, 1}), (0, set())]
+)
+def test_domains_share_weights_up_to_the_first_private_layer(
+    private_from: int | None, shared: set[int]
+) -> None:
+    """Paths of b and c meet in the stem (0), layer 1 and the head (3); a meets both at the ends."""
+    suite, space = tiny.suite(3), tiny.space()
+    net = MultiPathNet.of_paths(
+        space, tiny_like(), suite.classes, "per_domain", 0, private_from
+    ).train()
+    meet = touched(net, "b") & touched(net, "c")
+    assert {int(name.partition("_")[0]) for name in meet} == shared & {0, 1, 3}
+    everyone = meet & touched(net, "a")
+    assert {int(name.partition("_")[0]) for name in everyone} == shared & {0, 3}
+
+
+def test_the_bundle_shares_nothing_in_search_and_training_and_weighs_all_alike() -> None:
+    search_config, train_config = configs(Bundle())
+    for config in (search_config, train_config):
+        assert config.private_from == 0 and config.priority == Uniform()
+    paths = tiny_like()
+    suite, space = tiny.suite(3), tiny.space()
+    trained = train(suite, space, paths, train_config)
+    assert all(len(domains) == 1 for domains in trained.net.users.values())
+    supernet = MultiPathNet.supernet(space, suite.classes, "per_domain", 0, private_from=0)
+    assert all(len(domains) == 1 for domains in supernet.users.values())
+    nodes = sum(len(layer.candidates) - (None in layer.candidates) for layer in space.layers)
+    assert len(supernet.users) == 3 * nodes
+
+
+def by_name(net: nn.Module) -> None:
+    """Initialise every weight from its name alone, whatever else the network holds."""
+    for name, parameter in net.named_parameters():
+        if parameter.ndim > 1:
+            generator = torch.Generator().manual_seed(crc32(name.encode()))
+            nn.init.normal_(parameter, std=0.2, generator=generator)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+
+
+def test_a_domain_of_the_bundle_learns_what_it_would_learn_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the same weights and batches: the others do not touch it."""
+    monkeypatch.setattr("mpnas_kit.network.net._initialise", by_name)
+    suite, space, paths = tiny.suite(3), tiny.space(), tiny_like()
+    _, config = configs(Bundle())
+    together = train(suite, space, paths, config)
+    alone = train(suite.select(["a"]), space, {"a": paths["a"]}, config)
+    own = alone.net.state_dict()
+    assert own and all(torch.equal(together.net.state_dict()[n], w) for n, w in own.items())
+
+
+def test_the_single_path_is_taken_over_from_the_largest_domain_and_can_be_frozen() -> None:
+    suite, space = tiny.suite(3), tiny.space()
+    path = space.parse("k3e2 k5e3")
+    alone = train(suite.select(["a"]), space, {"a": path}, tiny.train_config()).net
+    paths = dict.fromkeys(DOMAINS, path)
+    frozen, tuned = (
+        train(suite, space, paths, tiny.train_config(frozen=f), start=alone).net
+        for f in (True, False)
+    )
+    kernels = {n: p for n, p in alone.nodes.named_parameters() if p.ndim == 4}
+    assert kernels
+    for name, kernel in kernels.items():
+        assert torch.equal(frozen.nodes.get_parameter(name), kernel)
+        assert not torch.equal(tuned.nodes.get_parameter(name), kernel)
+    scale = "1_k3e2.project_norm.weight.of_"
+    learned = alone.nodes.get_parameter(f"{scale}a")
+    for domain in DOMAINS:
+        assert torch.equal(frozen.nodes.get_parameter(f"{scale}{domain}"), learned)
+    fresh = MultiPathNet.of_paths(space, paths, suite.classes, "per_domain", 0)
+    before, after = (n.head_of("b").get_parameter("weight") for n in (fresh, frozen))
+    assert not torch.equal(before, after)
+
+
+def test_weights_of_another_path_are_not_taken_over() -> None:
+    suite, space = tiny.suite(3), tiny.space()
+    alone = train(
+        suite.select(["a"]), space, {"a": space.parse("k3e1 k3e1")}, tiny.train_config()
+    ).net
+    paths = dict.fromkeys(DOMAINS, space.parse("k3e2 k3e1"))
+    with pytest.raises(MpnasError, match="'k3e2' of layer 'one' is not in the network"):
+        train(suite, space, paths, tiny.train_config(), start=alone)
+
+
+# Paths by hand and by chance ----------------------------------------------------------------------
+
+
+def test_the_path_by_hand_has_one_block_and_is_nearest_to_the_target() -> None:
+    space = pocket_space()
+    costs = {p.arch.split()[0]: space.cost(p).multiply_adds for p in space.alike()}
+    assert len(costs) == 8 and all(len(set(p.arch.split())) == 1 for p in space.alike())
+    for block, cost in costs.items():
+        if list(costs.values()).count(cost) == 1:
+            path = by_hand(context(cost_target=cost * 0.999), None)
+            assert path.arch == " ".join([block] * 10)
+    assert by_hand(context(), "k3e1 " * 10) == space.parse("k3e1 " * 10)
+
+
+def test_the_full_space_has_paths_by_hand_too() -> None:
+    space = mobilenet_v3_like()
+    paths = space.alike()
+    assert len(paths) == 3 * 6 * 2
+    words = paths[0].arch.split()
+    assert words.count("k3e1") == 20 and words.count("x1") == 5 and "zero" not in words
+
+
+@pytest.mark.parametrize("draw", [0, 1, 2])
+def test_random_paths_cost_what_the_searched_ones_cost(draw: int) -> None:
+    space, wanted = pocket_space(), like()
+    plan = RandomPaths(draw).plan(context())
+    assert plan.paths is not None and tuple(plan.paths) == DOMAINS
+    for domain, path in plan.paths.items():
+        cost, target = (space.cost(p).multiply_adds for p in (path, wanted[domain]))
+        assert abs(cost / target - 1) <= 0.05
+        assert path != wanted[domain]
+
+
+def test_random_paths_differ_by_draw_and_are_the_same_again() -> None:
+    first, again, other = (RandomPaths(d).plan(context()).paths for d in (0, 0, 1))
+    assert first == again != other
+
+
+def test_random_paths_without_a_run_to_match_cost_what_the_target_says() -> None:
+    alone = Context(pocket_space(), DOMAINS, SearchConfig(cost_target=500_000.0))
+    paths = RandomPaths().plan(alone).paths
+    assert paths is not None
+    costs = [pocket_space().cost(p).multiply_adds for p in paths.values()]
+    assert all(abs(c / 500_000 - 1) <= 0.05 for c in costs)
+
+
+def test_the_shared_trunk_comes_nearest_to_the_size_of_mpnas() -> None:
+    space = pocket_space()
+    plan = SharedTrunk().plan(context())
+    assert plan.paths is not None and len(set(plan.paths.values())) == 1
+    sizes = [union_parameters(space, plan.paths, i) for i in range(len(space.layers) + 1)]
+    assert sizes == sorted(sizes, reverse=True)
+    wanted = space.union_cost(like().values()).parameters
+    chosen = sizes[plan.train["private_from"]]
+    assert abs(torch.tensor(chosen / wanted).log()) == min(
+        abs(torch.tensor(s / wanted).log()) for s in sizes
+    )
+
+
+def test_the_union_of_a_trunk_and_tails_is_counted_as_the_network_has_it() -> None:
+    space, classes = pocket_space(), dict.fromkeys(DOMAINS, 4)
+    paths = dict.fromkeys(DOMAINS, space.alike()[1])
+    for private_from in (0, 4, len(space.layers)):
+        net = MultiPathNet.of_paths(space, paths, classes, "per_domain", 0, private_from)
+        kernels = sum(p.numel() for n, p in net.nodes.named_parameters() if "norm" not in n)
+        assert union_parameters(space, paths, private_from) == kernels
+
+
+# Names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("approach", APPROACHES, ids=label)
+def test_an_approach_is_read_as_it_is_written(approach: Approach) -> None:
+    assert read_approach(label(approach)) == approach
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: read_approach("mpans"), "unknown approach 'mpans'.*did you mean 'mpnas'"),
+        (lambda: RandomPaths(-1), "draw must not be below 0"),
+        (lambda: SharedTrunk().plan(Context(pocket_space(), DOMAINS, SearchConfig())), "like"),
+        (lambda: SinglePath(path="k3e1").plan(context()), "has 1 words"),
+        (lambda: tiny.train_config(private_from=-1), "private_from must be a layer's index"),
+        (lambda: tiny.search_config(private_from=-1), "private_from must be a layer's index"),
+        (lambda: tiny.search_config(controllers="two"), "controllers must be"),
+    ],
+)
+def test_what_is_wrong_is_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(MpnasError, match=message):
+        make()
+
+
+def test_abdp_is_the_default_of_both_stages() -> None:
+    search_config, train_config = configs(MPNAS())
+    assert search_config.priority == train_config.priority == ABDP()

@@ -1,0 +1,243 @@
+"""A sweep runs what is missing, shares searches, and matches its controls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from mpnas_kit import stages, sweep
+from mpnas_kit.approaches.approach import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import ABDP, Uniform
+from mpnas_kit.learning.loop import StepEvent
+from mpnas_kit.space.spaces import SPACES
+from mpnas_kit.stages import Pipeline
+from mpnas_kit.sweep import Cell, Sweep, Weighting, cells, sweep_of
+
+SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
+TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
+BOTH, NONE = Weighting(ABDP(), ABDP()), Weighting(Uniform(), Uniform())
+
+
+@pytest.fixture(autouse=True)
+def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(stages.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+    monkeypatch.setitem(SPACES, "tiny", tiny.space)
+    yield
+
+
+def around(folder: Path) -> Pipeline:
+    """A run that is begun with settings of its own."""
+    run = Pipeline.open(folder / "run", suite="tiny", domains="a,b", space="tiny")
+    run.search(tiny.search_config(cost_target=60_000.0))
+    run.train(tiny.train_config())
+    return run
+
+
+def small(run: Pipeline, wanted: list[Cell]) -> Sweep:
+    return Sweep(run, wanted, SEARCH, TRAIN)
+
+
+# Which cells --------------------------------------------------------------------------------------
+
+
+def test_all_combinations_seed_by_seed_and_the_bundle_once() -> None:
+    made = cells([MPNAS(), Bundle()], [BOTH, NONE], seeds=[0, 1])
+    assert made == [
+        Cell(MPNAS(), BOTH),
+        Cell(Bundle(), NONE),
+        Cell(MPNAS(), NONE),
+        Cell(MPNAS(), BOTH, seed=1),
+        Cell(Bundle(), NONE, seed=1),
+        Cell(MPNAS(), NONE, seed=1),
+    ]
+
+
+def test_names_of_cells_are_names_of_folders_and_all_different() -> None:
+    odd = Weighting.parse("uniform > abdp(start=0.5)")
+    made = cells(
+        [MPNAS(), RandomPaths(), RandomPaths(1)], [BOTH, NONE, odd], ["mixed", "naive"], [0, 1]
+    )
+    names = [c.name for c in made]
+    assert len(set(names)) == len(made) == 36
+    assert all(set(n) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.ABDP") for n in names)
+    assert "random_paths-draw-1_uniform-abdp-start-0.5_mixed_seed1" in "".join(names).replace(
+        "random-paths", "random_paths"
+    )
+
+
+@pytest.mark.parametrize("text", ["abdp", "uniform > abdp", "abdp(end=0.5)", "famo > dwa(epoch=3)"])
+def test_a_weighting_is_read_as_it_is_written(text: str) -> None:
+    assert Weighting.parse(text).label == text
+
+
+def test_a_control_is_preceded_by_the_mpnas_cell_it_is_matched_to(tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    control = Cell(RandomPaths(), NONE, seed=3)
+    planned = small(run, [control])
+    assert planned.cells == [Cell(MPNAS(), NONE, seed=3), control]
+    assert planned.like(control) == planned.cells[0]
+
+
+def test_cells_with_one_search_share_it(tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    both, search_only = Cell(MPNAS(), BOTH), Cell(MPNAS(), Weighting.parse("abdp > uniform"))
+    other = Cell(MPNAS(), Weighting.parse("uniform > abdp"))
+    planned = small(run, [both, search_only, other])
+    assert [planned.like(c) for c in planned.cells] == [None, both, None]
+
+
+# Running ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweep, list[str]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(stages.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+        patch.setitem(SPACES, "tiny", tiny.space)
+        run = around(tmp_path_factory.mktemp("sweep"))
+        planned = sweep_of(
+            run,
+            approaches="mpnas, bundle, multi_head, single_path(frozen=True), random_paths, "
+            "shared_trunk",
+            weightings="abdp, abdp > uniform",
+            search=SEARCH,
+            train=TRAIN,
+        )
+        lines: list[str] = []
+        planned.run(lines.append)
+        yield planned, lines
+
+
+def test_every_cell_is_run_once_and_told(swept: tuple[Sweep, list[str]]) -> None:
+    planned, lines = swept
+    assert len(planned.cells) == len(lines) == 11  # the bundle knows no weighting
+    assert all("mean test top-1" in line for line in lines)
+    again: list[str] = []
+    planned.run(again.append)
+    assert all("finished before" in line for line in again)
+
+
+def test_cells_take_the_settings_of_the_run_and_of_the_sweep(
+    swept: tuple[Sweep, list[str]],
+) -> None:
+    planned, _ = swept
+    for cell in planned.cells:
+        pipeline = planned.open(cell)
+        config = pipeline.train_config()
+        assert (config.steps, config.seed, config.norm) == (3, cell.seed, cell.norm)
+        assert config.average == 0.9  # that of the run they are around
+        if pipeline.searches:
+            assert pipeline.search_config().cost_target == 60_000.0
+            assert pipeline.search_config().steps == 4
+
+
+def test_a_shared_search_is_not_run_again(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    first, second = (c for c in planned.cells if isinstance(c.approach, MultiHead))
+    assert not (planned.folder(second) / "search").exists()
+    assert planned.open(second).paths() == planned.open(first).paths()
+    assert planned.open(second).found().paths == planned.open(first).paths()
+
+
+def test_controls_are_matched_to_what_mpnas_found(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    space = tiny.space()
+    for cell in planned.cells:
+        match = planned.like(cell)
+        if isinstance(cell.approach, RandomPaths):
+            assert match is not None
+            own, found = planned.open(cell).paths(), planned.open(match).paths()
+            for domain, path in own.items():
+                costs = [space.cost(p).multiply_adds for p in (path, found[domain])]
+                assert abs(costs[0] / costs[1] - 1) <= 0.05
+        if isinstance(cell.approach, SharedTrunk):
+            assert planned.open(cell).trained().net.private_from is not None
+
+
+def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    table = planned.run().table()
+    assert set(table["approach"]) == {
+        "mpnas",
+        "bundle",
+        "multi_head",
+        "single_path(frozen=True)",
+        "random_paths",
+        "shared_trunk",
+    }
+    assert set(table["weighting"]) == {"abdp", "abdp > uniform", "none"}
+    single = table[table["approach"] == "single_path(frozen=True)"]
+    assert list(single["parameter_ratio"]) == [1.0, 1.0]
+
+
+def test_finished_runs_are_found_from_the_folder_alone(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    runs = sweep.finished_runs(planned.around.folder)
+    assert len(runs) == 12  # the run and its cells
+    labels = {(o.approach, o.weighting) for o in map(sweep.outcome, runs[1:])}
+    assert len(labels) == 11
+
+
+def test_a_sweep_that_was_stopped_goes_on_and_ends_alike(tmp_path: Path) -> None:
+    wanted = [Cell(MPNAS(), NONE), Cell(RandomPaths(), NONE)]
+    runs = [around(tmp_path / name) for name in ("stopped", "whole")]
+    stopped, whole = (small(run, wanted) for run in runs)
+    seen: list[str] = []
+
+    def crash(event: StepEvent) -> None:
+        seen.append(event.stage)
+        if event.stage == "cell 2/2, train" and event.step == 2:
+            raise tiny.Stopped
+
+    with pytest.raises(tiny.Stopped):
+        stopped.run(callbacks=[crash])
+    assert stopped.finished(wanted[0]) and not stopped.finished(wanted[1])
+    left: list[str] = []
+    first = stopped.run(callbacks=[lambda e: left.append(e.stage)])
+    assert set(left) == {"cell 2/2, train"}
+    assert first.domains.equals(whole.run().domains)
+
+
+def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    plain = Sweep(run, [Cell(MPNAS(), BOTH)])
+    assert plain.folder(plain.cells[0]) == run.folder and plain.finished(plain.cells[0])
+    assert small(run, plain.cells).folder(plain.cells[0]) != run.folder
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"approaches": "mpnas, bundel"}, "unknown approach 'bundel'.*did you mean 'bundle'"),
+        ({"weightings": "abpd"}, "unknown weighting 'abpd'.*did you mean 'abdp'"),
+        ({"weightings": "abdp > uniform > famo"}, "expected one for both stages, or two"),
+        ({"approaches": "mpnas", "norms": "perdomain"}, "norm must be"),
+        ({"approaches": "mpnas", "seeds": "0,one"}, "seed must be a whole number, not 'one'"),
+    ],
+)
+def test_what_is_wrong_is_named(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    with pytest.raises(MpnasError, match=message):
+        sweep_of(run, **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_search_says_so(tmp_path: Path) -> None:
+    run = Pipeline.open(
+        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="single_path"
+    )
+    for ask in (run.search, run.found):
+        with pytest.raises(MpnasError, match="no search stage: the approach single_path does not"):
+            ask()
+
+
+def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:
+    run = Pipeline.open(
+        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="bundle"
+    )
+    with pytest.raises(MpnasError, match="train: private_from is 0 in the approach bundle, not 2"):
+        run.train_config(private_from=2)
+    assert run.train_config().private_from == 0
