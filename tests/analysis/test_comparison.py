@@ -1,0 +1,180 @@
+"""The results table against figures worked out by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+from mpnas_kit.analysis.comparison import (
+    NO_WEIGHTING,
+    Comparison,
+    Outcome,
+    claims,
+    compare,
+)
+from mpnas_kit.analysis.sharing import account
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.training.train import TrainResult, train
+
+SIZES = {"mpnas": 400, "bundle": 1000, "single_path": 100, "random_paths": 410}
+TEST = {  # by approach: two seeds of (a, b)
+    "mpnas": [(0.8, 0.6), (0.9, 0.7)],
+    "bundle": [(0.7, 0.8), (0.6, 0.8)],
+    "single_path": [(0.5, 0.5), (0.5, 0.5)],
+    "random_paths": [(0.8, 0.7), (0.8, 0.8)],
+}
+
+
+@pytest.fixture
+def made() -> Comparison:
+    cells, domains = [], []
+    for approach, seeds in TEST.items():
+        weighting = NO_WEIGHTING if approach == "bundle" else "abdp"
+        for seed, accuracies in enumerate(seeds):
+            key = {"approach": approach, "weighting": weighting, "norm": "per_domain", "seed": seed}
+            size = SIZES[approach]
+            cells.append(
+                {
+                    **key,
+                    "parameters": size,
+                    "parameters_all": size + 50,
+                    "per_image": 10.0 * size,
+                    "union": 20.0 * size,
+                    "n_images": 20.0 * size,
+                    "bytes": 4 * size,
+                    "val": float(np.mean(accuracies)) + 0.1,
+                    "test": float(np.mean(accuracies)),
+                }
+            )
+            for split, more in (("val", 0.1), ("test", 0.0)):
+                domains += [
+                    {**key, "domain": d, "split": split, "accuracy": a + more}
+                    for d, a in zip("ab", accuracies, strict=True)
+                ]
+    return Comparison(pd.DataFrame(cells), pd.DataFrame(domains))
+
+
+def row(table: pd.DataFrame, approach: str) -> pd.Series:
+    (found,) = table[table["approach"] == approach].to_dict("records")
+    return pd.Series(found)
+
+
+def test_the_table_has_means_and_spread_over_seeds_and_ratios_to_the_single_path(
+    made: Comparison,
+) -> None:
+    mpnas = row(made.table(), "mpnas")
+    assert (mpnas["seeds"], mpnas["parameter_ratio"], mpnas["parameters"]) == (2, 4.0, 400)
+    assert mpnas["test"] == pytest.approx(0.75) and mpnas["val"] == pytest.approx(0.85)
+    assert mpnas["test_spread"] == pytest.approx(0.1 / 2**0.5)  # of 0.7 and 0.8
+    assert list(made.table()["approach"]) == list(TEST)
+    assert made.table(base="nothing")["parameter_ratio"].isna().all()
+    one = made.where(seed=[0]).table()
+    assert one["test_spread"].isna().all() and set(one["seeds"]) == {1}
+
+
+def test_accuracy_by_domain_is_the_mean_over_seeds(made: Comparison) -> None:
+    wide = made.by_domain()
+    assert list(wide.columns) == ["approach", "weighting", "norm", "a", "b"]
+    assert list(wide["approach"]) == list(TEST)
+    mpnas = row(wide, "mpnas")
+    assert (mpnas["a"], mpnas["b"]) == pytest.approx((0.85, 0.65))
+    assert row(made.by_domain("val"), "bundle")["b"] == pytest.approx(0.9)
+
+
+def test_differences_are_taken_seed_by_seed(made: Comparison) -> None:
+    """random - mpnas: seed 0 (0, .1), seed 1 (-.1, .1); the bundle has no weighting, but a pair."""
+    paired = made.paired("mpnas")
+    random = row(paired, "random_paths")
+    assert random["difference"] == pytest.approx(0.025)
+    assert random["spread"] == pytest.approx(0.05 / 2**0.5)
+    assert (random["better"], random["seeds"]) == (1, 2)
+    bundle = row(paired, "bundle")
+    assert bundle["weighting"] == "abdp"
+    assert bundle["difference"] == pytest.approx((0.05 - 0.1) / 2)
+    assert set(paired["approach"]) == set(TEST) - {"mpnas"}
+
+
+def test_only_cells_of_one_weighting_and_norm_are_paired(made: Comparison) -> None:
+    domains = made.domains.copy()
+    domains.loc[domains["approach"] == "random_paths", "norm"] = "naive"
+    domains.loc[domains["approach"] == "single_path", "weighting"] = "uniform"
+    paired = Comparison(made.cells, domains).paired("mpnas")
+    assert set(paired["approach"]) == {"bundle"}
+
+
+def test_the_pareto_front_has_what_nothing_cheaper_reaches(made: Comparison) -> None:
+    assert list(made.pareto("parameters")["approach"]) == ["single_path", "mpnas", "random_paths"]
+    worse = made.cells.assign(
+        test=made.cells["test"].where(made.cells["approach"] != "random_paths", 0.1)
+    )
+    front = Comparison(worse, made.domains).pareto("bytes")
+    assert list(front["approach"]) == ["single_path", "mpnas"]
+
+
+def test_claims_are_told_with_these_figures(made: Comparison) -> None:
+    bundle, random, best = claims(made)
+    assert "MPNAS has 60% fewer parameters and 60% fewer multiply-adds" in bundle
+    assert "+2.5 points of mean test accuracy (2 seeds" in bundle
+    assert "random paths of the same cost reach +2.5 points" in random and "1 draw," in random
+    assert "most accurate approach is random_paths (77.5%)" in best
+    assert "the smallest single_path (50.0% with 100 parameters)" in best
+    without = made.where(approach=["single_path", "bundle"])
+    assert claims(without) == []
+
+
+# From runs ----------------------------------------------------------------------------------------
+
+
+def trained(seed: int = 0, domains: str = "abc") -> TrainResult:
+    space = tiny.space()
+    paths = tiny.paths(space, ["k3e1 k3e1", "k3e2 k5e3", "k3e2 k3e3"], domains)
+    return train(
+        tiny.suite(3).select(list(domains)), space, paths, tiny.train_config(seed=seed, steps=2)
+    )
+
+
+def test_a_cell_is_counted_and_measured_from_its_network() -> None:
+    result = trained()
+    comparison = compare([Outcome("mpnas", "abdp", result, 1234)])
+    (cell,) = comparison.cells.to_dict("records")
+    sizes = account(result.net, result.paths)
+    readings = sizes.multiply_adds.set_index("reading")["multiply_adds"]
+    assert cell["parameters"] == sizes.parameters(batch_norm=False, heads=False)
+    assert cell["parameters_all"] == sizes.parameters() and cell["bytes"] == 1234
+    assert [cell[c] for c in ("per_image", "union", "n_images")] == list(readings)
+    assert cell["test"] == pytest.approx(result.accuracy("test").mean())
+    assert len(comparison.domains) == 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: compare([]), "no finished run"),
+        (
+            lambda: compare([Outcome("mpnas", "abdp", trained(), 1)] * 2),
+            "the cell mpnas, abdp, per_domain, 0 .* twice",
+        ),
+        (
+            lambda: compare(
+                [Outcome("mpnas", "abdp", trained(domains=d), 1) for d in ("abc", "ab")]
+            ),
+            "different domains cannot be compared: a, b against a, b, c",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_named(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(MpnasError, match=message):
+        ask()
+
+
+def test_unknown_names_are_told(made: Comparison) -> None:
+    for ask, message in (
+        (lambda: made.paired("mpnsa"), "unknown approach of this comparison 'mpnsa'"),
+        (lambda: made.pareto("size"), "unknown cost"),
+        (lambda: made.where(aproach=["mpnas"]), "unknown column"),
+        (lambda: made.by_domain("dev"), "unknown split 'dev'"),
+    ):
+        with pytest.raises(MpnasError, match=message):
+            ask()
