@@ -96,7 +96,14 @@ def _report_parser() -> _Parser:
         allow_abbrev=False,
     )
     _run_options(parser)
-    parser.add_argument("--out", metavar="FOLDER", default="reports", help="default: reports")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="default: reports; with --cells reports/cells"
+    )
+    parser.add_argument(
+        "--cells",
+        action="store_true",
+        help="instead, one notebook (default: train) on the run and every finished cell around it",
+    )
     parser.add_argument(
         "-p",
         "--parameter",
@@ -262,13 +269,21 @@ def _comparison_text(comparison: Comparison) -> str:
 
 def _report(arguments: Sequence[str]) -> None:
     given = _report_parser().parse(arguments)
-    from mpnas_kit.report import report  # after what is wrong was told: papermill takes a while
+    from mpnas_kit.report import batch, report  # after what is wrong was told: they take a while
 
+    run = run_folder(given.run, given.profile)
+    if given.cells:
+        if len(given.notebook) > 1 or given.parameter:
+            raise MpnasError("--cells takes one notebook at most, and no parameters.")
+        notebook = given.notebook[0] if given.notebook else "03_train"
+        index = batch(run, notebook=notebook, out=given.out or "reports/cells", tell=print)
+        print(f"the report: {index}")
+        return
     index = report(
         given.notebook,
-        run=run_folder(given.run, given.profile),
+        run=run,
         profile=given.profile,
-        out=given.out,
+        out=given.out or "reports",
         parameters=dict(given.parameter),
         tell=print,
     )

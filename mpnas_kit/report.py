@@ -17,6 +17,7 @@ import mpnas_kit
 from mpnas_kit import report_pages
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.stages import Pipeline
+from mpnas_kit.sweep import finished_runs
 from mpnas_kit.tables import duration
 
 NOTEBOOKS = Path(mpnas_kit.__file__).parents[1] / "notebooks"
@@ -64,6 +65,34 @@ def report(
     for page in pages:
         _write(place / f"{page.name}.html", report_pages.notebook_page(page, pages, pipeline))
     return _write(place / "index.html", report_pages.index_page(pages, pipeline))
+
+
+def batch(
+    run: str | Path,
+    *,
+    notebook: str | Path = "03_train",
+    out: str | Path = "reports/cells",
+    tell: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Run one notebook on a run and on every finished cell around it: a page each, and an index.
+
+    The executed copies stay in `out`/notebooks, named as the cells. Returns the index page. Raises
+    `MpnasError` where no training is finished, and for a notebook that fails, as `report`.
+    """
+    file, place = _find(notebook), Path(out)
+    runs = finished_runs(Path(run))
+    if not runs:
+        raise MpnasError(f"{run} has no finished training, nor a cell that has: nothing to report.")
+    copies = _make(place / "notebooks")
+    pages = []
+    for number, pipeline in enumerate(runs, start=1):
+        name = pipeline.folder.name
+        parameters = _share_out({"run": str(pipeline.folder)}, {}, [file])[file.stem]
+        page = report_pages.Page(name, execute(file, copies / f"{name}.ipynb", parameters))
+        _write(place / f"{name}.html", report_pages.notebook_page(page, [], pipeline))
+        pages.append(page)
+        tell(f"{number} of {len(runs)}, {name}: {duration(page.seconds)}")
+    return _write(place / "index.html", report_pages.cells_page(pages, runs))
 
 
 def execute(file: Path, copy: Path, parameters: Mapping[str, Any]) -> nbformat.NotebookNode:

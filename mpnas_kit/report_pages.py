@@ -13,9 +13,11 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from mpnas_kit import __version__, show, tables
+from mpnas_kit.analysis.comparison import compare
 from mpnas_kit.report_summary import Summary
 from mpnas_kit.runs import environment
 from mpnas_kit.stages import STAGES, Pipeline
+from mpnas_kit.sweep import outcome
 
 TEMPLATES = Path(__file__).parent / "report_template"
 SHOWN = ["text/html", "image/png", "image/svg+xml", "text/markdown", "image/jpeg", "text/plain"]
@@ -115,6 +117,23 @@ def index_page(pages: Sequence[Page], pipeline: Pipeline) -> str:
     summary = Summary.of(pipeline)
     template = templates.get_template("overview.html.j2")
     return str(template.render(mpnas=frame, summary=summary, made=_made(pages, pipeline)))
+
+
+def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
+    """The first page of a batch: the results table, a row and a link for every run."""
+    rows = [
+        {
+            "page": page.name,
+            "seconds": page.seconds,
+            **tables.comparison_table(compare([outcome(run)])).iloc[0].to_dict(),
+            "seed": run.train_config().seed,
+        }
+        for page, run in zip(pages, runs, strict=True)
+    ]
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    template = templates.get_template("cells.html.j2")
+    return str(template.render(mpnas=_frame(None, [], runs[0]), title=pages[0].short, rows=rows))
 
 
 def _frame(page: Page | None, pages: Sequence[Page], pipeline: Pipeline) -> dict[str, Any]:

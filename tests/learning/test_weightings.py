@@ -319,6 +319,12 @@ def test_an_undrawn_domain_did_not_fall() -> None:
     assert step(weigher, {"a": 1.0}) == pytest.approx({"a": 2 * a / (a + b)}, rel=1e-6)
 
 
+def test_a_solved_domain_that_stays_solved_did_not_fall() -> None:
+    weigher, still = FAMO().weigher(TWO), {"a": 0.0, "b": 1.0}
+    step(weigher, still, after=still)
+    assert step(weigher, {"a": 1.0, "b": 1.0}) == pytest.approx({"a": 1.0, "b": 1.0})
+
+
 # All of them --------------------------------------------------------------------------------------
 
 

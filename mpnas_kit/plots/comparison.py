@@ -1,0 +1,186 @@
+"""Finished runs beside each other: accuracy by approach and by domain, and against cost."""
+
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from mpnas_kit.analysis.comparison import KEY, NO_WEIGHTING, Comparison
+from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.plots import style
+from mpnas_kit.plots.bars import _rows, _values
+from mpnas_kit.plots.labels import label_points
+
+COSTS = {
+    "parameters": "parameters, without batch norms and classifiers",
+    "parameters_all": "parameters",
+    "per_image": "multiply-adds of an image, mean over domains",
+    "union": "multiply-adds of the union",
+    "n_images": "multiply-adds of an image of every domain",
+    "bytes": "bytes of the weights",
+}
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*")  # not as many as colours
+_LOG_ABOVE = 5  # a cost with a wider range than that is drawn on a logarithmic axis
+
+
+def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
+    """Draw the mean accuracy over domains, a bar an approach (weighting, norm).
+
+    From `Comparison.cells`, in the order of `Comparison.table`. Rows are named by what differs
+    between them. With several seeds a dot is a seed, the line their standard deviation about the
+    mean, which the bar is.
+    """
+    table = _table(comparison)
+    if split not in ("val", "test"):
+        raise unknown("split", split, ("val", "test"))
+    runs = comparison.cells.groupby(list(KEY), sort=False)
+    means, spreads = runs[split].mean().to_numpy(), runs[split].std().to_numpy()
+    labels = kind_labels(table)
+    looks = _looks(labels)
+    ax = _rows(ax, labels)
+    places = np.arange(len(labels))
+    ax.barh(places, means, color=[looks[x]["color"] for x in labels], height=0.72)
+    texts = [f"{mean:.1%}" for mean in means]
+    if table["seeds"].max() > 1:
+        where = places + 0.18
+        thin: dict[str, Any] = {"fmt": "none", "ecolor": style.ink(), "elinewidth": 1.2}
+        ax.errorbar(means, where, xerr=spreads, capsize=2.5, **thin)
+        seeds = runs.ngroup().to_numpy() - 0.14
+        ax.scatter(comparison.cells[split], seeds, s=15, linewidths=0.7, zorder=4, **_ON_BARS)
+        texts = [
+            text if np.isnan(spread) else f"{text} \N{PLUS-MINUS SIGN} {100 * spread:.1f}"
+            for text, spread in zip(texts, spreads, strict=True)
+        ]
+    _values(ax, texts)
+    ax.set(xlim=(0, 1), xlabel=f"top-1 accuracy on the {split} split, mean over domains")
+    ax.set_xticks(np.linspace(0, 1, 6))
+    ax.xaxis.set_major_formatter(style.percent())
+    ax.set_title(
+        titled("Mean accuracy", comparison, "dots: seeds; line: their deviation"), fontsize=11
+    )
+    return ax
+
+
+def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
+    """Draw the accuracy of every domain (row), a mark an approach (weighting, norm).
+
+    From `Comparison.domains`: the mean over seeds, and with several seeds their standard deviation
+    as a line. Marks of a domain stand below each other in the order of the legend.
+    """
+    table = _table(comparison)
+    means = comparison.by_domain(split)
+    domains = list(means.columns[len(KEY) :])
+    labels = kind_labels(means)
+    looks, count = _looks(labels), len(labels)
+    ax = style.axes(ax, 8.0, 1.2 + len(domains) * (0.12 + max(0.12, 0.083 * count)))
+    _rows(ax, domains)
+    rows = comparison.domains[comparison.domains["split"] == split]
+    spreads = rows.groupby([*KEY, "domain"])["accuracy"].std()
+    for i, (label, row) in enumerate(zip(labels, means.itertuples(index=False), strict=True)):
+        key, values = row[: len(KEY)], np.array(row[len(KEY) :], dtype=np.float64)
+        places = np.arange(len(domains)) + (i - (count - 1) / 2) * 0.8 / count
+        error = [spreads[*key, d] for d in domains] if table["seeds"].max() > 1 else None
+        thin: dict[str, Any] = {"elinewidth": 1.2, "linestyle": "none", "markersize": 5.5}
+        ax.errorbar(values, places, xerr=error, label=label, **thin, **looks[label])
+    for place in range(1, len(domains)):
+        ax.axhline(place - 0.5, color=style.OUTLINE, alpha=0.4, linewidth=0.6)
+    ax.set(xlabel=f"top-1 accuracy on the {split} split")
+    ax.xaxis.set_major_formatter(style.percent())
+    style.legend_outside(ax)
+    ax.set_title(
+        titled("Accuracy by domain", comparison, "lines: deviation over seeds"), fontsize=11
+    )
+    return ax
+
+
+def pareto(comparison: Comparison, ax: Axes | None = None, *, cost: str = "parameters") -> Axes:
+    """Draw mean test accuracy against a cost, a point an approach (weighting, norm).
+
+    From `Comparison.table`; the stepped line is `Comparison.pareto`, the rows that none beats in
+    both; with several seeds an upright line is the standard deviation over them. cost: parameters,
+    parameters_all, per_image, union, n_images or bytes; its axis is logarithmic above a range of 5.
+    """
+    front = comparison.pareto(cost)
+    table = _table(comparison)
+    labels = kind_labels(table)
+    looks = _looks(labels)
+    ax = style.axes(ax, 8.0, 5.0)
+    for label, row in zip(labels, table.to_dict("records"), strict=True):
+        error = None if np.isnan(row["test_spread"]) else row["test_spread"]
+        how: dict[str, Any] = {"elinewidth": 1.2, "markersize": 7, "zorder": 3, **looks[label]}
+        ax.errorbar(row[cost], row["test"], yerr=error, label=label, **how)
+    if table[cost].max() > _LOG_ABOVE * table[cost].min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.margins(0.12)
+    right = ax.get_xlim()[1]
+    xs, ys = [*front[cost], right], [*front["test"], front["test"].iloc[-1]]
+    line: dict[str, Any] = {"drawstyle": "steps-post", "linewidth": 1.2, "linestyle": "--"}
+    ax.plot(xs, ys, color=style.ink(), zorder=1, label="Pareto front", **line)
+    ax.set_xlim(right=right)
+    ax.set(xlabel=COSTS[cost], ylabel="top-1 accuracy on the test split, mean over domains")
+    ax.xaxis.set_major_formatter(style.thousands())
+    ax.yaxis.set_major_formatter(style.percent())
+    style.plain(ax)
+    note = "dashed: Pareto front; upright lines: deviation over seeds"
+    ax.set_title(
+        titled("Mean accuracy against cost", comparison, note, alone="dashed: Pareto front"),
+        fontsize=11,
+    )
+    points = list(zip(table[cost], table["test"], strict=True))
+    spreads = table["test_spread"].fillna(0.0)
+    kept_free = [(x, y - s, x, y + s) for (x, y), s in zip(points, spreads, strict=True)]
+    for i in range(len(front)):
+        kept_free += [(xs[i], ys[i], xs[i + 1], ys[i]), (xs[i + 1], ys[i], xs[i + 1], ys[i + 1])]
+    label_points(ax, points, labels, kept_free)
+    return ax
+
+
+def kind_labels(table: pd.DataFrame) -> list[str]:
+    """A name a row: of approach, weighting and norm what differs between the rows of `table`."""
+    weightings = set(table["weighting"]) - {NO_WEIGHTING}
+    counts = {"approach": table["approach"].nunique(), "weighting": len(weightings)}
+    counts["norm"] = table["norm"].nunique()
+    parts = [part for part, count in counts.items() if count > 1] or ["approach"]
+    names = [[v for v in row if v != NO_WEIGHTING] for row in table[parts].to_numpy()]
+    return [fill(", ".join(name), 34) for name in names]
+
+
+_ON_BARS: dict[str, Any] = {"facecolor": style.PRIVATE, "edgecolor": style.TEXT_ON_PRIVATE}
+
+
+def _table(comparison: Comparison) -> pd.DataFrame:
+    if comparison.cells.empty:
+        raise MpnasError("the comparison has no runs: expected at least one.")
+    return comparison.table()
+
+
+def _looks(labels: list[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of every kind of run; the pair is the same in all figures of a comparison.
+
+    The numbers of colours and of markers have no common divisor, so pairs repeat late.
+    """
+    colors = style.domain_colors(labels)
+    return {
+        x: {"color": colors[x], "marker": MARKERS[i % len(MARKERS)]} for i, x in enumerate(labels)
+    }
+
+
+def titled(what: str, comparison: Comparison, spread: str = "", alone: str = "") -> str:
+    """A title: what is drawn, what all runs have in common, and how to read the marks.
+
+    spread: the second line where there are several seeds; alone: where there is one.
+    """
+    table = comparison.table()
+    weightings = set(table["weighting"]) - {NO_WEIGHTING}
+    same = [str(a) for a in table["approach"].unique() if table["approach"].nunique() == 1]
+    same += [f"{w} weighting" for w in weightings if len(weightings) == 1]
+    same += [f"{n} norm" for n in table["norm"].unique() if table["norm"].nunique() == 1]
+    least, most = int(table["seeds"].min()), int(table["seeds"].max())
+    same.append(f"{most} seed{'s' * (most > 1)}" if least == most else f"{least} to {most} seeds")
+    note = spread if most > 1 else alone
+    return f"{what} ({', '.join(same)})" + (f"\n{note}" if note else "")
