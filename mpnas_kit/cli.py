@@ -262,7 +262,7 @@ def _compare(arguments: Sequence[str]) -> None:
 
 
 def _comparison_text(comparison: Comparison) -> str:
-    table = tables.comparison_table(comparison)
+    table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
     about = "Mean over domains and seeds; multiply-adds of an image, the union, an image a domain:"
     return f"{about}\n\n{_text(table)}"
 

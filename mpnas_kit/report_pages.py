@@ -125,7 +125,11 @@ def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
         {
             "page": page.name,
             "seconds": page.seconds,
-            **tables.comparison_table(compare([outcome(run)])).iloc[0].to_dict(),
+            **tables.written(
+                tables.comparison_table(compare([outcome(run)])), tables.COMPARISON_FORMATS
+            )
+            .iloc[0]
+            .to_dict(),
             "seed": run.train_config().seed,
         }
         for page, run in zip(pages, runs, strict=True)

@@ -1,5 +1,8 @@
 """The tables that command line, notebooks and report show: results as tidy DataFrames."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pandas as pd
 import torch
 
@@ -55,32 +58,53 @@ def accuracy_table(trained: TrainResult) -> pd.DataFrame:
 
 
 def comparison_table(comparison: Comparison) -> pd.DataFrame:
-    """The results table in a person's units, a row an approach, weighting and norm: all text.
+    """The results table as it is shown, a row an approach, weighting and norm.
 
-    Columns approach, weighting, norm, seeds, params (without batch norms and classifiers), ratio
-    (to the single path), all params, image, union, all images (multiply-adds), disk, val, test
-    (with the deviation over seeds where there are several).
+    Columns approach, test and val (mean accuracy, 0 to 1), spread (of test over seeds, nan with
+    one), params (without batch norms and classifiers), ratio (to the single path), all_params,
+    image, union, all_images (multiply-adds), disk (bytes), weighting, norm, seeds. `written` has
+    them in a person's units.
     """
-    table = comparison.table()
-    spread = table["test_spread"].map(lambda s: "" if pd.isna(s) else f" ± {100 * s:.1f}")
-    ratio = table["parameter_ratio"].map(lambda r: "" if pd.isna(r) else f"{r:.1f}x")
-    return pd.DataFrame(
-        {
-            "approach": table["approach"],
-            "weighting": table["weighting"],
-            "norm": table["norm"],
-            "seeds": table["seeds"].astype(str),
-            "params": table["parameters"].map(amount),
-            "ratio": ratio,
-            "all params": table["parameters_all"].map(amount),
-            "image": table["per_image"].map(amount),
-            "union": table["union"].map(amount),
-            "all images": table["n_images"].map(amount),
-            "disk": table["bytes"].map(lambda b: f"{amount(b)}B"),
-            "val": table["val"].map("{:.1%}".format),
-            "test": table["test"].map("{:.1%}".format) + spread,
-        }
-    )
+    names = {
+        "approach": "approach",
+        "test": "test",
+        "test_spread": "spread",
+        "val": "val",
+        "parameters": "params",
+        "parameter_ratio": "ratio",
+        "parameters_all": "all_params",
+        "per_image": "image",
+        "union": "union",
+        "n_images": "all_images",
+        "bytes": "disk",
+        "weighting": "weighting",
+        "norm": "norm",
+        "seeds": "seeds",
+    }
+    return comparison.table()[list(names)].rename(columns=names)
+
+
+COMPARISON_FORMATS: dict[str, str | Callable[[Any], str]] = {
+    "test": "{:.1%}",
+    "spread": lambda s: "–" if pd.isna(s) else f"± {s:.1%}",
+    "val": "{:.1%}",
+    "params": amount,
+    "ratio": lambda r: "–" if pd.isna(r) else f"{r:.1f}x",
+    "all_params": amount,
+    "image": amount,
+    "union": amount,
+    "all_images": amount,
+    "disk": lambda b: f"{amount(b)}B",
+}
+"""How the columns of `comparison_table` are written."""
+
+
+def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str]]) -> pd.DataFrame:
+    """The table as text, each column in its format."""
+    shown = table.astype(object)
+    for column, how in formats.items():
+        shown[column] = [how.format(v) if isinstance(how, str) else how(v) for v in table[column]]
+    return shown.astype(str)
 
 
 def suite_table(suite: DomainSuite) -> pd.DataFrame:

@@ -18,16 +18,18 @@ def weighting_differences(
     weighting, domain, seeds (pairs), difference (mean of the paired differences, of accuracies from
     0 to 1), spread (their standard deviation; nan with one seed).
 
-    Raises `MpnasError` where there are several approaches or norms, no such baseline, nothing
-    beside it, or no seed in common.
+    Raises `MpnasError` where there are no runs, several approaches or norms, no such baseline,
+    nothing beside it, or no seed in common.
     """
+    if comparison.cells.empty:
+        raise MpnasError("the comparison has no runs: expected at least one.")
     means = comparison.by_domain(split)
     for column in ("approach", "norm"):
         several = list(dict.fromkeys(means[column]))
         if len(several) > 1:
             raise MpnasError(
                 f"weightings are compared for one {column}, not {', '.join(several)}: pick one "
-                f"with comparison.where({column}={several[0]!r})."
+                f"with comparison.where({column}=[{several[0]!r}])."
             )
     weightings = list(dict.fromkeys(means["weighting"]))
     if baseline not in weightings:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from mpnas_kit.plots import style
 
 Box = tuple[float, float, float, float]  # left, lower, right, upper
-_SIDES = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-_DISTANCES = (7.0, 14.0, 24.0, 36.0, 50.0)  # points
+Vector = NDArray[np.float64]
+_DISTANCES = (7.5, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0)  # from the point, 1/72 inch
+_DIRECTIONS = (0, 8, 4, 12, 1, 15, 7, 9, 2, 14, 6, 10, 3, 13, 5, 11)  # sixteenths, best first
+_LEADER = 12.0  # from this distance on a line leads from the point to its label
 
 
 def label_points(
@@ -25,85 +28,103 @@ def label_points(
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.draw_without_rendering()  # before that a layout engine has not placed the axes
-    pixels = figure.dpi / 72
-    anchors = ax.transData.transform(points) / pixels
-    written = [ax.annotate(t, p, fontsize=8.5) for t, p in zip(texts, points, strict=True)]
+    inch = figure.dpi / 72
+
+    def scaled(data: Sequence[tuple[float, float]]) -> Vector:
+        return np.asarray(ax.transData.transform(data)) / inch
+
+    written = [ax.text(*p, t, fontsize=8.5) for p, t in zip(points, texts, strict=True)]
     extents = [w.get_window_extent() for w in written]
-    sizes = [(e.width / pixels + 2, e.height / pixels) for e in extents]
-    taken = [_around(x, y, 5.0) for x, y in anchors]
+    sizes = np.array([(e.width / inch + 2, e.height / inch) for e in extents])
+    for text in written:
+        text.remove()
+    anchors = scaled(points)
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in anchors]
     for left, low, right, high in lines:
-        (x0, y0), (x1, y1) = ax.transData.transform([(left, low), (right, high)]) / pixels
+        (x0, y0), (x1, y1) = scaled([(left, low), (right, high)])
         taken.append((x0 - 1, y0 - 1, x1 + 1, y1 + 1))
-    frame = ax.get_window_extent()
-    bounds = tuple(v / pixels for v in (frame.x0, frame.y0, frame.x1, frame.y1))
-    corners = place(anchors, sizes, taken, bounds)
-    for text, anchor, corner, size in zip(written, anchors, corners, sizes, strict=True):
-        text.xyann = tuple(corner - anchor)
-        text.anncoords = "offset points"
-        text.set(ha="left", va="bottom", in_layout=False)
-        nearest = np.clip(anchor, corner, corner + size)
-        if np.hypot(*(nearest - anchor)) > 1.5 * _DISTANCES[0]:
-            thin = {"arrowstyle": "-", "color": style.OUTLINE, "linewidth": 0.6}
-            ax.annotate(
-                "",
-                points[written.index(text)],
-                tuple(nearest - anchor),
-                textcoords="offset points",
-                arrowprops={**thin, "shrinkA": 0, "shrinkB": 4},
-            ).set_in_layout(False)
+    frame = np.asarray(ax.get_window_extent().extents) / inch
+    how: dict[str, Any] = {"textcoords": "offset points", "in_layout": False}
+    line = {"arrowstyle": "-", "color": style.OUTLINE, "linewidth": 0.7, "shrinkA": 0}
+    found = places(anchors, sizes, taken, frame)
+    for place, anchor, point, name in zip(found, anchors, points, texts, strict=True):
+        corner = tuple(np.array(place.box[:2]) - anchor)
+        ax.annotate(name, point, corner, fontsize=8.5, ha="left", va="bottom", **how)
+        if place.distance >= _LEADER:
+            ax.annotate("", point, tuple(place.end - anchor), arrowprops=line, **how)
 
 
-def place(
-    anchors: NDArray[np.float64],
-    sizes: Sequence[tuple[float, float]],
-    taken: Sequence[Box],
-    bounds: Sequence[float],
-) -> NDArray[np.float64]:
-    """(n, 2) lower left corners of boxes of these sizes, each near its anchor, all lengths alike.
+class Place(NamedTuple):
+    """Where a label may go: its box, its nearest point to the anchor, and how far that is."""
 
-    Each goes where it covers least of the other boxes, of what is `taken` and of the outside of
-    `bounds`, and of such places to the nearest; in turn, three times over.
+    box: Box
+    end: Vector
+    distance: float
+
+
+def places(anchors: Vector, sizes: Vector, taken: Sequence[Box], bounds: Vector) -> list[Place]:
+    """A place a label, near its anchor; anchors and sizes (n, 2), all lengths alike.
+
+    In turn, three times over, each label goes where it covers least of other labels, of what is
+    `taken` and of the outside of `bounds`, where its line crosses no label and no label is on a
+    line, and where no other point is nearer; and of such places to the nearest.
     """
-    count = len(sizes)
-    choices = [_corners(a, s) for a, s in zip(anchors, sizes, strict=True)]
-    corners = np.array([c[0][0] for c in choices]).reshape(count, 2)
+    choices = [_choices(a, s) for a, s in zip(anchors, sizes, strict=True)]
+    chosen = [c[0] for c in choices]
+    fixed, frame = np.array(taken).reshape(-1, 4), np.array([bounds])
     for _ in range(3):
         for i, (width, height) in enumerate(sizes):
-            others = [
-                (x, y, x + w, y + h)
-                for j, ((x, y), (w, h)) in enumerate(zip(corners, sizes, strict=True))
-                if j != i
-            ]
-            obstacles = np.array([*taken, *others]).reshape(-1, 4)
+            others = chosen[:i] + chosen[i + 1 :]
+            boxes = np.array([o.box for o in others]).reshape(-1, 4)
+            far = [(a, o) for a, o in zip(np.delete(anchors, i, 0), others, strict=True)]
+            lines = np.array([_along(a, o.end) for a, o in far if o.distance >= _LEADER])
             costs = []
-            for (x, y), distance in choices[i]:
-                box = (x, y, x + width, y + height)
-                outside = width * height - float(_overlap(box, np.array([bounds]))[0])
-                costs.append(float(_overlap(box, obstacles).sum()) + 4 * outside + distance / 10)
-            corners[i] = choices[i][int(np.argmin(costs))][0]
-    return corners
+            for order, place in enumerate(choices[i]):
+                outside = width * height - _overlap(place.box, frame)
+                cost = _overlap(place.box, boxes) + 3 * _overlap(place.box, fixed) + 4 * outside
+                cost += 15 * _inside(lines.reshape(-1, 2), np.array([place.box]))
+                if place.distance >= _LEADER:
+                    cost += 10 + 15 * _inside(_along(anchors[i], place.end), boxes)
+                elif _distance(place.box, np.delete(anchors, i, 0)) < place.distance - 0.5:
+                    cost += 8  # it would seem to be of another point
+                costs.append(cost + place.distance / 5 + order / 1000)
+            chosen[i] = choices[i][int(np.argmin(costs))]
+    return chosen
 
 
-def _corners(
-    anchor: NDArray[np.float64], size: tuple[float, float]
-) -> list[tuple[tuple[float, float], float]]:
-    """The places to choose from: lower left corner, and how little it is liked."""
-    (x, y), (width, height) = anchor, size
+def _choices(anchor: Vector, size: Vector) -> list[Place]:
+    """The places a label can go to."""
     result = []
-    for (k, distance), (i, (across, up)) in product(enumerate(_DISTANCES), enumerate(_SIDES)):
-        reach = distance * (0.7 if across and up else 1.0)
-        left = x - width / 2 + across * (width / 2 + reach)
-        low = y - height / 2 + up * (height / 2 + reach)
-        result.append(((left, low), distance + 0.01 * i + 20 * (k > 0)))
+    for distance, sixteenth in product(_DISTANCES, _DIRECTIONS):
+        angle = sixteenth * np.pi / 8
+        towards = np.array([np.cos(angle), np.sin(angle)])
+        centre = anchor + distance * towards + size / 2 * np.clip(1.5 * towards, -1, 1)
+        low, high = centre - size / 2, centre + size / 2
+        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        result.append(Place(box, np.clip(anchor, low, high), distance))
     return result
 
 
-def _overlap(box: Box, others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The area that a box has in common with each of `others` (n, 4)."""
+def _along(start: Vector, end: Vector) -> Vector:
+    """(16, 2): points of a line."""
+    return start + np.linspace(0, 1, 16)[:, None] * (end - start)
+
+
+def _inside(points: Vector, boxes: Vector) -> int:
+    """How many of the points (m, 2) are in one of the boxes (n, 4), counted for every box."""
+    x, y = points[:, :1], points[:, 1:]
+    across = (x > boxes[:, 0]) & (x < boxes[:, 2])
+    return int((across & (y > boxes[:, 1]) & (y < boxes[:, 3])).sum())
+
+
+def _distance(box: Box, points: Vector) -> float:
+    """From a box to the nearest of the points (m, 2); infinite where there are none."""
+    gaps = points - np.clip(points, box[:2], box[2:])
+    return float(np.hypot(gaps[:, 0], gaps[:, 1]).min(initial=np.inf))
+
+
+def _overlap(box: Box, others: Vector) -> float:
+    """The area that a box has in common with the `others` (n, 4)."""
     across = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
     up = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
-    return np.asarray(np.clip(across, 0, None) * np.clip(up, 0, None))
-
-
-def _around(x: float, y: float, half: float) -> Box:
-    return x - half, y - half, x + half, y + half
+    return float((np.clip(across, 0, None) * np.clip(up, 0, None)).sum())

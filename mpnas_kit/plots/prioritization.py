@@ -8,6 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from seaborn.utils import relative_luminance
 
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.difficulty import difficulties
@@ -64,8 +65,8 @@ def weighting_bars(
     ax.set(xlabel=f"percentage points of {split} accuracy above {baseline}")
     if count > 1:
         style.legend_outside(ax)
-    title = titled(f"Weightings against {baseline}", comparison, "lines: deviation over seeds")
-    ax.set_title(title, fontsize=11)
+    what = f"{weightings[0] if count == 1 else 'Weightings'} against {baseline}"
+    ax.set_title(titled(what, comparison, "lines: deviation over seeds"), fontsize=11)
     return ax
 
 
@@ -92,7 +93,7 @@ def weighting_heatmap(
     limit = max(0.1, float(np.quantile(largest, 0.5, method="lower")))
     ends = "both" if largest.max() > limit else "neither"
     width = 2.9 + 0.72 * len(weightings)
-    ax = style.axes(ax, max(5.2, width), max(3.2, 1.9 + 0.36 * len(domains)))
+    ax = style.axes(ax, max(5.2, width), max(3.6, 1.9 + 0.36 * len(domains)))
     sns.heatmap(
         values,
         vmin=-limit,
@@ -103,15 +104,17 @@ def weighting_heatmap(
         annot_kws={"fontsize": 8.5},
         linewidths=1.0,
         linecolor=ax.get_facecolor(),
-        cbar_kws={"label": f"percentage points above {baseline}", "extend": ends},
+        cbar_kws={"label": "percentage points", "extend": ends},
         ax=ax,
     )
-    bar = ax.collections[0].colorbar
+    mesh = ax.collections[0]
+    bar = mesh.colorbar
     if bar is not None:
         bar.outline.set_visible(False)
     bold = (values.abs() > spreads).to_numpy().ravel()
-    for text, far in zip(ax.texts, bold, strict=True):
-        text.set_fontweight("bold" if far else "normal")
+    for text, face, far in zip(ax.texts, mesh.get_facecolor(), bold, strict=True):
+        readable = "black" if relative_luminance(face) > 0.18 else "white"  # of more contrast
+        text.set(fontweight="bold" if far else "normal", color=readable)
     ax.axhline(1, color=style.ink(), linewidth=1.5)
     ax.set(xlabel="", ylabel="")
     ax.set_xticklabels(weightings, rotation=40, ha="right", rotation_mode="anchor")
