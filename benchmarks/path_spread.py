@@ -5,7 +5,7 @@ each trained on all ten domains at once (one shared path, a batch norm and a cla
 uniform weights); four of them with further seeds. A row a domain: the deviation of the validation
 accuracy over paths, over seeds (pooled), their ratio, and the rank correlation with cost.
 
-    python benchmarks/path_spread.py --out runs/path_spread            # 68 minutes on one core
+    python benchmarks/path_spread.py --out runs/path_spread            # 74 minutes on one core
 
 `notebooks/06_space.ipynb` draws the figures. A finished training is never run again, so a killed
 study goes on where it was.

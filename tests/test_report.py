@@ -13,12 +13,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from mpnas_kit import report as module
 from mpnas_kit import report_pages, stages
+from mpnas_kit.approaches.approach import RandomPaths
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.report import execute, report, widget_errors
 from mpnas_kit.report_pages import Page, index_page, notebook_page
 from mpnas_kit.report_summary import Summary
 from mpnas_kit.space.spaces import SPACES
 from mpnas_kit.stages import Pipeline
+from mpnas_kit.sweep import Cell, Sweep, Weighting, finished_runs
 
 PARAMETERS = 'from typing import Optional\n\nrun: str = "run"\nsteps: Optional[int] = None'
 CHECK = "from mpnas_kit.parameters import check_parameters\n\ncheck_parameters(globals())"
@@ -60,10 +62,16 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
         "batch_size": 4,
         "paths_per_step": 2,
         "threads": 1,
+        "approaches": "mpnas, random_paths",
+        "weightings": "abdp, abdp > uniform, uniform",
+        "search_steps": 3,
+        "train_steps": 2,
+        "trust_paths": 3,
+        "trust_steps": 2,
     }
     told: list[str] = []
     index = report(run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=told.append)
-    assert [line.split(":")[0] for line in told] == ["01_search", "02_paths", "03_train"]
+    assert tuple(line.split(":")[0] for line in told) == module.PIPELINE
     pipeline = Pipeline.read(tmp_path / "run")
     html = index.read_text(encoding="utf-8")
     assert pipeline.found().verdict()[1:] in unescape(html)
@@ -73,6 +81,24 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
         text = page.read_text(encoding="utf-8")
         assert "Quick profile: not a result." in text
         assert len(alts(text)) >= 3 and all(alts(text))
+
+
+def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Pipeline) -> None:
+    wanted = [Cell(RandomPaths(), Weighting.parse("uniform"))]
+    Sweep(finished, wanted, {"steps": 2, "policy_snapshots": 1}, {"steps": 2}).run()
+    out = finished.folder.parent / "cells"
+    notebook = write(finished.folder.parent / "cell.ipynb", "print(run)")
+    index = module.batch(finished.folder, notebook=notebook, out=out)
+    names = {p.folder.name for p in finished_runs(finished.folder)}
+    assert len(names) == 3
+    assert {p.stem for p in (out / "notebooks").iterdir()} == names
+    html = index.read_text(encoding="utf-8")
+    for name in names:
+        assert f'href="{name}.html"' in html
+        alone(out / f"{name}.html")
+    alone(index)
+    with pytest.raises(MpnasError, match="no finished training"):
+        module.batch(finished.folder.parent / "nothing", notebook=notebook, out=out)
 
 
 def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
