@@ -34,7 +34,7 @@ from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import pocket_space
 
 SCHEDULE = ControllerSchedule(delay=0.25, growth=10, spread=1.5)
-TARGETS = (0.5e6, 1e6, 2e6, 3e6, 4e6)
+TARGETS = (0.2e6, 0.5e6, 0.8e6, 1.2e6, 1.6e6)
 
 
 def agreement(path: Path, truth: Path) -> int:

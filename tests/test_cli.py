@@ -53,6 +53,8 @@ def test_a_run_goes_through_its_folder(run: Path) -> None:
         "suite": "tiny",
         "domains": ["a", "b"],
         "space": "tiny",
+        "approach": "mpnas()",
+        "like": None,
     }
     pipeline = Pipeline.read(run)
     assert pipeline.search_config().steps == 4

@@ -82,7 +82,12 @@ def test_commands_in_readme_have_options_that_exist() -> None:
 
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", README, re.MULTILINE):
         command, *words = line.split("#")[0].split()
-        parser = cli._report_parser() if command == "report" else cli._stage_parser(command)
+        parsers = {
+            "report": cli._report_parser,
+            "sweep": cli._sweep_parser,
+            "compare": cli._compare_parser,
+        }
+        parser = parsers[command]() if command in parsers else cli._stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}
         assert {word for word in words if word.startswith("--")} <= known, line
 

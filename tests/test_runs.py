@@ -27,7 +27,14 @@ from mpnas_kit.training.train import train
 
 STAGES = ["search", "train"]
 FILES = {
-    "search": {"metrics.jsonl", "checkpoint.pt", "policy.npy", "paths.json", "results.json"},
+    "search": {
+        "metrics.jsonl",
+        "checkpoint.pt",
+        "policy.npy",
+        "supernet.safetensors",
+        "paths.json",
+        "results.json",
+    },
     "train": {"metrics.jsonl", "checkpoint.pt", "model.safetensors", "paths.json", "results.json"},
 }
 FEW = {"config.json", "environment.json", "timing.json"}
