@@ -163,7 +163,7 @@ def test_help_names_every_field_with_its_default(
     told = " ".join(capsys.readouterr().out.split())
     for name in options(config):
         assert f"--{name.replace('_', '-')} " in told
-    assert "quick: 240" in told
+    assert "quick: 180" in told
 
 
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
