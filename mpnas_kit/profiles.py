@@ -80,7 +80,7 @@ QUICK = Profile(
         "shared_trunk",
     ),
     seeds=(0,),
-    weightings=(  # all but one on the paths of the first: a search for each would take too long
+    weightings=(  # on the paths of two searches: one for each would take too long
         "abdp",
         "uniform",
         "abdp > uniform",

@@ -111,12 +111,12 @@ def notebook_page(page: Page, pages: Sequence[Page], pipeline: Pipeline) -> str:
 
 def index_page(pages: Sequence[Page], pipeline: Pipeline) -> str:
     """The first page: what came out, for which domains, how it was made."""
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    frame = _frame(None, pages, pipeline)
-    summary = Summary.of(pipeline)
-    template = templates.get_template("overview.html.j2")
-    return str(template.render(mpnas=frame, summary=summary, made=_made(pages, pipeline)))
+    return _rendered(
+        "overview.html.j2",
+        mpnas=_frame(None, pages, pipeline),
+        summary=Summary.of(pipeline),
+        made=_made(pages, pipeline),
+    )
 
 
 def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
@@ -124,7 +124,6 @@ def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
     rows = [
         {
             "page": page.name,
-            "seconds": page.seconds,
             **tables.written(
                 tables.comparison_table(compare([outcome(run)])), tables.COMPARISON_FORMATS
             )
@@ -134,10 +133,15 @@ def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
         }
         for page, run in zip(pages, runs, strict=True)
     ]
+    frame = _frame(None, [], runs[0])
+    return _rendered("cells.html.j2", mpnas=frame, title=pages[0].short, rows=rows)
+
+
+def _rendered(template: str, **values: Any) -> str:
+    """A page of its own, that no notebook is."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    template = templates.get_template("cells.html.j2")
-    return str(template.render(mpnas=_frame(None, [], runs[0]), title=pages[0].short, rows=rows))
+    return str(templates.get_template(template).render(**values))
 
 
 def _frame(page: Page | None, pages: Sequence[Page], pipeline: Pipeline) -> dict[str, Any]:

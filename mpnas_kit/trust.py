@@ -6,14 +6,14 @@ same order, 0: no relation).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 import pandas as pd
 import safetensors.torch
 import torch
-from scipy.stats import kendalltau
 
+from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
 from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import Uniform
@@ -26,32 +26,6 @@ from mpnas_kit.settings import require
 from mpnas_kit.space.space import Path
 from mpnas_kit.stages import Pipeline
 from mpnas_kit.training.train import train
-
-LEAST_PATHS = 3  # below, an order says nothing
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Random paths of one domain.
-
-    rows: a row a path: path (a number), arch, multiply_adds, supernet (accuracy on the reward part,
-    shared weights, batch statistics), retrained (validation accuracy of the path trained alone).
-    """
-
-    domain: str
-    rows: pd.DataFrame
-
-    def tau(self, of: str = "supernet") -> tuple[float, float]:
-        """Kendall's tau-b of column `of` with the retrained accuracy, and its p-value.
-
-        of: `supernet`, or `multiply_adds`: what cost alone, without a supernet, would tell.
-        """
-        result = kendalltau(self.rows[of], self.rows["retrained"])
-        return float(result.statistic), float(result.pvalue)
-
-    def __repr__(self) -> str:
-        tau, p = self.tau()
-        return f"Trust({self.domain!r}, {len(self.rows)} paths, tau {tau:.2f}, p {p:.2g})"
 
 
 def supernet_trust(

@@ -9,12 +9,13 @@ import tiny
 import torch
 
 from mpnas_kit import stages
+from mpnas_kit.analysis.trust import Trust
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.step import accuracy
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.spaces import SPACES
 from mpnas_kit.stages import Pipeline
-from mpnas_kit.trust import Trust, supernet_quality, supernet_trust
+from mpnas_kit.trust import supernet_quality, supernet_trust
 
 
 @pytest.fixture(scope="module")

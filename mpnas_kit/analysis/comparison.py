@@ -101,13 +101,14 @@ class Comparison:
         best = ordered["test"].cummax().shift(fill_value=-1.0)
         return ordered[ordered["test"] > best].reset_index(drop=True)
 
-    def where(self, **wanted: Sequence[str | int]) -> "Comparison":
-        """Only the runs with one of these values, such as `weighting=["abdp", "uniform"]`."""
+    def where(self, **wanted: str | int | Sequence[str | int]) -> "Comparison":
+        """Only the runs with this value, or one of these: `weighting=["abdp", "uniform"]`."""
         parts = {"cells": self.cells, "domains": self.domains}
         for name, value in wanted.items():
             if name not in (*KEY, "seed"):
                 raise unknown("column of a comparison", name, (*KEY, "seed"))
-            parts = {part: rows[rows[name].isin(value)] for part, rows in parts.items()}
+            values = [value] if isinstance(value, str | int) else list(value)
+            parts = {part: rows[rows[name].isin(values)] for part, rows in parts.items()}
         return Comparison(**{part: rows.reset_index(drop=True) for part, rows in parts.items()})
 
     def _of_split(self, split: str) -> pd.DataFrame:

@@ -130,7 +130,7 @@ class _Random(Scalarization):
     def weights(self, losses: Tensor) -> Tensor:
         self.steps += 1
         with torch.random.fork_rng(devices=[]):  # torchjd draws from the global generator
-            torch.manual_seed(1_000_003 * self.seed + self.steps)
+            torch.default_generator.manual_seed(1_000_003 * self.seed + self.steps)
             return super().weights(losses)
 
 

@@ -38,11 +38,11 @@ def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "
     colors = style.domain_colors(domains)
     values = rows["accuracy"].to_numpy(dtype=np.float64)
     error = np.sqrt(values * (1 - values) / rows["images"].to_numpy(dtype=np.float64))
-    ax = _rows(ax, domains)
+    ax = named_rows(ax, domains)
     places = np.arange(len(domains))
     ax.barh(places, values, color=[colors[d] for d in domains], height=0.72)
     ax.errorbar(values, places, xerr=error, fmt="none", ecolor=style.ink(), elinewidth=1)
-    _values(ax, [f"{value:.1%}" for value in values])
+    values_beside(ax, [f"{value:.1%}" for value in values])
     mean = float(values.mean())
     ax.axvline(mean, color=style.ink(), linewidth=1, linestyle="--")
     ax.set(xlim=(0, 1), xlabel=f"top-1 accuracy on the {split} split")
@@ -60,11 +60,11 @@ def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
     """
     costs, target = result.costs, result.cost_target
     colors = style.domain_colors(list(costs))
-    ax = _rows(ax, list(costs))
+    ax = named_rows(ax, list(costs))
     places = np.arange(len(costs))
     ax.barh(places, list(costs.values()), color=[colors[d] for d in costs], height=0.72)
     highest = max(*costs.values(), target)
-    _values(ax, [f"{cost / target - 1:+.0%}" for cost in costs.values()])
+    values_beside(ax, [f"{cost / target - 1:+.0%}" for cost in costs.values()])
     ax.axvline(target, color=style.ink(), linewidth=1, linestyle="--")
     ax.set(xlim=(0, 1.03 * highest), xlabel=f"cost of the path ({result.config.cost.unit})")
     ax.xaxis.set_major_formatter(style.thousands())
@@ -91,7 +91,7 @@ def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
         "head": whole["heads"],
     }
     names = ["whole model", *map(str, table.index)]
-    ax = _rows(ax, names)
+    ax = named_rows(ax, names)
     places, left = np.arange(len(names)), np.zeros(len(names))
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.6}
     for part, color in SIZE_COLORS.items():
@@ -99,7 +99,7 @@ def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
         label = _SIZE_NAMES.get(part, part)
         ax.barh(places, values, left=left, color=color, height=0.72, label=label, **edge)
         left += values
-    _values(ax, [_short(value) for value in left])
+    values_beside(ax, [_short(value) for value in left])
     ax.axhline(0.5, color=style.OUTLINE, linewidth=0.8)
     ax.set(xlim=(0, 1.03 * left.max()), xlabel="parameters")
     ax.xaxis.set_major_formatter(style.thousands())
@@ -112,7 +112,7 @@ def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _rows(ax: Axes | None, names: list[str]) -> Axes:
+def named_rows(ax: Axes | None, names: list[str]) -> Axes:
     """Axes for a horizontal bar a name, the first at the top."""
     ax = style.axes(ax, 8.0, max(2.2, 1.2 + 0.32 * len(names)))
     ax.set_yticks(range(len(names)), names)
@@ -122,7 +122,7 @@ def _rows(ax: Axes | None, names: list[str]) -> Axes:
     return ax
 
 
-def _values(ax: Axes, texts: list[str]) -> None:
+def values_beside(ax: Axes, texts: list[str]) -> None:
     """A column of figures right of the axes, one a bar."""
     where = ax.get_yaxis_transform()
     for place, text in enumerate(texts):

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from mpnas_kit.analysis.comparison import KEY, NO_WEIGHTING, Comparison
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
-from mpnas_kit.plots.bars import _rows, _values
+from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.labels import label_points
 
 COSTS = {
@@ -40,7 +40,7 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
     means, spreads = runs[split].mean().to_numpy(), runs[split].std().to_numpy()
     labels = kind_labels(table)
     looks = _looks(labels)
-    ax = _rows(ax, labels)
+    ax = named_rows(ax, labels)
     places = np.arange(len(labels))
     ax.barh(places, means, color=[looks[x]["color"] for x in labels], height=0.72)
     texts = [f"{mean:.1%}" for mean in means]
@@ -54,7 +54,7 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
             text if np.isnan(spread) else f"{text} \N{PLUS-MINUS SIGN} {100 * spread:.1f}"
             for text, spread in zip(texts, spreads, strict=True)
         ]
-    _values(ax, texts)
+    values_beside(ax, texts)
     ax.set(xlim=(0, 1), xlabel=f"top-1 accuracy on the {split} split, mean over domains")
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.xaxis.set_major_formatter(style.percent())
@@ -76,7 +76,7 @@ def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = 
     labels = kind_labels(means)
     looks, count = _looks(labels), len(labels)
     ax = style.axes(ax, 8.0, 1.2 + len(domains) * (0.12 + max(0.12, 0.083 * count)))
-    _rows(ax, domains)
+    named_rows(ax, domains)
     rows = comparison.domains[comparison.domains["split"] == split]
     spreads = rows.groupby([*KEY, "domain"])["accuracy"].std()
     for i, (label, row) in enumerate(zip(labels, means.itertuples(index=False), strict=True)):

@@ -47,12 +47,12 @@ def search_curves(
     label = SEARCH_METRICS[metric]
     if metric == "cost":
         label = f"cost of the sampled paths ({result.config.cost.unit})"
-    ax = _curves(result.history, list(result.paths), metric, label, ax, domains, window)
+    ax = domain_curves(result.history, list(result.paths), metric, label, ax, domains, window)
     if metric == "cost":
         ax.yaxis.set_major_formatter(style.thousands())
-        _level(ax, result.cost_target, "target")
+        level(ax, result.cost_target, "target")
     elif metric == "entropy":
-        _level(ax, UNDECIDED, "decided below")
+        level(ax, UNDECIDED, "decided below")
     ax.set_title(f"Search: {label.partition(' (')[0]} by domain", fontsize=11)
     return ax
 
@@ -75,7 +75,7 @@ def training_curves(
     label = TRAINING_METRICS[metric]
     if metric == "val_accuracy":
         window = 1
-    ax = _curves(result.history, list(result.paths), metric, label, ax, domains, window)
+    ax = domain_curves(result.history, list(result.paths), metric, label, ax, domains, window)
     ax.set_title(f"Training: {label.partition(' (')[0]} by domain", fontsize=11)
     return ax
 
@@ -85,7 +85,7 @@ def smoothed(values: pd.Series, window: int) -> pd.Series:
     return values.rolling(window, center=True, min_periods=1).mean()
 
 
-def _curves(
+def domain_curves(
     history: pd.DataFrame,
     known: Sequence[str],
     metric: str,
@@ -94,6 +94,11 @@ def _curves(
     domains: Sequence[str] | None,
     window: int | None,
 ) -> Axes:
+    """Draw a column of a history, a line a domain; see `search_curves` for domains and window.
+
+    history: step, domain and `metric`. known: all domains of the run, which set the colours.
+    Raises `MpnasError` where the column is missing or empty.
+    """
     names, colors = style.chosen_domains(domains, known), style.domain_colors(known)
     if metric not in history or history[metric].isna().all():
         raise MpnasError(
@@ -123,7 +128,7 @@ def _curves(
     return ax
 
 
-def _level(ax: Axes, value: float, name: str) -> None:
+def level(ax: Axes, value: float, name: str) -> None:
     """A dashed level, named in the legend."""
     ax.axhline(value, color=style.ink(), linewidth=1.2, linestyle="--", label=name)
     style.legend_outside(ax)

@@ -148,16 +148,17 @@ def _domain(ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str
         )
     )
     ax.add_patch(
-        _rounded(
+        rounded_box(
             x + 3, y, 3.5, 3.5, facecolor=color, edgecolor="none", zorder=4, label="classifier"
         )
     )
     ax.text(x + 10, y, domain, ha="left", va="center", fontsize=8.5, color=style.ink())
 
 
-def _rounded(
+def rounded_box(
     x: float, y: float, half_width: float, half_height: float, **how: Any
 ) -> FancyBboxPatch:
+    """A box with rounded corners around (x, y), in data units."""
     corner = (x - half_width, y - half_height)
     shape = f"round,pad=0,rounding_size={min(3.0, half_width, half_height)}"
     return FancyBboxPatch(corner, 2 * half_width, 2 * half_height, boxstyle=shape, **how)
@@ -175,7 +176,7 @@ def _node(ax: Axes, graph: nx.DiGraph, layout: Layout, node: Node) -> None:
     faces = {"shared": style.SHARED, "private": style.PRIVATE, "unused": ax.get_facecolor()}
     outline = (0, (1, 1.5)) if kind == "unused" else "-"
     ax.add_patch(
-        _rounded(
+        rounded_box(
             x,
             y,
             *half,

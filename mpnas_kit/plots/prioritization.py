@@ -15,9 +15,9 @@ from mpnas_kit.analysis.difficulty import difficulties
 from mpnas_kit.analysis.weightings import weighting_differences
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
-from mpnas_kit.plots.bars import _rows, _values
+from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.comparison import titled
-from mpnas_kit.plots.curves import _curves, _level
+from mpnas_kit.plots.curves import domain_curves, level
 from mpnas_kit.settings import to_text
 from mpnas_kit.training.train import TrainResult
 
@@ -47,7 +47,7 @@ def weighting_bars(
         )
     colors = style.domain_colors(weightings)
     ax = style.axes(ax, 8.0, 1.3 + len(domains) * (0.16 + 0.13 * max(count, 1.3)))
-    _rows(ax, domains)
+    named_rows(ax, domains)
     height = 0.76 / count
     for i, weighting in enumerate(weightings):
         rows = table[table["weighting"] == weighting]
@@ -58,7 +58,7 @@ def weighting_bars(
             thin: dict[str, Any] = {"fmt": "none", "ecolor": style.ink(), "elinewidth": 1}
             ax.errorbar(values, places, xerr=errors, **thin)
     if count == 1:
-        _values(ax, [f"{100 * value:+z.1f}" for value in table["difference"]])
+        values_beside(ax, [f"{100 * value:+z.1f}" for value in table["difference"]])
     ax.axvline(0, color=style.ink(), linewidth=1)
     ax.axhline(0.5, color=style.OUTLINE, linewidth=0.8)
     ax.margins(x=0.03)
@@ -138,10 +138,10 @@ def weights_and_difficulties(trained: TrainResult, axes: Sequence[Axes] | None =
         raise MpnasError(f"weights and difficulties are drawn in two axes, not in {len(axes)}.")
     upper, lower = axes
     domains = list(trained.paths)
-    _curves(table, domains, "weight", "weight of the loss", upper, None, None)
-    _level(upper, 1.0, "all alike")
-    _curves(table, domains, "difficulty", "difficulty: loss / ln(classes)", lower, None, 1)
-    _level(lower, 1.0, "chance")
+    domain_curves(table, domains, "weight", "weight of the loss", upper, None, None)
+    level(upper, 1.0, "all alike")
+    domain_curves(table, domains, "difficulty", "difficulty: loss / ln(classes)", lower, None, 1)
+    level(lower, 1.0, "chance")
     lower.legend().remove()
     lower.set_ylim(bottom=0)
     upper.set(xlabel="")

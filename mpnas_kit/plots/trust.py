@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
+from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
-from mpnas_kit.trust import LEAST_PATHS, Trust
 
 _LOG_ABOVE = 5  # multiply-adds of a wider range than that are coloured by their logarithm
 

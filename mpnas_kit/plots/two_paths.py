@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from mpnas_kit.analysis.graph import architecture_graph
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
-from mpnas_kit.plots.path_graph import _rounded
+from mpnas_kit.plots.path_graph import rounded_box
 from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
 
 KINDS = {"shared": "shared by both", "private": "private to one"}
@@ -62,7 +62,7 @@ def two_paths(
             if node.block != ZERO:
                 _box(ax, node.block, graph.nodes[node]["kind"], (x, y), half)
         square = {"facecolor": colors[domain], "edgecolor": "none", "label": _CLASSIFIER}
-        ax.add_patch(_rounded(x, rows[-1], 5.0, 5.0, zorder=4, **square))
+        ax.add_patch(rounded_box(x, rows[-1], 5.0, 5.0, zorder=4, **square))
     for node, kind in graph.nodes(data="kind"):
         if kind == "shared":
             ends = columns[0] + half[0], columns[1] - half[0]
@@ -106,7 +106,7 @@ def _box(
     face = {"shared": style.SHARED, "private": style.PRIVATE}[kind]
     color = {"shared": style.TEXT_ON_SHARED, "private": style.TEXT_ON_PRIVATE}[kind]
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.8, "zorder": 3}
-    ax.add_patch(_rounded(*at, *half, facecolor=face, label=kind, **edge))
+    ax.add_patch(rounded_box(*at, *half, facecolor=face, label=kind, **edge))
     size = min(8.5, 1.5 * half[1], 2 * half[0] / (0.64 * len(block)))
     ax.text(*at, block, ha="center", va="center_baseline", fontsize=size, color=color, zorder=4)
 

@@ -16,9 +16,9 @@ from mpnas_kit.space.space import Layer, LayerwiseSpace, SearchSpace
 def pocket_space(resolution: int = 32) -> LayerwiseSpace:
     """The space for 32 x 32 images (ours): 10 searched layers of 8 blocks, most can be skipped.
 
-    Widths are fixed a stage. Its paths cost 0.13 to 1.87 million multiply-adds, a factor of 15, and
-    it is narrow, so that accuracy depends on where compute is spent: twice as wide, the cheapest
-    paths were nearly as good as the dearest. Only the layers that change the width must stay.
+    Widths are fixed a stage. Its paths cost 0.13 to 1.87 million multiply-adds, a factor of 15. It
+    is narrow, so that accuracy depends on the path (`benchmarks/path_spread.py` measures how far).
+    Only the layers that change the width must stay.
     """
     stages = ((8, 1, 1), (16, 2, 3), (24, 2, 3), (32, 1, 3))  # width, stride, layers
     activation: Activation = "hardswish"

@@ -17,6 +17,7 @@ from matplotlib.patches import FancyBboxPatch
 from mpnas_kit import plots
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.difficulty import difficulties
+from mpnas_kit.analysis.trust import Trust
 from mpnas_kit.analysis.weightings import MEAN, weighting_differences
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import ABDP, Uniform
@@ -27,7 +28,6 @@ from mpnas_kit.plots.labels import places
 from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import mobilenet_v3_large
 from mpnas_kit.training.train import TrainConfig, TrainResult
-from mpnas_kit.trust import Trust
 
 Kind = tuple[str, str, str]  # approach, weighting, norm
 APPROACHES: dict[Kind, tuple[float, float]] = {  # mean test accuracy at seed 0, parameters
