@@ -17,8 +17,9 @@ from mpnas_kit.parameters import options
 from mpnas_kit.progress import Progress
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import describe, setting_name, to_text
+from mpnas_kit.setup import SUITES
 from mpnas_kit.space.spaces import SPACES
-from mpnas_kit.stages import SUITES, Pipeline, Stage
+from mpnas_kit.stages import Pipeline, Stage
 from mpnas_kit.training.train import TrainConfig
 
 

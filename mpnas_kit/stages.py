@@ -11,8 +11,8 @@ begun goes on with the config it was begun with; one that is finished is only re
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,16 +20,16 @@ from typing import Any, Literal, TypeVar
 from mpnas_kit import profiles
 from mpnas_kit.approaches.approach import Approach, Context, Plan, label, read_approach
 from mpnas_kit.domains.domain import DomainSuite
-from mpnas_kit.domains.pocket import pocket
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.loop import Callback
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.profiles import PROFILES, Profile
+from mpnas_kit.profiles import Profile
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.search import search
-from mpnas_kit.settings import from_dict, to_dict, to_text
+from mpnas_kit.settings import from_dict, to_dict
+from mpnas_kit.setup import Setup, place
 from mpnas_kit.space.space import Path as ArchPath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import space_by_name
@@ -38,36 +38,6 @@ from mpnas_kit.training.train import TrainConfig, TrainResult, train
 Stage = Literal["search", "train"]
 STAGES: tuple[Stage, ...] = ("search", "train")
 Config = TypeVar("Config", SearchConfig, TrainConfig)
-
-SUITES: dict[str, Callable[[Sequence[str]], DomainSuite]] = {"pocket": pocket}
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a run is about: the content of run.json."""
-
-    profile: str
-    suite: str
-    domains: tuple[str, ...]
-    space: str
-    approach: str = "mpnas()"
-    like: str | None = None
-
-    @classmethod
-    def of(cls, chosen: Profile) -> "Setup":
-        """The setup that a profile asks for."""
-        return cls(chosen.name, chosen.suite, chosen.domains, chosen.space)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in run.json."""
-        return {
-            "profile": self.profile,
-            "suite": self.suite,
-            "domains": list(self.domains),
-            "space": self.space,
-            "approach": self.approach,
-            "like": self.like,
-        }
 
 
 class Pipeline:
@@ -98,28 +68,15 @@ class Pipeline:
         Raises `MpnasError` where a run was begun with something else, or a name is unknown.
         """
         folder = place(run)
-        asked = {
-            "profile": profile,
-            "suite": suite,
-            "domains": _names(domains),
-            "space": space,
-            "approach": None if approach is None else to_text(_made(approach)),
-            "like": None if like is None else os.path.relpath(place(like), folder),
-        }
-        given: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-        begun = (folder / "run.json").exists()
-        if begun:
-            there = _read_setup(folder)
-        else:
-            _refuse_strangers(folder)
-            there = Setup.of(profiles.profile(profile or "quick"))
-        setup = Setup(**{**vars(there), **given})
-        for key, value in given.items():
-            if begun and getattr(there, key) != value:
-                raise MpnasError(
-                    f"{folder} was begun with {key} {_shown(getattr(there, key))}, not "
-                    f"{_shown(value)}: use another run folder, or the same setting."
-                )
+        setup = Setup.agreed(
+            folder,
+            profile=profile,
+            suite=suite,
+            domains=domains,
+            space=space,
+            approach=approach,
+            like=like,
+        )
         return cls(folder, setup)
 
     @classmethod
@@ -131,7 +88,7 @@ class Pipeline:
                 f"{folder} has no run.json: expected a run folder, as "
                 f"`mpnas search --run {folder}` makes it."
             )
-        return cls(folder, _read_setup(folder))
+        return cls(folder, Setup.read(folder))
 
     @property
     def profile(self) -> Profile:
@@ -141,9 +98,7 @@ class Pipeline:
     @cached_property
     def suite(self) -> DomainSuite:
         """The domains of the run."""
-        if self.setup.suite not in SUITES:
-            raise unknown("suite", self.setup.suite, SUITES)
-        return SUITES[self.setup.suite](self.setup.domains)
+        return self.setup.make_suite()
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -324,13 +279,7 @@ class Pipeline:
     def _begin(self) -> Path:
         """The folder, with its run.json; unknown names are told before it is written."""
         _ = self.suite, self.space
-        if not (self.folder / "run.json").exists():
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise MpnasError(f"cannot make run folder {self.folder}: {reason}.") from None
-            RunFolder(self.folder).write_json("run.json", self.setup.to_dict())
+        self.setup.write(self.folder)
         return self.folder
 
     def _own_search(self) -> None:
@@ -357,47 +306,3 @@ class Pipeline:
             f"Pipeline({str(self.folder)!r}, {label(self.approach)}, {self.setup.profile}, "
             f"{len(self.suite)} domains)"
         )
-
-
-def place(run: str | Path) -> Path:
-    """Where a run folder is: relative to the working folder, or to the one above `notebooks`.
-
-    A kernel of JupyterLab works in the folder of its notebook, papermill in that of the shell.
-    """
-    here = Path.cwd()
-    inside = here.name == "notebooks" and (here.parent / "pyproject.toml").exists()
-    return here.parent / run if inside else Path(run)
-
-
-def _made(approach: str | Approach) -> Approach:
-    return read_approach(approach) if isinstance(approach, str) else approach
-
-
-def _names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    if domains is None:
-        return None
-    parts = domains.split(",") if isinstance(domains, str) else domains
-    return tuple(part.strip() for part in parts if part.strip())
-
-
-def _shown(value: str | Sequence[str]) -> str:
-    return value if isinstance(value, str) else ", ".join(value)
-
-
-def _refuse_strangers(folder: Path) -> None:
-    """A folder that holds other things is left alone."""
-    if folder.is_dir() and any(folder.iterdir()):
-        raise MpnasError(
-            f"{folder} is not empty and has no run.json: expected a run folder, or a new one."
-        )
-
-
-def _read_setup(folder: Path) -> Setup:
-    try:
-        content = json.loads((folder / "run.json").read_text())
-        setup = Setup(**{**content, "domains": tuple(content["domains"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        raise MpnasError(f"{folder / 'run.json'} cannot be read: it is cut short.") from None
-    if setup.profile not in PROFILES:
-        raise unknown(f"profile in {folder / 'run.json'}", setup.profile, PROFILES)
-    return setup

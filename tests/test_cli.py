@@ -10,8 +10,9 @@ import tiny
 from mpnas_kit import cli
 from mpnas_kit.parameters import options
 from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.setup import SUITES
 from mpnas_kit.space.spaces import SPACES
-from mpnas_kit.stages import SUITES, Pipeline
+from mpnas_kit.stages import Pipeline
 from mpnas_kit.training.train import TrainConfig
 
 TINY = ["--batch-size", "4", "--threads", "1"]

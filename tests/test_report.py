@@ -12,7 +12,7 @@ import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mpnas_kit import report as module
-from mpnas_kit import report_pages, stages
+from mpnas_kit import report_pages, setup
 from mpnas_kit.approaches.approach import RandomPaths
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.report import execute, report, widget_errors
@@ -42,7 +42,7 @@ def write(file: Path, *cells: str) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished run of the tiny suite, which needs no kernel."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stages.SUITES, "tiny", lambda names: tiny.suite().select(names))
+        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite().select(names))
         patch.setitem(SPACES, "tiny", tiny.space)
         run = tmp_path_factory.mktemp("report") / "run"
         pipeline = Pipeline.open(run, suite="tiny", domains="a,b", space="tiny")
@@ -282,7 +282,7 @@ def test_the_stamp_stands_on_quick_pages_only(
     pages = [page()]
     assert "not a result" in index_page(pages, finished)
     assert "not a result" in notebook_page(pages[0], pages, finished)
-    full = Pipeline(finished.folder, stages.Setup("full", "tiny", ("a", "b"), "tiny"))
+    full = Pipeline(finished.folder, setup.Setup("full", "tiny", ("a", "b"), "tiny"))
     assert "not a result" not in index_page(pages, full)
     assert "not a result" not in notebook_page(pages[0], pages, full)
 

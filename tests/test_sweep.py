@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tiny
 
-from mpnas_kit import stages, sweep
+from mpnas_kit import setup, sweep
 from mpnas_kit.approaches.approach import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import ABDP, Uniform
@@ -23,7 +23,7 @@ BOTH, NONE = Weighting(ABDP(), ABDP()), Weighting(Uniform(), Uniform())
 
 @pytest.fixture(autouse=True)
 def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(stages.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+    monkeypatch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
     monkeypatch.setitem(SPACES, "tiny", tiny.space)
     yield
 
@@ -95,7 +95,7 @@ def test_cells_with_one_search_share_it(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweep, list[str]]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stages.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
         patch.setitem(SPACES, "tiny", tiny.space)
         run = around(tmp_path_factory.mktemp("sweep"))
         planned = sweep_of(

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from mpnas_kit import stages
+from mpnas_kit import setup
 from mpnas_kit.analysis.trust import Trust
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.step import accuracy
@@ -21,7 +21,7 @@ from mpnas_kit.trust import supernet_quality, supernet_trust
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stages.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
         patch.setitem(SPACES, "tiny", tiny.space)
         folder = tmp_path_factory.mktemp("trust") / "run"
         pipeline = Pipeline.open(folder, suite="tiny", domains="a,b", space="tiny")
