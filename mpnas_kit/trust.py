@@ -93,7 +93,7 @@ def supernet_quality(
 def _supernet(run: Pipeline) -> MultiPathNet:
     config = run.found().config
     net = MultiPathNet.supernet(
-        run.space, run.suite.classes, config.norm, config.seed, config.private_from
+        run.space, run.suite.classes, config.norm, config.seed, config.private_from, config.collapse
     )
     file = RunFolder.read(run.folder / "search").folder / "supernet.safetensors"
     net.load_state_dict(_weights(file))

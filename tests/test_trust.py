@@ -60,7 +60,8 @@ def test_the_quality_is_that_of_the_search_s_own_weights_on_reward_images(run: P
     path = run.space.parse("k3e2 k3e3")
     (quality,) = supernet_quality(run, "a", [path])
     config = run.search_config()
-    net = MultiPathNet.supernet(run.space, run.suite.classes, config.norm, config.seed)
+    classes = run.suite.classes
+    net = MultiPathNet.supernet(run.space, classes, config.norm, config.seed, collapse=True)
     saved = torch.load(run.folder / "search" / "checkpoint.pt", weights_only=True)["state"]["net"]
     net.load_state_dict(saved)
     from mpnas_kit.search.data import divide

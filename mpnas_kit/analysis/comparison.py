@@ -187,6 +187,12 @@ def _family(approach: str) -> str:
     return approach.partition("(")[0]
 
 
+_CONTROLS = {  # by family
+    "random_paths": "random paths of the same cost, domain by domain,",
+    "even_paths": "random paths that all cost the target",
+}
+
+
 def claims(comparison: Comparison) -> list[str]:
     """What the article claims, and what its controls say, as sentences with this run's figures.
 
@@ -210,14 +216,15 @@ def claims(comparison: Comparison) -> list[str]:
             f"models, and {_points(mpnas['test'] - bundle['test'])} of mean test accuracy "
             f"({_seeds(mpnas)}; the article: 78% fewer, 32% fewer, +1.9 points)."
         )
-    random = alike[alike.index.map(_family) == "random_paths"]
-    if len(random):
-        sentences.append(
-            f"random paths of the same cost reach {_points(random['test'].mean() - mpnas['test'])} "
-            f"against the searched ones ({len(random)} draw{'s' if len(random) > 1 else ''}, "
-            f"{random['test'].min():.1%} to {random['test'].max():.1%}; MPNAS "
-            f"{mpnas['test']:.1%})."
-        )
+    for family, what in _CONTROLS.items():
+        random = alike[alike.index.map(_family) == family]
+        if len(random):
+            sentences.append(
+                f"{what} reach {_points(random['test'].mean() - mpnas['test'])} against the "
+                f"searched ones ({len(random)} draw{'s' if len(random) > 1 else ''}, "
+                f"{random['test'].min():.1%} to {random['test'].max():.1%}; MPNAS "
+                f"{mpnas['test']:.1%})."
+            )
     best = alike["test"].idxmax()
     smallest = alike["parameters"].idxmin()
     sentences.append(

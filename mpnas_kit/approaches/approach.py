@@ -93,7 +93,7 @@ class Bundle(_Approach):
     """Domain-independent NAS: a search and a model for every domain, alone; nothing is shared.
 
     All of them run in one loop, on nodes of their own. Alone, a domain has nothing to be weighed
-    against, so its weight is 1 whatever the prioritization.
+    against, so its weight is 1 whatever the prioritization. Each has the cost target for itself.
     """
 
     weighs = False
@@ -102,18 +102,21 @@ class Bundle(_Approach):
     def plan(self, context: Context) -> Plan:
         """See the class."""
         alone = {"private_from": 0, "priority": Uniform()}
-        return Plan(search=alone, train=alone)
+        return Plan(search={**alone, "cost_scope": "domain"}, train=alone)
 
 
 @dataclass(frozen=True)
 class MultiHead(_Approach):
-    """Multi-head NAS: one path for all, searched by one controller on the mean reward."""
+    """Multi-head NAS: one path for all, searched by one controller on the mean reward.
+
+    So every domain has the cost target.
+    """
 
     article = "multi-head NAS: 0.7x parameters, 0.04 GFLOPS, 45.2"
 
     def plan(self, context: Context) -> Plan:
         """See the class."""
-        return Plan(search={"controllers": "one"})
+        return Plan(search={"controllers": "one", "cost_scope": "domain"})
 
 
 @dataclass(frozen=True)
@@ -156,22 +159,37 @@ class RandomPaths(_Approach):
 
     def plan(self, context: Context) -> Plan:
         """See the class."""
-        cost, space = MultiplyAdds(), context.space  # a path's own, whatever the search's model
-        if context.like is not None:
-            wanted = cost.costs(space, context.like)
-        else:
-            require(
-                isinstance(context.search.cost, MultiplyAdds),
-                "random_paths without a run to match needs a cost target in multiply-adds.",
-            )
-            wanted = dict.fromkeys(context.domains, context.target)
-        generator = torch.Generator().manual_seed(self.draw)
-        return Plan(
-            {
-                d: sample_at_cost(space, cost, wanted[d], RANDOM_TOLERANCE, generator)
-                for d in context.domains
-            }
+        if context.like is None:
+            return EvenPaths(self.draw).plan(context)
+        wanted = MultiplyAdds().costs(context.space, context.like)
+        return Plan(_random(context, wanted, self.draw))
+
+
+@dataclass(frozen=True)
+class EvenPaths(_Approach):
+    """Random multi-path with the compute shared out evenly (ours, a control).
+
+    Every path costs within 5 % of the cost target. Where a search holds the mean over domains to
+    it, these tell what it gained by giving some domains more than others; `random_paths` tell what
+    it gained beyond that. draw: which random paths.
+    """
+
+    draw: int = 0
+
+    searches = False
+
+    def __post_init__(self) -> None:
+        check(self, "even_paths")
+        require(self.draw >= 0, f"even_paths: draw must not be below 0, not {self.draw}.")
+
+    def plan(self, context: Context) -> Plan:
+        """See the class."""
+        require(
+            isinstance(context.search.cost, MultiplyAdds),
+            "random paths without a run to match need a cost target in multiply-adds.",
         )
+        wanted = dict.fromkeys(context.domains, context.target)
+        return Plan(_random(context, wanted, self.draw))
 
 
 @dataclass(frozen=True)
@@ -201,7 +219,17 @@ class SharedTrunk(_Approach):
         return Plan(paths, train={"private_from": nearest})
 
 
-Approach = MPNAS | Bundle | MultiHead | SinglePath | RandomPaths | SharedTrunk
+Approach = MPNAS | Bundle | MultiHead | SinglePath | RandomPaths | EvenPaths | SharedTrunk
+
+
+def _random(context: Context, wanted: Mapping[str, float], draw: int) -> dict[str, Path]:
+    """A random path for every domain, of nearly the multiply-adds that are wanted."""
+    generator = torch.Generator().manual_seed(draw)
+    cost, space = MultiplyAdds(), context.space  # a path's own, whatever the search's cost model
+    return {
+        d: sample_at_cost(space, cost, wanted[d], RANDOM_TOLERANCE, generator)
+        for d in context.domains
+    }
 
 
 def by_hand(context: Context, arch: str | None) -> Path:

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.network.collapse import families
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
+from mpnas_kit.space.blocks import Block, ElasticConv, lend
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 
 
@@ -60,7 +62,8 @@ class MultiPathNet(nn.Module):
     """Nodes of a space, shared by the domains whose paths have them, and a classifier a domain.
 
     Made by `supernet` or `of_paths`. norm: see `network.norms`. private_from: the index of the
-    first layer whose nodes every domain has for itself; None: all are shared. Weights are
+    first layer whose nodes every domain has for itself; None: all are shared. collapse: nodes of
+    a layer that differ in size only have one set of weights (`network.collapse`). Weights are
     initialised from `seed` alone: Kaiming normal, fan-out, for convolutions; classifiers
     N(0, 0.01).
 
@@ -76,6 +79,7 @@ class MultiPathNet(nn.Module):
         tracked: bool,
         seed: int,
         private_from: int | None,
+        collapse: bool = False,
     ) -> None:
         super().__init__()
         self.space, self.norm, self.classes = space, norm, dict(classes)
@@ -87,13 +91,15 @@ class MultiPathNet(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.nodes = nn.ModuleDict()
-            for node, (use, domains) in ((n, (e.use, e.domains)) for n, e in extents.items()):
-                make = partial(
-                    DomainNorm, domains=domains, norm=norm, segments=self._segments, tracked=tracked
-                )
-                self.nodes[_key(node)] = use.block.build(
-                    use.in_channels, use.out_channels, use.stride, make
-                )
+            for node, use in self.uses.items():
+                self.nodes[_key(node)] = self._build(use.block, node, tracked)
+            self.lenders = nn.ModuleDict()
+            for family in families(self.uses) if collapse else ():
+                first = family.nodes[0]
+                lender = self._build(family.hull, first, tracked)
+                for node in family.nodes:
+                    lend(lender, self.module_of(node))
+                self.lenders[_key(first._replace(block=family.hull.name))] = lender
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict(
                 {member(d): nn.Linear(features, n) for d, n in classes.items()}
@@ -111,6 +117,7 @@ class MultiPathNet(nn.Module):
         norm: Norm,
         seed: int,
         private_from: int | None = None,
+        collapse: bool = False,
     ) -> "MultiPathNet":
         """All nodes of `space`, open to every domain of `classes`; batch statistics always."""
         extents = {}
@@ -124,7 +131,7 @@ class MultiPathNet(nn.Module):
                     node = owned(use.node, domain, private_from)
                     users = (domain,) if node.owner else tuple(classes)
                     extents[node] = _Extent(use, users)
-        return cls(space, extents, classes, norm, False, seed, private_from)
+        return cls(space, extents, classes, norm, False, seed, private_from, collapse)
 
     @classmethod
     def of_paths(
@@ -204,6 +211,18 @@ class MultiPathNet(nn.Module):
                 )
             source = there[node.layer, node.block]
             _copy(source, self.module_of(node), domain)
+
+    def _build(self, block: Block, node: Node, tracked: bool) -> nn.Module:
+        """The module of a block in the place of a node."""
+        use, domains = self.uses[node], self.users[node]
+        norm = partial(
+            DomainNorm,
+            domains=domains,
+            norm=self.norm,
+            segments=self._segments,
+            tracked=tracked,
+        )
+        return block.build(use.in_channels, use.out_channels, use.stride, norm)
 
     def _run(self, node: Node, use: Use, x: Tensor) -> Tensor:
         module = self.module_of(node)
@@ -298,6 +317,8 @@ def _key(node: Node) -> str:
 
 def _initialise(net: nn.Module) -> None:
     for module in net.modules():
+        if isinstance(module, ElasticConv) and module.borrows:
+            continue
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
             if module.bias is not None:

@@ -50,6 +50,8 @@ class DomainNorm(nn.Module):
     channels than `channels` uses the first ones.
     """
 
+    _lender: "tuple[DomainNorm, ...]" = ()  # a tuple: torch must not see it as a part of this one
+
     def __init__(
         self,
         channels: int,
@@ -89,7 +91,8 @@ class DomainNorm(nn.Module):
         if self.tracked:
             mean = self.get_buffer(f"mean_{name}")[:channels]
             var = self.get_buffer(f"var_{name}")[:channels]
-        weight, bias = self.weight[name][:channels], self.bias[name][:channels]
+        owner = self._lender[0] if self._lender else self
+        weight, bias = owner.weight[name][:channels], owner.bias[name][:channels]
         batch = self.training or not self.tracked
         momentum = self.momentum
         if momentum is None:
@@ -108,6 +111,12 @@ class DomainNorm(nn.Module):
         for own in self.names:
             self.weight[own].copy_(other.weight[name])
             self.bias[own].copy_(other.bias[name])
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use the first scales and shifts of `lender`, which serves the same domains."""
+        assert isinstance(lender, DomainNorm)
+        del self.weight, self.bias
+        self._lender = (lender,)
 
     def restart(self) -> None:
         """Forget how many batches the plain mean has seen: the next one begins it anew."""

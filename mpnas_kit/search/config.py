@@ -41,6 +41,8 @@ class SearchConfig:
     mean over domains."""
     private_from: int | None = None
     """Index of the first layer (stem: 0) whose weights no domain shares; None: all are shared."""
+    collapse: bool = True
+    """Whether candidates of a layer that differ in size only have one set of weights."""
     reward_scope: Scope = "domain"
     """A controller's reward: that of its own domain, or the mean over all (joint)."""
     cost: Cost = field(default_factory=MultiplyAdds)

@@ -19,6 +19,19 @@ class RewardFunction(Protocol):
         ...
 
 
+def charged(cost: Tensor, target: float) -> Tensor:
+    """What a domain is charged where the mean cost has a target (ours): (domains, paths), as cost.
+
+    Its own cost, and all that the others are above the target or below it, taken over their paths
+    of the step. So a domain may go above the target where others stay below, at the same price for
+    all, and that of a unit is what it is where every domain has the target for itself. Never less
+    than a tenth of the target, which keeps powers finite.
+    """
+    excess = (cost - target).mean(1, keepdim=True)
+    others = excess.sum(0, keepdim=True) - excess
+    return (cost + others).clamp_min(0.1 * target)
+
+
 @dataclass(frozen=True)
 class Absolute:
     """Q + beta |T / T0 - 1| (TuNAS, Bender et al. 2020, eq. 2); more negative: a harder target."""

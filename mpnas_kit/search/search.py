@@ -25,7 +25,7 @@ from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
 from mpnas_kit.search.data import SearchPart, divide
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.search.rewards import RewardFunction
+from mpnas_kit.search.rewards import RewardFunction, charged
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import to_dict
 from mpnas_kit.space.space import Path, SearchSpace
@@ -86,7 +86,7 @@ class _Search(Stage):
         classes = {d: p.classes for d, p in parts.items()}
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
-            space, classes, config.norm, config.seed, config.private_from
+            space, classes, config.norm, config.seed, config.private_from, config.collapse
         )
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
@@ -226,7 +226,7 @@ class _Search(Stage):
     def _rewards(self, quality: Tensor, cost: Tensor) -> Tensor:
         """(domains, paths)."""
         if self.config.cost_scope == "joint":
-            cost = cost.mean(0).expand_as(cost)
+            cost = charged(cost, self.target)
         rewards = self.reward(quality, cost, self.target)
         if self.config.reward_scope == "joint":
             rewards = rewards.mean(0).expand_as(rewards)

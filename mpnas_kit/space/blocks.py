@@ -11,7 +11,7 @@ module it builds.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,20 +52,67 @@ class Block(ABC):
         statistics it keeps.
         """
 
+    def hull(self, other: "Block") -> "Block | None":
+        """The smallest block that holds the weights of this one and of `other`; None: none does.
+
+        Candidates of a layer that have one can share weights in a supernet: then the modules of all
+        three are a `Borrower`.
+        """
+        return None
+
+
+@runtime_checkable
+class Borrower(Protocol):
+    """A module that can use the weights of a larger one of its kind instead of its own."""
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use the weights of `lender` from now on; have none."""
+        ...
+
+
+def lend(lender: nn.Module | None, borrower: nn.Module | None) -> None:
+    """Let `borrower` use the weights of `lender`; where there is no borrower, do nothing."""
+    if borrower is not None:
+        assert isinstance(borrower, Borrower) and lender is not None
+        borrower.borrow(lender)
+
 
 class ElasticConv(nn.Conv2d):
-    """A convolution, dense or depthwise, that can be used at less than its full width."""
+    """A convolution, dense or depthwise, that can be used at less than its full width.
+
+    It may borrow its weights from a larger one: then they are the first channels of that one, and
+    the centre of its kernels.
+    """
+
+    _lender: "tuple[ElasticConv, ...]" = ()  # a tuple: torch must not see it as a part of this one
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
         """(B, C, H, W) -> (B, `out_channels`, H', W'); None: the full width, depthwise: C."""
+        weight = self._weight()
         if self.groups > 1:
-            return depthwise_conv(x, self.weight[: x.shape[1]], self.stride[0])
+            return depthwise_conv(x, weight[: x.shape[1]], self.stride[0])
         wanted = out_channels or self.out_channels
-        if wanted == self.out_channels and x.shape[1] == self.in_channels:
-            return super().forward(x)
         bias = None if self.bias is None else self.bias[:wanted]
-        weight = self.weight[:wanted, : x.shape[1]]
-        return F.conv2d(x, weight, bias, self.stride, self.padding)
+        return F.conv2d(x, weight[:wanted, : x.shape[1]], bias, self.stride, self.padding)
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use weights of `lender`, an `ElasticConv`, instead of weights of its own."""
+        assert isinstance(lender, ElasticConv)
+        del self.weight
+        self._lender = (lender,)
+
+    @property
+    def borrows(self) -> bool:
+        """Whether it has no weights of its own."""
+        return bool(self._lender)
+
+    def _weight(self) -> Tensor:
+        if not self.borrows:
+            return self.weight
+        lent, kernel = self._lender[0].weight, self.kernel_size[0]
+        edge = (lent.shape[-1] - kernel) // 2
+        inner = slice(edge, edge + kernel)
+        return lent[: self.out_channels, : self.in_channels // self.groups, inner, inner]
 
 
 def conv(
@@ -123,6 +170,20 @@ class InvertedBottleneck(Block):
         """The module."""
         return _InvertedBottleneck(self, in_channels, out_channels, stride, norm)
 
+    def hull(self, other: Block) -> "InvertedBottleneck | None":
+        """The largest kernel and expansion; none where only one of both expands. No SE."""
+        if (
+            not isinstance(other, InvertedBottleneck)
+            or (self.expansion == 1) != (other.expansion == 1)
+            or self.activation != other.activation
+            or self.hidden is not None
+            or other.hidden is not None
+        ):
+            return None
+        kernel = max(self.kernel, other.kernel)
+        expansion = max(self.expansion, other.expansion)
+        return InvertedBottleneck(kernel, expansion, activation=self.activation)
+
 
 class _InvertedBottleneck(nn.Module):
     def __init__(
@@ -149,6 +210,13 @@ class _InvertedBottleneck(nn.Module):
             y = self.se(y)
         y = self.project_norm(self.project(y, out))
         return x + y if self.stride == 1 and x.shape[1] == out else y
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use the weights and norms of `lender`, the module of a hull; SE stays its own."""
+        assert isinstance(lender, _InvertedBottleneck)
+        for name in ("expand", "depthwise", "project"):
+            lend(getattr(lender, name), getattr(self, name))
+            lend(getattr(lender, f"{name}_norm"), getattr(self, f"{name}_norm"))
 
 
 @dataclass(frozen=True)

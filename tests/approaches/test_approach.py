@@ -14,6 +14,7 @@ from mpnas_kit.approaches.approach import (
     Approach,
     Bundle,
     Context,
+    EvenPaths,
     MultiHead,
     RandomPaths,
     SharedTrunk,
@@ -43,6 +44,7 @@ APPROACHES: tuple[Approach, ...] = (
     SinglePath(),
     SinglePath(frozen=True),
     RandomPaths(),
+    EvenPaths(),
     SharedTrunk(),
 )
 
@@ -290,6 +292,14 @@ def test_random_paths_cost_what_the_searched_ones_cost(draw: int) -> None:
 def test_random_paths_differ_by_draw_and_are_the_same_again() -> None:
     first, again, other = (RandomPaths(d).plan(context()).paths for d in (0, 0, 1))
     assert first == again != other
+
+
+def test_even_paths_cost_the_target_whatever_the_searched_ones_cost() -> None:
+    paths = EvenPaths(draw=1).plan(context(cost_target=500_000.0)).paths
+    assert paths is not None and len(set(paths.values())) > 1
+    for path in paths.values():
+        assert abs(pocket_space().cost(path).multiply_adds / 500_000 - 1) <= 0.05
+    assert paths != EvenPaths().plan(context(cost_target=500_000.0)).paths
 
 
 def test_random_paths_without_a_run_to_match_cost_what_the_target_says() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.search.rewards import Absolute, Mnas, MnasHard, Reward
+from mpnas_kit.search.rewards import Absolute, Mnas, MnasHard, Reward, charged
 from mpnas_kit.settings import from_text, to_text
 
 QUALITY = torch.tensor([0.8, 0.8, 0.8, 0.5], dtype=torch.float64)
@@ -25,6 +25,20 @@ TARGET = 100.0
 )
 def test_rewards_are_what_their_formula_says(reward: Reward, expected: list[float]) -> None:
     assert reward(QUALITY, COST, TARGET).tolist() == pytest.approx(expected)
+
+
+def test_a_charge_is_the_own_cost_and_what_the_others_are_above_the_target() -> None:
+    """Three domains, two paths, target 100: mean excesses 0, +50, -80; floor 10."""
+    cost = torch.tensor([[80.0, 120.0], [150.0, 150.0], [10.0, 30.0]], dtype=torch.float64)
+    assert charged(cost, 100.0).tolist() == [[50.0, 90.0], [70.0, 70.0], [60.0, 80.0]]
+    cheap = torch.full((3, 1), 20.0, dtype=torch.float64)
+    assert charged(cheap, 100.0).tolist() == [[10.0]] * 3
+
+
+def test_the_price_of_a_unit_is_the_same_for_every_domain_and_as_for_one_alone() -> None:
+    cost = torch.tensor([[300.0, 310.0], [120.0, 130.0]], dtype=torch.float64)
+    for row in Absolute()(torch.zeros(2, 2), charged(cost, 100.0), 100.0).diff(dim=1).tolist():
+        assert row == pytest.approx([-0.1 * 10 / 100])
 
 
 @pytest.mark.parametrize("reward", [Absolute(), Mnas(), MnasHard()])

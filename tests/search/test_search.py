@@ -228,13 +228,17 @@ def test_a_joint_reward_is_the_mean_over_domains(updates: list[Update]) -> None:
         assert rewards["b"].tolist() == pytest.approx(expected)
 
 
-def test_a_joint_cost_is_the_mean_over_domains(updates: list[Update]) -> None:
+def test_a_joint_cost_charges_a_domain_what_the_others_spend(
+    updates: list[Update],
+) -> None:
     watched, space = Watched(), tiny.space()
-    search(tiny.suite(), space, tiny.search_config(cost_scope="joint"), reward=watched)
-    for (_, cost, _), (paths, _) in zip(watched.calls, updates, strict=True):
-        for k in range(2):
-            own = [space.cost(p[k]).multiply_adds for p in paths.values()]
-            assert cost[:, k].tolist() == [sum(own) / 2] * 2
+    config = tiny.search_config(cost_scope="joint", cost_target=60_000.0)
+    search(tiny.suite(), space, config, reward=watched)
+    for (_, charged, _), (paths, _) in zip(watched.calls, updates, strict=True):
+        own = {d: [space.cost(p).multiply_adds for p in sampled] for d, sampled in paths.items()}
+        for (_, mine), row, other in zip(own.items(), charged.tolist(), ("b", "a"), strict=True):
+            excess = sum(own[other]) / 2 - 60_000
+            assert row == pytest.approx([max(c + excess, 6_000) for c in mine])
 
 
 def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Update]) -> None:
@@ -275,7 +279,8 @@ def test_stem_nodes_and_all_heads_are_trained(tmp_path: Any) -> None:
     suite, space, config = tiny.suite(3), tiny.space(), tiny.search_config(warmup_candidates=4)
     search(suite, space, config, folder=tmp_path)
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["net"]
-    fresh = MultiPathNet.supernet(space, suite.classes, config.norm, config.seed).state_dict()
+    net = MultiPathNet.supernet(space, suite.classes, config.norm, config.seed, collapse=True)
+    fresh = net.state_dict()
     moved = {n: not torch.equal(fresh[n], saved[n]) for n in fresh}
     assert all(moved[n] for n in moved if n.startswith(("heads.", "nodes.0_", "nodes.3_")))
     assert all(moved[n] for n in moved if n.endswith("depthwise.weight"))
