@@ -48,7 +48,9 @@ class SearchConfig:
     cost: Cost = field(default_factory=MultiplyAdds)
     """What a path costs."""
     cost_target: float | None = None
-    """Cost to reach, in the cost model's unit; None: the mean cost of random paths."""
+    """Cost to reach, in the cost model's unit; None: what `cost_level` says."""
+    cost_level: float = 1.0
+    """The target where none is given: 0 the cheapest path, 1 the mean cost of random paths."""
     cost_scope: Scope = "domain"
     """What is held to the target: every domain's own cost, or their mean (joint)."""
     controller_spread: float = 1.5
@@ -112,6 +114,10 @@ class SearchConfig:
             f"({self.controller_delay}): rewards of averaged layers say nothing about choices.",
         )
         require(0 < self.reward_share < 1, f"{where} reward_share must be between 0 and 1.")
+        require(
+            0 <= self.cost_level <= 1,
+            f"{where} cost_level must be in [0, 1], not {self.cost_level}.",
+        )
         require(self.learning_rate > 0, f"{where} learning_rate must be above 0.")
         require(self.controller_spread >= 0, f"{where} controller_spread must not be below 0.")
         require(self.controller_growth > 0, f"{where} controller_growth must be above 0.")
@@ -134,7 +140,7 @@ class SearchConfig:
 
 
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
-    """The cost target in force: the config's, or the mean cost of random paths (about 256).
+    """The cost target in force: the config's, or that of its cost level (by 256 random paths).
 
     Raises `MpnasError` where no path can cost that.
     """
@@ -145,7 +151,7 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
         while len(costs) < 256:  # as many together as will share the network
             drawn = {str(i): space.sample(generator) for i in range(domains)}
             costs += config.cost.costs(space, drawn).values()
-        return float(np.mean(costs))
+        return low + config.cost_level * (float(np.mean(costs)) - low)
     if not low <= config.cost_target <= high:
         raise MpnasError(
             f"cost_target {config.cost_target:g} cannot be reached: paths through {space.name!r} "
