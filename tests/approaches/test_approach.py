@@ -76,7 +76,8 @@ def tiny_like() -> dict[str, Path]:
 # Budgets ------------------------------------------------------------------------------------------
 
 BUDGET = ("steps", "batch_size", "shift", "learning_rate", "momentum", "weight_decay", "seed")
-SEARCH_BUDGET = (*BUDGET, "paths_per_step", "reward_batch", "reward_share", "cost_target", "cost")
+SEARCH_BUDGET = (*BUDGET, "paths_per_step", "reward_batch", "reward_share", "cost", "cost_target")
+SEARCH_BUDGET += ("cost_level",)
 
 
 @pytest.mark.parametrize("approach", APPROACHES, ids=label)

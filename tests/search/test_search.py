@@ -352,6 +352,17 @@ def test_without_a_target_it_is_the_mean_cost_of_random_paths(cost: Any) -> None
     assert target == pytest.approx(mean, rel=0.1)
 
 
+def test_a_cost_level_lies_between_the_cheapest_path_and_the_mean_of_random_ones() -> None:
+    space = tiny.space()
+    cheapest, mean = space.extremes()[0], resolve_target(space, tiny.search_config(), 2)
+    low = space.cost(cheapest).multiply_adds
+    for level in (0.0, 0.25, 1.0):
+        target = resolve_target(space, tiny.search_config(cost_level=level), 2)
+        assert target == pytest.approx(low + level * (mean - low))
+    with pytest.raises(MpnasError, match=r"cost_level must be in \[0, 1\], not 1.5"):
+        tiny.search_config(cost_level=1.5)
+
+
 @pytest.mark.parametrize("domains", [1, 3])
 def test_without_a_target_a_share_of_the_union_is_that_of_as_many_paths(domains: int) -> None:
     space, generator = tiny.space(), torch.Generator().manual_seed(1)
