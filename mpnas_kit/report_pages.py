@@ -31,15 +31,6 @@ class Heading(NamedTuple):
     anchor: str
 
 
-class Picture(NamedTuple):
-    """A figure of a notebook: PNG in base64, what it shows, what stands below it, its width."""
-
-    data: str
-    alt: str
-    caption: str
-    width: int | None
-
-
 @dataclass(frozen=True)
 class Page:
     """An executed notebook on its way to a page."""
@@ -81,15 +72,10 @@ class Page:
         return float(self.notebook.metadata.get("papermill", {}).get("duration") or 0.0)
 
     @property
-    def pictures(self) -> list[Picture]:
-        """The figures that also stand on the first page (`show.figure(headline=True)`)."""
-        outputs = [o for c in self.notebook.cells for o in c.get("outputs", ()) if "metadata" in o]
-        about = [(o, o.metadata.get("image/png", {})) for o in outputs]
-        return [
-            Picture(o.data["image/png"], m.get("alt", ""), m.get("caption", ""), m.get("width"))
-            for o, m in about
-            if m.get(show.HEADLINE)
-        ]
+    def pictures(self) -> list[str]:
+        """The figures, as HTML, that are for the first page too (`show.figure(headline=True)`)."""
+        outputs = [o for c in self.notebook.cells for o in c.get("outputs", ())]
+        return [o.data["text/html"] for o in outputs if o.get("metadata", {}).get(show.HEADLINE)]
 
 
 def notebook_page(page: Page, pages: Sequence[Page], pipeline: Pipeline) -> str:

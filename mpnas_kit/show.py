@@ -1,6 +1,6 @@
 """How notebooks show a result, so that it reads well in JupyterLab and in a report.
 
-A figure becomes a picture with words for who cannot see it (`alt`), a table one that is set in the
+A figure becomes vectors with words for who cannot see it (`alt`), a table one that is set in the
 page's type, a finding a framed sentence. Nothing here computes.
 """
 
@@ -15,30 +15,37 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mpnas_kit import picture
 from mpnas_kit.parameters import field_docs
 from mpnas_kit.settings import to_dict
 
-DPI = 160  # of the file; it is shown at half of that or less, so it is sharp on dense screens
+DPI = 110  # of the PNG beside the SVG, for viewers that show no HTML of a notebook
 HEADLINE = "mpnas_headline"  # output metadata: this figure also stands on the report's first page
 
 Format = str | Callable[[Any], str]  # "{:.1%}" or a function
 
 
+def page_colours() -> None:
+    """From now on figures are drawn so that `figure` shows them in the colours of the page."""
+    plt.rcParams.update(picture.PAGE)
+
+
 def figure(drawn: Axes | Figure, alt: str, caption: str = "", *, headline: bool = False) -> None:
-    """Show a figure and close it.
+    """Show a figure as vectors and close it.
 
     alt: what it shows, in words. caption: stands below it. headline: the figure also stands on the
     first page of a report.
     """
-    picture = drawn.get_figure() if isinstance(drawn, Axes) else drawn
-    assert isinstance(picture, Figure)
+    whole = drawn.get_figure() if isinstance(drawn, Axes) else drawn
+    assert isinstance(whole, Figure)
+    told = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    content = f"<figure>{picture.svg(whole, alt)}{told}</figure>"
     file = io.BytesIO()
-    picture.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
-    width = round(picture.get_figwidth() * 96)
-    plt.close(picture)
-    about = {"alt": alt, "caption": caption, "width": width, HEADLINE: headline}
+    whole.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    plt.close(whole)
     png = base64.b64encode(file.getvalue()).decode()
-    _display({"image/png": png, "text/plain": alt}, {"image/png": about})
+    shown = {"text/html": content, "image/png": png, "text/plain": alt}
+    _display(shown, {HEADLINE: headline})
 
 
 def table(

@@ -6,15 +6,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mpnas_kit import report as module
-from mpnas_kit import report_pages, setup
+from mpnas_kit import report_pages, setup, show
 from mpnas_kit.approaches.approach import RandomPaths
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.picture import PAGE, svg
 from mpnas_kit.report import execute, report, widget_errors
 from mpnas_kit.report_pages import Page, index_page, notebook_page
 from mpnas_kit.report_summary import Summary
@@ -180,11 +182,19 @@ def page(*outputs: Any) -> Page:
 
 
 def picture(headline: bool) -> Any:
-    about = {"alt": 'a "small" dot', "caption": "A dot.", "width": 30}
+    with plt.rc_context(PAGE):
+        whole, ax = plt.subplots(figsize=(2, 1))
+        ax.plot([0, 1], [0, 1], "o")
+    drawn = svg(whole, 'a "small" dot')
+    plt.close(whole)
     return new_output(
         "display_data",
-        {"image/png": "iVBORw0KGgo=", "text/plain": "a dot"},
-        metadata={"image/png": {**about, "mpnas_headline": headline}},
+        {
+            "text/html": f"<figure>{drawn}<figcaption>A dot.</figcaption></figure>",
+            "image/png": "iVBORw0KGgo=",
+            "text/plain": "a dot",
+        },
+        metadata={show.HEADLINE: headline},
     )
 
 
@@ -198,8 +208,8 @@ class Sources(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         here = dict(attrs)
-        if tag == "img":
-            self.alts.append(here.get("alt"))
+        if tag in ("img", "svg"):
+            self.alts.append(here.get("alt", here.get("aria-label")))
         if tag in ("script", "iframe", "object", "embed"):
             self.found.append(f"<{tag}>")
         for name in ("src", "srcset", "poster", "data"):
@@ -224,7 +234,8 @@ def alone(file: Path) -> None:
     assert sources.found == []
     style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
     assert "url(" not in style and "@import" not in style
-    assert not re.search(r"https?://", text)
+    names = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")  # not addresses
+    assert set(re.findall(r"https?://[^\s\"]+", text)) <= set(names)
     for link in re.findall(r'href="([^"#:]+)"', text):
         assert (file.parent / link).exists(), link
 
