@@ -22,6 +22,8 @@ from mpnas_kit.settings import to_dict
 DPI = 110  # of the PNG beside the SVG, for viewers that show no HTML of a notebook
 HEADLINE = "mpnas_headline"  # output metadata: this figure also stands on the report's first page
 
+_WIDE = 10  # columns from which on a table is set closer
+
 Format = str | Callable[[Any], str]  # "{:.1%}" or a function
 
 
@@ -76,8 +78,9 @@ def table_html(
     ]
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     told = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    wide = " wide" if len(frame.columns) > _WIDE else ""
     return (
-        f'<div class="table"><table>{told}<thead><tr>{head}</tr></thead>'
+        f'<div class="table{wide}"><table>{told}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
