@@ -41,6 +41,7 @@ def svg(figure: Figure, alt: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bd="[^"]*"', lambda d: re.sub(r"(\.\d\d)\d+", r"\1", d[0]), text)  # smaller
     for color, name in _NAMED.items():
         text = text.replace(color, name)
     own = "f" + sha256(text.encode()).hexdigest()[:8]

@@ -1,6 +1,7 @@
 """What was measured over the steps of a search or a training, a line a domain."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ TRAINING_METRICS = {
     "accuracy": "accuracy on training batches",
     "val_accuracy": "accuracy on validation images",
 }
+_MEASURED = 500  # steps at most drawn as measured: more are but ink
 _SHARES = ("quality", "accuracy", "val_accuracy")
 
 
@@ -38,9 +40,10 @@ def search_curves(
 ) -> Axes:
     """Draw a metric of a search over its steps: smoothed, and faint behind it as measured.
 
-    metric: reward, quality, cost, entropy, loss, weight or accuracy. The cost target and the
-    entropy below which a decision counts as made are dashed. window: steps of the centred moving
-    mean, 1 for none; None: a 25th of the steps. domains: which ones; None: all.
+    Of more than 500 steps every n-th is drawn as measured. metric: reward, quality, cost, entropy,
+    loss, weight or accuracy. The cost target and the entropy below which a decision counts as made
+    are dashed. window: steps of the centred moving mean, 1 for none; None: a 25th of the steps.
+    domains: which ones; None: all.
     """
     if metric not in SEARCH_METRICS:
         raise unknown("metric of a search", metric, SEARCH_METRICS)
@@ -115,7 +118,9 @@ def domain_curves(
         width = window or max(1, len(rows) // 25)
         color = colors[name]
         if width > 1:
-            ax.plot(steps, values, color=color, alpha=0.18, linewidth=0.6, label="_measured")
+            some = slice(None, None, max(1, len(rows) // _MEASURED))
+            faint: dict[str, Any] = {"color": color, "alpha": 0.18, "linewidth": 0.6, "label": "_measured"}
+            ax.plot(steps.iloc[some], values.iloc[some], **faint)
             values = smoothed(values, width)
         marker = "o" if len(rows) <= 30 else None
         ax.plot(steps, values, color=color, linewidth=1.8, marker=marker, markersize=4, label=name)
