@@ -9,9 +9,12 @@ import pandas as pd
 import torch
 
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Node, Path, SearchSpace
 
 RANDOM_PAIRS = 1000
+MATCHED_DRAWS = 4  # of a path for every domain: 180 pairs of ten domains
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,11 +27,16 @@ class Similarity:
     among them or not, the mean is about 1 / (2K - 1): a layer adds (1/K, 2 - 1/K) nodes to
     intersection and union on average (without `zero`; with it both shrink alike). That is a ratio
     of means; the mean of ratios measured here differs a little.
+    matched_value, matched_spread: the same of random paths that cost as much as the domains' own
+    (multiply-adds, within 5 %; ours). Cheap paths have fewer nodes to choose from, so they meet
+    more often by chance.
     """
 
     matrix: pd.DataFrame
     random_value: float
     random_spread: float
+    matched_value: float
+    matched_spread: float
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -42,15 +50,16 @@ class Similarity:
         return float(values.mean()) if len(values) else float("nan")
 
     def table(self) -> pd.DataFrame:
-        """A row a pair of different domains: first, second, similarity, excess over random."""
+        """A row a pair of different domains: first, second, similarity, excess over chance (matched)."""
         rows = [(a, b, float(self.matrix.loc[a, b])) for a, b in combinations(self.domains, 2)]
         table = pd.DataFrame(rows, columns=["first", "second", "similarity"])
-        return table.assign(excess=table["similarity"] - self.random_value)
+        return table.assign(excess=table["similarity"] - self.matched_value)
 
     def __repr__(self) -> str:
         return (
             f"Similarity({len(self.matrix)} domains, mean {self.mean:.2f}, "
-            f"random {self.random_value:.2f} +- {self.random_spread:.2f})"
+            f"random {self.random_value:.2f}, of the same costs {self.matched_value:.2f} "
+            f"+- {self.matched_spread:.2f})"
         )
 
 
@@ -79,7 +88,9 @@ def jaccard_matrix(
     values = [[jaccard(a, b) for b in nodes.values()] for a in nodes.values()]
     matrix = pd.DataFrame(values, index=list(paths), columns=list(paths), dtype=np.float64)
     random = random_similarities(space, pairs, seed)
-    return Similarity(matrix, float(random.mean()), float(random.std()))
+    matched = matched_similarities(space, paths, seed)
+    chance = [float(f(values)) for values in (random, matched) for f in (np.mean, np.std)]
+    return Similarity(matrix, *chance)
 
 
 def random_similarities(space: SearchSpace, pairs: int, seed: int) -> np.ndarray:
@@ -90,3 +101,18 @@ def random_similarities(space: SearchSpace, pairs: int, seed: int) -> np.ndarray
         return space.nodes(space.sample(generator))
 
     return np.array([jaccard(drawn(), drawn()) for _ in range(pairs)], dtype=np.float64)
+
+
+def matched_similarities(space: SearchSpace, paths: Mapping[str, Path], seed: int) -> np.ndarray:
+    """The similarity of random paths as costly as these, every two of a draw; float64.
+
+    A draw has a path for every domain; one domain alone is compared with itself.
+    """
+    generator, cost = torch.Generator().manual_seed(seed), MultiplyAdds()
+    wanted = list(cost.costs(space, paths).values())
+    wanted = wanted * 2 if len(wanted) == 1 else wanted
+    values = []
+    for _ in range(MATCHED_DRAWS):
+        drawn = [space.nodes(sample_at_cost(space, cost, c, 0.05, generator)) for c in wanted]
+        values += [jaccard(a, b) for a, b in combinations(drawn, 2)]
+    return np.array(values, dtype=np.float64)

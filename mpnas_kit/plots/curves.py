@@ -119,8 +119,8 @@ def domain_curves(
         color = colors[name]
         if width > 1:
             some = slice(None, None, max(1, len(rows) // _MEASURED))
-            faint: dict[str, Any] = {"color": color, "alpha": 0.18, "linewidth": 0.6, "label": "_measured"}
-            ax.plot(steps.iloc[some], values.iloc[some], **faint)
+            faint: dict[str, Any] = {"alpha": 0.18, "linewidth": 0.6, "label": "_measured"}
+            ax.plot(steps.iloc[some], values.iloc[some], color=color, **faint)
             values = smoothed(values, width)
         marker = "o" if len(rows) <= 30 else None
         ax.plot(steps, values, color=color, linewidth=1.8, marker=marker, markersize=4, label=name)

@@ -13,7 +13,7 @@ from mpnas_kit.plots import style
 def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = False) -> Axes:
     """Draw the Jaccard similarity of every two domains' paths, 0 to 1.
 
-    The colour bar marks what two random paths of the same space have on average. cluster: order
+    The colour bar marks what random paths of the same costs have on average. cluster: order
     the domains so that similar ones are neighbours (average linkage on 1 - similarity, optimal
     leaf order).
     """
@@ -42,7 +42,10 @@ def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = F
     ax.set_xticklabels(ax.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
     ax.tick_params(length=0)
-    chance = f"{similarity.random_value:.2f} \N{PLUS-MINUS SIGN} {similarity.random_spread:.2f}"
+    spread = f"\N{PLUS-MINUS SIGN} {similarity.matched_spread:.2f}"
+    chance = (
+        f"{similarity.random_value:.2f}, of the same costs {similarity.matched_value:.2f} {spread}"
+    )
     mean = f"mean {similarity.mean:.2f}, " if size > 1 else ""
     ax.set_title(f"Nodes that two domains share\n{mean}random paths {chance}", fontsize=11)
     return ax
@@ -63,7 +66,7 @@ def _mark_random(ax: Axes, similarity: Similarity) -> None:
     bar = ax.collections[0].colorbar
     if bar is None:  # pragma: no cover - seaborn always makes one here
         return
-    value = similarity.random_value
+    value = similarity.matched_value
     near = 0.06  # ticks closer than that would be written over
     ticks = [t for t in np.linspace(0, 1, 6) if abs(t - value) > near]
     bar.set_ticks([*ticks, value], labels=[*(f"{t:.1f}" for t in ticks), f"{value:.2f} random"])

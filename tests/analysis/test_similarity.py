@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny
 
 from mpnas_kit.analysis.similarity import jaccard, jaccard_matrix
 from mpnas_kit.errors import MpnasError
@@ -46,7 +47,7 @@ def test_by_hand() -> None:
     assert len(table) == 10
     first = table.iloc[0]
     assert (first["first"], first["second"], first["similarity"]) == ("a", "b", 0.5)
-    assert first["excess"] == pytest.approx(0.5 - found.random_value)
+    assert first["excess"] == pytest.approx(0.5 - found.matched_value)
     assert found.mean == pytest.approx((0.5 + 2 / 3 + 1) / 10)
 
 
@@ -64,6 +65,17 @@ def test_random_value_is_near_one_over_2k_minus_1(kernels: tuple[int, ...], zero
     error = found.random_spread / np.sqrt(1000)
     assert found.random_value == pytest.approx(1 / (2 * k - 1), abs=4 * error + 0.02)
     assert 0 < found.random_spread < 0.5
+
+
+def test_random_paths_as_costly_as_cheap_ones_meet_more_often() -> None:
+    """Two layers: the cheapest block of both is one node each, so paths of its cost are alike."""
+    space = tiny.space()
+    cheapest, dearest = space.extremes()
+    cheap = jaccard_matrix(space, {"a": cheapest, "b": cheapest})
+    assert cheap.matched_value == 1.0 and cheap.matched_spread == 0.0
+    apart = jaccard_matrix(space, {"a": cheapest, "b": dearest})
+    assert apart.matched_value == 0.0
+    assert cheap.random_value == apart.random_value
 
 
 def test_random_value_depends_on_the_seed_only() -> None:

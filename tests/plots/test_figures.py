@@ -72,8 +72,9 @@ def test_jaccard(found: SearchResult) -> None:
         f"{v:.2f}" for v in similarity.matrix.to_numpy().ravel()
     ]
     ticks = [t.get_text() for t in mesh.colorbar.ax.get_yticklabels()]
-    assert f"{similarity.random_value:.2f} random" in ticks
-    assert f"random paths {similarity.random_value:.2f}" in ax.get_title()
+    assert f"{similarity.matched_value:.2f} random" in ticks
+    chance = f"{similarity.random_value:.2f}, of the same costs {similarity.matched_value:.2f}"
+    assert f"random paths {chance}" in ax.get_title()
 
 
 def test_jaccard_clustered_puts_equal_paths_side_by_side(found: SearchResult) -> None:
