@@ -27,10 +27,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mpnas_kit.errors import MpnasError
 
+LOCK = ".lock"  # held by the process at work in the folder
 _VERSIONS = ("torch", "numpy", "pandas", "safetensors")
 
 
@@ -39,6 +41,7 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock: FileLock | None = None
         self._metrics: BinaryIO | None = None
 
     @classmethod
@@ -46,29 +49,48 @@ class RunFolder:
         """The folder for a stage with this config, made if it is not there.
 
         Raises `MpnasError` where the folder holds another config (the differing field is named),
-        is no run folder, or cannot be written.
+        is no run folder, cannot be written, or is at work in another process.
         """
         run = cls(Path(folder))
-        asked = json.loads(json.dumps(config))
-        if (run.folder / "config.json").exists():
-            run._same_config(asked)
-            return run
-        with run._writing("the folder"):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            ours = (
-                "environment.json",
-                "environment.json.tmp",
-                "config.json.tmp",
-            )  # of a stopped start
-        strangers = [p.name for p in run.folder.iterdir() if p.name not in ours]
+        try:
+            run._prepare(json.loads(json.dumps(config)))
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _prepare(self, asked: Mapping[str, Any]) -> None:
+        if self.exists("config.json"):
+            self._same_config(asked)
+            if not self.exists("results.json"):  # a finished folder is only read
+                self._take()
+            return
+        with self._writing("the folder"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            there = [p.name for p in self.folder.iterdir()]
+        ours = (LOCK, "environment.json", "environment.json.tmp", "config.json.tmp")  # of a start
+        strangers = [name for name in there if name not in ours]
         if strangers:
             raise MpnasError(
-                f"{run.folder} holds {strangers[0]!r} and no config.json, so it is no run folder: "
+                f"{self.folder} holds {strangers[0]!r} and no config.json, so it is no run folder: "
                 "expected a new or empty folder."
             )
-        run.write_json("environment.json", environment())
-        run.write_json("config.json", asked)
-        return run
+        self._take()
+        self.write_json("environment.json", environment())
+        self.write_json("config.json", asked)
+
+    def _take(self) -> None:
+        """Keep every other process out until `close`, or until this one ends in whatever way."""
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        with self._writing(LOCK):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise MpnasError(
+                    f"another process is at work in {self.folder}: wait until it ends, stop it, or "
+                    "use another folder."
+                ) from None
+        self._lock = lock
 
     @classmethod
     def read(cls, folder: str | Path, *needed: str) -> "RunFolder":
@@ -203,11 +225,27 @@ class RunFolder:
         return state
 
     def close(self) -> None:
-        """Close the metrics file."""
-        if self._metrics is not None:
-            with self._writing("metrics.jsonl"):
-                self._metrics.close()
-            self._metrics = None
+        """Close the metrics file and let other processes in."""
+        try:
+            if self._metrics is not None:
+                with self._writing("metrics.jsonl"):
+                    self._metrics.close()
+                self._metrics = None
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+
+@contextmanager
+def at_work(folder: str | Path | None, config: Mapping[str, Any]) -> Iterator[RunFolder | None]:
+    """`RunFolder.open` for the time of a stage; None, for a stage that keeps nothing."""
+    run = RunFolder.open(folder, config) if folder is not None else None
+    try:
+        yield run
+    finally:
+        if run is not None:
+            run.close()
 
 
 def environment() -> dict[str, Any]:

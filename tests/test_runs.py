@@ -19,7 +19,7 @@ from mpnas_kit import runs
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import ABDP
-from mpnas_kit.learning.loop import Callback
+from mpnas_kit.learning.loop import Callback, StepEvent
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.search import search
 from mpnas_kit.space.space import Layer, LayerwiseSpace
@@ -37,7 +37,7 @@ FILES = {
     },
     "train": {"metrics.jsonl", "checkpoint.pt", "model.safetensors", "paths.json", "results.json"},
 }
-FEW = {"config.json", "environment.json", "timing.json"}
+FEW = {".lock", "config.json", "environment.json", "timing.json"}
 
 
 def run(stage: str, folder: Path, *callbacks: Callback, **settings: Any) -> Any:
@@ -283,6 +283,25 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(MpnasError, match="cannot write the folder in .*run: file exists"):
         run("search", tmp_path / "run")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_folder_that_is_at_work_is_refused_and_the_first_run_goes_on(
+    stage: str, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    refused = []
+
+    def second(event: StepEvent) -> None:
+        if event.step == 3:
+            with pytest.raises(MpnasError, match="another process is at work in"):
+                run(stage, tmp_path / stage)
+            refused.append(event.step)
+
+    run(stage, tmp_path / stage, second)
+    assert refused == [3]
+    same = (tmp_path / stage / "metrics.jsonl").read_bytes()
+    assert same == (whole[stage] / "metrics.jsonl").read_bytes()
+    run(stage, tmp_path / stage)  # only read, by anyone
 
 
 # Damage -------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Similarity:
         return float(values.mean()) if len(values) else float("nan")
 
     def table(self) -> pd.DataFrame:
-        """A row a pair of different domains: first, second, similarity, excess over chance (matched)."""
+        """A row a pair of domains: first, second, similarity, excess over matched_value."""
         rows = [(a, b, float(self.matrix.loc[a, b])) for a, b in combinations(self.domains, 2)]
         table = pd.DataFrame(rows, columns=["first", "second", "similarity"])
         return table.assign(excess=table["similarity"] - self.matched_value)

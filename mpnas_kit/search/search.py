@@ -19,7 +19,7 @@ from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.learning.loop import Callback, Stage, describe
 from mpnas_kit.learning.step import accuracy, learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
-from mpnas_kit.runs import RunFolder
+from mpnas_kit.runs import RunFolder, at_work
 from mpnas_kit.runtime import reproducible
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
@@ -57,14 +57,9 @@ def search(
         "reward_function": None if reward is None else type(reward).__qualname__,
         "config": to_dict(config),
     }
-    with reproducible(config.threads):
-        run = RunFolder.open(folder, description) if folder is not None else None
+    with reproducible(config.threads), at_work(folder, description) as run:
         stage = _Search(parts, space, config, target, reward or config.reward, run)
-        try:
-            return stage.run(callbacks)
-        finally:
-            if run is not None:
-                run.close()
+        return stage.run(callbacks)
 
 
 class _Search(Stage):

@@ -20,7 +20,7 @@ from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.learning.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.runs import RunFolder
+from mpnas_kit.runs import RunFolder, at_work
 from mpnas_kit.runtime import reproducible
 from mpnas_kit.settings import check, require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
@@ -143,14 +143,9 @@ def train(
         "start": None if start is None else start.fingerprint(),
         "config": to_dict(config),
     }
-    with reproducible(config.threads):
-        run = RunFolder.open(folder, description) if folder is not None else None
+    with reproducible(config.threads), at_work(folder, description) as run:
         training = _Training(kept, space, paths, config, start, run)
-        try:
-            return training.run(callbacks)
-        finally:
-            if run is not None:
-                run.close()
+        return training.run(callbacks)
 
 
 class _Training(Stage):
