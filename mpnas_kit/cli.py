@@ -16,7 +16,7 @@ from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.parameters import options
 from mpnas_kit.progress import Progress
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.settings import describe, setting_name, to_text
+from mpnas_kit.settings import convert, describe, setting_name, to_text
 from mpnas_kit.setup import SUITES
 from mpnas_kit.space.spaces import SPACES
 from mpnas_kit.stages import Pipeline, Stage
@@ -135,6 +135,7 @@ def _sweep_parser() -> _Parser:
     )
     parser.add_argument("--norms", metavar="LIST", help="default: per_domain")
     parser.add_argument("--seeds", metavar="LIST", help="default: the profile's")
+    parser.add_argument("--jobs", metavar="N", default="1", help="cells at once (default: 1)")
     for stage in ("search", "train"):
         parser.add_argument(
             f"--{stage}",
@@ -239,8 +240,9 @@ def _sweep(arguments: Sequence[str]) -> None:
         search=dict(given.search),
         train=dict(given.train),
     )
+    jobs = convert(given.jobs, int, "jobs")
     with Progress(keep=False) as progress:
-        comparison = around.run(print, [progress])
+        comparison = around.run(print, [progress] if jobs == 1 else [], jobs)
     print(f"\n{_comparison_text(comparison)}\nrun folders: {run.folder / sweep.CELLS}")
 
 

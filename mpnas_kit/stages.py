@@ -46,6 +46,10 @@ class Pipeline:
     def __init__(self, folder: Path, setup: Setup) -> None:
         self.folder, self.setup = folder, setup
 
+    def __reduce__(self) -> tuple[type["Pipeline"], tuple[Path, Setup]]:
+        """Sent to another process, it takes along no images: it reads them there."""
+        return Pipeline, (self.folder.absolute(), self.setup)
+
     @classmethod
     def open(
         cls,

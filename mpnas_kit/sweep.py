@@ -5,7 +5,8 @@
 
 A cell that is finished is never run again; a sweep that was killed goes on, and a cell in it, at
 its last checkpoint. Cells with the same search share it: the first one searches, the others take
-it. A control is matched to the MPNAS cell of its weighting, norm and seed.
+it; where that is the search of the run itself, the run is the first cell. A control is matched to
+the MPNAS cell of its weighting, norm and seed.
 """
 
 import re
@@ -22,7 +23,7 @@ from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.learning.loop import Callback
 from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.settings import convert, from_text, split_list, to_text
+from mpnas_kit.settings import convert, from_text, require, split_list, to_text
 from mpnas_kit.stages import Pipeline, Stage
 
 CELLS = "cells"  # the folder of cells in that of the run they are around
@@ -110,7 +111,11 @@ class Sweep:
         """search, train: settings of all cells that differ from those of the run."""
         self.around = around
         self._search, self._train = dict(search or {}), dict(train or {})
-        self.cells = list(dict.fromkeys(c for cell in cells for c in _with_its_match(cell)))
+        wanted = [c for cell in cells for c in _with_its_match(cell)]
+        own = _cell_of(around)
+        taken = [own] if any(c.search_key == own.search_key for c in wanted) else []
+        first = taken if self.folder(own) == around.folder else []
+        self.cells = list(dict.fromkeys([*first, *wanted]))
 
     def folder(self, cell: Cell) -> Path:
         """The run folder of a cell: the run itself where it is that cell."""
@@ -147,24 +152,58 @@ class Sweep:
         self,
         tell: Callable[[str], None] = lambda line: None,
         callbacks: Sequence[Callback] = (),
+        jobs: int = 1,
     ) -> Comparison:
-        """Run what is not finished, and compare. tell: called with a line for every cell."""
-        for number, cell in enumerate(self.cells, start=1):
-            place = f"{number} of {len(self.cells)}: {cell}"
-            if self.finished(cell):
-                tell(f"{place}: finished before")
-                continue
-            pipeline = self.open(cell)
-            told = [_within(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
-            own = {"norm": cell.norm, "seed": cell.seed}
-            if pipeline.searches:
-                priority = cell.weighting.search
-                settings = {**self._changed("search"), **self._search, **own, "priority": priority}
-                pipeline.search(pipeline.search_config(**settings), told)
-            priority = cell.weighting.train
-            settings = {**self._changed("train"), **self._train, **own, "priority": priority}
-            trained = pipeline.train(pipeline.train_config(**settings), told)
-            tell(f"{place}: mean test top-1 {trained.accuracy().mean():.1%}")
+        """Run what is not finished, and compare. tell: called with a line for every cell.
+
+        jobs: how many cells at once, each in a process of its own, through joblib: its
+        `parallel_config(backend=...)` sends them elsewhere, to a dask cluster for instance. A cell
+        waits for the one whose search it takes. callbacks are told of cells in this process only:
+        there must be none where jobs is above 1.
+        """
+        require(jobs >= 1, f"jobs must be at least 1, not {jobs}.")
+        require(jobs == 1 or not callbacks, "a sweep of several jobs can tell no callbacks.")
+        if jobs == 1:
+            for cell in self.cells:
+                tell(self.run_cell(cell, callbacks))
+            return self._compared()
+        from joblib import Parallel, delayed
+
+        at_once = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        for wave in self._waves():
+            for line in at_once(delayed(self.run_cell)(cell) for cell in wave):
+                tell(line)
+        return self._compared()
+
+    def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
+        """Run a cell, unless it is finished; returns a line about it."""
+        number = self.cells.index(cell) + 1
+        place = f"{number} of {len(self.cells)}: {cell}"
+        if self.finished(cell):
+            return f"{place}: finished before"
+        pipeline = self.open(cell)
+        told = [_within(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
+        own = {"norm": cell.norm, "seed": cell.seed}
+        if pipeline.searches:
+            priority = cell.weighting.search
+            settings = {**self._changed("search"), **self._search, **own, "priority": priority}
+            pipeline.search(pipeline.search_config(**settings), told)
+        priority = cell.weighting.train
+        settings = {**self._changed("train"), **self._train, **own, "priority": priority}
+        trained = pipeline.train(pipeline.train_config(**settings), told)
+        return f"{place}: mean test top-1 {trained.accuracy().mean():.1%}"
+
+    def _waves(self) -> list[list[Cell]]:
+        """The cells in groups: what a cell takes from another one is there in an earlier group."""
+
+        def depth(cell: Cell) -> int:
+            before = self.like(cell)
+            return 0 if before is None else 1 + depth(before)
+
+        depths = {cell: depth(cell) for cell in self.cells}
+        return [[c for c in self.cells if depths[c] == d] for d in range(max(depths.values()) + 1)]
+
+    def _compared(self) -> Comparison:
         return compare(outcome(self.open(cell)) for cell in self.cells)
 
     def _changed(self, stage: Stage) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """A sweep runs what is missing, shares searches, and matches its controls."""
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
 import tiny
 
@@ -201,6 +203,33 @@ def test_a_sweep_that_was_stopped_goes_on_and_ends_alike(tmp_path: Path) -> None
     assert first.domains.equals(whole.run().domains)
 
 
+def test_cells_in_several_jobs_come_out_alike(tmp_path: Path) -> None:
+    """Threads here, which know the tests' own suite; a user's jobs are processes."""
+    wanted = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
+    alone, together = (small(around(tmp_path / name), wanted) for name in ("alone", "together"))
+    lines: list[str] = []
+    with joblib.parallel_config(backend="threading"):
+        made = together.run(lines.append, jobs=2)
+    assert len(lines) == 3 and "random_paths" in lines[-1], "it waits for what it is matched to"
+    assert made.domains.equals(alone.run().domains)
+
+
+def test_a_pipeline_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
+    run = around(tmp_path / "run")
+    assert len(run.suite) == 2
+    sent = pickle.dumps(run)
+    assert len(sent) < 1000
+    again = pickle.loads(sent)
+    assert again.folder == run.folder and again.setup == run.setup
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_jobs_that_cannot_be_are_named(jobs: int, tmp_path: Path) -> None:
+    sweep_ = small(around(tmp_path / "run"), [Cell(MPNAS(), NONE)])
+    with pytest.raises(MpnasError, match="jobs"):
+        sweep_.run(callbacks=[lambda event: None], jobs=jobs)
+
+
 def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
     run = around(tmp_path)
     plain = Sweep(run, [Cell(MPNAS(), BOTH)])
@@ -241,3 +270,13 @@ def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:
     with pytest.raises(MpnasError, match="train: private_from is 0 in the approach bundle, not 2"):
         run.train_config(private_from=2)
     assert run.train_config().private_from == 0
+
+
+def test_the_search_of_the_run_itself_is_taken_where_it_is_the_same(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    other = Cell(MPNAS(), Weighting(ABDP(), Uniform()))
+    plain = Sweep(run, [other])
+    assert plain.cells == [Cell(MPNAS(), BOTH), other]
+    assert plain.like(other) == Cell(MPNAS(), BOTH)
+    assert plain.open(other).origin.folder.resolve() == run.folder.resolve()
+    assert small(run, [other]).like(other) is None  # its searches have settings of their own
