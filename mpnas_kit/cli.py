@@ -135,7 +135,12 @@ def _sweep_parser() -> _Parser:
     )
     parser.add_argument("--norms", metavar="LIST", help="default: per_domain")
     parser.add_argument("--seeds", metavar="LIST", help="default: the profile's")
-    parser.add_argument("--jobs", metavar="N", default="1", help="cells at once (default: 1)")
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        default="1",
+        help="cells at once (default: 1); they share the processors where threads is not set",
+    )
     for stage in ("search", "train"):
         parser.add_argument(
             f"--{stage}",

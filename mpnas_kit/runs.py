@@ -68,7 +68,7 @@ class RunFolder:
         with self._writing("the folder"):
             self.folder.mkdir(parents=True, exist_ok=True)
             there = [p.name for p in self.folder.iterdir()]
-        ours = (LOCK, "environment.json", "environment.json.tmp", "config.json.tmp")  # of a start
+        ours = (LOCK, "config.json", "config.json.tmp", "environment.json", "environment.json.tmp")
         strangers = [name for name in there if name not in ours]
         if strangers:
             raise MpnasError(
@@ -76,6 +76,9 @@ class RunFolder:
                 "expected a new or empty folder."
             )
         self._take()
+        if self.exists("config.json"):  # another process was a moment faster, and has ended
+            self._same_config(asked)
+            return
         self.write_json("environment.json", environment())
         self.write_json("config.json", asked)
 
@@ -87,7 +90,7 @@ class RunFolder:
                 lock.acquire()
             except Timeout:
                 raise MpnasError(
-                    f"another process is at work in {self.folder}: wait until it ends, stop it, or "
+                    f"another run is at work in {self.folder}: wait until it ends, stop it, or "
                     "use another folder."
                 ) from None
         self._lock = lock

@@ -113,8 +113,8 @@ class Sweep:
         self._search, self._train = dict(search or {}), dict(train or {})
         wanted = [c for cell in cells for c in _with_its_match(cell)]
         own = _cell_of(around)
-        taken = [own] if any(c.search_key == own.search_key for c in wanted) else []
-        first = taken if self.folder(own) == around.folder else []
+        taken = _one_run(around) and any(c.search_key == own.search_key for c in wanted)
+        first = [own] if taken and self.folder(own) == around.folder else []
         self.cells = list(dict.fromkeys([*first, *wanted]))
 
     def folder(self, cell: Cell) -> Path:
@@ -157,9 +157,11 @@ class Sweep:
         """Run what is not finished, and compare. tell: called with a line for every cell.
 
         jobs: how many cells at once, each in a process of its own, through joblib: its
-        `parallel_config(backend=...)` sends them elsewhere, to a dask cluster for instance. A cell
-        waits for the one whose search it takes. callbacks are told of cells in this process only:
-        there must be none where jobs is above 1.
+        `parallel_config(backend=...)` sends them to other processes, of a dask cluster for
+        instance (not to threads: seeds and torch's settings are those of a process). A cell waits
+        for the one whose search it takes. joblib divides the processors among the jobs, so where
+        `threads` is not set, results are those of so many threads. callbacks are told of cells in
+        this process only: there must be none where jobs is above 1.
         """
         require(jobs >= 1, f"jobs must be at least 1, not {jobs}.")
         require(jobs == 1 or not callbacks, "a sweep of several jobs can tell no callbacks.")
@@ -207,9 +209,10 @@ class Sweep:
         return compare(outcome(self.open(cell)) for cell in self.cells)
 
     def _changed(self, stage: Stage) -> dict[str, Any]:
-        """What the run changed of its profile's settings."""
-        config = self.around.config(stage)
-        return {name: getattr(config, name) for name in self.around.changes(config)}
+        """What the run changed of its profile's settings, but for what its approach fixes."""
+        config, fixed = self.around.config(stage), getattr(self.around.plan, stage)
+        changed = [name for name in self.around.changes(config) if name not in fixed]
+        return {name: getattr(config, name) for name in changed}
 
 
 def sweep_of(
@@ -270,6 +273,14 @@ def _cell_of(run: Pipeline) -> Cell:
     search, train = run.origin.search_config(), run.train_config()
     weighting = Weighting(search.priority, train.priority)
     return Cell(run.approach, weighting, train.norm, train.seed)
+
+
+def _one_run(run: Pipeline) -> bool:
+    """Whether a run has a search of its own, and of the norm and seed of its training."""
+    if not run.searches:
+        return False
+    search, train = run.search_config(), run.train_config()
+    return (search.norm, search.seed) == (train.norm, train.seed)
 
 
 def finished_runs(run: Path) -> list[Pipeline]:

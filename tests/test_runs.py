@@ -293,7 +293,7 @@ def test_a_folder_that_is_at_work_is_refused_and_the_first_run_goes_on(
 
     def second(event: StepEvent) -> None:
         if event.step == 3:
-            with pytest.raises(MpnasError, match="another process is at work in"):
+            with pytest.raises(MpnasError, match="another run is at work in"):
                 run(stage, tmp_path / stage)
             refused.append(event.step)
 

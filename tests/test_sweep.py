@@ -204,11 +204,11 @@ def test_a_sweep_that_was_stopped_goes_on_and_ends_alike(tmp_path: Path) -> None
 
 
 def test_cells_in_several_jobs_come_out_alike(tmp_path: Path) -> None:
-    """Threads here, which know the tests' own suite; a user's jobs are processes."""
+    """In this process, which knows the tests' own suite; a user's jobs are processes."""
     wanted = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
     alone, together = (small(around(tmp_path / name), wanted) for name in ("alone", "together"))
     lines: list[str] = []
-    with joblib.parallel_config(backend="threading"):
+    with joblib.parallel_config(backend="sequential"):
         made = together.run(lines.append, jobs=2)
     assert len(lines) == 3 and "random_paths" in lines[-1], "it waits for what it is matched to"
     assert made.domains.equals(alone.run().domains)
@@ -280,3 +280,22 @@ def test_the_search_of_the_run_itself_is_taken_where_it_is_the_same(tmp_path: Pa
     assert plain.like(other) == Cell(MPNAS(), BOTH)
     assert plain.open(other).origin.folder.resolve() == run.folder.resolve()
     assert small(run, [other]).like(other) is None  # its searches have settings of their own
+
+
+def test_a_search_of_another_seed_than_the_training_is_nobody_else_s(tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    run.search(tiny.search_config(seed=0))
+    run.train(tiny.train_config(seed=1))
+    other = Cell(MPNAS(), Weighting(ABDP(), Uniform()), seed=1)
+    assert Sweep(run, [other]).cells == [other]
+
+
+def test_what_the_approach_of_the_run_fixes_is_not_for_the_cells(tmp_path: Path) -> None:
+    run = Pipeline.open(
+        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="multi_head"
+    )
+    cell = Cell(MPNAS(), NONE)
+    planned = Sweep(run, [cell], {**SEARCH, "paths_per_step": 2}, TRAIN)
+    planned.run()
+    config = planned.open(cell).search_config()
+    assert (config.controllers, config.cost_scope) == ("domain", "joint")

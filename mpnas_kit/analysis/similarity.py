@@ -1,5 +1,6 @@
 """How alike the domains' paths are, beside how alike random paths would be."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,7 +15,7 @@ from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Node, Path, SearchSpace
 
 RANDOM_PAIRS = 1000
-MATCHED_DRAWS = 4  # of a path for every domain: 180 pairs of ten domains
+MATCHED_PAIRS = 60  # at least: two draws of ten domains are 90
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,8 +78,8 @@ def jaccard_matrix(
     J(a, b) = |nodes(a) & nodes(b)| / |nodes(a) | nodes(b)|, 0/0 = 1. Only nodes of searched layers
     count: `zero` is no node, and a stem or head with nothing to choose is left out.
 
-    pairs, seed: how many pairs of random paths are drawn for the comparison, and from which seed.
-    Raises `MpnasError` where there are no paths.
+    pairs, seed: how many pairs of uniform random paths are drawn for the comparison, and from which
+    seed all random paths are. Raises `MpnasError` where there are no paths.
     """
     if not paths:
         raise MpnasError("jaccard_matrix got no paths: it needs one a domain, at least one.")
@@ -112,7 +113,7 @@ def matched_similarities(space: SearchSpace, paths: Mapping[str, Path], seed: in
     wanted = list(cost.costs(space, paths).values())
     wanted = wanted * 2 if len(wanted) == 1 else wanted
     values = []
-    for _ in range(MATCHED_DRAWS):
+    for _ in range(math.ceil(MATCHED_PAIRS / math.comb(len(wanted), 2))):
         drawn = [space.nodes(sample_at_cost(space, cost, c, 0.05, generator)) for c in wanted]
         values += [jaccard(a, b) for a, b in combinations(drawn, 2)]
     return np.array(values, dtype=np.float64)

@@ -1,8 +1,9 @@
 """Which candidates of a layer can have one set of weights in a supernet.
 
 TuNAS (Bender et al. 2020) calls it operation collapsing: a small kernel is the centre of a large
-one, a narrow block has the first channels of a wide one. A weight is then trained in every step in
-which any of them is sampled, rather than in one of as many steps as there are candidates.
+one, a narrow block has the first channels of a wide one. A weight is then trained whenever a
+candidate that has it is sampled, and the inner ones are in all candidates. Momentum and weight
+decay act on all weights of the family in every step in which one of it is sampled.
 """
 
 from collections.abc import Mapping

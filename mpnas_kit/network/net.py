@@ -200,8 +200,13 @@ class MultiPathNet(nn.Module):
         """Take over the weights of `other`'s nodes, with the batch norms that `domain` has there.
 
         Every domain of this network gets the batch-norm scales and shifts of `domain`; classifiers
-        stay as they are. Raises `MpnasError` for a node that `other` lacks.
+        stay as they are. Raises `MpnasError` for a node that `other` lacks, and where nodes of
+        `other` have no weights of their own.
         """
+        if other.lenders:
+            raise MpnasError(
+                "weights cannot be taken over from a collapsed supernet: its nodes share them."
+            )
         there = {(n.layer, n.block): other.module_of(n) for n in other.users}
         for node in self.users:
             if (node.layer, node.block) not in there:

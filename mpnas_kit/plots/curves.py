@@ -118,7 +118,7 @@ def domain_curves(
         width = window or max(1, len(rows) // 25)
         color = colors[name]
         if width > 1:
-            some = slice(None, None, max(1, len(rows) // _MEASURED))
+            some = slice(None, None, max(1, -(-len(rows) // _MEASURED)))
             faint: dict[str, Any] = {"alpha": 0.18, "linewidth": 0.6, "label": "_measured"}
             ax.plot(steps.iloc[some], values.iloc[some], color=color, **faint)
             values = smoothed(values, width)

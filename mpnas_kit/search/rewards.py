@@ -23,13 +23,13 @@ def charged(cost: Tensor, target: float) -> Tensor:
     """What a domain is charged where the mean cost has a target (ours): (domains, paths), as cost.
 
     Its own cost, and all that the others are above the target or below it, taken over their paths
-    of the step. So a domain may go above the target where others stay below, at the same price for
-    all, and that of a unit is what it is where every domain has the target for itself. Never less
-    than a tenth of the target, which keeps powers finite.
+    of the step; below 0 where they are far below. So a domain may go above the target where others
+    stay below. With `absolute` a unit has the same price for every domain, and the one it has where
+    every domain has the target for itself.
     """
     excess = (cost - target).mean(1, keepdim=True)
     others = excess.sum(0, keepdim=True) - excess
-    return (cost + others).clamp_min(0.1 * target)
+    return cost + others
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Mnas:
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """See the class."""
-        return quality * (cost / target) ** self.beta
+        return quality * _share(cost, target) ** self.beta
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,12 @@ class MnasHard:
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """See the class."""
-        return quality * ((cost / target) ** self.beta).clamp_max(1)
+        return quality * (_share(cost, target) ** self.beta).clamp_max(1)
+
+
+def _share(cost: Tensor, target: float) -> Tensor:
+    """T / T0, at least 0.1: a charged cost may be 0 and less, of which there is no power."""
+    return (cost / target).clamp_min(0.1)
 
 
 Reward = Absolute | Mnas | MnasHard

@@ -16,6 +16,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.depthwise import depthwise_conv
 
 NormFactory = Callable[[int], nn.Module]  # channels -> normalisation over (B, C, H, W)
@@ -73,7 +74,11 @@ class Borrower(Protocol):
 def lend(lender: nn.Module | None, borrower: nn.Module | None) -> None:
     """Let `borrower` use the weights of `lender`; where there is no borrower, do nothing."""
     if borrower is not None:
-        assert isinstance(borrower, Borrower) and lender is not None
+        if not isinstance(borrower, Borrower) or lender is None:
+            raise MpnasError(
+                f"a module {type(borrower).__name__} of a block with a hull has no `borrow`: "
+                "expected one, or a `hull` that returns None."
+            )
         borrower.borrow(lender)
 
 
@@ -174,6 +179,7 @@ class InvertedBottleneck(Block):
         """The largest kernel and expansion; none where only one of both expands. No SE."""
         if (
             not isinstance(other, InvertedBottleneck)
+            or {type(self), type(other)} != {InvertedBottleneck}  # another build, other weights
             or (self.expansion == 1) != (other.expansion == 1)
             or self.activation != other.activation
             or self.hidden is not None

@@ -1,10 +1,13 @@
 """A supernet in which candidates of a layer that differ in size have one set of weights."""
 
+from typing import Any
+
 import pytest
 import tiny
 import torch
 from torch import nn
 
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck
@@ -122,3 +125,23 @@ def test_a_space_of_searched_widths_is_collapsed_too(monkeypatch: pytest.MonkeyP
     assert net.lenders and not any(
         "depthwise.weight" in name for name, _ in net.nodes.named_parameters() if "2_k" in name
     )
+
+
+class Wider(InvertedBottleneck):
+    """A block of a user's own, with another build than the one it is made from."""
+
+    def build(self, in_channels: int, out_channels: int, stride: int, norm: Any) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride), norm(out_channels))
+
+
+def test_a_block_of_a_user_s_own_keeps_its_weights() -> None:
+    own, plain = Wider(3, 2), InvertedBottleneck(3, 4)
+    assert own.hull(plain) is None and plain.hull(own) is None
+
+
+def test_weights_are_not_taken_over_from_nodes_that_have_none() -> None:
+    net = MultiPathNet.of_paths(
+        tiny.space(), {"a": tiny.space().parse("k3e2 k3e3")}, {"a": 3}, "per_domain", 0
+    )
+    with pytest.raises(MpnasError, match="collapsed supernet"):
+        net.adopt(collapsed(), "a")

@@ -28,11 +28,18 @@ def test_rewards_are_what_their_formula_says(reward: Reward, expected: list[floa
 
 
 def test_a_charge_is_the_own_cost_and_what_the_others_are_above_the_target() -> None:
-    """Three domains, two paths, target 100: mean excesses 0, +50, -80; floor 10."""
+    """Three domains, two paths, target 100: mean excesses 0, +50, -80."""
     cost = torch.tensor([[80.0, 120.0], [150.0, 150.0], [10.0, 30.0]], dtype=torch.float64)
     assert charged(cost, 100.0).tolist() == [[50.0, 90.0], [70.0, 70.0], [60.0, 80.0]]
-    cheap = torch.full((3, 1), 20.0, dtype=torch.float64)
-    assert charged(cheap, 100.0).tolist() == [[10.0]] * 3
+
+
+def test_domains_below_the_target_still_feel_what_a_path_costs() -> None:
+    """Ten domains ten percent below: the absolute reward draws them up, powers stay finite."""
+    cost = torch.tensor([[80.0, 100.0]] * 10, dtype=torch.float64)
+    below, above = Absolute()(torch.zeros(10, 2), charged(cost, 100.0), 100.0).unbind(1)
+    assert (below < above).all()
+    for reward in (Mnas(), MnasHard()):
+        assert torch.isfinite(reward(torch.ones(10, 2), charged(cost, 100.0), 100.0)).all()
 
 
 def test_the_price_of_a_unit_is_the_same_for_every_domain_and_as_for_one_alone() -> None:

@@ -238,7 +238,7 @@ def test_a_joint_cost_charges_a_domain_what_the_others_spend(
         own = {d: [space.cost(p).multiply_adds for p in sampled] for d, sampled in paths.items()}
         for (_, mine), row, other in zip(own.items(), charged.tolist(), ("b", "a"), strict=True):
             excess = sum(own[other]) / 2 - 60_000
-            assert row == pytest.approx([max(c + excess, 6_000) for c in mine])
+            assert row == pytest.approx([c + excess for c in mine])
 
 
 def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Update]) -> None:
