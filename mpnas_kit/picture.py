@@ -1,8 +1,8 @@
 """A figure as SVG that stands in a page and takes the page's colours, light or dark.
 
 Draw it under `PAGE`: then text, thin lines and the ground have two colours of their own, for which
-the SVG has names of the page's style sheet. In a report those are of the report's, in JupyterLab of
-its theme; where there is neither, the figure is dark on white.
+the SVG has names of the report's style sheet. Where those are not known, as in JupyterLab, which
+shows an SVG as a picture of its own, the figure is dark on white.
 """
 
 import io
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 _INK, _PAPER = "#1c2129", "#fefdfc"  # no figure has them by chance
 _NAMED = {
-    _INK: "var(--ink, var(--jp-ui-font-color1, #1c2128))",
-    _PAPER: "var(--card, var(--jp-layout-color0, #ffffff))",
+    _INK: "var(--ink, #1c2128)",
+    _PAPER: "var(--card, #ffffff)",
 }
 PAGE: dict[Any, str] = {
     **dict.fromkeys(

@@ -20,7 +20,7 @@ from mpnas_kit.stages import STAGES, Pipeline
 from mpnas_kit.sweep import outcome
 
 TEMPLATES = Path(__file__).parent / "report_template"
-SHOWN = ["text/html", "image/png", "image/svg+xml", "text/markdown", "image/jpeg", "text/plain"]
+SHOWN = ["text/html", "image/svg+xml", "image/png", "text/markdown", "image/jpeg", "text/plain"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -29,6 +29,13 @@ class Heading(NamedTuple):
 
     text: str
     anchor: str
+
+
+class Picture(NamedTuple):
+    """A figure of a notebook, as an `<svg>` element, and what stands below it."""
+
+    svg: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,15 @@ class Page:
         return float(self.notebook.metadata.get("papermill", {}).get("duration") or 0.0)
 
     @property
-    def pictures(self) -> list[str]:
-        """The figures, as HTML, that are for the first page too (`show.figure(headline=True)`)."""
-        outputs = [o for c in self.notebook.cells for o in c.get("outputs", ())]
-        return [o.data["text/html"] for o in outputs if o.get("metadata", {}).get(show.HEADLINE)]
+    def pictures(self) -> list[Picture]:
+        """The figures that are for the first page too (`show.figure(headline=True)`)."""
+        outputs = [o for c in self.notebook.cells for o in c.get("outputs", ()) if "metadata" in o]
+        about = [(o, o.metadata.get(show.SVG, {})) for o in outputs]
+        return [
+            Picture(o.data[show.SVG], m.get("caption", ""))
+            for o, m in about
+            if m.get(show.HEADLINE)
+        ]
 
 
 def notebook_page(page: Page, pages: Sequence[Page], pipeline: Pipeline) -> str:

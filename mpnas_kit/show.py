@@ -19,7 +19,8 @@ from mpnas_kit import picture
 from mpnas_kit.parameters import field_docs
 from mpnas_kit.settings import to_dict
 
-DPI = 110  # of the PNG beside the SVG, for viewers that show no HTML of a notebook
+DPI = 110  # of the PNG beside the SVG, for viewers that show no vectors (of an untrusted notebook)
+SVG = "image/svg+xml"
 HEADLINE = "mpnas_headline"  # output metadata: this figure also stands on the report's first page
 
 _WIDE = 10  # columns from which on a table is set closer
@@ -40,14 +41,13 @@ def figure(drawn: Axes | Figure, alt: str, caption: str = "", *, headline: bool 
     """
     whole = drawn.get_figure() if isinstance(drawn, Axes) else drawn
     assert isinstance(whole, Figure)
-    told = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    content = f"<figure>{picture.svg(whole, alt)}{told}</figure>"
+    vectors = picture.svg(whole, alt)
     file = io.BytesIO()
     whole.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
     plt.close(whole)
     png = base64.b64encode(file.getvalue()).decode()
-    shown = {"text/html": content, "image/png": png, "text/plain": alt}
-    _display(shown, {HEADLINE: headline})
+    about = {"alt": alt, "caption": caption, HEADLINE: headline}
+    _display({SVG: vectors, "image/png": png, "text/plain": alt}, {SVG: about})
 
 
 def table(

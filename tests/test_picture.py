@@ -1,6 +1,7 @@
 """Figures as vectors in the colours of a page."""
 
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
@@ -48,12 +49,12 @@ def test_a_figure_gives_the_same_text_always_and_another_one_other_names() -> No
 def test_a_figure_in_a_notebook_is_vectors_and_a_picture_for_other_viewers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[tuple[dict[str, str], dict[str, bool]]] = []
+    told: list[tuple[dict[str, str], dict[str, Any]]] = []
     monkeypatch.setattr(show, "_display", lambda content, about: told.append((content, about)))
     show.figure(drawn(), "a line", "It falls & falls.", headline=True)
     ((content, about),) = told
-    assert content["text/html"].startswith("<figure><svg ")
-    assert "<figcaption>It falls &amp; falls.</figcaption></figure>" in content["text/html"]
+    assert content["image/svg+xml"].startswith("<svg ")
     assert content["image/png"] and content["text/plain"] == "a line"
-    assert about == {show.HEADLINE: True}
+    expected = {"alt": "a line", "caption": "It falls & falls.", show.HEADLINE: True}
+    assert about == {"image/svg+xml": expected}
     assert not plt.get_fignums()

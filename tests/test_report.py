@@ -190,11 +190,11 @@ def picture(headline: bool) -> Any:
     return new_output(
         "display_data",
         {
-            "text/html": f"<figure>{drawn}<figcaption>A dot.</figcaption></figure>",
+            show.SVG: drawn,
             "image/png": "iVBORw0KGgo=",
             "text/plain": "a dot",
         },
-        metadata={show.HEADLINE: headline},
+        metadata={show.SVG: {"caption": "A dot.", show.HEADLINE: headline}},
     )
 
 
