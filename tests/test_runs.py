@@ -1,7 +1,9 @@
 """The run folder: killed and resumed to the bit, same seed same bytes, and damage told in words."""
 
 import errno
+import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -127,6 +129,68 @@ def test_a_killed_process_resumes_to_the_bit(
     assert (tmp_path / "checkpoint.pt").exists() and not (tmp_path / "results.json").exists()
     run(stage, tmp_path)
     assert_same_run(stage, tmp_path, whole[stage])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_interrupted_run_ends_its_step_writes_a_checkpoint_and_resumes_to_the_bit(
+    stage: str, whole: dict[str, Path], tmp_path: Path
+) -> None:
+    """A notebook's stop button and Ctrl-C are a SIGINT. The handler of before is back then."""
+    handler = signal.getsignal(signal.SIGINT)
+    seen: list[int] = []
+
+    def interrupt(event: StepEvent) -> None:
+        seen.append(event.step)
+        if event.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stage, tmp_path / "run", interrupt)
+    assert signal.getsignal(signal.SIGINT) is handler and seen[-1] <= 4
+    left = RunFolder(tmp_path / "run").load_checkpoint()
+    assert left is not None and left["step"] == seen[-1]
+    run(stage, tmp_path / "run")
+    assert_same_run(stage, tmp_path / "run", whole[stage])
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
+    def interrupt(event: StepEvent) -> None:
+        if event.step == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("never reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        run("train", tmp_path / "run", interrupt)
+
+
+@pytest.mark.parametrize(
+    ("breaks_in", "told"),
+    [(1, "step 6 of train: the loss of domain 'a' is nan"), (2, "step 6 of train left weights")],
+)
+def test_weights_that_are_not_finite_never_reach_the_checkpoint(
+    breaks_in: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step can have a finite loss and an infinite update: the checkpoint before it must stay."""
+    folder = tmp_path / "run"
+    with pytest.raises(tiny.Stopped):
+        run("train", folder, tiny.stop_at(4), checkpoint_every=2)
+    good = (folder / "checkpoint.pt").read_bytes()
+    module = importlib.import_module("mpnas_kit.training.train")
+    step, calls = module.weighted_step, []
+
+    def broken(net: Any, *rest: Any, **more: Any) -> Any:
+        figures = step(net, *rest, **more)
+        calls.append(figures)
+        if len(calls) == breaks_in:
+            with torch.no_grad():
+                next(iter(net.parameters())).fill_(math.nan)
+        return figures
+
+    monkeypatch.setattr(module, "weighted_step", broken)
+    said = sentence(lambda: run("train", folder, checkpoint_every=2))
+    assert told in said and "last checkpoint" in said
+    assert (folder / "checkpoint.pt").read_bytes() == good
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:

@@ -1,15 +1,21 @@
 """The loop of a stage: step, log, checkpoint, tell; and go on where an earlier process stopped."""
 
+import signal
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import pandas as pd
+import torch
 
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.step import NotFinite
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.space.space import SearchSpace
 
@@ -48,6 +54,29 @@ def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, An
     }
 
 
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Inside, the first SIGINT sets the event, and every other one raises `KeyboardInterrupt`.
+
+    Signals come to the main thread alone; in another one, nothing changes.
+    """
+    interrupted = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield interrupted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Stage(ABC):
     """All state of a search or a training run, and the loop over its steps.
 
@@ -67,33 +96,58 @@ class Stage(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Everything a resume needs, but step, seconds and metrics: those are the loop's."""
+        """Everything a resume needs, but step, seconds and metrics: those are the loop's.
+
+        `net` in it are the network's weights.
+        """
 
     @abstractmethod
     def load(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
 
     def loop(self, callbacks: Sequence[Callback]) -> None:
-        """Run to the last step, from the last checkpoint if the folder has one."""
+        """Run to the last step, from the last checkpoint if the folder has one.
+
+        Interrupted (SIGINT: Ctrl-C, or a notebook's stop), it ends the step it is in, writes a
+        checkpoint and raises `KeyboardInterrupt`; interrupted again, it stops at once.
+        """
         saved = self.folder.load_checkpoint() if self.folder is not None else None
         if self.folder is not None and saved is not None:
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.load(saved["state"])
             self.rows = self.folder.metrics()
-        while self.step < self.steps:
-            began = time.perf_counter()
+        with _interruptible() as interrupted:
+            while self.step < self.steps:
+                figures = self._one_step()
+                event = StepEvent(self.name, self.step, self.steps, figures)
+                for callback in callbacks:
+                    callback(event)
+                if interrupted.is_set():
+                    if self.folder is not None:
+                        self.checkpoint(self.folder)
+                    raise KeyboardInterrupt
+
+    def _one_step(self) -> dict[str, dict[str, float]]:
+        began = time.perf_counter()
+        try:
             figures = self.advance()
-            row = {"step": self.step + 1, "domains": figures}
-            self.step += 1
-            self.rows.append(row)
-            self.seconds += time.perf_counter() - began
-            if self.folder is not None:
-                self.folder.log(row)
-                if self.step % self.checkpoint_every == 0 or self.step == self.steps:
-                    self.checkpoint(self.folder)
-            event = StepEvent(self.name, self.step, self.steps, figures)
-            for callback in callbacks:
-                callback(event)
+        except NotFinite as error:
+            what = f"step {self.step + 1} of {self.name}: {error}"
+            raise MpnasError(f"{what}{self._kept()}") from None
+        self.step += 1
+        row = {"step": self.step, "domains": figures}
+        self.rows.append(row)
+        self.seconds += time.perf_counter() - began
+        if self.folder is not None:
+            self.folder.log(row)
+            if self.step % self.checkpoint_every == 0 or self.step == self.steps:
+                self.checkpoint(self.folder)
+        return figures
+
+    def _kept(self) -> str:
+        if self.folder is None or not self.folder.exists("checkpoint.pt"):
+            return ""
+        return " The last checkpoint in the run folder is from before it."
 
     def finished(self, folder: RunFolder) -> dict[str, Any]:
         """Read what a finished run left: sets `rows`, returns results.json."""
@@ -107,8 +161,15 @@ class Stage(ABC):
         return results
 
     def checkpoint(self, folder: RunFolder) -> None:
-        """Write the state of this step."""
-        folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "state": self.state()})
+        """Write the state of this step; weights that are not finite are refused."""
+        state = self.state()
+        for name, tensor in state["net"].items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise MpnasError(
+                    f"step {self.step} of {self.name} left weights that are not finite ({name}): "
+                    f"a lower learning rate usually mends it.{self._kept()}"
+                )
+        folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "state": state})
 
     def write_timing(self, folder: RunFolder) -> None:
         """How long the steps took, in all processes that had a part in them."""

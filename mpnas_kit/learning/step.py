@@ -13,6 +13,10 @@ from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 
 
+class NotFinite(MpnasError):
+    """A loss that is infinite or no number."""
+
+
 def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     """Linear warm-up over a share `warmup` of the steps, then cosine to 0 (step from 0)."""
     ramp = max(1, round(warmup * steps))
@@ -54,7 +58,7 @@ def weighted_step(
 
     loss: mean negative log-likelihood, nats, without label smoothing. Only nodes that took part
     have a gradient, so only they move. A weigher that looks back costs one more forward pass.
-    Raises `MpnasError` for a loss that is not finite.
+    Raises `NotFinite` for a loss that is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
     flows = [Flow(d, images, paths[d]) for d, (images, _) in batches.items()]
@@ -64,7 +68,7 @@ def weighted_step(
     for domain, (value, _) in seen.items():
         if not math.isfinite(value):
             rate = optimiser.param_groups[0]["lr"]
-            raise MpnasError(
+            raise NotFinite(
                 f"the loss of domain {domain!r} is {value} at learning rate {rate:.3g}: "
                 "expected a finite number; a lower learning rate usually mends it."
             )

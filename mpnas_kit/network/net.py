@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.network.collapse import families
+from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.blocks import Block, ElasticConv, lend
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
@@ -157,28 +158,37 @@ class MultiPathNet(nn.Module):
     def forward(self, flows: Sequence[Flow]) -> list[Tensor]:
         """The logits (B, classes of the domain) of every flow, in the order of the flows."""
         layers = [self._layers(flow.path) for flow in flows]
-        start = [f.images for f in flows]
-        maps = [_Slot(_Pack(start, tuple(range(len(flows)))), i) for i in range(len(flows))]
+        begun = {(f.domain, id(f.images)): alone(f.domain, f.images) for f in flows}
+        maps = [begun[f.domain, id(f.images)] for f in flows]
         for layer in range(len(self.space.layers)):
-            groups: dict[tuple[Node, int, int], tuple[Use, list[int]]] = {}
-            for i, plan in enumerate(layers):
-                for use in plan[layer]:
-                    if use is not None:
-                        node = owned(use.node, flows[i].domain, self.private_from)
-                        key = (node, use.in_channels, use.out_channels)
-                        groups.setdefault(key, (use, []))[1].append(i)
-            made: list[list[_Slot]] = [
-                [maps[i]] * plan[layer].count(None) for i, plan in enumerate(layers)
-            ]
-            for (node, _, _), (use, members) in groups.items():
-                self._segments.current = [(flows[i].domain, len(flows[i].images)) for i in members]
-                pack = _Pack(self._run(node, use, _together(maps, members)), tuple(members))
-                pack.sizes = [size for _, size in self._segments.current]
-                for position, i in enumerate(members):
-                    made[i].append(_Slot(pack, position))
-            maps = [m[0] if len(m) == 1 else _average(m) for m in made]
-        pooled = [slot.map.mean((2, 3)) for slot in maps]
-        return [self.head_of(f.domain)(x) for f, x in zip(flows, pooled, strict=True)]
+            made = self._layer(maps, [plan[layer] for plan in layers])
+            maps = [m[0] if len(m) == 1 else average(m) for m in made]
+        pooled = {m: m.tensor.mean((2, 3)) for m in dict.fromkeys(maps)}
+        return [self.head_of(m.domain)(pooled[m]) for m in maps]
+
+    def _layer(
+        self, maps: Sequence[Map], uses: Sequence[tuple[Use | None, ...]]
+    ) -> list[list[Map]]:
+        """What every use of every flow in a layer makes of its map; None makes the map itself."""
+        groups: dict[tuple[Node, Use], dict[Map, Map]] = {}
+        for m, wanted in zip(maps, uses, strict=True):
+            for use in wanted:
+                if use is not None:
+                    groups.setdefault(self._group(use, m), {})[m] = m
+        for (node, use), made in groups.items():
+            everyone = list(made)
+            for some in [everyone] if self.norm == "mixed" else chunks(everyone):
+                self._segments.current = [(m.domain, m.count) for m in some]
+                whole = self._run(node, use, together(some))
+                made.update(zip(some, apart(whole, some), strict=True))
+        return [
+            [m if use is None else groups[self._group(use, m)][m] for use in wanted]
+            for m, wanted in zip(maps, uses, strict=True)
+        ]
+
+    def _group(self, use: Use, m: Map) -> tuple[Node, Use]:
+        """What is run together: flows that use a node alike."""
+        return owned(use.node, m.domain, self.private_from), use
 
     def fingerprint(self) -> str:
         """A short hash over all weights and statistics."""
@@ -243,55 +253,6 @@ class MultiPathNet(nn.Module):
                 self._plans.clear()
             self._plans[path] = tuple((use,) for use in self.space.uses(path))
         return self._plans[path]
-
-
-class _Pack:
-    """Maps of several flows, together in one tensor or (at the start) each its own."""
-
-    def __init__(self, maps: Tensor | list[Tensor], members: tuple[int, ...]) -> None:
-        self.members, self.sizes = members, [0]
-        self._whole = maps if isinstance(maps, Tensor) else None
-        self._parts = None if isinstance(maps, Tensor) else maps
-
-    @property
-    def whole(self) -> Tensor:
-        if self._whole is None:
-            assert self._parts is not None
-            self._whole = self._parts[0] if len(self._parts) == 1 else torch.cat(self._parts)
-        return self._whole
-
-    @property
-    def parts(self) -> Sequence[Tensor]:
-        if self._parts is None:
-            whole = self.whole
-            split = [whole] if len(self.sizes) == 1 else torch.split(whole, self.sizes)
-            self._parts = list(split)
-        return self._parts
-
-
-class _Slot(NamedTuple):
-    """Where the current map of one flow is."""
-
-    pack: _Pack
-    position: int
-
-    @property
-    def map(self) -> Tensor:
-        return self.pack.parts[self.position]
-
-
-def _together(maps: Sequence[_Slot], members: Sequence[int]) -> Tensor:
-    """The maps of `members` in one tensor; nothing is copied where they lie together already."""
-    pack = maps[members[0]].pack
-    same = all(maps[i].pack is pack for i in members)
-    if same and pack.members == tuple(members):
-        return pack.whole
-    return torch.cat([maps[i].map for i in members]) if len(members) > 1 else maps[members[0]].map
-
-
-def _average(slots: Sequence[_Slot]) -> _Slot:
-    mean = torch.stack([slot.map for slot in slots]).mean(0)
-    return _Slot(_Pack([mean], ()), 0)
 
 
 def owned(node: Node, domain: str, private_from: int | None) -> Node:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.network import maps
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, Norm, member
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
@@ -105,6 +106,50 @@ def test_in_mixed_batches_all_images_of_a_node_are_one_batch() -> None:
     flows = three()
     alone, together = net([flows[0]])[0], net(flows)[0]
     assert not torch.allclose(alone, together, atol=1e-3)
+
+
+def test_flows_of_the_same_images_run_once_for_as_long_as_their_ways_are_one() -> None:
+    space = tiny.space()
+    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    paths = [space.parse(a) for a in ("k3e1 k5e3", "k3e1 k3e1", "zero k3e1", "k3e1 k5e3")]
+    x, images = tiny.images(4), {}
+    handles = [
+        tiny.node(net, layer, block).register_forward_pre_hook(
+            lambda _, given, key=(layer, block): images.setdefault(key, []).append(len(given[0]))
+        )
+        for layer, block in ((0, "conv3"), (1, "k3e1"), (2, "k5e3"), (2, "k3e1"))
+    ]
+    flows = [Flow("a", x, p) for p in paths] + [Flow("a", x.clone(), paths[0])]
+    together = net(flows)
+    for handle in handles:
+        handle.remove()
+    assert {key: sum(counts) for key, counts in images.items()} == {
+        (0, "conv3"): 8,  # the last flow has images of its own
+        (1, "k3e1"): 8,
+        (2, "k5e3"): 8,
+        (2, "k3e1"): 8,  # two ways
+    }
+    for one, logits in zip(flows, together, strict=True):
+        torch.testing.assert_close(net([one])[0], logits, atol=1e-5, rtol=1e-5)
+
+
+def test_what_a_node_takes_in_one_go_does_not_change_the_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = union().train()
+    flows = [*three(), flow("b", ARCHS[1], 5, seed=8)]
+    calls: list[int] = []
+    net.module_of(next(iter(net.users))).register_forward_hook(
+        lambda _, x, __: calls.append(len(x[0]))
+    )
+    outcomes = []
+    for most, expected in ((1, [6, 4, 5, 5]), (1 << 30, [20])):
+        monkeypatch.setattr(maps, "CHUNK", most)
+        calls.clear()
+        outcomes.append(net(flows))
+        assert calls == expected
+    for one, other in zip(*outcomes, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
 # Batch norm ---------------------------------------------------------------------------------------
