@@ -8,13 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: report test lint format clean
+.PHONY: report test bench lint format clean
 
 report: $(STAMP)  ## search, train and write reports/*.html (PROFILE=full: the full-length run)
 	$(BIN)/mpnas report --profile $(PROFILE)
 
 test: $(STAMP)  ## the whole suite: behaviour, lint, format and types
 	$(BIN)/python -m pytest -n 2
+
+bench: $(STAMP)  ## what the engine is worth, as ratios; table and bench.json
+	$(BIN)/python benchmarks/engine.py --json bench.json
 
 lint: $(STAMP)  ## what the suite checks about the text of the code
 	$(BIN)/ruff check .

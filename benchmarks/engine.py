@@ -1,11 +1,23 @@
-"""What the engine's two CPU measures save, as ratios of training steps taken in one run.
+"""What the engine is worth, and where its time goes: ratios taken in one run, as table and JSON.
 
-    python benchmarks/engine.py             # about two minutes on one core
+    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about three minutes on one core
 
-- depthwise: a step with stock gradients of depthwise kernels over one with `space.depthwise`, on a
-  path of 5 x 5 kernels, ten domains of 32 images.
-- pages: the same step where glibc gives large blocks back to the system at once, over one where it
-  keeps them (`runtime`); a process each, in turn.
+Every line takes its two sides in turn, `repeats` times, and gives the median, least and most of the
+ratios. Search steps are those of the ten pocket domains after the warm-up, 32 images a domain, 4
+sampled paths of 32 reward images, random paths, one thread.
+
+- step, step channels-last: the obvious loop (`obvious.py`; stock depthwise gradients) over the
+  engine's step. In the second, maps and kernels of the loop are channels-last too.
+- depthwise: a training step on 5 x 5 paths with stock gradients over one with `space.depthwise`.
+- pages: the same step where glibc gives large blocks back at once, over one where it keeps them.
+- threads: the same step with two threads over one.
+- busy: the same step beside a process that keeps a core busy, over one without.
+- floor: a search step over the sum of its convolutions, batch norms and activations, each alone,
+  on the shapes it has in the step, at its best of ten.
+- input: drawing and augmenting batches, as a share of a search step.
+- checkpoint: one checkpoint every 100 steps, as a share of the time.
+- domains: the time of a training step per domain with 80 domains on one path, over that with 10.
+- inference 1, inference 64: a domain's path in a union of ten over the same path alone.
 """
 
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
@@ -17,69 +29,281 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path as FilePath
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from obvious import obvious_step
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
+from mpnas_kit.domains.pocket import pocket
+from mpnas_kit.learning.abdp import Uniform
+from mpnas_kit.learning.step import set_rate
 from mpnas_kit.network.net import Flow, MultiPathNet
+from mpnas_kit.runs import RunFolder
+from mpnas_kit.runtime import reproducible
+from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.search.data import divide
+from mpnas_kit.search.search import _Search
 from mpnas_kit.space import depthwise
 from mpnas_kit.space.spaces import pocket_space
 
 DOMAINS = {f"domain{i}": 10 for i in range(10)}
+MANY = {f"domain{i}": 10 for i in range(80)}
 ARCH = "k5e2 k5e2 k5e2 zero k5e4 k5e2 k5e2 k5e4 k5e2 k5e2"
+COUNTED = ("conv", "batch_norm", "hardswish", "relu", "hardsigmoid")
+GOALS = {
+    "step": ("at least", 2.5),
+    "busy": ("at most", 3.0),
+    "floor": ("at most", 1.4),
+    "input": ("at most", 0.05),
+    "checkpoint": ("at most", 0.03),
+    "domains": ("at most", 1.05),
+    "inference 1": ("at most", 1.03),
+    "inference 64": ("at most", 1.03),
+}
 
 
-def step_seconds(repeats: int) -> float:
-    """The median time of forward and backward pass of one training step."""
-    torch.set_num_threads(1)
+def seconds(action: Callable[[], Any], times: int = 3) -> float:
+    """The median time of an action, after one run of it that does not count."""
+    action()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+class Steps:
+    """A search on the pocket domains in the middle of its steps, and the same by the loop."""
+
+    def __init__(self) -> None:
+        suite, space = pocket(), pocket_space()
+        self.config = SearchConfig(steps=100, cost_target=0.45e6, priority=Uniform())
+        parts = divide(suite, self.config.reward_share, 0)
+        self.stage = _Search(parts, space, self.config, 0.45e6, self.config.reward, None)
+        self.stage.step = 60
+
+    def engine(self) -> None:
+        """A step of the engine."""
+        self.stage.advance()
+
+    def loop(self, memory_format: torch.memory_format) -> None:
+        """A step of the obvious loop; the controllers are moved as the engine moves them."""
+        stage, count = self.stage, self.config.paths_per_step
+
+        def batches(streams: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+            drawn = {d: streams[d].next() for d in stage.domains}
+            return {
+                d: (x.contiguous(memory_format=memory_format), y) for d, (x, y) in drawn.items()
+            }
+
+        policies = {d: stage.controllers[d] for d in stage.domains}
+        paths = {d: p.sample(stage.generator) for d, p in policies.items()}
+        sampled = {
+            d: [p.sample(stage.generator) for _ in range(count)] for d, p in policies.items()
+        }
+        set_rate(stage.optimiser, 0.01)
+        qualities = obvious_step(
+            stage.net,
+            stage.optimiser,
+            batches(stage.streams),
+            paths,
+            batches(stage.reward_streams),
+            sampled,
+            self.config.label_smoothing,
+        )
+        rewards = {d: torch.tensor(q, dtype=torch.float64) for d, q in qualities.items()}
+        stage.controllers.update(stage.step, sampled, rewards)
+
+    @contextmanager
+    def stock(self, memory_format: torch.memory_format) -> Iterator[None]:
+        """Inside, kernels have this format and depthwise convolutions their stock gradient."""
+        strip = depthwise._STRIP
+        depthwise._STRIP = 1 << 30
+        self._kernels(memory_format)
+        yield
+        depthwise._STRIP = strip
+        self._kernels(torch.channels_last)
+
+    def _kernels(self, memory_format: torch.memory_format) -> None:
+        for parameter in (p for p in self.stage.net.parameters() if p.ndim == 4):
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+        self.stage.optimiser.state.clear()
+
+
+class Record(TorchDispatchMode):
+    """The calls that count for the floor: one of each kind and shape, and how many there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[Any, list[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in func._schema.name for name in COUNTED):
+            shapes = [
+                (tuple(x.shape), x.stride()) if isinstance(x, torch.Tensor) else x
+                for x in tree_leaves((args, kwargs or {}))
+            ]
+            entry = self.calls.setdefault((func, str(shapes)), [0, args, kwargs or {}])
+            entry[0] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def floor_seconds(step: Callable[[], None]) -> float:
+    """The best times of the counted calls of a step, each alone, summed."""
+    record = Record()
+    with record:
+        step()
+    total = 0.0
+    with torch.no_grad():
+        for (func, _), (count, args, kwargs) in record.calls.items():
+            args, kwargs = tree_map(
+                lambda x: x.detach() if isinstance(x, torch.Tensor) else x, (args, kwargs)
+            )
+            best = min(seconds(lambda f=func, a=args, k=kwargs: f(*a, **k), 1) for _ in range(10))
+            total += count * best
+    return total
+
+
+def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
+    """Forward and backward pass of these domains on a path of 5 x 5 kernels."""
     space, generator = pocket_space(), torch.Generator().manual_seed(0)
     path = space.parse(ARCH)
-    net = MultiPathNet.of_paths(space, dict.fromkeys(DOMAINS, path), DOMAINS, "per_domain", 0)
+    net = MultiPathNet.of_paths(space, dict.fromkeys(domains, path), domains, "per_domain", 0)
     images = torch.randn(32, 3, 32, 32, generator=generator)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (32,), generator=generator)
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        logits = net([Flow(d, images, path) for d in DOMAINS])
+
+    def step() -> None:
+        logits = net([Flow(d, images, path) for d in domains])
         torch.autograd.backward(torch.stack([F.cross_entropy(x, labels) for x in logits]).sum())
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])
+
+    return step
 
 
 def in_a_process(**environment: str) -> float:
-    """`step_seconds` of a new process with this environment."""
-    command = [sys.executable, __file__, "--step"]
+    """The time of `training_step` in a new process with this environment."""
     done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        [sys.executable, __file__, "--training-step"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return float(done.stdout)
 
 
+def inference(batch: int) -> float:
+    """Time of a path in the union of ten over its time alone."""
+    space, generator = pocket_space(), torch.Generator().manual_seed(1)
+    paths = {d: space.sample(generator) for d in DOMAINS}
+    first = next(iter(paths))
+    nets = [
+        MultiPathNet.of_paths(space, chosen, {d: 10 for d in chosen}, "per_domain", 0).eval()
+        for chosen in (paths, {first: paths[first]})
+    ]
+    images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        union, alone = (
+            seconds(lambda n=net: n([Flow(first, images, paths[first])]), 40) for net in nets
+        )
+    return union / alone
+
+
+def checkpoint_seconds(steps: Steps) -> float:
+    """The time of writing one checkpoint of the search."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = RunFolder.open(FilePath(place) / "run", {})
+        taken = seconds(lambda: steps.stage.checkpoint(folder))
+        folder.close()
+    return taken
+
+
+def busy_ratio(step: Callable[[], None]) -> float:
+    """A step beside a busy process over one without, on all cores torch would take by itself."""
+    alone = seconds(step)
+    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        return seconds(step) / alone
+    finally:
+        other.kill()
+        other.wait()
+
+
+def threads_ratio(step: Callable[[], None]) -> float:
+    """Two threads over one."""
+    one = seconds(step)
+    torch.set_num_threads(2)
+    two = seconds(step)
+    torch.set_num_threads(1)
+    return two / one
+
+
+def depthwise_ratio(step: Callable[[], None]) -> float:
+    """Stock gradients over ours."""
+    ours, strip = seconds(step), depthwise._STRIP
+    depthwise._STRIP = 1 << 30
+    stock = seconds(step)
+    depthwise._STRIP = strip
+    return stock / ours
+
+
+def measure(repeats: int) -> dict[str, list[float]]:
+    """All ratios."""
+    ratios: dict[str, list[float]] = {}
+
+    def note(**found: float) -> None:
+        for name, value in found.items():
+            ratios.setdefault(name.replace("_", " "), []).append(value)
+
+    steps, training, many = Steps(), training_step(), training_step(MANY)
+    for _ in range(repeats):
+        engine = seconds(steps.engine)
+        with steps.stock(torch.contiguous_format):
+            obvious = seconds(lambda: steps.loop(torch.contiguous_format))
+        with steps.stock(torch.channels_last):
+            last = seconds(lambda: steps.loop(torch.channels_last))
+        note(**{"step": obvious / engine, "step channels-last": last / engine})
+        note(depthwise=depthwise_ratio(training))
+        # its default, which keeps `runtime` from setting anything
+        note(pages=in_a_process(MALLOC_TOP_PAD_="131072") / in_a_process())
+        note(threads=threads_ratio(training), busy=busy_ratio(training))
+        note(domains=seconds(many) / len(MANY) / (seconds(training) / len(DOMAINS)))
+        note(floor=engine / floor_seconds(steps.engine))
+        streams = (*steps.stage.streams.values(), *steps.stage.reward_streams.values())
+        note(input=seconds(lambda s=streams: [x.next() for x in s]) / engine)
+        note(checkpoint=checkpoint_seconds(steps) / (100 * engine))
+        note(inference_1=inference(1), inference_64=inference(64))
+    return ratios
+
+
 def main() -> None:
-    """Print the ratios as JSON: median, least and most of five pairs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--step", action="store_true", help="only print the seconds of a step")
-    if parser.parse_args().step:
-        print(step_seconds(5))
-        return
-    largest, ratios = depthwise.LARGEST_MAP, {"depthwise": [], "pages": []}
-    for _ in range(5):
-        pair = []
-        for limit in (0, largest):
-            depthwise.LARGEST_MAP = limit
-            pair.append(step_seconds(3))
-        ratios["depthwise"].append(pair[0] / pair[1])
-        returned = in_a_process(
-            MALLOC_TOP_PAD_="131072"
-        )  # its default, so that runtime sets nothing
-        ratios["pages"].append(returned / in_a_process())
-    summary = {
-        name: {"median": statistics.median(r), "least": min(r), "most": max(r)}
-        for name, r in ratios.items()
-    }
-    print(json.dumps(summary, indent=2))
+    """Print the table; write the JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--training-step", action="store_true", help="print its seconds, no more")
+    given = parser.parse_args()
+    with reproducible(1, 32):
+        if given.training_step:
+            print(seconds(training_step(), 5))
+            return
+        ratios = measure(given.repeats)
+    print(f"{'line':20} {'median':>8} {'least':>8} {'most':>8}  goal")
+    for name, values in ratios.items():
+        figures = (statistics.median(values), min(values), max(values))
+        goal = f"{GOALS[name][0]} {GOALS[name][1]:g}" if name in GOALS else ""
+        print(f"{name:20} {figures[0]:8.3f} {figures[1]:8.3f} {figures[2]:8.3f}  {goal}".rstrip())
+    if given.json:
+        FilePath(given.json).write_text(json.dumps(ratios, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def _sweep_parser() -> _Parser:
         "--jobs",
         metavar="N",
         default="1",
-        help="cells at once (default: 1); they share the processors where threads is not set",
+        help="cells at once (default: 1), each in a process of its own",
     )
     for stage in ("search", "train"):
         parser.add_argument(

@@ -6,6 +6,10 @@ process is busy on the machine, and a training step then takes far longer. So th
 glibc gives large blocks back to the system as soon as they are free, and a network's feature maps
 are large blocks: every step then pays for fresh pages again. `benchmarks/engine.py` measures what
 keeping them saves; where page faults are slow, as in a virtual machine, a step took a third.
+
+A second thread has to be woken for every operation, which on small images takes longer than it
+helps (`benchmarks/engine.py` measures it). So small images get one, and other cores serve other
+processes (`mpnas sweep --jobs`).
 """
 
 import ctypes
@@ -15,6 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+MANY_THREADS_FROM = 160  # pixels a side
 _PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
@@ -49,9 +54,14 @@ def _keep_pages() -> None:
             mallopt(option, size)
 
 
+def threads_for(resolution: int) -> int | None:
+    """How many threads serve images of so many pixels a side best; None: as many as torch has."""
+    return 1 if resolution < MANY_THREADS_FROM else None
+
+
 @contextmanager
-def reproducible(threads: int | None) -> Iterator[int]:
-    """Inside, torch uses deterministic algorithms and `threads` threads (None: as it is).
+def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
+    """Inside, torch uses deterministic algorithms and `threads` threads (None: `threads_for`).
 
     Yields the number of threads in force. What was set before is set again at the end.
     """
@@ -65,8 +75,9 @@ def reproducible(threads: int | None) -> Iterator[int]:
     )
     torch.use_deterministic_algorithms(True)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow
-    if threads is not None:
-        torch.set_num_threads(threads)
+    wanted = threads or threads_for(resolution)
+    if wanted is not None:
+        torch.set_num_threads(wanted)
     try:
         yield torch.get_num_threads()
     finally:

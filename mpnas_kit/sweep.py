@@ -159,9 +159,9 @@ class Sweep:
         jobs: how many cells at once, each in a process of its own, through joblib: its
         `parallel_config(backend=...)` sends them to other processes, of a dask cluster for
         instance (not to threads: seeds and torch's settings are those of a process). A cell waits
-        for the one whose search it takes. joblib divides the processors among the jobs, so where
-        `threads` is not set, results are those of so many threads. callbacks are told of cells in
-        this process only: there must be none where jobs is above 1.
+        for the one whose search it takes. joblib divides the processors among the jobs, so with
+        large images and `threads` not set, results are those of so many threads. callbacks are
+        told of cells in this process only: there must be none where jobs is above 1.
         """
         require(jobs >= 1, f"jobs must be at least 1, not {jobs}.")
         require(jobs == 1 or not callbacks, "a sweep of several jobs can tell no callbacks.")

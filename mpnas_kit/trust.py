@@ -83,7 +83,7 @@ def supernet_quality(
     count = len(part.reward.split)
     stream = DomainStream(part.reward, min(batch, count), config.seed)
     batches = [stream.next() for _ in range(max(1, count // batch))]
-    with reproducible(config.threads), torch.no_grad():
+    with reproducible(config.threads, run.space.resolution), torch.no_grad():
         return [
             sum(accuracy(net([Flow(domain, x, path)])[0], y) for x, y in batches) / len(batches)
             for path in paths

@@ -94,7 +94,7 @@ class SearchConfig:
     seed: int = 0
     """Of the weights, the batches and the sampled paths."""
     threads: int | None = None
-    """Threads of torch; None leaves the number as it is."""
+    """Threads of torch; None: one for small images, for others as many as torch has."""
 
     def __post_init__(self) -> None:
         check(self, "search")

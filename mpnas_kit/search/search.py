@@ -57,7 +57,7 @@ def search(
         "reward_function": None if reward is None else type(reward).__qualname__,
         "config": to_dict(config),
     }
-    with reproducible(config.threads), at_work(folder, description) as run:
+    with reproducible(config.threads, space.resolution), at_work(folder, description) as run:
         stage = _Search(parts, space, config, target, reward or config.reward, run)
         return stage.run(callbacks)
 

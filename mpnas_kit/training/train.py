@@ -66,7 +66,7 @@ class TrainConfig:
     seed: int = 0
     """Of the weights and of every batch."""
     threads: int | None = None
-    """Threads of torch; None leaves the number as it is."""
+    """Threads of torch; None: one for small images, for others as many as torch has."""
 
     def __post_init__(self) -> None:
         check(self, "training")
@@ -143,7 +143,7 @@ def train(
         "start": None if start is None else start.fingerprint(),
         "config": to_dict(config),
     }
-    with reproducible(config.threads), at_work(folder, description) as run:
+    with reproducible(config.threads, space.resolution), at_work(folder, description) as run:
         training = _Training(kept, space, paths, config, start, run)
         return training.run(callbacks)
 
