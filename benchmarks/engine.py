@@ -8,8 +8,10 @@ sampled paths of 32 reward images, random paths, one thread.
 
 - step, step channels-last: the obvious loop (`obvious.py`; stock depthwise gradients) over the
   engine's step. In the second, maps and kernels of the loop are channels-last too.
-- depthwise: a training step on 5 x 5 paths with stock gradients over one with `space.depthwise`.
-- pages: the same step where glibc gives large blocks back at once, over one where it keeps them.
+- depthwise: a training step of MobileNetV3-Large at 32 pixels with stock gradients over one with
+  `space.depthwise`; the narrow blocks of the pocket space gain nothing.
+- pages: a training step of ten domains on a 5 x 5 path where glibc gives large blocks back at
+  once, over one where it keeps them.
 - threads: the same step with two threads over one.
 - busy: the same step beside a process that keeps a core busy, over one without.
 - floor: a search step over the sum of its convolutions, batch norms and activations, each alone,
@@ -52,7 +54,8 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.search import _Search
 from mpnas_kit.space import depthwise
-from mpnas_kit.space.spaces import pocket_space
+from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 
 DOMAINS = {f"domain{i}": 10 for i in range(10)}
 MANY = {f"domain{i}": 10 for i in range(80)}
@@ -175,8 +178,18 @@ def floor_seconds(step: Callable[[], None]) -> float:
 
 def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
     """Forward and backward pass of these domains on a path of 5 x 5 kernels."""
-    space, generator = pocket_space(), torch.Generator().manual_seed(0)
-    path = space.parse(ARCH)
+    space = pocket_space()
+    return _training_step(space, space.parse(ARCH), domains)
+
+
+def large_step() -> Callable[[], None]:
+    """The same with two domains on MobileNetV3-Large at 32 pixels."""
+    space, two = mobilenet_v3_large(32), {"first": 10, "second": 10}
+    return _training_step(space, space.extremes()[0], two)
+
+
+def _training_step(space: SearchSpace, path: Path, domains: dict[str, int]) -> Callable[[], None]:
+    generator = torch.Generator().manual_seed(0)
     net = MultiPathNet.of_paths(space, dict.fromkeys(domains, path), domains, "per_domain", 0)
     images = torch.randn(32, 3, 32, 32, generator=generator)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -264,7 +277,8 @@ def measure(repeats: int) -> dict[str, list[float]]:
         for name, value in found.items():
             ratios.setdefault(name.replace("_", " "), []).append(value)
 
-    steps, training, many = Steps(), training_step(), training_step(MANY)
+    steps, large = Steps(), large_step()
+    training, many = training_step(), training_step(MANY)
     for _ in range(repeats):
         engine = seconds(steps.engine)
         with steps.stock(torch.contiguous_format):
@@ -272,7 +286,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
         with steps.stock(torch.channels_last):
             last = seconds(lambda: steps.loop(torch.channels_last))
         note(**{"step": obvious / engine, "step channels-last": last / engine})
-        note(depthwise=depthwise_ratio(training))
+        note(depthwise=depthwise_ratio(large))
         # its default, which keeps `runtime` from setting anything
         note(pages=in_a_process(MALLOC_TOP_PAD_="131072") / in_a_process())
         note(threads=threads_ratio(training), busy=busy_ratio(training))
