@@ -1,6 +1,6 @@
 """What the engine is worth, and where its time goes: ratios taken in one run, as table and JSON.
 
-    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about three minutes on one core
+    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about four minutes
 
 Every line takes its two sides in turn, `repeats` times, and gives the median, least and most of the
 ratios. Search steps are those of the ten pocket domains after the warm-up, 32 images a domain, 4
@@ -12,7 +12,8 @@ sampled paths of 32 reward images, random paths, one thread.
   `space.depthwise`; the narrow blocks of the pocket space gain nothing.
 - pages: a training step of ten domains on a 5 x 5 path where glibc gives large blocks back at
   once, over one where it keeps them.
-- threads: the same step with two threads over one.
+- threads: the same step with two threads over one; threads 128, threads 224: a training step of
+  MobileNetV3-Large on 8 images of so many pixels a side, likewise.
 - busy: the same step beside a process that keeps a core busy, over one without.
 - floor: a search step over the sum of its convolutions, batch norms and activations, each alone,
   on the shapes it has in the step, at its best of ten.
@@ -182,18 +183,21 @@ def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
     return _training_step(space, space.parse(ARCH), domains)
 
 
-def large_step() -> Callable[[], None]:
-    """The same with two domains on MobileNetV3-Large at 32 pixels."""
-    space, two = mobilenet_v3_large(32), {"first": 10, "second": 10}
-    return _training_step(space, space.extremes()[0], two)
+def large_step(resolution: int = 32, batch: int = 32) -> Callable[[], None]:
+    """The same with two domains on MobileNetV3-Large."""
+    space, two = mobilenet_v3_large(resolution), {"first": 10, "second": 10}
+    return _training_step(space, space.extremes()[0], two, batch)
 
 
-def _training_step(space: SearchSpace, path: Path, domains: dict[str, int]) -> Callable[[], None]:
+def _training_step(
+    space: SearchSpace, path: Path, domains: dict[str, int], batch: int = 32
+) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(0)
     net = MultiPathNet.of_paths(space, dict.fromkeys(domains, path), domains, "per_domain", 0)
-    images = torch.randn(32, 3, 32, 32, generator=generator)
+    size = space.resolution
+    images = torch.randn(batch, 3, size, size, generator=generator)
     images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(10, (32,), generator=generator)
+    labels = torch.randint(10, (batch,), generator=generator)
 
     def step() -> None:
         logits = net([Flow(d, images, path) for d in domains])
@@ -241,7 +245,7 @@ def checkpoint_seconds(steps: Steps) -> float:
 
 
 def busy_ratio(step: Callable[[], None]) -> float:
-    """A step beside a busy process over one without, on all cores torch would take by itself."""
+    """A step beside a process that keeps a core busy, over one without."""
     alone = seconds(step)
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
@@ -290,6 +294,8 @@ def measure(repeats: int) -> dict[str, list[float]]:
         # its default, which keeps `runtime` from setting anything
         note(pages=in_a_process(MALLOC_TOP_PAD_="131072") / in_a_process())
         note(threads=threads_ratio(training), busy=busy_ratio(training))
+        for size in (128, 224):
+            note(**{f"threads {size}": threads_ratio(large_step(size, 8))})
         note(domains=seconds(many) / len(MANY) / (seconds(training) / len(DOMAINS)))
         note(floor=engine / floor_seconds(steps.engine))
         streams = (*steps.stage.streams.values(), *steps.stage.reward_streams.values())

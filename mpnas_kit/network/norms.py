@@ -5,8 +5,9 @@ article does not say what it did. So it is a setting of every network:
 
 - `per_domain`: every domain is normalised by its own batch and keeps its own running statistics,
   scale and shift (Rebuffi et al. 2017 keep them so in their residual adapters).
-- `mixed`: all images that pass the node, of whatever domain, are one batch: one set of statistics,
-  scale and shift, the same in training and in evaluation.
+- `mixed`: all images that pass the node, of whatever domain, are one batch (images that come to it
+  by the same way several times count once): one set of statistics, scale and shift, the same in
+  training and in evaluation.
 - `naive`: one set of statistics, scale and shift, but every domain's training batch is normalised
   alone: what a loop over domains does to an ordinary batch norm. The running average then fits no
   domain. Here to be compared with, not to be used.
