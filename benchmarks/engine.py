@@ -45,6 +45,7 @@ from obvious import obvious_step
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from mpnas_kit.compute import Compute
 from mpnas_kit.domains.pocket import pocket
 from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.learning.step import set_rate
@@ -92,7 +93,7 @@ class Steps:
         suite, space = pocket(), pocket_space()
         self.config = SearchConfig(steps=100, cost_target=0.45e6, priority=Uniform())
         parts = divide(suite, self.config.reward_share, 0)
-        self.stage = _Search(parts, space, self.config, 0.45e6, self.config.reward, None)
+        self.stage = _Search(parts, space, self.config, 0.45e6, self.config.reward, None, Compute())
         self.stage.step = 60
 
     def engine(self) -> None:
@@ -104,7 +105,7 @@ class Steps:
         stage, count = self.stage, self.config.paths_per_step
 
         def batches(streams: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-            drawn = {d: streams[d].next() for d in stage.domains}
+            drawn = {d: streams[d].next().take() for d in stage.domains}
             return {
                 d: (x.contiguous(memory_format=memory_format), y) for d, (x, y) in drawn.items()
             }
@@ -299,7 +300,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
         note(domains=seconds(many) / len(MANY) / (seconds(training) / len(DOMAINS)))
         note(floor=engine / floor_seconds(steps.engine))
         streams = (*steps.stage.streams.values(), *steps.stage.reward_streams.values())
-        note(input=seconds(lambda s=streams: [x.next() for x in s]) / engine)
+        note(input=seconds(lambda s=streams: [x.next().take() for x in s]) / engine)
         note(checkpoint=checkpoint_seconds(steps) / (100 * engine))
         note(inference_1=inference(1), inference_64=inference(64))
     return ratios

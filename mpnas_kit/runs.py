@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.team import Team
 
 LOCK = ".lock"  # held by the process at work in the folder
 _VERSIONS = ("torch", "numpy", "pandas", "safetensors")
@@ -45,23 +46,27 @@ class RunFolder:
         self._metrics: BinaryIO | None = None
 
     @classmethod
-    def open(cls, folder: str | Path, config: Mapping[str, Any]) -> "RunFolder":
+    def open(
+        cls, folder: str | Path, config: Mapping[str, Any], known: Mapping[str, Any] | None = None
+    ) -> "RunFolder":
         """The folder for a stage with this config, made if it is not there.
 
+        known: the settings of `config["config"]` at their defaults; a folder from before there was
+        a setting counts as made with its default.
         Raises `MpnasError` where the folder holds another config (the differing field is named),
         is no run folder, cannot be written, or is at work in another process.
         """
         run = cls(Path(folder))
         try:
-            run._prepare(json.loads(json.dumps(config)))
+            run._prepare(json.loads(json.dumps(config)), known or {})
         except BaseException:
             run.close()
             raise
         return run
 
-    def _prepare(self, asked: Mapping[str, Any]) -> None:
+    def _prepare(self, asked: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         if self.exists("config.json"):
-            self._same_config(asked)
+            self._same_config(asked, known)
             if not self.exists("results.json"):  # a finished folder is only read
                 self._take()
             return
@@ -77,7 +82,7 @@ class RunFolder:
             )
         self._take()
         if self.exists("config.json"):  # another process was a moment faster, and has ended
-            self._same_config(asked)
+            self._same_config(asked, known)
             return
         self.write_json("environment.json", environment())
         self.write_json("config.json", asked)
@@ -106,8 +111,10 @@ class RunFolder:
                 )
         return run
 
-    def _same_config(self, asked: Mapping[str, Any]) -> None:
+    def _same_config(self, asked: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         there = self.read_json("config.json")
+        if "config" in there:
+            there["config"] = {**known, **there["config"]}
         for field in [*asked, *(k for k in there if k not in asked)]:
             old, new = there.get(field), asked.get(field)
             if old == new:
@@ -209,7 +216,7 @@ class RunFolder:
         state: dict[str, Any] | None = None
         if path.exists():
             try:
-                state = torch.load(path, weights_only=True)
+                state = torch.load(path, map_location="cpu", weights_only=True)
             except Exception as error:
                 raise MpnasError(
                     f"{path} cannot be read ({_reason(error)}): it is cut short or no checkpoint. "
@@ -241,9 +248,20 @@ class RunFolder:
 
 
 @contextmanager
-def at_work(folder: str | Path | None, config: Mapping[str, Any]) -> Iterator[RunFolder | None]:
-    """`RunFolder.open` for the time of a stage; None, for a stage that keeps nothing."""
-    run = RunFolder.open(folder, config) if folder is not None else None
+def at_work(
+    folder: str | Path | None, config: Mapping[str, Any], known: Mapping[str, Any], team: Team
+) -> Iterator[RunFolder | None]:
+    """`RunFolder.open` for the time of a stage, by the first process of a team.
+
+    None for a stage that keeps nothing, and in the other processes.
+    """
+    run: RunFolder | None = None
+
+    def begin() -> None:
+        nonlocal run
+        run = RunFolder.open(folder, config, known) if folder is not None else None
+
+    team.lead(begin)
     try:
         yield run
     finally:

@@ -33,6 +33,7 @@ from mpnas_kit.setup import Setup, place
 from mpnas_kit.space.space import Path as ArchPath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import space_by_name
+from mpnas_kit.team import Team
 from mpnas_kit.training.train import TrainConfig, TrainResult, train
 
 Stage = Literal["search", "train"]
@@ -211,10 +212,7 @@ class Pipeline:
     ) -> TrainResult:
         """Train in RUN/train; paths: as it was begun, else those of the run, unless given."""
         config = config or self.train_config()
-        if paths is None and self.begun("train"):
-            archs = RunFolder.read(self.folder / "train").read_json("config.json")["paths"]
-            paths = {domain: self.space.parse(arch) for domain, arch in archs.items()}
-        paths = paths if paths is not None else self.paths()
+        paths = paths if paths is not None else Team.current().lead(self._paths_to_train)
         folder = self._begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
         return train(
@@ -226,6 +224,12 @@ class Pipeline:
             folder=folder / "train",
             callbacks=callbacks,
         )
+
+    def _paths_to_train(self) -> dict[str, ArchPath]:
+        if not self.begun("train"):
+            return self.paths()
+        archs = RunFolder.read(self.folder / "train").read_json("config.json")["paths"]
+        return {domain: self.space.parse(arch) for domain, arch in archs.items()}
 
     def _pretrained(
         self, paths: Mapping[str, ArchPath], config: TrainConfig, callbacks: Sequence[Callback]
@@ -283,7 +287,7 @@ class Pipeline:
     def _begin(self) -> Path:
         """The folder, with its run.json; unknown names are told before it is written."""
         _ = self.suite, self.space
-        self.setup.write(self.folder)
+        Team.current().lead(lambda: self.setup.write(self.folder))
         return self.folder
 
     def _own_search(self) -> None:

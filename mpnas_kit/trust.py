@@ -82,7 +82,7 @@ def supernet_quality(
     net = _supernet(origin)
     count = len(part.reward.split)
     stream = DomainStream(part.reward, min(batch, count), config.seed)
-    batches = [stream.next() for _ in range(max(1, count // batch))]
+    batches = [stream.next().take() for _ in range(max(1, count // batch))]
     with reproducible(config.threads, run.space.resolution), torch.no_grad():
         return [
             sum(accuracy(net([Flow(domain, x, path)])[0], y) for x, y in batches) / len(batches)

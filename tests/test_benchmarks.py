@@ -8,7 +8,7 @@ import tiny
 import torch
 
 from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.learning.step import accuracy, set_rate, sgd, weighted_step
+from mpnas_kit.learning.step import accuracy, set_rate, sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
 
 CLASSES = {"a": 3, "b": 4}
@@ -37,7 +37,7 @@ def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
     optimisers = [sgd(net, 0.9, 1e-3) for net in nets]
     for optimiser in optimisers:
         set_rate(optimiser, 0.1)
-    weighted_step(nets[0], optimisers[0], batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
+    tiny.step(nets[0], optimisers[0], batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
     with torch.no_grad():
         flows = [Flow(d, rewards[d][0], path) for d in CLASSES for path in sampled[d]]
         logits = nets[0](flows)

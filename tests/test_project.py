@@ -78,16 +78,16 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 
 def test_commands_in_readme_have_options_that_exist() -> None:
-    from mpnas_kit import cli
+    from mpnas_kit import cli_options
 
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", README, re.MULTILINE):
         command, *words = line.split("#")[0].split()
         parsers = {
-            "report": cli._report_parser,
-            "sweep": cli._sweep_parser,
-            "compare": cli._compare_parser,
+            "report": cli_options.report_parser,
+            "sweep": cli_options.sweep_parser,
+            "compare": cli_options.compare_parser,
         }
-        parser = parsers[command]() if command in parsers else cli._stage_parser(command)
+        parser = parsers[command]() if command in parsers else cli_options.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}
         assert {word for word in words if word.startswith("--")} <= known, line
 

@@ -1,14 +1,17 @@
 """Tiny suites, spaces and settings for tests: 16 x 16 images, two searched layers, few steps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mpnas_kit.compute import Compute
 from mpnas_kit.domains.domain import Domain, DomainSuite, Split
 from mpnas_kit.learning.loop import StepEvent
+from mpnas_kit.learning.step import weighted_step
+from mpnas_kit.learning.weigher import Weigher
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space import factored
@@ -131,6 +134,35 @@ def images(count: int, seed: int = 0, shift: float = 0.0) -> Tensor:
     """Network input (count, 3, 16, 16): standard normal, moved by `shift`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, 3, SIZE, SIZE, generator=generator) + shift
+
+
+class Ready:
+    """A batch as a step takes it, of images and labels that are made already."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, part: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        return self.images[part].to(device), self.labels[part].to(device)
+
+
+def step(
+    net: MultiPathNet,
+    optimiser: torch.optim.Optimizer,
+    batches: Mapping[str, tuple[Tensor, Tensor]],
+    paths: Mapping[str, Path],
+    weigher: Weigher,
+    label_smoothing: float = 0.0,
+    progress: float = 0.0,
+    compute: Compute | None = None,
+) -> dict[str, dict[str, float]]:
+    """`weighted_step` on images and labels that are made already."""
+    ready: Any = {d: Ready(*batch) for d, batch in batches.items()}
+    compute = compute or Compute()
+    return weighted_step(net, optimiser, ready, paths, weigher, label_smoothing, progress, compute)
 
 
 def node(net: MultiPathNet, layer: int, block: str) -> nn.Module:

@@ -32,7 +32,8 @@ class Standard:
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 (B, 1 or 3, H, W) -> float32 (B, 3, H, W), channels last."""
         rgb = (images.float() / 255).expand(-1, 3, -1, -1)
-        return ((rgb - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        mean, deviation = self.mean.to(images.device), self.deviation.to(images.device)
+        return ((rgb - mean) / deviation).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,28 @@ class Augment:
     def __post_init__(self) -> None:
         require(self.shift >= 0, f"augment: shift must be at least 0 pixels, not {self.shift}.")
 
-    def __call__(self, images: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-        """uint8 (B, C, H, W) -> the same shape; one draw for the whole batch."""
-        count, _, height, width = images.shape
+    def draw(
+        self, count: int, size: tuple[int, int], flip: bool, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Where the rows and columns of `count` images of `size` come from: (count, H), (count, W).
+
+        One draw for the whole batch.
+        """
+        height, width = size
         moved = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=generator)
-        rows = (torch.arange(height) + moved[0]).clamp(0, height - 1)  # (B, H)
-        columns = (torch.arange(width) + moved[1]).clamp(0, width - 1)  # (B, W)
+        rows = (torch.arange(height) + moved[0]).clamp(0, height - 1)
+        columns = (torch.arange(width) + moved[1]).clamp(0, width - 1)
         if flip:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
             columns = torch.where(mirrored, columns.flip(1), columns)
-        which = torch.arange(count)[:, None, None]
-        return images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]].permute(
-            0, 3, 1, 2
-        )
+        return rows, columns
+
+    @staticmethod
+    def apply(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) -> the same shape, rows and columns taken from where `draw` says."""
+        which = torch.arange(len(images))[:, None, None]
+        moved = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]]
+        return moved.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,33 @@ class Source:
     split: Split
     standard: Standard
     flip: bool = False
+
+
+class Drawn:
+    """A batch that is drawn, and made for whoever takes it: whole or in parts."""
+
+    def __init__(self, source: Source, chosen: Tensor, moves: tuple[Tensor, Tensor] | None) -> None:
+        self._source, self._chosen, self._moves = source, chosen, moves
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def take(
+        self, part: Tensor | None = None, device: torch.device | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Images float32 (B, 3, H, W), channels last, and labels int64 (B,).
+
+        part: the indices within the batch; None: all. device: where they are to be.
+        """
+        chosen = self._chosen if part is None else self._chosen[part]
+        batch = self._source.split[chosen]
+        images = batch.images
+        if self._moves is not None:
+            rows, columns = self._moves
+            if part is not None:
+                rows, columns = rows[part], columns[part]
+            images = Augment.apply(images, rows, columns)
+        return self._source.standard(images.to(device)), batch.labels.to(device)
 
 
 class DomainStream:
@@ -86,16 +123,19 @@ class DomainStream:
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
 
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Images float32 (B, 3, H, W), channels last, and labels int64 (B,)."""
+    def next(self) -> Drawn:
+        """The next batch; what is random about it is drawn here, the images are made later."""
+        split = self.source.split
         if len(self._order) < self.batch_size:
-            self._order = torch.randperm(len(self.source.split), generator=self._generator)
+            self._order = torch.randperm(len(split), generator=self._generator)
         taken, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
-        batch = self.source.split[taken]
-        images = batch.images
+        moves = None
         if self.augment is not None:
-            images = self.augment(images, self.source.flip, self._generator)
-        return self.source.standard(images), batch.labels
+            height, width = split.images.shape[2:]
+            moves = self.augment.draw(
+                len(taken), (height, width), self.source.flip, self._generator
+            )
+        return Drawn(self.source, taken, moves)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator and what is left of the current shuffle."""

@@ -1,5 +1,6 @@
 """The loop of a stage: step, log, checkpoint, tell; and go on where an earlier process stopped."""
 
+import math
 import signal
 import threading
 import time
@@ -8,16 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
 
+from mpnas_kit.compute import Compute
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.step import NotFinite
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.space.space import SearchSpace
+from mpnas_kit.team import Team
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class StepEvent:
 
 
 Callback = Callable[[StepEvent], None]
+Left = TypeVar("Left")
 
 
 def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
@@ -55,10 +59,11 @@ def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, An
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Inside, the first SIGINT sets the event, and every other one raises `KeyboardInterrupt`.
+def _interruptible(team: Team) -> Iterator[threading.Event]:
+    """Inside, the first SIGINT sets the event, and a later one raises `KeyboardInterrupt`.
 
-    Signals come to the main thread alone; in another one, nothing changes.
+    In a team one that comes within a second is the same one: torchrun hands on what the terminal
+    has sent to all. Signals come to the main thread alone; in another one, nothing changes.
     """
     interrupted = threading.Event()
     before = signal.getsignal(signal.SIGINT)
@@ -66,9 +71,15 @@ def _interruptible() -> Iterator[threading.Event]:
         yield interrupted
         return
 
+    first, pause = math.inf, float(team.size > 1)
+
     def note(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        again = interrupted.is_set()
+        first = min(first, time.monotonic())
         interrupted.set()
-        signal.signal(signal.SIGINT, before)
+        if again and time.monotonic() >= first + pause:
+            before(number, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
@@ -80,13 +91,17 @@ def _interruptible() -> Iterator[threading.Event]:
 class Stage(ABC):
     """All state of a search or a training run, and the loop over its steps.
 
-    `rows`: what was logged, a dict a step, as in metrics.jsonl.
+    `rows`: what was logged, a dict a step, as in metrics.jsonl. `folder`: None for a stage that
+    keeps nothing, and in all processes of a team but the first.
     """
 
     name: str
 
-    def __init__(self, steps: int, checkpoint_every: int, folder: RunFolder | None) -> None:
+    def __init__(
+        self, steps: int, checkpoint_every: int, folder: RunFolder | None, compute: Compute
+    ) -> None:
         self.steps, self.checkpoint_every, self.folder = steps, checkpoint_every, folder
+        self.compute, self.team = compute, compute.team
         self.step, self.seconds = 0, 0.0
         self.rows: list[dict[str, Any]] = []
 
@@ -111,21 +126,27 @@ class Stage(ABC):
         Interrupted (SIGINT: Ctrl-C, or a notebook's stop), it ends the step it is in, writes a
         checkpoint and raises `KeyboardInterrupt`; interrupted again, it stops at once.
         """
-        saved = self.folder.load_checkpoint() if self.folder is not None else None
-        if self.folder is not None and saved is not None:
+        saved, rows = self.team.lead(self._saved)
+        if saved is not None:
             self.step, self.seconds = saved["step"], saved["seconds"]
             self.load(saved["state"])
-            self.rows = self.folder.metrics()
-        with _interruptible() as interrupted:
+            self.rows = rows
+        with _interruptible(self.team) as interrupted:
             while self.step < self.steps:
                 figures = self._one_step()
                 event = StepEvent(self.name, self.step, self.steps, figures)
                 for callback in callbacks:
                     callback(event)
-                if interrupted.is_set():
+                if self.team.any(interrupted.is_set()):
                     if self.folder is not None:
                         self.checkpoint(self.folder)
                     raise KeyboardInterrupt
+
+    def _saved(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """The last checkpoint, and the metrics up to it."""
+        if self.folder is None:
+            return None, []
+        return self.folder.load_checkpoint(), self.folder.metrics()
 
     def _one_step(self) -> dict[str, dict[str, float]]:
         began = time.perf_counter()
@@ -133,7 +154,7 @@ class Stage(ABC):
             figures = self.advance()
         except NotFinite as error:
             what = f"step {self.step + 1} of {self.name}: {error}"
-            raise MpnasError(f"{what}{self._kept()}") from None
+            raise self.team.alike(f"{what}{self._kept()}") from None
         self.step += 1
         row = {"step": self.step, "domains": figures}
         self.rows.append(row)
@@ -149,16 +170,26 @@ class Stage(ABC):
             return ""
         return " The last checkpoint in the run folder is from before it."
 
-    def finished(self, folder: RunFolder) -> dict[str, Any]:
-        """Read what a finished run left: sets `rows`, returns results.json."""
-        results: dict[str, Any] = folder.read_json("results.json")
-        self.rows = folder.metrics()
-        if len(self.rows) != self.steps:
+    def finished(self, read: Callable[[RunFolder, Any], Left]) -> Left | None:
+        """What `read` makes of a finished run's folder and results.json; sets `rows`.
+
+        None: the run is not finished.
+        """
+        left, self.rows = self.team.lead(lambda: self._left(read))
+        return left
+
+    def _left(
+        self, read: Callable[[RunFolder, Any], Left]
+    ) -> tuple[Left | None, list[dict[str, Any]]]:
+        if self.folder is None or not self.folder.exists("results.json"):
+            return None, []
+        results, rows = self.folder.read_json("results.json"), self.folder.metrics()
+        if len(rows) != self.steps:
             raise MpnasError(
-                f"{folder.folder / 'metrics.jsonl'} has {len(self.rows)} lines, not one for each "
+                f"{self.folder.folder / 'metrics.jsonl'} has {len(rows)} lines, not one for each "
                 f"of the {self.steps} steps: it is missing or cut short."
             )
-        return results
+        return read(self.folder, results), rows
 
     def checkpoint(self, folder: RunFolder) -> None:
         """Write the state of this step; weights that are not finite are refused."""

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpnas_kit.compute import Compute, Part
+from mpnas_kit.domains.batches import Drawn
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.weigher import Seen, Weigher
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
@@ -48,11 +50,12 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def weighted_step(
     net: MultiPathNet,
     optimiser: torch.optim.Optimizer,
-    batches: Mapping[str, tuple[Tensor, Tensor]],
+    batches: Mapping[str, Drawn],
     paths: Mapping[str, Path | Blend],
     weigher: Weigher,
     label_smoothing: float,
     progress: float,
+    compute: Compute,
 ) -> dict[str, dict[str, float]]:
     """One step on sum_d weight_d * loss_d; returns loss, weight and accuracy of every domain.
 
@@ -61,10 +64,17 @@ def weighted_step(
     Raises `NotFinite` for a loss that is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
-    flows = [Flow(d, images, paths[d]) for d, (images, _) in batches.items()]
-    logits = net(flows)
-    labels = [y for _, y in batches.values()]
-    seen = _seen(batches, logits)
+    domains = list(batches)
+    parts = compute.parts(batches)
+    flows = [Flow(domains[p.domain], p.images, paths[domains[p.domain]]) for p in parts]
+
+    def forward() -> tuple[list[Tensor], dict[str, Seen]]:
+        with compute.autocast():
+            logits = [x.float() for x in net(flows)]
+        means = compute.means((len(domains), 2), parts, _seen(parts, logits))
+        return logits, {d: Seen(*row) for d, row in zip(domains, means.tolist(), strict=True)}
+
+    logits, seen = forward()
     for domain, (value, _) in seen.items():
         if not math.isfinite(value):
             rate = optimiser.param_groups[0]["lr"]
@@ -73,31 +83,31 @@ def weighted_step(
                 "expected a finite number; a lower learning rate usually mends it."
             )
     weights = weigher.weigh(seen, progress)
-    total = torch.stack(
-        [
-            weights[d] * F.cross_entropy(x, y, label_smoothing=label_smoothing)
-            for d, x, y in zip(batches, logits, labels, strict=True)
-        ]
-    ).sum()
-    torch.autograd.backward(total)
+    terms = [
+        weights[domains[p.domain]]
+        * p.share
+        * F.cross_entropy(x, p.labels, label_smoothing=label_smoothing)
+        for p, x in zip(parts, logits, strict=True)
+    ]
+    if terms:
+        torch.autograd.backward(torch.stack(terms).sum())
+    compute.team.sum_gradients(net.parameters())
     optimiser.step()
     if weigher.looks_back:
         with torch.no_grad():
-            after = _seen(batches, net(flows))
+            after = forward()[1]
         weigher.look_back({d: s.nll for d, s in after.items()})
     return {
         d: {"loss": s.nll, "weight": weights[d], "accuracy": s.accuracy} for d, s in seen.items()
     }
 
 
-def _seen(
-    batches: Mapping[str, tuple[Tensor, Tensor]], logits: Sequence[Tensor]
-) -> dict[str, Seen]:
-    """Loss and accuracy of every domain's batch."""
-    return {
-        d: Seen(float(F.cross_entropy(x.detach(), y)), accuracy(x, y))
-        for (d, (_, y)), x in zip(batches.items(), logits, strict=True)
-    }
+def _seen(parts: Sequence[Part], logits: Sequence[Tensor]) -> list[Seen]:
+    """Loss and accuracy of every part."""
+    return [
+        Seen(float(F.cross_entropy(x.detach(), p.labels)), accuracy(x, p.labels))
+        for p, x in zip(parts, logits, strict=True)
+    ]
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

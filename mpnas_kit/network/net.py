@@ -7,7 +7,8 @@ it. From a given layer on every domain may have nodes of its own: from the first
 a bundle of single models.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -189,6 +190,15 @@ class MultiPathNet(nn.Module):
     def _group(self, use: Use, m: Map) -> tuple[Node, Use]:
         """What is run together: flows that use a node alike."""
         return owned(use.node, m.domain, self.private_from), use
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Inside, batch norms take the statistics they will have in evaluation (`DomainNorm`)."""
+        with ExitStack() as stack:
+            for module in self.modules():
+                if isinstance(module, DomainNorm):
+                    stack.enter_context(module.measure())
+            yield
 
     def fingerprint(self) -> str:
         """A short hash over all weights and statistics."""

@@ -3,17 +3,18 @@
 Whose statistics a shared node keeps decides much of how well domains live together on it, and the
 article does not say what it did. So it is a setting of every network:
 
-- `per_domain`: every domain is normalised by its own batch and keeps its own running statistics,
+- `per_domain`: every domain is normalised by its own batch and keeps its own statistics,
   scale and shift (Rebuffi et al. 2017 keep them so in their residual adapters).
 - `mixed`: all images that pass the node, of whatever domain, are one batch (images that come to it
   by the same way several times count once): one set of statistics, scale and shift, the same in
   training and in evaluation.
 - `naive`: one set of statistics, scale and shift, but every domain's training batch is normalised
-  alone: what a loop over domains does to an ordinary batch norm. The running average then fits no
+  alone: what a loop over domains does to an ordinary batch norm. The average over all then fits no
   domain. Here to be compared with, not to be used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -45,10 +46,10 @@ class Segments:
 class DomainNorm(nn.Module):
     """Batch normalisation of (B, C, H, W), where B is made of segments, each of one domain.
 
-    `domains`: those that may come. `tracked`: whether running statistics are kept for evaluation;
-    if not, batch statistics are used always (as in a search). `momentum`: of the running
-    statistics; None: they are the plain mean of all batches since `restart`. A tensor with fewer
-    channels than `channels` uses the first ones.
+    `domains`: those that may come. `tracked`: whether statistics are kept for evaluation; if not,
+    batch statistics are used always (as in a search). Training leaves those that are kept as they
+    are: `measure` takes them, at the end. A tensor with fewer channels than `channels` uses the
+    first ones.
     """
 
     _lender: "tuple[DomainNorm, ...]" = ()  # a tuple: torch must not see it as a part of this one
@@ -60,12 +61,11 @@ class DomainNorm(nn.Module):
         norm: Norm,
         segments: Segments,
         tracked: bool,
-        momentum: float | None = 0.1,
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
         require(norm in get_args(Norm), f"norm must be one of {get_args(Norm)}, not {norm!r}.")
-        self.norm, self.momentum, self.eps, self.tracked = norm, momentum, eps, tracked
+        self.norm, self.eps, self.tracked, self._measuring = norm, eps, tracked, False
         self._segments = segments
         self.names = tuple(map(member, domains)) if norm == "per_domain" else (SHARED,)
         self._batches = dict.fromkeys(self.names, 0)
@@ -89,16 +89,15 @@ class DomainNorm(nn.Module):
         name = self.name_for(domain)
         channels = x.shape[1]
         mean = var = None
-        if self.tracked:
+        batch, momentum = self.training or not self.tracked, 0.0
+        if self._measuring or not batch:
             mean = self.get_buffer(f"mean_{name}")[:channels]
             var = self.get_buffer(f"var_{name}")[:channels]
         owner = self._lender[0] if self._lender else self
         weight, bias = owner.weight[name][:channels], owner.bias[name][:channels]
-        batch = self.training or not self.tracked
-        momentum = self.momentum
-        if momentum is None:
-            self._batches[name] += batch
-            momentum = 1 / max(1, self._batches[name])
+        if self._measuring:
+            self._batches[name] += 1
+            momentum = 1 / self._batches[name]
         return F.batch_norm(x, mean, var, weight, bias, batch, momentum, self.eps)
 
     def name_for(self, domain: str) -> str:
@@ -119,9 +118,14 @@ class DomainNorm(nn.Module):
         del self.weight, self.bias
         self._lender = (lender,)
 
-    def restart(self) -> None:
-        """Forget how many batches the plain mean has seen: the next one begins it anew."""
-        self._batches = dict.fromkeys(self.names, 0)
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Inside, in training mode, statistics become the plain mean of those of the batches."""
+        self._batches, self._measuring = dict.fromkeys(self.names, 0), self.tracked
+        try:
+            yield
+        finally:
+            self._measuring = False
 
     def extra_repr(self) -> str:
         """The setting and whose statistics are kept."""

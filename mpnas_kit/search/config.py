@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from mpnas_kit.compute import Precision
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import ABDP
 from mpnas_kit.learning.prioritization import Prioritization
@@ -95,6 +96,12 @@ class SearchConfig:
     """Of the weights, the batches and the sampled paths."""
     threads: int | None = None
     """Threads of torch; None: one for small images, for others as many as torch has."""
+    device: str | None = None
+    """Where it computes, as torch names it (cpu, cuda); None: on a GPU where there is one."""
+    precision: Precision = "float32"
+    """Of the forward and backward pass: float32, or bfloat16 by autocast. Weights are float32."""
+    micro_batches: int = 1
+    """Parts of a batch, each normalised alone: the processes of torchrun share them out."""
 
     def __post_init__(self) -> None:
         check(self, "search")
@@ -136,6 +143,12 @@ class SearchConfig:
             f"{where} private_from must be a layer's index or None, not {self.private_from}.",
         )
         require(self.warmup_candidates >= 2, f"{where} warmup_candidates must be at least 2.")
+        least = min(self.batch_size, self.reward_batch)
+        require(
+            1 <= self.micro_batches <= least // 2,
+            f"{where} micro_batches must leave at least 2 of {least} images in each, not be "
+            f"{self.micro_batches}.",
+        )
         require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mpnas_kit.compute import Compute
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.learning.loop import Callback, Stage, describe
@@ -57,8 +58,15 @@ def search(
         "reward_function": None if reward is None else type(reward).__qualname__,
         "config": to_dict(config),
     }
-    with reproducible(config.threads, space.resolution), at_work(folder, description) as run:
-        stage = _Search(parts, space, config, target, reward or config.reward, run)
+    compute = Compute.of(
+        config.device, config.precision, config.micro_batches, config.norm, len(suite)
+    )
+    known = to_dict(SearchConfig())
+    with (
+        reproducible(config.threads, space.resolution),
+        at_work(folder, description, known, compute.team) as run,
+    ):
+        stage = _Search(parts, space, config, target, reward or config.reward, run, compute)
         return stage.run(callbacks)
 
 
@@ -75,14 +83,15 @@ class _Search(Stage):
         target: float,
         reward: RewardFunction,
         folder: RunFolder | None,
+        compute: Compute,
     ) -> None:
-        super().__init__(config.steps, config.checkpoint_every, folder)
+        super().__init__(config.steps, config.checkpoint_every, folder, compute)
         self.space, self.config, self.target, self.reward = space, config, target, reward
         classes = {d: p.classes for d, p in parts.items()}
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
             space, classes, config.norm, config.seed, config.private_from, config.collapse
-        )
+        ).to(compute.device)
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread
@@ -113,9 +122,9 @@ class _Search(Stage):
         self.policies: list[NDArray[np.float32]] = []
 
     def run(self, callbacks: Sequence[Callback]) -> SearchResult:
-        if self.folder is not None and self.folder.exists("results.json"):
-            self.finished(self.folder)
-            return self._result(self.folder.read_array("policy.npy"))
+        before = self.finished(lambda folder, results: folder.read_array("policy.npy"))
+        if before is not None:
+            return self._result(before)
         self.loop(callbacks)
         policy = np.stack(self.policies)
         result = self._result(policy)
@@ -159,6 +168,7 @@ class _Search(Stage):
             self.weigher,
             config.label_smoothing,
             self.step / config.steps,
+            self.compute,
         )
         if self.controllers.learns(self.step):
             for domain, more in self._reward(drawn).items():
@@ -186,12 +196,7 @@ class _Search(Stage):
         sampled = self._decided(
             drawn, lambda policy: [policy.sample(self.generator) for _ in range(count)]
         )
-        batches = {d: self.reward_streams[d].next() for d in drawn}
-        flows = [Flow(d, batches[d][0], path) for d in drawn for path in sampled[d]]
-        with torch.no_grad():
-            logits = self.net(flows)
-        right = [accuracy(x, batches[f.domain][1]) for f, x in zip(flows, logits, strict=True)]
-        quality = torch.tensor(right, dtype=torch.float64).view(len(drawn), count)
+        quality = self._quality(sampled)
         cost = self._cost(sampled)
         rewards = self._rewards(quality, cost)
         own = {
@@ -208,6 +213,20 @@ class _Search(Stage):
             d: {name: float(values[i].mean()) for name, values in columns.items()}
             for i, d in enumerate(drawn)
         }
+
+    def _quality(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
+        """(domains, paths), float64: accuracy on the next reward batch."""
+        domains, count = list(sampled), self.config.paths_per_step
+        parts = self.compute.parts({d: self.reward_streams[d].next() for d in domains})
+        flows = [
+            Flow(domains[p.domain], p.images, path)
+            for p in parts
+            for path in sampled[domains[p.domain]]
+        ]
+        with torch.no_grad(), self.compute.autocast():
+            logits = iter(self.net(flows))
+        right = [[accuracy(next(logits), p.labels) for _ in range(count)] for p in parts]
+        return self.compute.means((len(domains), count), parts, right)
 
     def _cost(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
         """(domains, paths), float64: the k-th paths of all domains are one network."""

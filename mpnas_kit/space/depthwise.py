@@ -18,6 +18,8 @@ _STRIP = 3  # columns
 def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """(B, C, H, W), (C, 1, k, k) -> (B, C, ceil(H / stride), ceil(W / stride)), k odd, no bias."""
     if weight.shape[-1] > _STRIP and x.device.type == "cpu" and torch.is_grad_enabled():
+        if torch.is_autocast_enabled("cpu"):  # here: what is called inside does not see it
+            x, weight = (t.to(torch.get_autocast_dtype("cpu")) for t in (x, weight))
         y: Tensor = _StripGradient.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return y
     return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, weight.shape[0])

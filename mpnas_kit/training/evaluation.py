@@ -10,8 +10,8 @@ from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.space import Path
+from mpnas_kit.team import Team
 
 
 def recalibrate(
@@ -21,54 +21,55 @@ def recalibrate(
     batches: int = 8,
     batch_size: int = 128,
 ) -> None:
-    """Measure the running statistics of every batch norm anew, on plain training images.
+    """Measure the statistics of every batch norm, on plain training images.
 
-    Averaged weights have no statistics of their own; these are the plain mean over `batches`
-    batches of all domains together. Weights stay as they are.
+    Training keeps none, and averaged weights would need others; these are the plain mean over
+    `batches` batches of all domains together. Weights stay as they are.
     """
-    norms = [m for m in net.modules() if isinstance(m, DomainNorm)]
-    momenta = [m.momentum for m in norms]
+    mode, device = net.training, next(net.parameters()).device
     draw = {
         d.name: DomainStream(Source(d.train, Standard.of(d)), batch_size, seed=0)
         for d in suite
         if d.name in paths
     }
-    mode = net.training
     net.train()
-    for module in norms:
-        module.momentum = None
-        module.restart()
-    for _ in range(batches):
-        with torch.no_grad():
-            net([Flow(name, stream.next()[0], paths[name]) for name, stream in draw.items()])
-    for module, momentum in zip(norms, momenta, strict=True):
-        module.momentum = momentum
+    with net.measure(), torch.no_grad():
+        for _ in range(batches):
+            drawn = {name: stream.next().take(device=device)[0] for name, stream in draw.items()}
+            net([Flow(name, images, paths[name]) for name, images in drawn.items()])
     net.train(mode)
 
 
 def evaluate(
-    net: MultiPathNet, suite: DomainSuite, paths: Mapping[str, Path], split: str
+    net: MultiPathNet,
+    suite: DomainSuite,
+    paths: Mapping[str, Path],
+    split: str,
+    team: Team | None = None,
 ) -> pd.DataFrame:
     """Top-1 accuracy (0 to 1) and loss (nats) of every domain on a split.
 
     split: `train`, `val` or `test`. Returns a row a domain: domain, split, images, accuracy, loss.
-    Uses the running statistics as they are.
+    Uses the statistics as `recalibrate` has measured them. team: the processes that share out the
+    images, each with the same network; None: this one takes all.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
-    mode = net.training
+    team, mode, device = team or Team(), net.training, next(net.parameters()).device
     net.eval()
     rows = []
     for domain in (d for d in suite if d.name in paths):
         images, standard = getattr(domain, split), Standard.of(domain)
         right, loss = 0, 0.0
-        for index in torch.split(torch.arange(len(images)), 500):
+        for index in team.share(torch.split(torch.arange(len(images)), 500)):
             batch = images[index]
+            x, labels = standard(batch.images.to(device)), batch.labels.to(device)
             with torch.no_grad():
-                (logits,) = net([Flow(domain.name, standard(batch.images), paths[domain.name])])
-            right += int((logits.argmax(1) == batch.labels).sum())
-            loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
+                (logits,) = net([Flow(domain.name, x, paths[domain.name])])
+            right += int((logits.argmax(1) == labels).sum())
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         n = len(images)
+        right, loss = team.sum(torch.tensor([right, loss], dtype=torch.float64)).tolist()
         row = {"domain": domain.name, "split": split, "images": n}
         rows.append({**row, "accuracy": right / n, "loss": loss / n})
     net.train(mode)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from mpnas_kit.compute import Compute, Precision
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError
@@ -67,6 +68,12 @@ class TrainConfig:
     """Of the weights and of every batch."""
     threads: int | None = None
     """Threads of torch; None: one for small images, for others as many as torch has."""
+    device: str | None = None
+    """Where it computes, as torch names it (cpu, cuda); None: on a GPU where there is one."""
+    precision: Precision = "float32"
+    """Of the forward and backward pass: float32, or bfloat16 by autocast. Weights are float32."""
+    micro_batches: int = 1
+    """Parts of a batch, each normalised alone: the processes of torchrun share them out."""
 
     def __post_init__(self) -> None:
         check(self, "training")
@@ -89,6 +96,11 @@ class TrainConfig:
             f"{where} private_from must be a layer's index or None, not {self.private_from}.",
         )
         require(self.checkpoint_every >= 1, f"{where} checkpoint_every must be at least 1.")
+        require(
+            1 <= self.micro_batches <= self.batch_size // 2,
+            f"{where} micro_batches must leave at least 2 of {self.batch_size} images in each, not "
+            f"be {self.micro_batches}.",
+        )
         require(self.seed >= 0, f"{where} seed must be at least 0, not {self.seed}.")
 
 
@@ -143,8 +155,15 @@ def train(
         "start": None if start is None else start.fingerprint(),
         "config": to_dict(config),
     }
-    with reproducible(config.threads, space.resolution), at_work(folder, description) as run:
-        training = _Training(kept, space, paths, config, start, run)
+    compute = Compute.of(
+        config.device, config.precision, config.micro_batches, config.norm, len(kept)
+    )
+    known = to_dict(TrainConfig())
+    with (
+        reproducible(config.threads, space.resolution),
+        at_work(folder, description, known, compute.team) as run,
+    ):
+        training = _Training(kept, space, paths, config, start, run, compute)
         return training.run(callbacks)
 
 
@@ -161,15 +180,16 @@ class _Training(Stage):
         config: TrainConfig,
         start: MultiPathNet | None,
         folder: RunFolder | None,
+        compute: Compute,
     ) -> None:
-        super().__init__(config.steps, config.checkpoint_every, folder)
+        super().__init__(config.steps, config.checkpoint_every, folder, compute)
         self.suite, self.paths, self.config = suite, dict(paths), config
         self.net = MultiPathNet.of_paths(
             space, paths, suite.classes, config.norm, config.seed, config.private_from
         )
         if start is not None:
             self.net.adopt(start, next(iter(start.classes)))
-        self.net.nodes.requires_grad_(not config.frozen)
+        self.net.to(compute.device).nodes.requires_grad_(not config.frozen)
         self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
@@ -178,8 +198,11 @@ class _Training(Stage):
         self.weigher = config.priority.weigher(suite.classes, config.seed)
 
     def run(self, callbacks: Sequence[Callback]) -> TrainResult:
-        if self.folder is not None and self.folder.exists("results.json"):
-            return self._finished(self.folder)
+        before = self.finished(_left)
+        if before is not None:
+            evaluation, weights = before
+            self._averaged_net.load_state_dict(weights)
+            return self._result(evaluation)
         self.loop(callbacks)
         return self._finish()
 
@@ -195,10 +218,11 @@ class _Training(Stage):
             self.weigher,
             config.label_smoothing,
             self.step / config.steps,
+            self.compute,
         )
         self.averaged.update_parameters(self.net)
         if config.evaluate_every and (self.step + 1) % config.evaluate_every == 0:
-            table = evaluate(self._calibrated(), self.suite, self.paths, "val")
+            table = evaluate(self._calibrated(), self.suite, self.paths, "val", self.team)
             for domain, accuracy in zip(table["domain"], table["accuracy"], strict=True):
                 figures.setdefault(domain, {})["val_accuracy"] = accuracy
         return figures
@@ -217,7 +241,8 @@ class _Training(Stage):
 
     def _finish(self) -> TrainResult:
         net = self._calibrated()
-        tables = [evaluate(net, self.suite, self.paths, split) for split in ("val", "test")]
+        splits = ("val", "test")
+        tables = [evaluate(net, self.suite, self.paths, split, self.team) for split in splits]
         evaluation = pd.concat(tables, ignore_index=True)
         if self.folder is not None:
             tensors = {n: t.contiguous() for n, t in net.state_dict().items()}
@@ -227,18 +252,6 @@ class _Training(Stage):
             self.write_timing(self.folder)
             self.folder.write_json("results.json", {"evaluation": evaluation.to_dict("records")})
         return self._result(evaluation)
-
-    def _finished(self, folder: RunFolder) -> TrainResult:
-        results = self.finished(folder)
-        try:
-            weights = safetensors.torch.load_file(folder.folder / "model.safetensors")
-            self._averaged_net.load_state_dict(weights)
-        except Exception:
-            raise MpnasError(
-                f"{folder.folder / 'model.safetensors'} is missing or cut short: "
-                "delete results.json to finish this stage again."
-            ) from None
-        return self._result(pd.DataFrame(results["evaluation"]))
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
         net = self._averaged_net.eval()
@@ -260,6 +273,18 @@ class _Training(Stage):
         self.weigher.load_state_dict(state["weigher"])
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
+
+
+def _left(folder: RunFolder, results: Any) -> tuple[pd.DataFrame, dict[str, Tensor]]:
+    """Evaluation and weights that a finished training left."""
+    try:
+        weights = safetensors.torch.load_file(folder.folder / "model.safetensors")
+    except Exception:
+        raise MpnasError(
+            f"{folder.folder / 'model.safetensors'} is missing or cut short: "
+            "delete results.json to finish this stage again."
+        ) from None
+    return pd.DataFrame(results["evaluation"]), weights
 
 
 def _average_with(decay: float) -> Any:

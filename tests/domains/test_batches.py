@@ -27,7 +27,7 @@ def numbered(count: int) -> Source:
 
 def drawn(stream: DomainStream, batches: int) -> list[list[int]]:
     """The labels of the next batches."""
-    return [stream.next()[1].tolist() for _ in range(batches)]
+    return [stream.next().take()[1].tolist() for _ in range(batches)]
 
 
 def test_every_image_comes_once_a_shuffle_and_the_stream_never_ends() -> None:
@@ -52,7 +52,9 @@ def test_no_domain_disturbs_the_batches_of_another() -> None:
     alone = streams(sources, 8, seed=5, augment=Augment(2))
     for _ in range(7):
         together["b"].next()
-        for mixed, single in zip(together["a"].next(), alone["a"].next(), strict=True):
+        for mixed, single in zip(
+            together["a"].next().take(), alone["a"].next().take(), strict=True
+        ):
             torch.testing.assert_close(mixed, single, rtol=0, atol=0)
 
 
@@ -70,20 +72,29 @@ def test_a_stream_goes_on_where_its_state_was_taken() -> None:
     for _ in range(6):
         whole.next()
     state = whole.state_dict()
-    rest = [whole.next() for _ in range(6)]
+    rest = [whole.next().take() for _ in range(6)]
     resumed = DomainStream(source, 8, seed=99, augment=Augment(2))
     resumed.load_state_dict(state)
     for images, labels in rest:
-        again = resumed.next()
+        again = resumed.next().take()
         assert torch.equal(images, again[0]) and torch.equal(labels, again[1])
 
 
 def test_batches_are_float_rgb_in_channels_last() -> None:
     a = domain("a", channels=1)
-    images, labels = DomainStream(Source(a.train, Standard.of(a)), 8, seed=0).next()
+    images, labels = DomainStream(Source(a.train, Standard.of(a)), 8, seed=0).next().take()
     assert images.shape == (8, 3, 16, 16) and images.dtype == torch.float32
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.dtype == torch.int64
+
+
+def test_the_parts_of_a_batch_are_the_batch() -> None:
+    """So processes that each make their part have together what one would have."""
+    a = domain("a", flip=True)
+    batch = DomainStream(Source(a.train, Standard.of(a), True), 8, 3, Augment(2)).next()
+    parts = [batch.take(part) for part in torch.arange(8).tensor_split(3)]
+    for whole, made in zip(batch.take(), zip(*parts, strict=True), strict=True):
+        assert torch.equal(whole, torch.cat(made))
 
 
 # How often a domain is drawn ------------------------------------------------------------------
@@ -137,6 +148,13 @@ def shifted(image: torch.Tensor, down: int, right: int, mirrored: bool) -> torch
     return image[:, rows][:, :, columns]
 
 
+def augmented(
+    shift: int, images: torch.Tensor, flip: bool, generator: torch.Generator
+) -> torch.Tensor:
+    augment, size = Augment(shift), (images.shape[2], images.shape[3])
+    return augment.apply(images, *augment.draw(len(images), size, flip, generator))
+
+
 def seen(images: torch.Tensor, reach: int, flip: bool) -> set[tuple[int, int, bool]]:
     """Which shift and mirroring makes each augmented ramp; fails where none does."""
     original, found = ramp(1)[0], set()
@@ -155,15 +173,15 @@ def seen(images: torch.Tensor, reach: int, flip: bool) -> set[tuple[int, int, bo
 
 
 def test_images_are_shifted_by_up_to_the_allowed_pixels_and_no_more() -> None:
-    found = seen(Augment(1)(ramp(400), False, torch.Generator().manual_seed(0)), 1, flip=False)
+    found = seen(augmented(1, ramp(400), False, torch.Generator().manual_seed(0)), 1, flip=False)
     assert len(found) == 9
 
 
 def test_images_are_mirrored_only_where_the_domain_allows_it() -> None:
     generator = torch.Generator().manual_seed(0)
-    found = seen(Augment(0)(ramp(64), True, generator), 0, flip=True)
+    found = seen(augmented(0, ramp(64), True, generator), 0, flip=True)
     assert found == {(0, 0, False), (0, 0, True)}
-    still = Augment(0)(ramp(64), False, generator)
+    still = augmented(0, ramp(64), False, generator)
     assert torch.equal(still, ramp(64))
 
 
@@ -171,16 +189,16 @@ def test_a_stream_mirrors_as_its_source_says() -> None:
     split = Split(ramp(32), torch.zeros(32, dtype=torch.int64))
     for flip in (False, True):
         stream = DomainStream(Source(split, IDENTITY, flip), 32, 0, Augment(0))
-        images = (stream.next()[0] * 255).round().to(torch.uint8)[:, :1]
+        images = (stream.next().take()[0] * 255).round().to(torch.uint8)[:, :1]
         assert (seen(images, 0, flip=True) == {(0, 0, False)}) is not flip
 
 
 def test_augmentation_keeps_shape_and_type_and_repeats_with_the_generator() -> None:
     colour = torch.randint(0, 256, (9, 3, 16, 16), dtype=torch.uint8)
     before = colour.clone()
-    first = Augment(2)(colour, True, torch.Generator().manual_seed(4))
-    again = Augment(2)(colour, True, torch.Generator().manual_seed(4))
-    other = Augment(2)(colour, True, torch.Generator().manual_seed(5))
+    first = augmented(2, colour, True, torch.Generator().manual_seed(4))
+    again = augmented(2, colour, True, torch.Generator().manual_seed(4))
+    other = augmented(2, colour, True, torch.Generator().manual_seed(5))
     assert first.shape == colour.shape and first.dtype == torch.uint8
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(colour, before)
@@ -188,7 +206,7 @@ def test_augmentation_keeps_shape_and_type_and_repeats_with_the_generator() -> N
 
 def test_channels_of_an_image_move_together() -> None:
     colour = ramp(32).expand(-1, 3, -1, -1).clone()
-    moved = Augment(2)(colour, True, torch.Generator().manual_seed(0))
+    moved = augmented(2, colour, True, torch.Generator().manual_seed(0))
     assert torch.equal(moved[:, 0], moved[:, 1]) and torch.equal(moved[:, 0], moved[:, 2])
 
 

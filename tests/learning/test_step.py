@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import ABDP, Uniform
-from mpnas_kit.learning.step import accuracy, learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.learning.step import accuracy, learning_rate, set_rate, sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 
@@ -43,7 +43,7 @@ def test_what_is_backpropagated_is_the_weighted_sum_of_the_raw_losses(smoothing:
     optimiser = sgd(net, 0.0, 0.0)
     set_rate(optimiser, 0.0)
     priority = ABDP(0.5, 0.5, "constant")
-    figures = weighted_step(
+    figures = tiny.step(
         net, optimiser, batches, paths, priority.weigher(CLASSES), smoothing, progress=0.0
     )
     total = gradients(net)
@@ -67,8 +67,8 @@ def test_what_is_backpropagated_is_the_weighted_sum_of_the_raw_losses(smoothing:
 def test_reported_losses_are_without_label_smoothing() -> None:
     net, paths, batches = setup()
     optimiser, weigher = sgd(net, 0.0, 0.0), Uniform().weigher(CLASSES)
-    plain = weighted_step(net, optimiser, batches, paths, weigher, 0.0, 0.0)
-    smooth = weighted_step(net, optimiser, batches, paths, weigher, 0.3, 0.0)
+    plain = tiny.step(net, optimiser, batches, paths, weigher, 0.0, 0.0)
+    smooth = tiny.step(net, optimiser, batches, paths, weigher, 0.3, 0.0)
     assert {d: f["loss"] for d, f in plain.items()} == {d: f["loss"] for d, f in smooth.items()}
 
 
@@ -76,9 +76,9 @@ def test_only_nodes_that_took_part_move() -> None:
     net, paths, batches = setup()
     optimiser, weigher = sgd(net, 0.9, 0.1), Uniform().weigher(CLASSES)
     set_rate(optimiser, 0.1)
-    weighted_step(net, optimiser, batches, paths, weigher, 0.0, 0.0)
+    tiny.step(net, optimiser, batches, paths, weigher, 0.0, 0.0)
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
-    weighted_step(net, optimiser, {"a": batches["a"]}, paths, weigher, 0.0, 0.5)
+    tiny.step(net, optimiser, {"a": batches["a"]}, paths, weigher, 0.0, 0.5)
     for name, parameter in net.named_parameters():
         private = name.startswith(("nodes.2_k3e1", "heads.of_b")) or name.endswith(".of_b")
         assert torch.equal(before[name], parameter) is private, name
@@ -106,7 +106,7 @@ def test_every_kernel_and_every_head_moves_in_a_step() -> None:
     set_rate(optimiser, 0.1)
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
     for _ in range(2):
-        weighted_step(net, optimiser, batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
+        tiny.step(net, optimiser, batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
     still = [n for n, p in net.named_parameters() if torch.equal(before[n], p)]
     assert not still
 
@@ -147,7 +147,7 @@ def test_a_loss_that_is_not_finite_names_the_domain_and_the_rate(bad: float) -> 
     batches["b"][0][0, 0, 0, 0] = bad
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
     with pytest.raises(MpnasError, match="domain 'b' is nan at learning rate 0.125") as caught:
-        weighted_step(net, optimiser, batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
+        tiny.step(net, optimiser, batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
     assert "\n" not in str(caught.value)
     assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
 

@@ -24,7 +24,7 @@ from mpnas_kit.learning.scalarizers import (
     Scalarization,
     Uncertainty,
 )
-from mpnas_kit.learning.step import set_rate, sgd, weighted_step
+from mpnas_kit.learning.step import set_rate, sgd
 from mpnas_kit.learning.weigher import Seen, Weigher
 from mpnas_kit.settings import from_text, setting_name, to_text
 
@@ -268,8 +268,8 @@ def test_a_step_tells_the_losses_of_its_batches_after_it_without_label_smoothing
     net, paths, batches = setup()
     optimiser, weigher = sgd(net, 0.0, 0.0), Watching()
     set_rate(optimiser, 0.1)
-    before = weighted_step(net, optimiser, batches, paths, weigher, 0.3, 0.0)
-    after = weighted_step(net, optimiser, batches, paths, Uniform().weigher(TWO), 0.3, 0.0)
+    before = tiny.step(net, optimiser, batches, paths, weigher, 0.3, 0.0)
+    after = tiny.step(net, optimiser, batches, paths, Uniform().weigher(TWO), 0.3, 0.0)
     assert weigher.told == [{d: figures["loss"] for d, figures in after.items()}]
     assert all(weigher.told[0][d] < before[d]["loss"] for d in batches)
 
@@ -280,7 +280,7 @@ def test_only_a_weigher_that_looks_back_costs_a_second_forward_pass() -> None:
     net.register_forward_pre_hook(lambda *_: passes.append(1))
     for weigher, expected in ((Uniform().weigher(TWO), 1), (Watching(), 2)):
         passes.clear()
-        weighted_step(net, sgd(net, 0.0, 0.0), batches, paths, weigher, 0.0, 0.0)
+        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, weigher, 0.0, 0.0)
         assert len(passes) == expected
 
 

@@ -44,30 +44,31 @@ def test_mixed_normalises_all_images_of_the_node_together() -> None:
 
 def test_per_domain_keeps_the_statistics_of_each_domain_apart() -> None:
     layer, segments, x = made("per_domain")
-    layer(x)
-    for name, part in (("a", x[:6]), ("b", x[6:])):
+    with layer.measure():
+        layer(x)
+        segments.current = [B]
+        layer(x[6:] + 2)
+    for name, part, more in (("a", x[:6], 0.0), ("b", x[6:], 1.0)):
         mean, var = moments(part)
-        torch.testing.assert_close(layer.get_buffer(f"mean_of_{name}"), 0.1 * mean)
-        torch.testing.assert_close(layer.get_buffer(f"var_of_{name}"), 0.9 + 0.1 * var)
-    before = layer.get_buffer("mean_of_a").clone()
-    segments.current = [B]
-    layer(x[6:])
-    assert torch.equal(layer.get_buffer("mean_of_a"), before)
+        torch.testing.assert_close(layer.get_buffer(f"mean_of_{name}"), mean + more)
+        torch.testing.assert_close(layer.get_buffer(f"var_of_{name}"), var)
 
 
 def test_mixed_keeps_one_average_over_all_images() -> None:
     layer, _, x = made("mixed")
-    layer(x)
+    with layer.measure():
+        layer(x)
     mean, var = moments(x)
     assert dict(layer.named_buffers()).keys() == {"mean_shared", "var_shared"}
-    torch.testing.assert_close(layer.get_buffer("mean_shared"), 0.1 * mean)
-    torch.testing.assert_close(layer.get_buffer("var_shared"), 0.9 + 0.1 * var)
+    torch.testing.assert_close(layer.get_buffer("mean_shared"), mean)
+    torch.testing.assert_close(layer.get_buffer("var_shared"), var)
 
 
 def test_naive_keeps_one_average_over_batches_of_single_domains() -> None:
     layer, _, x = made("naive")
-    layer(x)
-    mean = 0.1 * moments(x[:6])[0] * 0.9 + 0.1 * moments(x[6:])[0]
+    with layer.measure():
+        layer(x)
+    mean = (moments(x[:6])[0] + moments(x[6:])[0]) / 2
     torch.testing.assert_close(layer.get_buffer("mean_shared"), mean)
 
 
@@ -84,10 +85,10 @@ def test_scale_and_shift_are_a_domain_s_own_or_shared() -> None:
         torch.testing.assert_close(after[:6], before[:6] if own else 2 * before[:6] + 3)
 
 
-def test_evaluation_uses_the_running_statistics_of_the_image_s_own_domain() -> None:
+def test_evaluation_uses_the_statistics_of_the_image_s_own_domain() -> None:
     layer, segments, x = made("per_domain")
-    layer.momentum = 1.0
-    layer(x)
+    with layer.measure():
+        layer(x)
     layer.eval()
     y = layer(x)
     for part, out in ((x[:6], y[:6]), (x[6:], y[6:])):
@@ -98,11 +99,11 @@ def test_evaluation_uses_the_running_statistics_of_the_image_s_own_domain() -> N
     torch.testing.assert_close(layer(x[6:7]), y[6:7])
 
 
-def test_evaluation_does_not_move_the_statistics() -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_statistics_move_only_when_they_are_measured(training: bool) -> None:
     layer, _, x = made("per_domain")
-    layer.eval()
     before = {n: b.clone() for n, b in layer.named_buffers()}
-    layer(x)
+    layer.train(training)(x)
     assert all(torch.equal(before[n], b) for n, b in layer.named_buffers())
 
 
