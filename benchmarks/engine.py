@@ -1,6 +1,6 @@
 """What the engine is worth, and where its time goes: ratios taken in one run, as table and JSON.
 
-    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about four minutes
+    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about six minutes
 
 Every line takes its two sides in turn, `repeats` times, and gives the median, least and most of the
 ratios. Search steps are those of the ten pocket domains after the warm-up, 32 images a domain, 4
@@ -20,15 +20,22 @@ sampled paths of 32 reward images, random paths, one thread.
 - input: drawing and augmenting batches, as a share of a search step.
 - checkpoint: one checkpoint every 100 steps, as a share of the time.
 - domains: the time of a training step per domain with 80 domains on one path, over that with 10.
+- candidates, candidates memory: a search step with 64 candidates a layer over one with 4, all of
+  them alike; the growth of the process's peak memory over that of weights, momenta and gradients.
 - inference 1, inference 64: a domain's path in a union of ten over the same path alone.
+
+Below the lines: where the time of a search step goes, as shares.
 """
 
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
 
 # isort: split
 import argparse
+import cProfile
 import json
 import os
+import pstats
+import re
 import statistics
 import subprocess
 import sys
@@ -36,6 +43,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -56,13 +64,21 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.search import _Search
 from mpnas_kit.space import depthwise
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.blocks import InvertedBottleneck
+from mpnas_kit.space.space import LayerwiseSpace, Path, SearchSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 
 DOMAINS = {f"domain{i}": 10 for i in range(10)}
 MANY = {f"domain{i}": 10 for i in range(80)}
 ARCH = "k5e2 k5e2 k5e2 zero k5e4 k5e2 k5e2 k5e4 k5e2 k5e2"
 COUNTED = ("conv", "batch_norm", "hardswish", "relu", "hardsigmoid")
+KINDS = {
+    "convolutions forward": ("method torch.conv2d",),
+    "backward": ("run_backward", "convolution_backward"),
+    "batch norms forward": ("method torch.batch_norm",),
+    "activations forward": ("hardswish", "method relu", "hardsigmoid"),
+    "copies": ("method torch.cat", "contiguous", "copy_", "pad}"),
+}
 GOALS = {
     "step": ("at least", 2.5),
     "busy": ("at most", 3.0),
@@ -70,6 +86,7 @@ GOALS = {
     "input": ("at most", 0.05),
     "checkpoint": ("at most", 0.03),
     "domains": ("at most", 1.05),
+    "candidates": ("at most", 1.10),
     "inference 1": ("at most", 1.03),
     "inference 64": ("at most", 1.03),
 }
@@ -89,8 +106,8 @@ def seconds(action: Callable[[], Any], times: int = 3) -> float:
 class Steps:
     """A search on the pocket domains in the middle of its steps, and the same by the loop."""
 
-    def __init__(self) -> None:
-        suite, space = pocket(), pocket_space()
+    def __init__(self, space: SearchSpace | None = None) -> None:
+        suite, space = pocket(), space or pocket_space()
         self.config = SearchConfig(steps=100, cost_target=0.45e6, priority=Uniform())
         parts = divide(suite, self.config.reward_share, 0)
         self.stage = _Search(parts, space, self.config, 0.45e6, self.config.reward, None, Compute())
@@ -144,6 +161,42 @@ class Steps:
         self.stage.optimiser.state.clear()
 
 
+@dataclass(frozen=True)
+class Twin(InvertedBottleneck):
+    """A block with twins: the same but for its name."""
+
+    twin: int = 0
+
+    @property
+    def name(self) -> str:
+        """The block's, and which twin."""
+        return f"{super().name}t{self.twin}"
+
+
+def twins(candidates: int) -> SearchSpace:
+    """The pocket space with so many twins of one block in every searched layer."""
+    blocks = tuple(Twin(5, 2, twin=i) for i in range(candidates))
+    layers = [
+        layer if len(layer.candidates) == 1 else replace(layer, candidates=blocks)
+        for layer in pocket_space().layers
+    ]
+    return LayerwiseSpace(f"twins{candidates}", layers, 32)
+
+
+def memory_of_twins(candidates: int) -> tuple[int, int]:
+    """Peak memory of this process after some steps, and weights with momenta and gradients; bytes.
+
+    In a new process each, since a peak never falls.
+    """
+    steps = Steps(twins(candidates))
+    for _ in range(8):
+        steps.engine()
+    weights = sum(p.numel() * p.element_size() for p in steps.stage.net.parameters())
+    peak = re.search(r"VmHWM:\s+(\d+) kB", FilePath("/proc/self/status").read_text())
+    assert peak is not None
+    return 1024 * int(peak[1]), 3 * weights
+
+
 class Record(TorchDispatchMode):
     """The calls that count for the floor: one of each kind and shape, and how many there were."""
 
@@ -178,6 +231,20 @@ def floor_seconds(step: Callable[[], None]) -> float:
     return total
 
 
+def shares(step: Callable[[], None], steps: int = 8) -> dict[str, float]:
+    """Where the time of a step goes, by Python's profiler: what it adds is a few percent."""
+    step()
+    profiler = cProfile.Profile()
+    profiler.runcall(lambda: [step() for _ in range(steps)])
+    stats: Any = pstats.Stats(profiler)
+    found = dict.fromkeys([*KINDS, "other calls into torch", "Python"], 0.0)
+    for (file, _, name), (_, _, own, _, _) in stats.stats.items():
+        default = "other calls into torch" if file == "~" else "Python"
+        kinds = (kind for kind, names in KINDS.items() if any(n in name for n in names))
+        found[next(kinds, default)] += own
+    return {kind: taken / sum(found.values()) for kind, taken in found.items()}
+
+
 def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
     """Forward and backward pass of these domains on a path of 5 x 5 kernels."""
     space = pocket_space()
@@ -207,16 +274,24 @@ def _training_step(
     return step
 
 
-def in_a_process(**environment: str) -> float:
-    """The time of `training_step` in a new process with this environment."""
+def in_a_process(what: str, **environment: str) -> Any:
+    """What this file prints in a new process with this option and environment."""
     done = subprocess.run(
-        [sys.executable, __file__, "--training-step"],
+        [sys.executable, __file__, what],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=True,
     )
-    return float(done.stdout)
+    return json.loads(done.stdout)
+
+
+def memory_ratio() -> float:
+    """How far memory grows from 4 to 64 candidates, over what weights and their like need."""
+    (few, own), (many, theirs) = (
+        in_a_process(f"--twins={n}", MALLOC_TOP_PAD_="131072") for n in (4, 64)
+    )
+    return float((many - few) / (theirs - own))
 
 
 def inference(batch: int) -> float:
@@ -283,7 +358,10 @@ def measure(repeats: int) -> dict[str, list[float]]:
             ratios.setdefault(name.replace("_", " "), []).append(value)
 
     steps, large = Steps(), large_step()
+    some, lots = Steps(twins(4)), Steps(twins(64))
     training, many = training_step(), training_step(MANY)
+    for warm in (some, lots):
+        seconds(warm.engine, 8)  # until nearly all nodes have their momenta
     for _ in range(repeats):
         engine = seconds(steps.engine)
         with steps.stock(torch.contiguous_format):
@@ -293,11 +371,14 @@ def measure(repeats: int) -> dict[str, list[float]]:
         note(**{"step": obvious / engine, "step channels-last": last / engine})
         note(depthwise=depthwise_ratio(large))
         # its default, which keeps `runtime` from setting anything
-        note(pages=in_a_process(MALLOC_TOP_PAD_="131072") / in_a_process())
+        step = "--training-step"
+        note(pages=in_a_process(step, MALLOC_TOP_PAD_="131072") / in_a_process(step))
         note(threads=threads_ratio(training), busy=busy_ratio(training))
         for size in (128, 224):
             note(**{f"threads {size}": threads_ratio(large_step(size, 8))})
         note(domains=seconds(many) / len(MANY) / (seconds(training) / len(DOMAINS)))
+        note(candidates=seconds(lots.engine, 7) / seconds(some.engine, 7))
+        note(candidates_memory=memory_ratio())
         note(floor=engine / floor_seconds(steps.engine))
         streams = (*steps.stage.streams.values(), *steps.stage.reward_streams.values())
         note(input=seconds(lambda s=streams: [x.next().take() for x in s]) / engine)
@@ -312,19 +393,27 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--training-step", action="store_true", help="print its seconds, no more")
+    parser.add_argument("--twins", type=int, help="print memory with so many candidates, no more")
     given = parser.parse_args()
     with reproducible(1, 32):
         if given.training_step:
             print(seconds(training_step(), 5))
             return
-        ratios = measure(given.repeats)
+        if given.twins:
+            print(json.dumps(memory_of_twins(given.twins)))
+            return
+        ratios, where = measure(given.repeats), shares(Steps().engine)
     print(f"{'line':20} {'median':>8} {'least':>8} {'most':>8}  goal")
     for name, values in ratios.items():
         figures = (statistics.median(values), min(values), max(values))
         goal = f"{GOALS[name][0]} {GOALS[name][1]:g}" if name in GOALS else ""
         print(f"{name:20} {figures[0]:8.3f} {figures[1]:8.3f} {figures[2]:8.3f}  {goal}".rstrip())
+    print("\nwhere a search step spends its time")
+    for kind, share in where.items():
+        print(f"{kind:22} {share:6.1%}")
     if given.json:
-        FilePath(given.json).write_text(json.dumps(ratios, indent=2) + "\n")
+        content = {"ratios": ratios, "shares": where}
+        FilePath(given.json).write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

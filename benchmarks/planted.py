@@ -6,7 +6,7 @@
    that are right, times 1/3, with noise of deviation 0.05. Counted: seeds in which every layer of
    every domain is right.
 2. Data only: `mpnas_kit.planted`, searched through the network. Counted: right layers, of 12 a
-   seed; and the same with rewards shuffled among the paths of a step (chance: 4).
+   seed; the same in bfloat16; and with rewards shuffled among the paths of a step (chance: 4).
 3. Cost: reward only, beta = -1, targets over the cost range. Counted: seeds whose path costs the
    target within 5 %.
 """
@@ -22,6 +22,7 @@ from pathlib import Path as FilePath
 import torch
 from torch import Tensor
 
+from mpnas_kit.compute import Precision
 from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.search.config import SearchConfig
@@ -88,7 +89,9 @@ class Shuffled:
         return quality.gather(1, order)
 
 
-def data_only_run(seed: int, steps: int, reward: RewardFunction | None) -> int:
+def data_only_run(
+    seed: int, steps: int, reward: RewardFunction | None, precision: Precision = "float32"
+) -> int:
     """Right layers, of 12."""
     space = planted_space()
     config = SearchConfig(
@@ -99,6 +102,7 @@ def data_only_run(seed: int, steps: int, reward: RewardFunction | None) -> int:
         reward=Absolute(beta=0.0),
         seed=seed,
         threads=1,
+        precision=precision,
     )
     found = search(planted_suite(seed=seed), space, config, reward=reward)
     return sum(agreement(p, planted_path(space, i)) for i, p in enumerate(found.paths.values()))
@@ -116,6 +120,9 @@ def main() -> None:
         "reward_only_all_right": sum(reward_only_run(s, 600) for s in range(arguments.seeds)),
         "reward_only_seeds": arguments.seeds,
         "data_only_right_of_12": [data_only_run(s, 400, None) for s in range(arguments.data_seeds)],
+        "bfloat16_right_of_12": [
+            data_only_run(s, 400, None, "bfloat16") for s in range(arguments.data_seeds)
+        ],
         "shuffled_right_of_12": [
             data_only_run(s, 400, Shuffled(s)) for s in range(arguments.data_seeds)
         ],

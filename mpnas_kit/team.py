@@ -9,6 +9,7 @@ stage goes on with another number of processes as if nothing had been.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,6 +134,9 @@ def joined() -> Iterator[Team]:
     try:
         yield Team.current()
     finally:
+        # gloo's threads still hold the tensors of the last call, need the interpreter to drop them,
+        # and abort a process that ends meanwhile
+        time.sleep(0.1)
         dist.destroy_process_group()
 
 

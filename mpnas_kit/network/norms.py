@@ -13,7 +13,7 @@ article does not say what it did. So it is a setting of every network:
   domain. Here to be compared with, not to be used.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, get_args
 
@@ -30,6 +30,9 @@ SHARED = "shared"  # the one set of statistics of `mixed` and `naive`
 def member(domain: str) -> str:
     """The name of a domain's part in a module: `train` or `items` are names of torch's own."""
     return f"of_{domain}"
+
+
+_Own = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # scale, shift, mean, variance
 
 
 class Segments:
@@ -69,6 +72,7 @@ class DomainNorm(nn.Module):
         self._segments = segments
         self.names = tuple(map(member, domains)) if norm == "per_domain" else (SHARED,)
         self._batches = dict.fromkeys(self.names, 0)
+        self._own: dict[str, _Own] = {}
         self.weight = nn.ParameterDict({n: torch.ones(channels) for n in self.names})
         self.bias = nn.ParameterDict({n: torch.zeros(channels) for n in self.names})
         if tracked:
@@ -86,19 +90,37 @@ class DomainNorm(nn.Module):
         return torch.cat([self._normalise(part, domain) for part, (domain, _) in pairs])
 
     def _normalise(self, x: Tensor, domain: str) -> Tensor:
-        name = self.name_for(domain)
+        weight, bias, mean, var = self._own.get(domain) or self._find(domain)
         channels = x.shape[1]
-        mean = var = None
+        if channels < len(weight):
+            weight, bias = weight[:channels], bias[:channels]
+            mean, var = (None if s is None else s[:channels] for s in (mean, var))
         batch, momentum = self.training or not self.tracked, 0.0
-        if self._measuring or not batch:
-            mean = self.get_buffer(f"mean_{name}")[:channels]
-            var = self.get_buffer(f"var_{name}")[:channels]
-        owner = self._lender[0] if self._lender else self
-        weight, bias = owner.weight[name][:channels], owner.bias[name][:channels]
         if self._measuring:
+            name = self.name_for(domain)
             self._batches[name] += 1
             momentum = 1 / self._batches[name]
+        elif batch:
+            mean = var = None
         return F.batch_norm(x, mean, var, weight, bias, batch, momentum, self.eps)
+
+    def _find(self, domain: str) -> "_Own":
+        """What a domain is normalised with; kept, since finding it takes as long as using it."""
+        name, owner = self.name_for(domain), self._lender[0] if self._lender else self
+        statistics = (
+            [self.get_buffer(f"{kind}_{name}") for kind in ("mean", "var")]
+            if self.tracked
+            else [None, None]
+        )
+        found = (owner.weight[name], owner.bias[name], *statistics)
+        self._own[domain] = found
+        return found
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DomainNorm":
+        """Move or convert all tensors, as `to` does: what was kept is no longer it."""
+        self._own.clear()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def name_for(self, domain: str) -> str:
         """The name under which the scale, shift and statistics of a domain stand."""
@@ -117,6 +139,7 @@ class DomainNorm(nn.Module):
         assert isinstance(lender, DomainNorm)
         del self.weight, self.bias
         self._lender = (lender,)
+        self._own.clear()
 
     @contextmanager
     def measure(self) -> Iterator[None]:

@@ -1,0 +1,44 @@
+"""What a stage would cost elsewhere, by hand."""
+
+import pytest
+import tiny
+import torch
+
+from mpnas_kit.analysis.scaling import Work, estimate, measured_speed, random_paths, work_of
+
+
+def test_the_work_of_a_step_is_counted_from_images_and_paths() -> None:
+    space = tiny.space()
+    train = tiny.train_config(batch_size=8, micro_batches=2, steps=5)
+    search = tiny.search_config(batch_size=8, reward_batch=6, paths_per_step=3, steps=7)
+    paths = random_paths(space)
+    forward = sum(space.cost(p).multiply_adds for p in paths) / len(paths)
+    trained, searched = work_of(space, 3, train), work_of(space, 3, search)
+    assert trained.multiply_adds == pytest.approx(3 * 8 * 3 * forward)
+    assert searched.multiply_adds == pytest.approx(3 * (8 * 3 + 3 * 6) * forward)
+    assert (trained.stage, trained.steps, trained.units) == ("train", 5, 6)
+    assert (searched.stage, searched.steps, searched.units) == ("search", 7, 3)
+    low, high = (
+        4 * (c.parameters + c.norm_parameters)
+        for c in (space.cost(space.parse("zero k3e1")), space.union_cost(tiny.all_paths(space)))
+    )
+    assert low < trained.gradients < high
+
+
+def test_devices_that_do_not_divide_the_units_wait() -> None:
+    work = Work("train", steps=3600, multiply_adds=100.0, gradients=10.0, units=10)
+    table = estimate([work], [1, 4, 10], speed=100.0, bandwidth=1e9).set_index("devices")
+    assert table["hours"].tolist() == pytest.approx([1.0, 0.3, 0.1], rel=1e-6)
+    assert table["device_hours"].tolist() == pytest.approx([1.0, 1.2, 1.0], rel=1e-6)
+    assert table["busy"].tolist() == pytest.approx([1.0, 100 / 4 / 30, 1.0], rel=1e-6)
+
+
+def test_sums_of_gradients_take_their_time() -> None:
+    work = Work("train", steps=3600, multiply_adds=100.0, gradients=50.0, units=2)
+    (hours,) = estimate([work], [2], speed=100.0, bandwidth=100.0)["hours"]
+    assert hours == pytest.approx(0.5 + 0.5)
+
+
+def test_a_measured_speed_is_a_number_of_multiply_adds_a_second() -> None:
+    speed = measured_speed(tiny.space(), torch.device("cpu"), batch=4, repeats=1)
+    assert 1e4 < speed < 1e14
