@@ -64,7 +64,7 @@ def table(
 def table_html(
     frame: pd.DataFrame, caption: str = "", formats: Mapping[str, Format] | None = None
 ) -> str:
-    """The table of `table` as HTML."""
+    """The table of `table` as HTML, in a frame that keys can scroll."""
     formats = formats or {}
     numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in frame}
     kinds = {c: "number" if numeric[c] else "path" if c == "path" else "" for c in frame}
@@ -80,7 +80,8 @@ def table_html(
     told = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     wide = " wide" if len(frame.columns) > _WIDE else ""
     return (
-        f'<div class="table{wide}"><table>{told}<thead><tr>{head}</tr></thead>'
+        f'<div class="table{wide}" tabindex="0" role="group" aria-label="Table">'
+        f"<table>{told}<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -1,11 +1,15 @@
-"""How difficult every domain was in the course of a training, as ABDP reads it."""
+"""How difficult every domain was in a training, and what other weights would have followed."""
 
 import math
+from itertools import groupby
+from operator import itemgetter
 
 import pandas as pd
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.abdp import ABDP
+from mpnas_kit.learning.prioritization import Prioritization
+from mpnas_kit.learning.weigher import Seen
 from mpnas_kit.training.train import TrainResult
 
 
@@ -31,3 +35,23 @@ def difficulties(trained: TrainResult) -> pd.DataFrame:
     # pandas' adjusted mean is the bias-corrected one: sum decay^i l / sum decay^i
     table["difficulty"] = shares.transform(lambda own: own.ewm(alpha=1 - decay, adjust=True).mean())
     return table
+
+
+def replayed(trained: TrainResult, priority: Prioritization) -> pd.DataFrame:
+    """The weights that `priority` would have given on the recorded losses, as `difficulties`.
+
+    What would have been learned under other weights is another matter: losses stay as recorded, so
+    a prioritization that looks at the losses after a step is told those of the next one.
+    """
+    steps = trained.config.steps
+    weigher = priority.weigher(trained.net.classes, trained.config.seed)
+    history = trained.history[["step", "domain", "loss", "accuracy"]].sort_values("step")
+    rows: list[tuple[int, str, float]] = []
+    before: dict[str, Seen] = {}
+    for step, group in groupby(history.itertuples(index=False, name=None), itemgetter(0)):
+        seen = {domain: Seen(nll, right) for _, domain, nll, right in group}
+        if weigher.looks_back and before:
+            weigher.look_back({d: seen.get(d, s).nll for d, s in before.items()})
+        weights, before = weigher.weigh(seen, (step - 1) / steps), seen
+        rows += [(step, domain, weight) for domain, weight in weights.items()]
+    return pd.DataFrame(rows, columns=["step", "domain", "weight"])

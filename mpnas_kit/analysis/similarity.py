@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import torch
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import squareform
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds
@@ -117,3 +119,13 @@ def matched_similarities(space: SearchSpace, paths: Mapping[str, Path], seed: in
         drawn = [space.nodes(sample_at_cost(space, cost, c, 0.05, generator)) for c in wanted]
         values += [jaccard(a, b) for a, b in combinations(drawn, 2)]
     return np.array(values, dtype=np.float64)
+
+
+def clustered(similarity: Similarity) -> list[str]:
+    """The domains in an order that puts similar ones side by side."""
+    domains = list(similarity.domains)
+    if len(domains) < 3:
+        return domains
+    distances = squareform(1 - similarity.matrix.to_numpy(), checks=False)
+    tree = optimal_leaf_ordering(linkage(distances, "average"), distances)
+    return [domains[i] for i in leaves_list(tree)]

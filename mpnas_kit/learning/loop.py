@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from mpnas_kit.compute import Compute
 from mpnas_kit.domains.domain import DomainSuite
@@ -28,12 +30,15 @@ class StepEvent:
     """What a callback is told after every step.
 
     rows: for every domain drawn its figures, such as loss, weight, accuracy (a share, 0 to 1).
+    policy: called, the probability of every choice now, float32 (domains, decisions, choices); None
+    where nothing is searched.
     """
 
     stage: str
     step: int
     steps: int
     rows: Mapping[str, Mapping[str, float]]
+    policy: Callable[[], NDArray[np.float32] | None] = lambda: None
 
 
 Callback = Callable[[StepEvent], None]
@@ -109,6 +114,10 @@ class Stage(ABC):
     def advance(self) -> dict[str, dict[str, float]]:
         """Do step `self.step` (from 0); returns the figures of every domain drawn."""
 
+    def policy(self) -> NDArray[np.float32] | None:
+        """The probability of every choice now; None where nothing is searched."""
+        return None
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """Everything a resume needs, but step, seconds and metrics: those are the loop's.
@@ -123,8 +132,9 @@ class Stage(ABC):
     def loop(self, callbacks: Sequence[Callback]) -> None:
         """Run to the last step, from the last checkpoint if the folder has one.
 
-        Interrupted (SIGINT: Ctrl-C, or a notebook's stop), it ends the step it is in, writes a
-        checkpoint and raises `KeyboardInterrupt`; interrupted again, it stops at once.
+        Interrupted (SIGINT: Ctrl-C, or a notebook's stop; or `KeyboardInterrupt` in a callback), it
+        ends the step it is in, writes a checkpoint and raises `KeyboardInterrupt`; interrupted
+        again, it stops at once.
         """
         saved, rows = self.team.lead(self._saved)
         if saved is not None:
@@ -134,9 +144,12 @@ class Stage(ABC):
         with _interruptible(self.team) as interrupted:
             while self.step < self.steps:
                 figures = self._one_step()
-                event = StepEvent(self.name, self.step, self.steps, figures)
-                for callback in callbacks:
-                    callback(event)
+                event = StepEvent(self.name, self.step, self.steps, figures, self.policy)
+                try:
+                    for callback in callbacks:
+                        callback(event)
+                except KeyboardInterrupt:
+                    interrupted.set()
                 if self.team.any(interrupted.is_set()):
                     if self.folder is not None:
                         self.checkpoint(self.folder)

@@ -56,8 +56,7 @@ class Average:
 
     def __init__(self, domains: int, decay: float, unseen: float) -> None:
         self.decay, self.unseen = decay, unseen
-        self._average = torch.zeros(domains, dtype=torch.float64)
-        self._seen = torch.zeros(domains, dtype=torch.float64)
+        self._average, self._seen = [0.0] * domains, [0.0] * domains
 
     def add(self, domain: int, value: float) -> None:
         """A value of the domain at index `domain`."""
@@ -67,13 +66,15 @@ class Average:
     @property
     def values(self) -> Tensor:
         """(domains,)."""
-        corrected = 1 - self.decay**self._seen
-        return torch.where(self._seen > 0, self._average / corrected.clamp_min(1e-300), self.unseen)
+        average, seen = (torch.tensor(x, dtype=torch.float64) for x in (self._average, self._seen))
+        corrected = 1 - self.decay**seen
+        return torch.where(seen > 0, average / corrected.clamp_min(1e-300), self.unseen)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume needs."""
-        return {"average": self._average.clone(), "seen": self._seen.clone()}
+        average, seen = (torch.tensor(x, dtype=torch.float64) for x in (self._average, self._seen))
+        return {"average": average, "seen": seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
-        self._average, self._seen = state["average"].clone(), state["seen"].clone()
+        self._average, self._seen = state["average"].tolist(), state["seen"].tolist()

@@ -3,10 +3,8 @@
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import squareform
 
-from mpnas_kit.analysis.similarity import Similarity
+from mpnas_kit.analysis.similarity import Similarity, clustered
 from mpnas_kit.plots import style
 
 
@@ -49,16 +47,6 @@ def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = F
     mean = f"mean {similarity.mean:.2f}, " if size > 1 else ""
     ax.set_title(f"Nodes that two domains share\n{mean}random paths {chance}", fontsize=11)
     return ax
-
-
-def clustered(similarity: Similarity) -> list[str]:
-    """The domains in an order that puts similar ones side by side."""
-    domains = list(similarity.domains)
-    if len(domains) < 3:
-        return domains
-    distances = squareform(1 - similarity.matrix.to_numpy(), checks=False)
-    tree = optimal_leaf_ordering(linkage(distances, "average"), distances)
-    return [domains[i] for i in leaves_list(tree)]
 
 
 def _mark_random(ax: Axes, similarity: Similarity) -> None:

@@ -12,6 +12,15 @@ from mpnas_kit.space.space import Path, SearchSpace
 UNDECIDED = 0.5  # entropy over log(choices) above which a decision counts as not made
 
 
+def likeliest(space: SearchSpace, policy: NDArray[np.float32]) -> list[Path]:
+    """The most likely path by every policy of (controllers, decisions, choices)."""
+    counts = [len(decision.choices) for decision in space.decisions]
+    return [
+        space.path([int(row[:n].argmax()) for row, n in zip(one, counts, strict=True)])
+        for one in policy
+    ]
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """What a search gives back.
@@ -31,6 +40,10 @@ class SearchResult:
     history: pd.DataFrame
     policy: NDArray[np.float32]
     policy_steps: tuple[int, ...]
+
+    def paths_at(self, snapshot: int) -> dict[str, Path]:
+        """The most likely path of every domain at a snapshot of the policy; -1 is the last one."""
+        return dict(zip(self.paths, likeliest(self.space, self.policy[snapshot]), strict=True))
 
     @property
     def costs(self) -> dict[str, float]:

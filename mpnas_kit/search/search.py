@@ -25,7 +25,7 @@ from mpnas_kit.runtime import reproducible
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
 from mpnas_kit.search.data import SearchPart, divide
-from mpnas_kit.search.result import SearchResult
+from mpnas_kit.search.result import SearchResult, likeliest
 from mpnas_kit.search.rewards import RewardFunction, charged
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import to_dict
@@ -177,7 +177,7 @@ class _Search(Stage):
             policy = self.controllers[self.decider[domain]]
             figures[domain]["entropy"] = float(policy.indecision().mean())
         if self._snapshot_due():
-            self.policies.append(self._policy())
+            self.policies.append(self.policy())
         return figures
 
     def _decided(
@@ -250,7 +250,7 @@ class _Search(Stage):
         every = max(1, self.config.steps // self.config.policy_snapshots)
         return (self.step + 1) % every == 0 or self.step + 1 == self.config.steps
 
-    def _policy(self) -> NDArray[np.float32]:
+    def policy(self) -> NDArray[np.float32]:
         stacked = torch.stack(
             [self.controllers[self.decider[d]].probabilities for d in self.domains]
         )
@@ -259,15 +259,7 @@ class _Search(Stage):
     def _result(self, policy: NDArray[np.float32]) -> SearchResult:
         every = max(1, self.config.steps // self.config.policy_snapshots)
         steps = tuple(dict.fromkeys([*range(every, self.steps + 1, every), self.steps]))
-        paths = {
-            d: self.space.path(
-                [
-                    int(p[: len(x.choices)].argmax())
-                    for p, x in zip(last, self.space.decisions, strict=True)
-                ]
-            )
-            for d, last in zip(self.domains, policy[-1], strict=True)
-        }
+        paths = dict(zip(self.domains, likeliest(self.space, policy[-1]), strict=True))
         return SearchResult(
             self.space, self.config, paths, self.target, self.history(), policy, steps
         )

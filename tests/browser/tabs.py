@@ -1,0 +1,77 @@
+"""A browser tab without a network, what goes wrong in it, and what axe-core finds in its page."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, Page, Route
+
+HERE = re.compile(r"(file|data|blob|about):|(https?|wss?)://(127\.0\.0\.1|localhost)([:/]|$)")
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab and its records, as addresses and sentences."""
+
+    page: Page
+    outgoing: list[str] = field(default_factory=list)
+    """What was asked of other machines; nothing of it was let out."""
+    failed: list[str] = field(default_factory=list)
+    """What was asked of this machine and not to be had."""
+    errors: list[str] = field(default_factory=list)
+    """Errors in the console, and exceptions that nobody caught."""
+
+    def check(self) -> None:
+        """Nothing was asked of other machines, and nothing went wrong."""
+        wrong = [*self.outgoing, *self.failed, *self.errors]
+        assert not wrong, "\n".join(wrong)
+
+
+@contextmanager
+def new_tab(browser: Browser, **options: Any) -> Iterator[Tab]:
+    """A tab that reaches files and this machine alone; options: those of a Playwright context."""
+    with browser.new_context(service_workers="block", **options) as context:
+        tab = Tab(context.new_page())
+
+        def let_through(route: Route) -> None:
+            if HERE.match(route.request.url):
+                route.continue_()
+            else:
+                tab.outgoing.append(route.request.url)
+                route.abort()
+
+        def failed(address: str, why: str | int | None) -> None:
+            if HERE.match(address):
+                tab.failed.append(f"{address}: {why}")
+
+        context.route("**/*", let_through)
+        tab.page.on(  # a route does not see these; the browser finds no other machine either
+            "websocket", lambda ws: None if HERE.match(ws.url) else tab.outgoing.append(ws.url)
+        )
+        tab.page.on("requestfailed", lambda request: failed(request.url, request.failure))
+        tab.page.on("response", lambda r: failed(r.url, r.status) if r.status >= 400 else None)
+        tab.page.on("console", lambda m: tab.errors.append(m.text) if m.type == "error" else None)
+        tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+        yield tab
+
+
+def findings(page: Page, *rules: str) -> list[str]:
+    """What axe-core finds that is serious or critical, a line an element; of all rules, or these.
+
+    Elements that are not displayed at present are not looked at.
+    """
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = list(rules)
+    found = page.evaluate("options => axe.run(document, options)", options)
+    return [
+        f"{one['impact']} {one['id']}: {node['html'][:120]} ({node['failureSummary']})"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
