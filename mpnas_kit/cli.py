@@ -8,8 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from mpnas_kit import __version__, tables
-from mpnas_kit.analysis.comparison import Comparison, compare
-from mpnas_kit.cli_options import compare_parser, report_parser, stage_parser, sweep_parser
+from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.cli_options import (
+    compare_parser,
+    explore_parser,
+    report_parser,
+    stage_parser,
+    sweep_parser,
+)
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.learning.loop import Callback
 from mpnas_kit.parameters import options
@@ -113,12 +119,25 @@ def _sweep(arguments: Sequence[str]) -> None:
     print(f"\n{_comparison_text(comparison)}\nrun folders: {run.folder / sweep.CELLS}")
 
 
+def _explore(arguments: Sequence[str]) -> None:
+    given = explore_parser().parse(arguments)
+    if given.folder and given.run:
+        raise MpnasError("the run is given twice: expected RUN or --run.")
+    from mpnas_kit.explore import lab
+
+    run = Pipeline.open(run_folder(given.folder or given.run, given.profile), profile=given.profile)
+    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
+    status = lab(run.begin(), [*(["--no-browser"] if given.no_browser else []), *port])
+    if status:
+        raise MpnasError(f"JupyterLab ended with status {status}: its own message says why.")
+
+
 def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
     from mpnas_kit import sweep
 
     folder = run_folder(given.run, given.profile)
-    comparison = compare(map(sweep.outcome, sweep.finished_runs(folder)))
+    comparison = sweep.finished_comparison(folder)
     print(_comparison_text(comparison))
     if given.csv:
         place = Path(given.csv)
@@ -177,6 +196,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas sweep    run approaches, weightings and seeds around a run
   mpnas compare  the results table of a run and its sweep
   mpnas report   run the notebooks and write HTML pages
+  mpnas explore  open JupyterLab on a run
 
 mpnas COMMAND --help shows the options of a command. search and train run in several processes too:
 torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -188,6 +208,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "sweep": _sweep,
     "compare": _compare,
     "report": _report,
+    "explore": _explore,
 }
 
 

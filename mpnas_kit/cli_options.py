@@ -151,6 +151,21 @@ def sweep_parser() -> Parser:
     return parser
 
 
+def explore_parser() -> Parser:
+    """The options of `mpnas explore`."""
+    parser = Parser(
+        prog="mpnas explore",
+        description="Open JupyterLab on a run: explorers of its search, paths, prioritization, "
+        "results and images, in RUN/explore.ipynb. A new run is begun there.",
+        allow_abbrev=False,
+    )
+    _run_options(parser)
+    parser.add_argument("folder", nargs="?", metavar="RUN", help="the same as --run")
+    parser.add_argument("--no-browser", action="store_true", help="start the server only")
+    parser.add_argument("--port", metavar="N", help="of the server")
+    return parser
+
+
 def compare_parser() -> Parser:
     """The options of `mpnas compare`."""
     parser = Parser(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from mpnas_kit.errors import MpnasError
@@ -22,7 +23,7 @@ def notebook(run: Path) -> Path:
     place = run / NAME
     if place.exists():
         return place
-    source = nbformat.read(NOTEBOOKS / NAME, as_version=4)
+    source = load_notebook_node(str(NOTEBOOKS / NAME))
     filled = parameterize_notebook(source, {"run": str(run.absolute())})
     try:
         nbformat.write(filled, place)

@@ -201,7 +201,7 @@ class Pipeline:
         self._own_search()
         config = config or self.search_config()
         resolve_target(self.space, config, len(self.suite))  # refused before a folder is made
-        folder = self._begin() / "search"
+        folder = self.begin() / "search"
         return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
 
     def train(
@@ -213,7 +213,7 @@ class Pipeline:
         """Train in RUN/train; paths: as it was begun, else those of the run, unless given."""
         config = config or self.train_config()
         paths = paths if paths is not None else Team.current().lead(self._paths_to_train)
-        folder = self._begin()
+        folder = self.begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
         return train(
             self.suite,
@@ -284,7 +284,7 @@ class Pipeline:
         environment: dict[str, Any] = folder.read_json("environment.json")
         return {**environment, **folder.read_json("timing.json")}
 
-    def _begin(self) -> Path:
+    def begin(self) -> Path:
         """The folder, with its run.json; unknown names are told before it is written."""
         _ = self.suite, self.space
         Team.current().lead(lambda: self.setup.write(self.folder))

@@ -290,6 +290,17 @@ def finished_runs(run: Path) -> list[Pipeline]:
     return [pipeline for pipeline in there if pipeline.finished("train")]
 
 
+def finished_comparison(run: Path) -> Comparison:
+    """The run in a folder and the finished cells around it, beside each other.
+
+    Where a cell is of the run's own approach, weighting, norm and seed, its settings are those of
+    the cells and not of the run, which is then left out.
+    """
+    runs = finished_runs(run)
+    cells = {_cell_of(r) for r in runs if r.folder != run}
+    return compare(outcome(r) for r in runs if r.folder != run or _cell_of(r) not in cells)
+
+
 def outcome(run: Pipeline) -> Outcome:
     """A finished run, for a comparison."""
     weights = run.folder / "train" / "model.safetensors"

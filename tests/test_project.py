@@ -86,6 +86,7 @@ def test_commands_in_readme_have_options_that_exist() -> None:
             "report": cli_options.report_parser,
             "sweep": cli_options.sweep_parser,
             "compare": cli_options.compare_parser,
+            "explore": cli_options.explore_parser,
         }
         parser = parsers[command]() if command in parsers else cli_options.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}

@@ -1,6 +1,6 @@
 // Panels of lines or points over a common horizontal axis, with names to switch on and off.
 
-const WIDTH = 430, HEIGHT = 210, PAD = { left: 58, right: 12, top: 26, bottom: 40 };
+const PAD = { left: 58, right: 12, top: 26, bottom: 40 };
 
 function ticks(low, high, count = 4) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
@@ -27,7 +27,7 @@ function render({ model, el }) {
   const off = new Set();
 
   function drawLegend(content) {
-    const names = Object.keys(content.colors);
+    const names = Object.keys(content.colors || {});
     legend.replaceChildren(...(content.legend ? names : []).map((name) => {
       const box = element("input", { type: "checkbox", checked: !off.has(name) });
       box.checked = !off.has(name);
@@ -42,6 +42,7 @@ function render({ model, el }) {
   }
 
   function panel(content, one) {
+    const [WIDTH, HEIGHT] = content.panels.length > 1 ? [430, 210] : [760, 380];
     const seen = one.series.filter((s) => !off.has(s.name));
     const all = (key) => seen.flatMap((s) => s[key]).filter((v) => v !== null && Number.isFinite(v));
     const xs = all("x"), ys = all("y");
@@ -90,6 +91,11 @@ function render({ model, el }) {
         dot.addEventListener("focus", () => { card.textContent = words; });
         if (key !== null) asButton(dot, () => { model.set("selected", key); model.save_changes(); });
         picture.append(dot);
+        if (s.named || model.get("selected") === key && key !== null)
+          picture.append(drawn("text", {
+            x: X(v) + (X(v) > WIDTH - 200 ? -9 : 9), y: Y(s.y[i]) - 7, text: s.name, "aria-hidden": "true",
+            "text-anchor": X(v) > WIDTH - 200 ? "end" : "start",
+          }));
       });
     }
     return picture;

@@ -55,8 +55,8 @@ class SearchMonitor(Explorer):
         self.chart, self.policy = Chart(), Policy()
         self._say("not begun")
         self._when(self.pause, self._paused, "value")
-        buttons = ipywidgets.HBox([self.pause, self.stop, self.progress])
-        self._show(buttons, self.chart, self.policy)
+        buttons = ipywidgets.HBox([self.pause, self.stop])
+        self._show(buttons, self.progress, self.chart, self.policy)
 
     @classmethod
     def of(cls, found: SearchResult) -> "SearchMonitor":

@@ -1,7 +1,7 @@
 // The domains' paths through the space: domains to show, two to compare, a slider through the
 // search, nodes to look at and to pin. Draws what it is given; the numbers come from Python.
 
-const COLUMN = 64, ROW = 34, LEFT = 74, TOP = 34, WIDE = 30, HIGH = 20, RIGHT = 110;
+const COLUMN = 64, ROW = 34, TOP = 34, WIDE = 30, HIGH = 20, RIGHT = 110;
 
 function render({ model, el }) {
   const graph = model.get("graph");
@@ -9,6 +9,7 @@ function render({ model, el }) {
   const rowOf = new Map(rows.map((name, i) => [name, i]));
   const nameAt = (layer, row) => (nodes[layer].length === 1 ? nodes[layer][0].block : rows[row]);
   const nodeAt = (layer, block) => nodes[layer].find((n) => n.block === block);
+  const LEFT = 40 + 8 * Math.max(4, ...rows.map((name) => name.length));
   const middle = Math.max(0, Math.floor((rows.length - 2) / 2));
   const rowIn = (layer, block) => (nodes[layer].length === 1 ? middle : rowOf.get(block));
   const x = (layer) => LEFT + layer * COLUMN;
@@ -150,9 +151,10 @@ function render({ model, el }) {
   function draw() {
     const pinned = model.get("pinned");
     const two = model.get("compare");
-    const tall = seen().length;
     domains.forEach((d, i) => { boxes[i].checked = model.get("shown").includes(d); });
-    [first.value, other.value] = two.length ? two : [first.value, other.value];
+    const half = first.value === other.value || !first.value || !other.value;  // still choosing
+    if (two.length) [first.value, other.value] = two;
+    else if (!half) first.value = other.value = "";
     slider.value = model.get("at");
     when.textContent = steps[model.get("at")];
     drawPaths();

@@ -31,7 +31,7 @@ class ResultsExplorer(Explorer):
         self.cost = ipywidgets.Dropdown(
             options=costs, value="parameters", description="cost", style=style
         )
-        self.split = ipywidgets.ToggleButtons(options=["test", "val"], description="split")
+        self.split = ipywidgets.Dropdown(options=["test", "val"], description="split")
         self.chart, self.matrix = Chart(), Matrix()
         for control in (self.cost, self.split):
             self._when(control, self._draw, "value")
@@ -48,7 +48,7 @@ class ResultsExplorer(Explorer):
     def _draw(self) -> None:
         cost, split = self.cost.value, self.split.value
         front = self.comparison.pareto(cost)
-        colors = plots.domain_colors(self._labels)
+        best = {tuple(row) for row in front[list(KEY)].to_numpy().tolist()}
         series: list[dict[str, Any]] = []
         if split == "test":
             line = {"x": numbers(front[cost]), "y": numbers(front["test"])}
@@ -62,13 +62,14 @@ class ResultsExplorer(Explorer):
                     {"name": label, **points, "points": True, "small": True, "labels": seeds}
                 )
             mean = {"x": numbers([row[cost]]), "y": numbers([row[split]])}
-            series.append({"name": label, **mean, "points": True, "keys": [label]})
+            named = tuple(row[key] for key in KEY) in best
+            series.append({"name": label, **mean, "points": True, "keys": [label], "named": named})
         self.chart.content = {
             "panels": [
                 {"title": f"mean {split} top-1", "series": series, "percent": True, "points": True}
             ],
-            "colors": {**colors, "Pareto front": "#7d8590"},
-            "legend": True,
+            "colors": {**plots.domain_colors(self._labels), "Pareto front": "#7d8590"},
+            "legend": False,
             "x_title": str(COSTS[cost]),
             "x_log": bool(self._table[cost].max() > 5 * self._table[cost].min()),
         }
