@@ -7,6 +7,7 @@ function element(name, attributes = {}, children = [], space = null) {
   for (const [key, value] of Object.entries(attributes)) {
     if (key === "text") made.textContent = value;
     else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (key.startsWith("aria-") && typeof value === "boolean") made.setAttribute(key, value);
     else if (value !== null && value !== undefined && value !== false)
       made.setAttribute(key, value === true ? "" : value);
   }

@@ -21,7 +21,7 @@ function render({ model, el }) {
           "aria-pressed": here, tabindex: (r0 < 0 ? r + c === 0 : here) ? 0 : -1,
           style: `background:${shade(value)};color:${value > 0.55 ? "var(--mpnas-page)" : "var(--mpnas-ink)"}`,
         });
-        button.addEventListener("click", () => { model.set("selected", [r, c]); model.save_changes(); });
+        asButton(button, () => { model.set("selected", [r, c]); model.save_changes(); });
         button.addEventListener("keydown", (event) => moveWithArrows(event, r, c, (i, j) => buttons[i]?.[j]));
         (buttons[r] = buttons[r] || []).push(button);
         return element("td", {}, [button]);

@@ -1,13 +1,14 @@
 """A search as it runs: what it earns, what it costs, and what it comes to prefer."""
 
-import html
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import ipywidgets
+import anywidget
 import numpy as np
+import traitlets
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.learning.loop import Callback, StepEvent
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import SearchSpace
-from mpnas_kit.widgets.view import Chart, Explorer, Policy, numbers
+from mpnas_kit.widgets.view import STYLE, Chart, Explorer, Policy, numbers, script
 
 PANELS = {
     "reward": "reward",
@@ -27,14 +28,28 @@ PANELS = {
 POINTS = 150  # a line has so many at most
 
 
+class Controls(anywidget.AnyWidget):
+    """Pause, resume, stop; `heard` is called with what was clicked."""
+
+    _esm = script("controls.js")
+    _css = STYLE
+    running = traitlets.Bool(False).tag(sync=True)
+    paused = traitlets.Bool(False).tag(sync=True)
+    status = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, heard: Callable[[str], None]) -> None:
+        super().__init__()
+        self.on_msg(lambda _, message, __: heard(str(message.get("do"))))
+
+
 class SearchMonitor(Explorer):
     """A callback of `search` that shows, live, reward, quality, cost and entropy of every domain,
     and the probability of every choice in every layer; it can pause, resume and stop.
 
-    Given to `search` as a callback it works while the cell runs, where the kernel serves widgets
-    beside it (subshells: ipykernel 7, JupyterLab 4.4). With `start` the search runs in a thread of
-    its own, and the whole kernel stays free; `result` waits for it. Stopped, the search has ended
-    its step and written a checkpoint, and goes on from it.
+    With `start` the search runs in a thread of its own, and the kernel stays free; a cell with
+    `await monitor.wait()` waits for it, and the buttons go on to work. (Given to `search` as a
+    callback it shows as much, but a kernel that is busy hears no button.) Stopped, the search has
+    ended its step and written a checkpoint, and goes on from it.
 
     every: seconds between two pictures, at least.
     """
@@ -49,14 +64,11 @@ class SearchMonitor(Explorer):
         self._thread: threading.Thread | None = None
         self._shown = 0.0
         self._forget()
-        self.pause = ipywidgets.ToggleButton(False, description="Pause", icon="pause")
-        self.stop = ipywidgets.ToggleButton(False, description="Stop", icon="stop")
-        self.progress = ipywidgets.HTML()
+        self._stopped = False
+        self.controls = Controls(lambda what: self._try(lambda: self._hear(what)))
         self.chart, self.policy = Chart(), Policy()
         self._say("not begun")
-        self._when(self.pause, self._paused, "value")
-        buttons = ipywidgets.HBox([self.pause, self.stop])
-        self._show(buttons, self.progress, self.chart, self.policy)
+        self._show(self.controls, self.chart, self.policy)
 
     @classmethod
     def of(cls, found: SearchResult) -> "SearchMonitor":
@@ -72,11 +84,27 @@ class SearchMonitor(Explorer):
         if event.stage != "search":
             return
         self._try(lambda: self._take(event))
-        while self.pause.value and not self.stop.value:
+        while self.controls.paused and not self._stopped:
             time.sleep(0.05)
-        if self.stop.value:
+        if self._stopped:
+            self.controls.running = False
             self._say(f"stopped after step {event.step} of {event.steps}")
             raise KeyboardInterrupt
+
+    def pause(self) -> None:
+        """Wait after the step that is at work."""
+        self.controls.paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self.controls.paused = False
+
+    def stop(self) -> None:
+        """End after the step that is at work, with a checkpoint."""
+        self._stopped = True
+
+    def _hear(self, what: str) -> None:
+        {"pause": self.pause, "resume": self.resume, "stop": self.stop}[what]()
 
     def start(self, search: Callable[[Callback], SearchResult]) -> None:
         """Run `search(callback)` in a thread of its own; the cell ends at once."""
@@ -87,13 +115,19 @@ class SearchMonitor(Explorer):
             except KeyboardInterrupt:
                 self._error = MpnasError("the search was stopped: started again, it goes on.")
             except BaseException as error:
-                self._error = error
+                self._error, self.controls.running = error, False
                 self._say(f"failed: {error}")
 
-        self.stop.value = self.pause.value = False
-        self._error = None
+        self._stopped = self.controls.paused = False
+        self._error, self.controls.running = None, True
         self._thread = threading.Thread(target=run, name="search", daemon=True)
         self._thread.start()
+
+    async def wait(self) -> SearchResult:
+        """`result`, while the kernel goes on to hear what is clicked."""
+        while self._thread is not None and self._thread.is_alive():
+            await asyncio.sleep(0.1)
+        return self.result()
 
     def result(self) -> SearchResult:
         """What the search that was started has found, when it ends.
@@ -172,16 +206,12 @@ class SearchMonitor(Explorer):
             for domain, own in found.history.groupby("domain", sort=False):
                 for step, value in zip(own["step"], own[name], strict=True):
                     self._note(name, str(domain), int(step), steps, float(value))
+        self.controls.running = False
         self._draw(found.policy[-1])
         self._say(found.verdict())
 
-    def _paused(self) -> None:
-        self.pause.description = "Resume" if self.pause.value else "Pause"
-        self.pause.icon = "play" if self.pause.value else "pause"
-
     def _say(self, words: str) -> None:
-        text = html.escape(words)
-        self.progress.value = f'<span class="mpnas" role="status">Search: {text}</span>'
+        self.controls.status = f"Search: {words}"
 
     def figure(self) -> Figure | None:
         """As `plots.search_curves`; None while nothing is found."""

@@ -1,0 +1,25 @@
+// Pause, resume and stop. Clicks are sent as messages and not as state: a kernel whose cell waits
+// for the search takes one change of state, and no second one until the cell ends.
+
+function render({ model, el }) {
+  const pause = element("button", { type: "button" });
+  const stop = element("button", { type: "button", text: "Stop" });
+  pause.addEventListener("click", () => model.send({ do: model.get("paused") ? "resume" : "pause" }));
+  stop.addEventListener("click", () => model.send({ do: "stop" }));
+  const root = element("div", { class: "mpnas" }, [
+    element("div", { class: "controls", role: "group", "aria-label": "the search" }, [
+      pause, stop, element("span", { role: "status" }),
+    ]),
+  ]);
+  keepKeys(root);
+  el.append(root);
+  const draw = () => {
+    pause.textContent = model.get("paused") ? "Resume" : "Pause";
+    pause.disabled = stop.disabled = !model.get("running");
+    root.querySelector("[role=status]").textContent = model.get("status");
+  };
+  model.on("change", draw);
+  draw();
+}
+
+export default { render };
