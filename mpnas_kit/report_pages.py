@@ -159,12 +159,19 @@ def _frame(page: Page | None, pages: Sequence[Page], pipeline: Pipeline) -> dict
 
 
 def _without_widgets(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The cells without views of widgets: those would load their code from elsewhere."""
+    """The cells without views of widgets, which would load their code from elsewhere.
+
+    Where a view has a static twin, that stands in its place.
+    """
     cells = []
     for cell in notebook.cells:
         cell = nbformat.from_dict(cell)
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+            for output in (o for o in cell.outputs if WIDGET in o.get("data", {})):
+                del output["data"][WIDGET]
+                if show.SVG not in output["data"]:
+                    output["data"] = {}
+            cell.outputs = [o for o in cell.outputs if o.get("data", True)]
         cells.append(cell)
     return cells
 

@@ -299,3 +299,12 @@ def test_what_the_approach_of_the_run_fixes_is_not_for_the_cells(tmp_path: Path)
     planned.run()
     config = planned.open(cell).search_config()
     assert (config.controllers, config.cost_scope) == ("domain", "joint")
+
+
+def test_a_cell_of_the_run_s_own_kind_stands_for_it_in_a_comparison(tmp_path: Path) -> None:
+    """Its settings are those of the other cells; the run's may be others."""
+    run = around(tmp_path)
+    assert sweep.finished_comparison(run.folder).cells["approach"].tolist() == ["mpnas"]
+    small(run, cells([MPNAS(), RandomPaths()], [BOTH], seeds=[0])).run()
+    table = sweep.finished_comparison(run.folder).cells
+    assert sorted(table["approach"]) == ["mpnas", "random_paths"]

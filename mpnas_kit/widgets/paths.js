@@ -89,6 +89,10 @@ function render({ model, el }) {
         drawn("rect", { class: "body", x: -WIDE / 2, y: -HIGH / 2, width: WIDE, height: HIGH, rx: 4 }),
         number, drawn("circle", { class: "pin", cx: WIDE / 2, cy: -HIGH / 2, r: 4 }),
       ]);
+      if (column.length === 1)  // nothing to choose: its row says nothing
+        picture.append(drawn("text", {
+          x: x(layer), y: y(row) + 26, "text-anchor": "middle", class: "quiet", text: node.block,
+        }));
       const entry = { node, layer, row, mark, number };
       mark.addEventListener("mouseenter", () => tell(entry));
       mark.addEventListener("focus", () => {
@@ -115,7 +119,7 @@ function render({ model, el }) {
     const { node, layer } = entry;
     const by = users(entry);
     const what = node.block === "zero" ? "layer skipped" : node.about;
-    const whose = by.length > 1 ? `shared by ${by.join(", ")}` : by.length ? `only ${by[0]}` : "unused";
+    const whose = by.length > 1 ? `Shared by ${by.join(", ")}` : by.length ? `Only ${by[0]}` : "Unused";
     return { head: `${layers[layer]} ${node.block}`, what, whose };
   }
 

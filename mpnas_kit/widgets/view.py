@@ -16,12 +16,11 @@ import matplotlib.pyplot as plt
 import traitlets
 from matplotlib.figure import Figure
 
-from mpnas_kit import picture
+from mpnas_kit import picture, show
 
 _HERE = Path(__file__).parent
 _COMMON = (_HERE / "common.js").read_text(encoding="utf-8")
 STYLE = (_HERE / "widgets.css").read_text(encoding="utf-8")
-MIME = "application/vnd.jupyter.widget-view+json"
 
 
 def script(name: str) -> str:
@@ -48,7 +47,8 @@ class Twin:
                 return {**data, "text/plain": self.alt}
             vectors = picture.svg(drawn, self.alt)
             plt.close(drawn)
-        return {**data, "image/svg+xml": vectors, "text/plain": self.alt}
+        about = {"alt": self.alt, "caption": f"{self.alt[:1].upper()}{self.alt[1:]}."}
+        return {**data, show.SVG: vectors, "text/plain": self.alt}, {show.SVG: about}
 
 
 class Chart(anywidget.AnyWidget):

@@ -1,0 +1,311 @@
+"""What the explorers show and give back, without a browser."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from mpnas_kit.analysis.comparison import Outcome, compare
+from mpnas_kit.analysis.difficulty import difficulties, replayed
+from mpnas_kit.analysis.predictions import confident_mistakes, confusion, predictions
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.learning.abdp import ABDP, Uniform
+from mpnas_kit.learning.loop import Callback
+from mpnas_kit.runs import RunFolder
+from mpnas_kit.search.result import SearchResult
+from mpnas_kit.search.search import search
+from mpnas_kit.space.space import Node
+from mpnas_kit.training.train import TrainResult, train
+from mpnas_kit.widgets import (
+    DomainBrowser,
+    PathExplorer,
+    PrioritizationExplorer,
+    ResultsExplorer,
+    SearchMonitor,
+    SimilarityExplorer,
+    prioritization,
+)
+from mpnas_kit.widgets.domains import MISTAKES
+from mpnas_kit.widgets.paths import Selection
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module")
+def found() -> SearchResult:
+    return search(tiny.suite(3), tiny.space(), tiny.search_config(steps=8, policy_snapshots=4))
+
+
+@pytest.fixture(scope="module")
+def trained(found: SearchResult) -> TrainResult:
+    return train(tiny.suite(3), found.space, found.paths, tiny.train_config(steps=8))
+
+
+@pytest.fixture
+def results(trained: TrainResult) -> ResultsExplorer:
+    outcomes = [
+        Outcome("mpnas", "abdp", trained, 100),
+        Outcome("random_paths", "abdp", trained, 200),
+    ]
+    return ResultsExplorer(compare(outcomes))
+
+
+# Paths --------------------------------------------------------------------------------------------
+
+
+def test_the_graph_holds_the_paths_of_every_snapshot_and_what_nodes_cost(
+    found: SearchResult,
+) -> None:
+    explorer = PathExplorer.of(found)
+    graph = explorer.graph
+    assert graph["steps"] == list(found.policy_steps) and explorer.at == len(graph["steps"]) - 1
+    assert graph["domains"] == list(found.paths)
+    last = dict(zip(graph["domains"], graph["paths"][-1], strict=True))
+    for domain, path in found.paths.items():
+        assert " ".join(last[domain][1:-1]) == str(path)
+        nodes = [
+            next(n for n in column if n["block"] == block)
+            for column, block in zip(graph["nodes"], last[domain], strict=True)
+        ]
+        cost = found.space.cost(path)
+        assert sum(n["multiply_adds"] for n in nodes) == cost.multiply_adds
+        assert sum(n["parameters"] for n in nodes) == cost.parameters
+    json.dumps(graph)
+
+
+def test_what_is_chosen_is_read_in_python(found: SearchResult) -> None:
+    explorer = PathExplorer.of(found)
+    assert explorer.selected == Selection((), ("a", "b", "c"))
+    explorer.shown = ["a", "c"]
+    explorer.pinned = [[1, "k3e2"]]  # as the browser sends it
+    assert explorer.selected == Selection((Node(1, "k3e2"),), ("a", "c"))
+    explorer.compare = ["b", "c"]
+    assert explorer.selected.domains == ("b", "c")
+    with pytest.raises(MpnasError, match="unknown domain 'd'"):
+        explorer.shown = ["a", "d"]
+
+
+def test_a_cell_of_the_matrix_compares_its_two_domains(found: SearchResult) -> None:
+    explorer = SimilarityExplorer(found)
+    names = explorer.matrix.content["rows"]
+    assert explorer.selected is None
+    explorer.matrix.selected = [0, 2]
+    assert explorer.selected == (names[0], names[2])
+    assert explorer.paths.compare == [names[0], names[2]]
+    explorer.matrix.selected = [1, 1]
+    assert explorer.paths.compare == []
+    value = explorer.similarity.matrix.loc[names[0], names[2]]
+    assert explorer.matrix.content["values"][0][2] == pytest.approx(value, abs=1e-4)
+
+
+# Prioritization -----------------------------------------------------------------------------------
+
+
+def test_the_run_s_own_prioritization_replayed_gives_the_recorded_weights(
+    trained: TrainResult,
+) -> None:
+    table = difficulties(trained).sort_values(["step", "domain"])
+    again = replayed(trained, trained.config.priority).sort_values(["step", "domain"])
+    assert again["weight"].tolist() == table["weight"].tolist()
+    assert set(replayed(trained, Uniform())["weight"]) == {1.0}
+
+
+def test_sliders_say_which_weights_would_have_been(trained: TrainResult) -> None:
+    explorer = PrioritizationExplorer(trained)
+    assert explorer.priority == ABDP()
+
+    def line(dashed: bool) -> Any:
+        series = explorer.chart.content["panels"][0]["series"]
+        return [s["y"] for s in series if s["dashed"] is dashed]
+
+    recorded = line(False)
+    assert line(True) == recorded
+    explorer.end.value = 5.0
+    assert line(True) != recorded and line(False) == recorded
+    assert explorer.priority == ABDP(end=5.0)
+
+
+# Results ------------------------------------------------------------------------------------------
+
+
+def test_results_have_a_point_a_run_and_give_back_the_chosen_one(
+    results: ResultsExplorer,
+) -> None:
+    series = results.chart.content["panels"][0]["series"]
+    keys = [key for one in series for key in one.get("keys", ())]
+    assert keys == ["mpnas", "random_paths"] and results.selected is None
+    results.chart.selected = "random_paths"
+    assert results.selected is not None and results.selected["bytes"] == 200
+    results.cost.value = "bytes"
+    points = [s["x"] for s in results.chart.content["panels"][0]["series"] if s.get("keys")]
+    assert points == [[100.0], [200.0]]
+    results.split.value = "val"
+    assert results.matrix.content["title"].startswith("val")
+
+
+# Images -------------------------------------------------------------------------------------------
+
+
+def test_predictions_are_those_that_evaluation_counts(trained: TrainResult) -> None:
+    for domain in tiny.suite(3):
+        table = predictions(trained, domain)
+        assert table["right"].mean() == pytest.approx(trained.accuracy()[domain.name])
+        counts = confusion(table, len(domain.classes)).to_numpy()
+        assert counts.sum() == 12 and counts.trace() == table["right"].sum()
+        wrong = confident_mistakes(table)
+        assert not wrong["right"].any() and wrong["confidence"].is_monotonic_decreasing
+        assert len(wrong) == 12 - counts.trace()
+
+
+def test_the_browser_shows_mistakes_and_the_images_behind_a_cell(trained: TrainResult) -> None:
+    browser = DomainBrowser(tiny.suite(3), trained)
+    assert len(browser.selected) == 12 and browser.gallery.value.count("<img") == 12
+    assert browser.gallery.value.count("alt=") == 12
+    browser.domain.value = "b"
+    table = browser.table()
+    label, predicted = table.loc[0, ["label", "predicted"]]
+    browser.matrix.selected = [int(label), int(predicted)]
+    behind = table[(table["label"] == label) & (table["predicted"] == predicted)]
+    assert browser.selected == behind["image"].tolist()
+    browser.matrix.selected = []
+    browser.which.value = MISTAKES
+    assert browser.selected == confident_mistakes(table)["image"].tolist()
+
+
+def test_without_a_network_there_are_images_alone() -> None:
+    browser = DomainBrowser(tiny.suite(2))
+    assert browser.gallery.value.count("<img") == 12
+    assert "predicted" not in browser.gallery.value
+
+
+# A running search ---------------------------------------------------------------------------------
+
+
+def started(folder: Path, steps: int = 200) -> SearchMonitor:
+    suite, space = tiny.suite(2), tiny.space()
+    monitor = SearchMonitor(space, suite.names, every=0.0)
+    config = tiny.search_config(steps=steps, checkpoint_every=500)
+
+    def run(tell: Callback) -> SearchResult:
+        return search(suite, space, config, folder=folder, callbacks=[tell])
+
+    monitor.start(run)
+    return monitor
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_search_is_paused_resumed_and_stopped_with_a_checkpoint(tmp_path: Path) -> None:
+    monitor = started(tmp_path / "run")
+    until(lambda: "step 3" in monitor.controls.status)
+    monitor._hear("pause")
+    time.sleep(0.3)
+    before = monitor.controls.status
+    time.sleep(0.3)
+    assert monitor.controls.status == before and monitor.controls.paused
+    monitor._hear("resume")
+    until(lambda: monitor.controls.status != before)
+    monitor._hear("stop")
+    with ThreadPoolExecutor(1) as other:  # a browser test may have left a loop in this thread
+        waiting = other.submit(asyncio.run, monitor.wait())
+        with pytest.raises(MpnasError, match="the search was stopped: started again, it goes on"):
+            waiting.result()
+    step = int(monitor.controls.status.split("after step ")[1].split()[0])
+    left = RunFolder(tmp_path / "run").load_checkpoint()
+    assert left is not None and left["step"] == step < 200
+    again = started(tmp_path / "run")
+    found = again.result()
+    assert len(found.history) == 400 and not again.controls.running
+    assert again.chart.content["panels"][0]["title"] == "reward"
+    assert again.policy.content["domains"] == ["a", "b"]
+
+
+def test_the_monitor_shows_the_policy_as_it_is(found: SearchResult) -> None:
+    monitor = SearchMonitor.of(found)
+    for own, domain in zip(monitor.policy.content["values"], found.paths, strict=True):
+        sums = [sum(column) for column in own]
+        assert sums == pytest.approx([1.0] * len(sums), abs=1e-3), domain
+    panels = {p["title"]: p["series"] for p in monitor.chart.content["panels"]}
+    assert [s["name"] for s in panels["reward"]] == list(found.paths)
+
+
+def test_what_a_search_raises_is_told_and_raised(tmp_path: Path) -> None:
+    monitor = SearchMonitor(tiny.space(), ["a"])
+
+    def run(tell: Callback) -> SearchResult:
+        raise MpnasError("no such thing.")
+
+    monitor.start(run)
+    with pytest.raises(MpnasError, match="no such thing"):
+        monitor.result()
+    assert "failed: no such thing." in monitor.controls.status
+
+
+# All of them --------------------------------------------------------------------------------------
+
+
+def test_an_error_in_a_callback_is_shown_and_raised(
+    trained: TrainResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = PrioritizationExplorer(trained)
+
+    def broken(*arguments: object) -> None:
+        raise ValueError("broken <here>")
+
+    monkeypatch.setattr(prioritization, "replayed", broken)
+    with pytest.raises(ValueError, match="broken"):
+        explorer.rehearse()
+    assert 'role="alert">ValueError: broken &lt;here&gt;' in explorer.children[0].value
+    monkeypatch.undo()
+    explorer.decay.value = 0.5
+    assert explorer.children[0].value == ""
+
+
+def test_every_control_can_be_rehearsed(
+    found: SearchResult, trained: TrainResult, results: ResultsExplorer
+) -> None:
+    for explorer in (
+        SimilarityExplorer(found),
+        PrioritizationExplorer(trained),
+        results,
+        DomainBrowser(tiny.suite(3), trained),
+    ):
+        values = [c.value for c in explorer.children if hasattr(c, "value")]
+        explorer.rehearse()
+        assert [c.value for c in explorer.children if hasattr(c, "value")] == values
+
+
+def test_every_explorer_has_a_static_twin(
+    found: SearchResult, trained: TrainResult, results: ResultsExplorer
+) -> None:
+    for explorer in (
+        PathExplorer.of(found),
+        SearchMonitor.of(found),
+        SimilarityExplorer(found),
+        PrioritizationExplorer(trained),
+        results,
+        DomainBrowser(tiny.suite(3), trained),
+    ):
+        data, about = explorer._repr_mimebundle_()
+        assert WIDGET in data and data["image/svg+xml"].startswith("<svg role=")
+        assert about["image/svg+xml"]["alt"] == explorer.alt != ""
+    data = SearchMonitor(tiny.space(), ["a"])._repr_mimebundle_()
+    assert "image/svg+xml" not in data
+
+
+def test_no_explorer_module_computes() -> None:
+    """No optimiser, no sampling, no linear algebra: views of what the library computes."""
+    for file in (Path(prioritization.__file__).parent).glob("*.py"):
+        assert "import torch" not in file.read_text(), file
+        assert "scipy" not in file.read_text(), file
