@@ -109,7 +109,7 @@ def begin_all(page: Page, address: str) -> None:
 def run_all(page: Page, address: str) -> None:
     """Open the notebook and run all its cells."""
     begin_all(page, address)
-    page.wait_for_selector(GALLERY, timeout=60_000)
+    page.wait_for_selector(GALLERY, timeout=180_000)
     page.wait_for_selector(f"text={IDLE}", timeout=60_000)
 
 
