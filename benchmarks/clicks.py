@@ -11,6 +11,8 @@ import argparse
 import json
 import os
 import shutil
+import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,7 +26,6 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PORT = 8917
 GALLERY = ".mpnas .gallery img"
 IDLE = "Python 3 (ipykernel) | Idle"
 QUIET = 60  # ms without a change: the answer is complete
@@ -51,14 +52,14 @@ TAKEN = """async ([quiet, limit]) => {
 
 
 @contextmanager
-def server(run: Path, port: int = PORT, theme: str = "JupyterLab Light") -> Iterator[str]:
+def server(run: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
     """`mpnas explore` on a run, without a browser of its own; yields the address of the notebook.
 
     Its settings are in a folder of its own: no token, no news, this theme, whole notebooks.
     """
     with tempfile.TemporaryDirectory() as place:
-        ours = Path(place) / "lab/user-settings/@jupyterlab"
-        settings, tracker = ours / "apputils-extension", ours / "notebook-extension"
+        user = Path(place) / "lab/user-settings/@jupyterlab"
+        settings, tracker = user / "apputils-extension", user / "notebook-extension"
         for folder in (settings, tracker):
             folder.mkdir(parents=True)
         whole = {"windowingMode": "none"}  # cells out of sight stay in the page
@@ -66,8 +67,12 @@ def server(run: Path, port: int = PORT, theme: str = "JupyterLab Light") -> Iter
         news = {"fetchNews": "false", "checkForUpdates": False}
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(news))
         (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
-        config = {"ServerApp": {"allow_root": True}, "IdentityProvider": {"token": ""}}
+        ours = {"allow_root": True, "port_retries": 0}
+        config = {"ServerApp": ours, "IdentityProvider": {"token": ""}}
         (Path(place) / "jupyter_server_config.json").write_text(json.dumps(config))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
         command = [sys.executable, "-m", "mpnas_kit", "explore", str(run), "--no-browser"]
         with (Path(place) / "log").open("w") as log:
             process = subprocess.Popen(
@@ -82,8 +87,9 @@ def server(run: Path, port: int = PORT, theme: str = "JupyterLab Light") -> Iter
             _wait(f"{address}/api", process)
             yield f"{address}/lab/tree/explore.ipynb?reset"
         finally:
-            os.killpg(process.pid, 15)
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
+            _wait_until_gone(port)
 
 
 def _wait(address: str, process: "subprocess.Popen[bytes]") -> None:
@@ -95,6 +101,16 @@ def _wait(address: str, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.2)
     raise SystemExit("JupyterLab did not start")
+
+
+def _wait_until_gone(port: int) -> None:
+    """JupyterLab ends after the command that has started it."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return
+        time.sleep(0.1)
 
 
 def begin_all(page: Page, address: str) -> None:

@@ -69,6 +69,7 @@ function render({ model, el }) {
       if (t > 0 || !content.x_log)
         picture.append(drawn("text", { x: X(t), y: HEIGHT - PAD.bottom + 17, "text-anchor": "middle", class: "quiet", text: amount(t) }));
     picture.append(drawn("text", { x: (PAD.left + WIDTH - PAD.right) / 2, y: HEIGHT - 6, "text-anchor": "middle", class: "quiet", text: content.x_title }));
+    let names = 0;  // written above and below in turn
     for (const s of seen) {
       const color = content.colors[s.name] || "var(--mpnas-ink)";
       if (s.x.length > 1 && !s.points) {
@@ -93,7 +94,7 @@ function render({ model, el }) {
         picture.append(dot);
         if (s.named || model.get("selected") === key && key !== null)
           picture.append(drawn("text", {
-            x: X(v) + (X(v) > WIDTH - 200 ? -9 : 9), y: Y(s.y[i]) - 7, text: s.name, "aria-hidden": "true",
+            x: X(v) + (X(v) > WIDTH - 200 ? -9 : 9), y: Y(s.y[i]) + (names++ % 2 ? 18 : -9), text: s.name, "aria-hidden": "true",
             "text-anchor": X(v) > WIDTH - 200 ? "end" : "start",
           }));
       });

@@ -133,7 +133,7 @@ function render({ model, el }) {
 
   function emphasise(domain) {
     for (const line of lines.children)
-      line.classList.toggle("faded", domain !== null && line.dataset.domain !== domain);
+      line.classList.toggle("faded", seen().includes(domain) && line.dataset.domain !== domain);
   }
 
   function drawPaths() {

@@ -18,7 +18,6 @@ from mpnas_kit.stages import Pipeline
 pytestmark = pytest.mark.xdist_group("browser")
 STEPS = {"steps": 10, "policy_snapshots": 5, "batch_size": 8, "threads": 1}
 LIVE = {"steps": 400, "batch_size": 8, "paths_per_step": 1, "reward_batch": 8, "threads": 1}
-PORT = 8930
 INCLUDED = """async () => {
   const found = await axe.run({ include: [['.mpnas']] }, { resultTypes: ['violations'] });
   return found.violations.filter((v) => ['serious', 'critical'].includes(v.impact))
@@ -53,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def explored(browser: Browser, clicks: ModuleType, run: Path) -> Iterator[Tab]:
     """The notebook of that run with all cells run."""
     with (
-        clicks.server(run, PORT) as address,
+        clicks.server(run) as address,
         new_tab(browser, viewport={"width": 1400, "height": 1000}) as tab,
     ):
         clicks.run_all(tab.page, address)
@@ -206,7 +205,7 @@ def test_explorers_in_the_dark(
 ) -> None:
     """Text stands out from the page in JupyterLab's dark theme, too."""
     with (
-        clicks.server(run, PORT + 1, "JupyterLab Dark") as address,
+        clicks.server(run, "JupyterLab Dark") as address,
         new_tab(browser, viewport={"width": 1400, "height": 1000}) as tab,
     ):
         clicks.run_all(tab.page, address)
@@ -232,13 +231,13 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
     with pytest.raises(Left):
         pipeline.search(pipeline.search_config(**LIVE), [leave])
     with (
-        clicks.server(tmp_path / "live", PORT + 2) as address,
+        clicks.server(tmp_path / "live") as address,
         new_tab(browser, viewport={"width": 1400, "height": 1000}) as tab,
     ):
         page = tab.page
         clicks.begin_all(page, address)
         status = page.locator(".controls span[role=status]").first
-        expect(status).to_contain_text("step", timeout=60_000)
+        expect(status).to_contain_text("step", timeout=120_000)
         page.get_by_role("button", name="Pause", exact=True).click()
         expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
         page.wait_for_timeout(500)
