@@ -14,7 +14,7 @@ from mpnas_kit.training.train import TrainResult
 
 def amount(value: float) -> str:
     """A count in a person's unit: 1.23 M, 45.6 k, 789."""
-    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for limit, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(value) >= limit:
             return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"

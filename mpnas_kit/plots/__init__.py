@@ -11,6 +11,7 @@ from mpnas_kit.plots.prioritization import (
     weighting_heatmap,
     weights_and_difficulties,
 )
+from mpnas_kit.plots.scaling import scaling
 from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors
@@ -31,6 +32,7 @@ __all__ = [
     "policy_heatmap",
     "policy_over_time",
     "samples",
+    "scaling",
     "search_curves",
     "size_bars",
     "suite_sizes",

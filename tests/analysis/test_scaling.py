@@ -1,9 +1,11 @@
 """What a stage would cost elsewhere, by hand."""
 
+import matplotlib.pyplot as plt
 import pytest
 import tiny
 import torch
 
+from mpnas_kit import plots
 from mpnas_kit.analysis.scaling import Work, estimate, measured_speed, random_paths, work_of
 
 
@@ -37,6 +39,17 @@ def test_sums_of_gradients_take_their_time() -> None:
     work = Work("train", steps=3600, multiply_adds=100.0, gradients=50.0, units=2)
     (hours,) = estimate([work], [2], speed=100.0, bandwidth=100.0)["hours"]
     assert hours == pytest.approx(0.5 + 0.5)
+
+
+def test_the_figure_has_a_line_a_stage_and_its_ideal() -> None:
+    work = [Work(s, 10, 100.0, 10.0, 8) for s in ("search", "train")]
+    table = estimate(work, [1, 4, 8], speed=100.0, bandwidth=1e3)
+    ax = plots.scaling(table)
+    lines = {line.get_label(): line for line in ax.get_lines() if line.get_linestyle() == "-"}
+    assert list(lines) == ["search", "train"] and len(ax.get_lines()) == 4
+    hours = table[table["stage"] == "train"]["hours"].tolist()
+    assert list(lines["train"].get_ydata()) == hours
+    plt.close("all")
 
 
 def test_a_measured_speed_is_a_number_of_multiply_adds_a_second() -> None:

@@ -1,0 +1,34 @@
+"""How long the stages would take on more devices."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from mpnas_kit.plots import style
+
+
+def scaling(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the hours of every stage over the number of devices, both logarithmic.
+
+    table: as `analysis.scaling.estimate` gives it. Dashed: the time of the fewest devices divided
+    among more of them, as if none ever waited.
+    """
+    ax = style.axes(ax, 8.0, 4.5)
+    colors = style.domain_colors(list(dict.fromkeys(table["stage"])))
+    for stage, rows in table.groupby("stage", sort=False):
+        devices, hours = rows["devices"].to_numpy(), rows["hours"].to_numpy()
+        ax.plot(devices, hours, marker="o", color=colors[str(stage)], label=str(stage))
+        ideal = hours[0] * devices[0] / devices
+        ax.plot(devices, ideal, linestyle="--", linewidth=1, color=colors[str(stage)])
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    counts = sorted(set(table["devices"]))
+    ax.set_xticks(counts, [str(n) for n in counts])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set(xlabel="devices", ylabel="hours")
+    style.plain(ax)
+    style.legend_outside(ax)
+    ax.set_title("Time over devices (dashed: if none ever waited)", fontsize=11)
+    return ax
