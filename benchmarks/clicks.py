@@ -174,7 +174,7 @@ def acts(page: Page) -> dict[str, tuple[str, Callable[[int], None]]]:
             lambda n: domain.select_option(index=1 + n % 2),
         ),
         "images: mistakes (kernel)": (
-            ".widget-html",
+            html,
             lambda n: show.select_option(index=1 - n % 2),
         ),
     }

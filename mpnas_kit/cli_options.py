@@ -111,7 +111,11 @@ def report_parser() -> Parser:
         metavar=("NAME", "VALUE"),
         help="a parameter for every notebook that has it; NOTEBOOK.NAME for one of them",
     )
-    parser.add_argument("notebook", nargs="*", help="names or files (default: all but space)")
+    parser.add_argument(
+        "notebook",
+        nargs="*",
+        help="names or files (default: the pipeline, not space, scaling, explore)",
+    )
     return parser
 
 

@@ -1,8 +1,8 @@
 """Several processes at one stage: what they share out, and what they agree on.
 
-Started by torchrun (`torchrun --nproc-per-node 2 -m mpnas_kit search ...`), every process holds the
-whole state of a stage, the same to the bit: weights, controllers, generators. Only the work of a
-step is shared out, micro-batch by micro-batch; what comes out of it, losses, qualities and
+Started by torchrun (`torchrun --nproc-per-node 2 -m -- mpnas_kit search ...`), every process holds
+the whole state of a stage, the same to the bit: weights, controllers, generators. Only the work of
+a step is shared out, micro-batch by micro-batch; what comes out of it, losses, qualities and
 gradients, is summed over all processes with torch.distributed (gloo on CPUs, nccl on GPUs). So
 every process decides alike, any of them could write the checkpoint (the first one does), and a
 stage goes on with another number of processes as if nothing had been.

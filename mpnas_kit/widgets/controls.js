@@ -4,8 +4,8 @@
 function render({ model, el }) {
   const pause = element("button", { type: "button" });
   const stop = element("button", { type: "button", text: "Stop" });
-  pause.addEventListener("click", () => model.send({ do: model.get("paused") ? "resume" : "pause" }));
-  stop.addEventListener("click", () => model.send({ do: "stop" }));
+  asButton(pause, () => model.send({ do: model.get("paused") ? "resume" : "pause" }));
+  asButton(stop, () => model.send({ do: "stop" }));
   const root = element("div", { class: "mpnas" }, [
     element("div", { class: "controls", role: "group", "aria-label": "the search" }, [
       pause, stop, element("span", { role: "status" }),

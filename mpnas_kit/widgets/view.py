@@ -157,6 +157,4 @@ def _values(control: ipywidgets.Widget) -> list[Any]:
         return [control.base**control.min, control.base**control.max]
     if hasattr(control, "min"):
         return [control.min, control.max]
-    if isinstance(control.value, bool):
-        return [not control.value]
     return []

@@ -244,7 +244,7 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
         size = status.inner_text()
         page.wait_for_timeout(1500)
         assert status.inner_text() == size
-        page.get_by_role("button", name="Resume", exact=True).click()
+        page.get_by_role("button", name="Resume", exact=True).press("Enter")
         expect(status).not_to_have_text(size)
         assert page.locator(".mpnas svg rect").count() > 0
         shot(page, output(page, ".mpnas.chart"), "monitor")
