@@ -10,6 +10,7 @@ most. A line that goes through Python (the kernel) says so. Goal: 200 ms each, o
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -70,9 +71,7 @@ def server(run: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
         ours = {"allow_root": True, "port_retries": 0}
         config = {"ServerApp": ours, "IdentityProvider": {"token": ""}}
         (Path(place) / "jupyter_server_config.json").write_text(json.dumps(config))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = _free_port()
         command = [sys.executable, "-m", "mpnas_kit", "explore", str(run), "--no-browser"]
         with (Path(place) / "log").open("w") as log:
             process = subprocess.Popen(
@@ -90,6 +89,15 @@ def server(run: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
             _wait_until_gone(port)
+
+
+def _free_port() -> int:
+    """One that nobody listens at, below those the system hands out to others meanwhile."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise SystemExit("no free port for JupyterLab")
 
 
 def _wait(address: str, process: "subprocess.Popen[bytes]") -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 import safetensors.torch
 import tiny
 import torch
+from torch.distributed import TCPStore
 
 from mpnas_kit.compute import Compute, device_named
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
@@ -54,21 +54,24 @@ except MpnasError as error:
 
 
 class Processes:
-    """A team as torchrun would start it, but for torchrun's own watching over it."""
+    """A team as torchrun would start it, but for torchrun's own watching over it.
+
+    As with torchrun, the store where they meet is not theirs: its port is taken before they start.
+    """
 
     def __init__(self) -> None:
         self.running: list[subprocess.Popen[str]] = []
+        self.stores: list[TCPStore] = []
 
     def start(
         self, size: int, folder: Path, stage: str, settings: dict[str, Any], wait: float = 0.0
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
+        self.stores.append(TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False))
         arguments = [sys.executable, "-c", MEMBER, str(folder), stage, repr(settings), str(wait)]
         for rank in range(size):
             told = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
-            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.stores[-1].port)}
+            place["TORCHELASTIC_USE_AGENT_STORE"] = "True"
             tests = {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
             self.running.append(
                 subprocess.Popen(
