@@ -17,6 +17,7 @@ sampled paths of 32 reward images, random paths, one thread.
 - busy: the same step beside a process that keeps a core busy, over one without.
 - floor: a search step over the sum of its convolutions, batch norms and activations, each alone,
   on the shapes it has in the step, at its best of ten.
+- pieces: a search step in which a node takes four times as many bytes in one go, over one as it is.
 - compiled: a training step of one block, by `torch.compile`, over the same as it is; needs a C++
   compiler.
 - input: drawing and augmenting batches, as a share of a search step.
@@ -62,6 +63,7 @@ from mpnas_kit.compute import Compute
 from mpnas_kit.domains.pocket import pocket
 from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.learning.step import set_rate
+from mpnas_kit.network import maps
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.runtime import reproducible
@@ -279,6 +281,14 @@ def _training_step(
     return step
 
 
+def pieces_ratio(step: Callable[[], None]) -> float:
+    """Pieces of four times the size over ours."""
+    ours, maps.CHUNK = seconds(step), 4 * maps.CHUNK
+    larger = seconds(step)
+    maps.CHUNK //= 4
+    return larger / ours
+
+
 def compiled_ratio() -> float:
     """A training step of a 5 x 5 block of the middle of the pocket space, compiled over eager."""
     block = InvertedBottleneck(5, 4, activation="hardswish")
@@ -402,7 +412,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
         note(candidates_met=seconds(met.engine, 7) / few)
         note(candidates_memory=memory_ratio())
         note(floor=engine / floor_seconds(steps.engine))
-        note(compiled=compiled_ratio())
+        note(pieces=pieces_ratio(steps.engine), compiled=compiled_ratio())
         streams = (*steps.stage.streams.values(), *steps.stage.reward_streams.values())
         note(input=seconds(lambda s=streams: [x.next().take() for x in s]) / engine)
         note(checkpoint=checkpoint_seconds(steps) / (100 * engine))

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import yaml
 
@@ -106,6 +107,7 @@ def test_python_in_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         sys.modules["readme"] = type(sys)("readme")  # dataclasses look their module up
         exec(compile(code, file, "exec"), names)
     assert (tmp_path / "paths.svg").exists()
+    plt.close("all")
 
 
 def test_ci_runs_the_tests_and_nothing_else() -> None:

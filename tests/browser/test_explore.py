@@ -24,6 +24,15 @@ INCLUDED = """async () => {
     .flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.html.slice(0, 150)} ${n.failureSummary}`));
 }"""
 
+OUTSIDE = """() => [...document.querySelectorAll(".mpnas, .mpnas *:not(svg *)")]
+  .filter((one) => {
+    const box = one.getBoundingClientRect();
+    for (let around = one.parentElement; around.closest(".mpnas"); around = around.parentElement)
+      if (["auto", "scroll"].includes(getComputedStyle(around).overflowX)) return false;
+    return box.width && box.right > one.closest(".jp-Cell").getBoundingClientRect().right + 1;
+  })
+  .map((one) => one.outerHTML.slice(0, 200))"""
+
 
 @pytest.fixture(scope="module")
 def clicks() -> Iterator[ModuleType]:
@@ -198,6 +207,19 @@ def test_explorers_have_no_serious_accessibility_findings(explored: Tab) -> None
     explored.page.evaluate(AXE_SCRIPT)
     found = explored.page.evaluate(INCLUDED)
     assert not found, "\n".join(found)
+
+
+def test_explorers_are_legible_at_200_percent(explored: Tab) -> None:
+    """Half a window wide, what does not fit is scrolled in a frame of its own; no text is cut."""
+    page = explored.page
+    page.set_viewport_size({"width": 700, "height": 500})
+    try:
+        page.keyboard.press("Control+b")  # a reader who enlarges the page puts the side bar away
+        outside = page.evaluate(OUTSIDE)
+        shot(page, page.locator(".mpnas.paths").first, "paths-200")
+        assert outside == [], "\n".join(outside)
+    finally:
+        page.set_viewport_size({"width": 1400, "height": 1000})
 
 
 def test_explorers_in_the_dark(
