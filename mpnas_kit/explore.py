@@ -18,15 +18,22 @@ NAME = "explore.ipynb"
 def notebook(run: Path) -> Path:
     """RUN/explore.ipynb, made if it is not there: a copy with `run` as its parameter.
 
-    Raises `MpnasError` where it cannot be written.
+    One that is there stays as it is, but for the parameter where the run was moved. Raises
+    `MpnasError` where it cannot be read or written.
     """
-    place = run / NAME
-    if place.exists():
-        return place
-    source = load_notebook_node(str(NOTEBOOKS / NAME))
-    filled = parameterize_notebook(source, {"run": str(run.absolute())})
+    place, parameters = run / NAME, {"run": str(run.absolute())}
     try:
-        nbformat.write(filled, place)
+        source = load_notebook_node(str(place if place.exists() else NOTEBOOKS / NAME))
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError):
+        raise MpnasError(f"{place} is no notebook: remove it, and it is made anew.") from None
+    told = source.metadata.papermill.parameters
+    if place.exists() and told == parameters:
+        return place
+    filled = parameterize_notebook(source, parameters)
+    beside = place.with_suffix(".tmp")
+    try:
+        nbformat.write(filled, beside)
+        beside.replace(place)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise MpnasError(f"cannot write {place}: {reason}.") from None

@@ -129,11 +129,20 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     raise MpnasError(f"{where} must be {describe(hint)}, not {value!r}.")
 
 
+def require_threads(threads: int | None, where: str) -> None:
+    """Raise `MpnasError` for a number of threads that there cannot be."""
+    require(
+        threads is None or threads >= 1,
+        f"{where} threads must be at least 1, or None for as many as suit, not {threads}.",
+    )
+
+
 def check(config: object, where: str) -> None:
-    """Refuse a field of a config whose value is not of the type it is annotated with."""
+    """Make every field of a config the type it is annotated with, or refuse it (`convert`)."""
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        convert(getattr(config, field.name), hints[field.name], f"{where}: {field.name}")
+        value = convert(getattr(config, field.name), hints[field.name], f"{where}: {field.name}")
+        object.__setattr__(config, field.name, value)  # configs are frozen
 
 
 def _plain(value: Any, option: Any) -> Any:

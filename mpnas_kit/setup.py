@@ -128,13 +128,15 @@ def _names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(part.strip() for part in parts if part.strip())
 
 
-def _shown(value: str | Sequence[str]) -> str:
+def _shown(value: str | Sequence[str] | None) -> str:
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else ", ".join(value)
 
 
 def _refuse_strangers(folder: Path) -> None:
-    """A folder that holds other things is left alone."""
-    if folder.is_dir() and any(folder.iterdir()):
+    """A folder that holds other things is left alone; a run.json cut short is none."""
+    if folder.is_dir() and any(f.name != "run.json.tmp" for f in folder.iterdir()):
         raise MpnasError(
             f"{folder} is not empty and has no run.json: expected a run folder, or a new one."
         )

@@ -28,7 +28,7 @@ from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.search import search
-from mpnas_kit.settings import from_dict, to_dict
+from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.setup import Setup, place
 from mpnas_kit.space.space import Path as ArchPath
 from mpnas_kit.space.space import SearchSpace
@@ -236,6 +236,11 @@ class Pipeline:
     ) -> MultiPathNet:
         """The path of the largest domain, trained on that domain alone, with the same settings."""
         largest = max(self.suite, key=lambda domain: len(domain.train)).name
+        require(
+            largest in paths,
+            f"there is no path for {largest!r}, the largest domain, on which the approach "
+            f"{label(self.approach)} trains first.",
+        )
         alone = self.suite.select([largest])
         config = replace(config, frozen=False)
         folder = self.folder / "pretrain"

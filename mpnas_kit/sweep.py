@@ -27,6 +27,7 @@ from mpnas_kit.settings import convert, from_text, require, split_list, to_text
 from mpnas_kit.stages import Pipeline, Stage
 
 CELLS = "cells"  # the folder of cells in that of the run they are around
+OF_CELLS = {"norm": "norms", "seed": "seeds", "priority": "weightings"}
 ARROW = " > "  # between the weighting of the search and that of the training, where they differ
 
 
@@ -108,7 +109,16 @@ class Sweep:
         search: Mapping[str, Any] | None = None,
         train: Mapping[str, Any] | None = None,
     ) -> None:
-        """search, train: settings of all cells that differ from those of the run."""
+        """search, train: settings of all cells that differ from those of the run.
+
+        Raises `MpnasError` where they set what a cell is told apart by.
+        """
+        for name in (*(search or {}), *(train or {})):
+            require(
+                name not in OF_CELLS,
+                f"{name} cannot be a setting of all cells, since they differ in it: expected it in "
+                f"{OF_CELLS.get(name)}.",
+            )
         self.around = around
         self._search, self._train = dict(search or {}), dict(train or {})
         wanted = [c for cell in cells for c in _with_its_match(cell)]
@@ -126,16 +136,25 @@ class Sweep:
         """The cell whose search `cell` takes, or that it is matched to; None: there is none."""
         if not cell.approach.searches:
             return _match(cell)
-        same = next(c for c in self.cells if c.search_key == cell.search_key)
-        return None if same == cell else same
+        if self._searched(cell):
+            return None
+        same = [c for c in self.cells if c.search_key == cell.search_key]
+        first = next(filter(self._searched, same), same[0])
+        return None if first == cell else first
+
+    def _searched(self, cell: Cell) -> bool:
+        """Whether a search of its own was begun in a cell."""
+        return (self.folder(cell) / "search").exists()
 
     def open(self, cell: Cell) -> Pipeline:
         """The run of a cell, begun if it is not there."""
         if self.folder(cell) == self.around.folder:
             return self.around
-        setup, like = self.around.setup, self.like(cell)
+        setup, folder = self.around.setup, self.folder(cell)
+        begun = (folder / "run.json").exists()  # a cell stays with the one it was begun with
+        like = None if begun else self.like(cell)
         return Pipeline.open(
-            self.folder(cell),
+            folder,
             profile=setup.profile,
             suite=setup.suite,
             domains=setup.domains,
@@ -178,11 +197,11 @@ class Sweep:
         return self._compared()
 
     def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
-        """Run a cell, unless it is finished; returns a line about it."""
-        number = self.cells.index(cell) + 1
-        place = f"{number} of {len(self.cells)}: {cell}"
-        if self.finished(cell):
-            return f"{place}: finished before"
+        """Run a cell; returns a line about it.
+
+        A finished one is only read. Raises `MpnasError` where it was begun with other settings.
+        """
+        number, before = self.cells.index(cell) + 1, self.finished(cell)
         pipeline = self.open(cell)
         told = [_within(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
         own = {"norm": cell.norm, "seed": cell.seed}
@@ -193,7 +212,8 @@ class Sweep:
         priority = cell.weighting.train
         settings = {**self._changed("train"), **self._train, **own, "priority": priority}
         trained = pipeline.train(pipeline.train_config(**settings), told)
-        return f"{place}: mean test top-1 {trained.accuracy().mean():.1%}"
+        how = "finished before" if before else f"mean test top-1 {trained.accuracy().mean():.1%}"
+        return f"{number} of {len(self.cells)}: {cell}: {how}"
 
     def _waves(self) -> list[list[Cell]]:
         """The cells in groups: what a cell takes from another one is there in an earlier group."""

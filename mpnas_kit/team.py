@@ -125,12 +125,18 @@ def joined() -> Iterator[Team]:
 
     Raises `MpnasError` where the others do not come.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield Team.current()
         return
     require(dist.is_available(), "this build of torch has no torch.distributed.")
-    with _told():
-        dist.init_process_group(timeout=PATIENCE)
+    try:
+        with _told():
+            dist.init_process_group(timeout=PATIENCE)
+    except ValueError as error:
+        raise MpnasError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes cannot find each other "
+            f"({str(error).splitlines()[0].rstrip('.')}): expected what torchrun sets."
+        ) from None
     try:
         yield Team.current()
     finally:

@@ -25,6 +25,7 @@ from mpnas_kit.learning.loop import Callback, StepEvent
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.search import search
 from mpnas_kit.space.space import Layer, LayerwiseSpace
+from mpnas_kit.stages import Pipeline
 from mpnas_kit.training.train import train
 
 STAGES = ["search", "train"]
@@ -341,6 +342,12 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     with pytest.raises(MpnasError, match="holds 'thesis.tex' and no config.json"):
         run("search", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_was_killed_while_it_was_begun_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "run.json.tmp").write_text('{"profile": "qu')
+    Pipeline.open(tmp_path, domains="digits,icons").begin()
+    assert Pipeline.read(tmp_path).suite.names == ("digits", "icons")
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:

@@ -93,6 +93,12 @@ def test_text_is_read_as_the_type_that_is_expected(
     assert type(got) is type(expected)
 
 
+def test_a_config_of_texts_in_python_has_the_values_they_say() -> None:
+    made = SearchConfig(steps="300", collapse="false", reward="absolute(beta=-0.2)")  # type: ignore[arg-type]
+    assert (made.steps, made.collapse, made.reward) == (300, False, Absolute(-0.2))
+    assert ABDP(start="0.5").start == 0.5  # type: ignore[arg-type]
+
+
 def test_types_are_described_in_words() -> None:
     assert describe(float | None) == "a number or None"
     assert describe(Literal["a", "b"]) == "'a' or 'b'"

@@ -122,6 +122,29 @@ def test_every_cell_is_run_once_and_told(swept: tuple[Sweep, list[str]]) -> None
     assert all("finished before" in line for line in again)
 
 
+def test_a_finished_cell_of_other_settings_is_refused_by_name(
+    swept: tuple[Sweep, list[str]],
+) -> None:
+    planned, _ = swept
+    other = Sweep(planned.around, planned.cells, SEARCH, {**TRAIN, "steps": 4})
+    with pytest.raises(MpnasError, match="steps"):
+        other.run()
+
+
+def test_in_whatever_order_weightings_are_given_a_search_is_there_once(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    own, both = Cell(MPNAS(), Weighting.parse("abdp > uniform")), Cell(MPNAS(), BOTH)
+    small(run, [own]).run()
+    planned = small(run, [both, own])
+    assert (planned.like(both), planned.like(own)) == (own, None)
+    lines: list[str] = []
+    planned.run(lines.append)
+    assert [("finished" in line) for line in lines] == [False, True]
+    searches = list((run.folder / sweep.CELLS).glob("*/search"))
+    assert [s.parent.name for s in searches] == [own.name]
+    small(run, [own, both]).run()
+
+
 def test_cells_take_the_settings_of_the_run_and_of_the_sweep(
     swept: tuple[Sweep, list[str]],
 ) -> None:
@@ -244,6 +267,8 @@ def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
         ({"weightings": "abpd"}, "unknown weighting 'abpd'.*did you mean 'abdp'"),
         ({"weightings": "abdp > uniform > famo"}, "expected one for both stages, or two"),
         ({"approaches": "mpnas", "norms": "perdomain"}, "norm must be"),
+        ({"train": {"seed": 5}}, "seed cannot be a setting of all cells.*expected it in seeds"),
+        ({"search": {"priority": "uniform"}}, "priority cannot be.*expected it in weightings"),
         ({"approaches": "mpnas", "seeds": "0,one"}, "seed must be a whole number, not 'one'"),
     ],
 )

@@ -20,7 +20,7 @@ from mpnas_kit.compute import Compute, device_named
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.search import search
-from mpnas_kit.team import Team
+from mpnas_kit.team import Team, joined
 from mpnas_kit.training.train import train
 
 SEARCH = {"micro_batches": 2, "learning_rate": 0.01, "steps": 6}
@@ -203,6 +203,17 @@ def test_means_over_parts_are_those_over_images() -> None:
 def test_mixed_statistics_need_one_process_and_whole_batches() -> None:
     with pytest.raises(MpnasError, match="norm 'mixed' normalises all images of a step together"):
         Compute.of(None, "float32", 2, "mixed", 3)
+
+
+@pytest.mark.parametrize("size", ["2", "x"])
+def test_processes_that_cannot_find_each_other_are_told(
+    size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.delenv("RANK", raising=False)
+    told = f"WORLD_SIZE is {size}, .*expected what torchrun sets"
+    with pytest.raises(MpnasError, match=told), joined():
+        pass
 
 
 @pytest.mark.parametrize("name", ["cuda:77", "gpu", "cpu:x"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from mpnas_kit.training.train import TrainResult
 NO_WEIGHTING = "none"  # that of an approach in which domains do not compete
 KEY = ("approach", "weighting", "norm")  # what a row of the table is; seeds are repeats of it
 READINGS = {"per image": "per_image", "union": "union", "N images": "n_images"}
+Split = Literal["test", "val"]
 _SIZES = ("parameters", "parameters_all", *READINGS.values(), "bytes")
 
 
@@ -35,13 +37,15 @@ class Comparison:
 
         Columns: approach, weighting, norm, seeds (how many), parameter_ratio (to the approach
         `base`, without batch norms and classifiers; in the article the single path is 1.0x),
-        parameters, parameters_all, per_image, union, n_images, bytes, val, test, test_spread
-        (standard deviation over seeds; nan with one). A base that was not run: ratios are nan.
+        parameters, parameters_all, per_image, union, n_images, bytes, val, test, val_spread and
+        test_spread (standard deviations over seeds; nan with one). A base that was not run: ratios
+        are nan.
         """
         groups = self.cells.groupby(list(KEY), sort=False)
         means = groups[[*_SIZES, "val", "test"]].mean()
         means.insert(0, "seeds", groups["seed"].nunique())
-        means["test_spread"] = groups["test"].std()
+        for split in ("val", "test"):
+            means[f"{split}_spread"] = groups[split].std()
         table = means.reset_index()
         of_base = table[table["approach"].map(_family) == base]["parameters"]
         one = float(of_base.iloc[0]) if len(of_base) else float("nan")
@@ -92,14 +96,14 @@ class Comparison:
         columns = [*KEY, "seeds", "difference", "spread", "better"]
         return pd.DataFrame(result, columns=columns)
 
-    def pareto(self, cost: str = "parameters") -> pd.DataFrame:
-        """The rows of `table` that no other row beats in both mean test accuracy and `cost`."""
+    def pareto(self, cost: str = "parameters", split: Split = "test") -> pd.DataFrame:
+        """The rows of `table` that no other row beats in both mean accuracy and `cost`."""
         table = self.table()
         if cost not in _SIZES:
             raise unknown("cost of a comparison", cost, _SIZES)
-        ordered = table.sort_values([cost, "test"], ascending=[True, False])
-        best = ordered["test"].cummax().shift(fill_value=-1.0)
-        return ordered[ordered["test"] > best].reset_index(drop=True)
+        ordered = table.sort_values([cost, split], ascending=[True, False])
+        best = ordered[split].cummax().shift(fill_value=-1.0)
+        return ordered[ordered[split] > best].reset_index(drop=True)
 
     def where(self, **wanted: str | int | Sequence[str | int]) -> "Comparison":
         """Only the runs with this value, or one of these: `weighting=["abdp", "uniform"]`."""

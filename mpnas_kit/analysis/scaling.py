@@ -19,6 +19,7 @@ from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.train import TrainConfig
 
 BACKWARD = 2  # the arithmetic of a backward pass over that of the forward pass
+CLASSES = 100  # of a domain
 PATHS = 60  # random paths that stand for those of a search
 
 
@@ -50,15 +51,34 @@ def work_of(space: SearchSpace, domains: int, config: SearchConfig | TrainConfig
     if isinstance(config, SearchConfig):
         images += config.paths_per_step * config.reward_batch
     forward = sum(space.cost(p).multiply_adds for p in paths) / len(paths)
-    unions = [space.union_cost(p) for p in zip(*[iter(paths)] * domains, strict=False)]
-    parameters = sum(u.parameters + u.norm_parameters for u in unions) / len(unions)
     return Work(
         "search" if isinstance(config, SearchConfig) else "train",
         config.steps,
         domains * images * forward,
-        4 * parameters,
+        4 * _moved(space, random_paths(space, domains), config),
         domains * config.micro_batches,
     )
+
+
+def _moved(space: SearchSpace, paths: Sequence[Path], config: SearchConfig | TrainConfig) -> int:
+    """Parameters that have a gradient after a step in which every domain goes one of `paths`.
+
+    Of a step on torch's meta device, which has no data. A weight of which a part is used has all of
+    its gradient.
+    """
+    flows = {f"domain{i}": path for i, path in enumerate(paths)}
+    classes = dict.fromkeys(flows, CLASSES)
+    with torch.device("meta"):
+        if isinstance(config, SearchConfig):
+            net = MultiPathNet.supernet(
+                space, classes, config.norm, 0, config.private_from, config.collapse
+            )
+        else:
+            net = MultiPathNet.of_paths(space, flows, classes, config.norm, 0, config.private_from)
+        images = torch.empty(2, 3, space.resolution, space.resolution)
+        logits = net([Flow(domain, images, path) for domain, path in flows.items()])
+        torch.autograd.backward(torch.stack([x.sum() for x in logits]).sum())
+    return sum(p.numel() for p in net.parameters() if p.grad is not None)
 
 
 def estimate(
@@ -96,7 +116,7 @@ def measured_speed(
 ) -> float:
     """Multiply-adds a second of a training step of one random path, best of `repeats`."""
     (path,) = random_paths(space, 1)
-    net = MultiPathNet.of_paths(space, {"one": path}, {"one": 100}, "per_domain", 0).to(device)
+    net = MultiPathNet.of_paths(space, {"one": path}, {"one": CLASSES}, "per_domain", 0).to(device)
     size = space.resolution
     images = torch.randn(batch, 3, size, size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)

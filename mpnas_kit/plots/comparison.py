@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from mpnas_kit.analysis.comparison import KEY, NO_WEIGHTING, Comparison
+from mpnas_kit.analysis.comparison import KEY, NO_WEIGHTING, Comparison, Split
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.plots.bars import named_rows, values_beside
@@ -96,33 +96,40 @@ def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = 
     return ax
 
 
-def pareto(comparison: Comparison, ax: Axes | None = None, *, cost: str = "parameters") -> Axes:
-    """Draw mean test accuracy against a cost, a point an approach (weighting, norm).
+def pareto(
+    comparison: Comparison,
+    ax: Axes | None = None,
+    *,
+    cost: str = "parameters",
+    split: Split = "test",
+) -> Axes:
+    """Draw mean accuracy on a split against a cost, a point an approach (weighting, norm).
 
     From `Comparison.table`; the stepped line is `Comparison.pareto`, the rows that none beats in
     both; with several seeds an upright line is the standard deviation over them. cost: parameters,
     parameters_all, per_image, union, n_images or bytes; its axis is logarithmic above a range of 5.
     """
-    front = comparison.pareto(cost)
+    front = comparison.pareto(cost, split)
     table = _table(comparison)
     labels = kind_labels(table)
-    looks = _looks(labels)
+    looks, spread = _looks(labels), f"{split}_spread"
     ax = style.axes(ax, 8.0, 5.0)
     for label, row in zip(labels, table.to_dict("records"), strict=True):
-        error = None if np.isnan(row["test_spread"]) else row["test_spread"]
+        error = None if np.isnan(row[spread]) else row[spread]
         how: dict[str, Any] = {"elinewidth": 1.2, "markersize": 7, "zorder": 3, **looks[label]}
-        ax.errorbar(row[cost], row["test"], yerr=error, label=label, **how)
+        ax.errorbar(row[cost], row[split], yerr=error, label=label, **how)
     if table[cost].max() > _LOG_ABOVE * table[cost].min():
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(0.12)
     right = ax.get_xlim()[1]
-    xs, ys = [*front[cost], right], [*front["test"], front["test"].iloc[-1]]
+    xs, ys = [*front[cost], right], [*front[split], front[split].iloc[-1]]
     line: dict[str, Any] = {"drawstyle": "steps-post", "linewidth": 1.2, "linestyle": "--"}
     ax.plot(xs, ys, color=style.ink(), zorder=1, label="Pareto front", **line)
     ax.set_xlim(right=right)
-    ax.set(xlabel=COSTS[cost], ylabel="top-1 accuracy on the test split, mean over domains")
+    named = {"test": "test", "val": "validation"}[split]
+    ax.set(xlabel=COSTS[cost], ylabel=f"top-1 accuracy on the {named} split, mean over domains")
     ax.xaxis.set_major_formatter(style.thousands())
     ax.yaxis.set_major_formatter(style.percent())
     style.plain(ax)
@@ -131,8 +138,8 @@ def pareto(comparison: Comparison, ax: Axes | None = None, *, cost: str = "param
         titled("Mean accuracy against cost", comparison, note, alone="dashed: Pareto front"),
         fontsize=11,
     )
-    points = list(zip(table[cost], table["test"], strict=True))
-    spreads = table["test_spread"].fillna(0.0)
+    points = list(zip(table[cost], table[split], strict=True))
+    spreads = table[spread].fillna(0.0)
     kept_free = [(x, y - s, x, y + s) for (x, y), s in zip(points, spreads, strict=True)]
     for i in range(len(front)):
         kept_free += [(xs[i], ys[i], xs[i + 1], ys[i]), (xs[i + 1], ys[i], xs[i + 1], ys[i + 1])]

@@ -13,7 +13,7 @@ from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.search.controller import Baseline
 from mpnas_kit.search.rewards import Absolute, Reward
-from mpnas_kit.settings import check, require
+from mpnas_kit.settings import check, require, require_threads
 from mpnas_kit.space.costs import Cost, MultiplyAdds
 from mpnas_kit.space.space import SearchSpace
 
@@ -106,6 +106,7 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check(self, "search")
         where = "search:"
+        require_threads(self.threads, where)
         for name in ("steps", "paths_per_step", "policy_snapshots", "checkpoint_every"):
             value = getattr(self, name)
             require(value >= 1, f"{where} {name} must be at least 1, not {value}.")

@@ -4,6 +4,7 @@ With one controller for all domains it is multi-head NAS, with no shared layer t
 independent search of the article: the same steps on the same batches.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -55,7 +56,7 @@ def search(
     target = resolve_target(space, config, len(suite))
     description = {
         **describe("search", suite, space),
-        "reward_function": None if reward is None else type(reward).__qualname__,
+        "reward_function": None if reward is None else _named(reward),
         "config": to_dict(config),
     }
     compute = Compute.of(
@@ -68,6 +69,14 @@ def search(
     ):
         stage = _Search(parts, space, config, target, reward or config.reward, run, compute)
         return stage.run(callbacks)
+
+
+def _named(reward: RewardFunction) -> str:
+    """What a run folder knows a reward function by: its module and name, or its settings."""
+    if dataclasses.is_dataclass(reward):
+        return repr(reward)
+    named = reward if hasattr(reward, "__qualname__") else type(reward)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 class _Search(Stage):
@@ -191,14 +200,21 @@ class _Search(Stage):
         return {d: made[self.decider[d]] for d in drawn}
 
     def _reward(self, drawn: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Sample paths, measure them on the reward part, move the controllers."""
+        """Sample paths, measure them on the reward part, move the controllers.
+
+        What a path costs may hang on those of all domains, so all are sampled; only the drawn ones
+        are measured, and only their controllers moved.
+        """
         count = self.config.paths_per_step
         sampled = self._decided(
-            drawn, lambda policy: [policy.sample(self.generator) for _ in range(count)]
+            self.domains, lambda policy: [policy.sample(self.generator) for _ in range(count)]
         )
-        quality = self._quality(sampled)
+        quality = self._quality({d: sampled[d] for d in drawn})
         cost = self._cost(sampled)
-        rewards = self._rewards(quality, cost)
+        charge = charged(cost, self.target) if self.config.cost_scope == "joint" else cost
+        rows = [self.domains.index(d) for d in drawn]
+        cost = cost[rows]
+        rewards = self._rewards(quality, charge[rows])
         own = {
             name: [i for i, d in enumerate(drawn) if self.decider[d] == name]
             for name in dict.fromkeys(self.decider[d] for d in drawn)
@@ -239,9 +255,13 @@ class _Search(Stage):
 
     def _rewards(self, quality: Tensor, cost: Tensor) -> Tensor:
         """(domains, paths)."""
-        if self.config.cost_scope == "joint":
-            cost = charged(cost, self.target)
         rewards = self.reward(quality, cost, self.target)
+        if rewards.shape != quality.shape or not bool(rewards.isfinite().all()):
+            raise self.compute.team.alike(
+                f"the reward function {_named(self.reward)} gave {rewards.tolist()} in step "
+                f"{self.step + 1}: expected a finite number for each of {len(quality)} domains x "
+                f"{self.config.paths_per_step} paths."
+            )
         if self.config.reward_scope == "joint":
             rewards = rewards.mean(0).expand_as(rewards)
         return rewards

@@ -292,7 +292,9 @@ class LayerwiseSpace(SearchSpace):
         )
 
     def alike(self) -> tuple[Path, ...]:
-        """One path for every block that all searched layers have."""
+        """One path for every block that all searched layers have; where none is, the only path."""
+        if not self.decisions:
+            return (self.path(()),)
         names = [d.choices for d in self.decisions]
         common = [n for n in names[0] if n != ZERO and all(n in own for own in names)]
         return tuple(self.parse(" ".join([name] * len(names))) for name in common)

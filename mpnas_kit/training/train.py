@@ -23,7 +23,7 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.runs import RunFolder, at_work
 from mpnas_kit.runtime import reproducible
-from mpnas_kit.settings import check, require, to_dict
+from mpnas_kit.settings import check, require, require_threads, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.evaluation import evaluate, recalibrate
 
@@ -78,6 +78,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self, "training")
         where = "training:"
+        require_threads(self.threads, where)
         require(self.steps >= 1, f"{where} steps must be at least 1, not {self.steps}.")
         require(self.batch_size >= 2, f"{where} batch_size must be at least 2: batch norm.")
         require(self.learning_rate > 0, f"{where} learning_rate must be above 0.")

@@ -107,7 +107,12 @@ class SearchMonitor(Explorer):
         {"pause": self.pause, "resume": self.resume, "stop": self.stop}[what]()
 
     def start(self, search: Callable[[Callback], SearchResult]) -> None:
-        """Run `search(callback)` in a thread of its own; the cell ends at once."""
+        """Run `search(callback)` in a thread of its own; the cell ends at once.
+
+        Raises `MpnasError` while the search that was started before is at work.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise MpnasError("a search is at work in this monitor: stop it first, or wait for it.")
 
         def run() -> None:
             try:
@@ -124,9 +129,16 @@ class SearchMonitor(Explorer):
         self._thread.start()
 
     async def wait(self) -> SearchResult:
-        """`result`, while the kernel goes on to hear what is clicked."""
-        while self._thread is not None and self._thread.is_alive():
-            await asyncio.sleep(0.1)
+        """`result`, while the kernel goes on to hear what is clicked.
+
+        Interrupted, by the stop button of the notebook for instance, it stops the search.
+        """
+        try:
+            while self._thread is not None and self._thread.is_alive():
+                await asyncio.sleep(0.1)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self.stop()
+            raise
         return self.result()
 
     def result(self) -> SearchResult:

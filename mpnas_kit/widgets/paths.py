@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mpnas_kit import plots
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.settings import to_text
+from mpnas_kit.settings import require, to_text
 from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
 from mpnas_kit.widgets.view import STYLE, Twin, script
 
@@ -83,7 +83,30 @@ class PathExplorer(Twin, anywidget.AnyWidget):
 
     @traitlets.validate("shown", "compare")
     def _known(self, proposal: Any) -> list[str]:
-        return plots.style.chosen_domains(proposal["value"], list(self.snapshots[-1]))
+        chosen = plots.style.chosen_domains(proposal["value"], list(self.snapshots[-1]))
+        if proposal["trait"].name == "compare":
+            require(
+                len(chosen) in (0, 2),
+                f"compare must be two domains, or none, not {len(chosen)}.",
+            )
+        return chosen
+
+    @traitlets.validate("at")
+    def _within(self, proposal: Any) -> int:
+        at, count = int(proposal["value"]), len(self.snapshots)
+        require(0 <= at < count, f"at must be the index of a snapshot, 0 to {count - 1}, not {at}.")
+        return at
+
+    @traitlets.validate("pinned")
+    def _there(self, proposal: Any) -> list[Any]:
+        layers = self.space.layers
+        for pin in proposal["value"]:
+            layer, block = pin if len(pin) == 2 else (-1, "")
+            require(
+                layer in range(len(layers)) and block in layers[layer].choices,
+                f"pinned must be nodes, as [index of a layer, block of it], not {pin!r}.",
+            )
+        return list(proposal["value"])
 
 
 def _graph(

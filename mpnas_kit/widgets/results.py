@@ -47,12 +47,10 @@ class ResultsExplorer(Explorer):
 
     def _draw(self) -> None:
         cost, split = self.cost.value, self.split.value
-        front = self.comparison.pareto(cost)
+        front = self.comparison.pareto(cost, split)
         best = {tuple(row) for row in front[list(KEY)].to_numpy().tolist()}
-        series: list[dict[str, Any]] = []
-        if split == "test":
-            line = {"x": numbers(front[cost]), "y": numbers(front["test"])}
-            series.append({"name": "Pareto front", **line, "dashed": True})
+        line = {"x": numbers(front[cost]), "y": numbers(front[split])}
+        series: list[dict[str, Any]] = [{"name": "Pareto front", **line, "dashed": True}]
         for label, row in zip(self._labels, self._table.to_dict("records"), strict=True):
             runs = self._runs(row)
             if len(runs) > 1:
@@ -88,6 +86,7 @@ class ResultsExplorer(Explorer):
 
     def figure(self) -> Figure:
         """As `plots.pareto`."""
-        figure = plots.pareto(self.comparison, cost=self.cost.value).get_figure(root=True)
+        drawn = plots.pareto(self.comparison, cost=self.cost.value, split=self.split.value)
+        figure = drawn.get_figure(root=True)
         assert figure is not None
         return figure

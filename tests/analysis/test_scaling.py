@@ -7,6 +7,7 @@ import torch
 
 from mpnas_kit import plots
 from mpnas_kit.analysis.scaling import Work, estimate, measured_speed, random_paths, work_of
+from mpnas_kit.network.net import Flow, MultiPathNet
 
 
 def test_the_work_of_a_step_is_counted_from_images_and_paths() -> None:
@@ -20,11 +21,30 @@ def test_the_work_of_a_step_is_counted_from_images_and_paths() -> None:
     assert searched.multiply_adds == pytest.approx(3 * (8 * 3 + 3 * 6) * forward)
     assert (trained.stage, trained.steps, trained.units) == ("train", 5, 6)
     assert (searched.stage, searched.steps, searched.units) == ("search", 7, 3)
-    low, high = (
-        4 * (c.parameters + c.norm_parameters)
-        for c in (space.cost(space.parse("zero k3e1")), space.union_cost(tiny.all_paths(space)))
-    )
-    assert low < trained.gradients < high
+
+
+@pytest.mark.parametrize("collapse", [True, False])
+def test_gradients_are_those_of_a_step(collapse: bool) -> None:
+    """Whole weights of which a path uses a part; every domain's batch norms; classifiers."""
+    space = tiny.space()
+    paths = dict(zip("abc", random_paths(space, 3), strict=True))
+    classes = dict.fromkeys(paths, 100)
+    nets = {
+        "search": MultiPathNet.supernet(space, classes, "per_domain", 1, collapse=collapse),
+        "train": MultiPathNet.of_paths(space, paths, classes, "per_domain", 1),
+    }
+    configs = {"search": tiny.search_config(collapse=collapse), "train": tiny.train_config()}
+    for stage, net in nets.items():
+        logits = net([Flow(d, tiny.images(2), path) for d, path in paths.items()])
+        torch.autograd.backward(torch.stack([x.sum() for x in logits]).sum())
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        expected = sum(g.numel() * g.element_size() for g in gradients)
+        assert work_of(space, 3, configs[stage]).gradients == expected
+
+
+def test_more_domains_than_paths_stand_for_a_search() -> None:
+    few, many = (work_of(tiny.space(), n, tiny.train_config()) for n in (30, 90))
+    assert many.multiply_adds == pytest.approx(3 * few.multiply_adds)
 
 
 def test_devices_that_do_not_divide_the_units_wait() -> None:

@@ -33,7 +33,7 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.search import search
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import Path
-from mpnas_kit.space.spaces import pocket_space
+from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 from mpnas_kit.training.train import TrainConfig, train
 
 DOMAINS = ("a", "b", "c")
@@ -269,6 +269,11 @@ def test_the_path_by_hand_has_one_block_and_is_nearest_to_the_target() -> None:
             path = by_hand(context(cost_target=cost * 0.999), None)
             assert path.arch == " ".join([block] * 10)
     assert by_hand(context(), "k3e1 " * 10) == space.parse("k3e1 " * 10)
+
+
+def test_a_space_of_one_path_has_it_by_hand() -> None:
+    space = mobilenet_v3_large(32)
+    assert space.alike() == (space.parse(""),)
 
 
 def test_the_full_space_has_paths_by_hand_too() -> None:

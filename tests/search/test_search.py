@@ -241,6 +241,62 @@ def test_a_joint_cost_charges_a_domain_what_the_others_spend(
             assert row == pytest.approx([c + excess for c in mine])
 
 
+def test_where_few_domains_are_drawn_a_joint_cost_is_still_that_of_all(
+    updates: list[Update],
+) -> None:
+    """The largest domain is in every step, the others are not: it is not held to the target alone.
+
+    With a union share, too, a node's cost is divided by all who take it.
+    """
+    watched, space, model = Watched(), tiny.space(), UnionShare()
+    config = tiny.search_config(
+        steps=12, draw_temperature=1.0, cost=model, cost_scope="joint", cost_target=1_000.0
+    )
+    sampled: list[dict[str, Any]] = []
+    plain = model.costs
+
+    def costs(space: Any, paths: Any) -> Any:
+        sampled.append(dict(paths))
+        return plain(space, paths)
+
+    object.__setattr__(model, "costs", costs)
+    search(tiny.suite(3), space, config, reward=watched)
+    assert min(len(paths) for paths, _ in updates) < 3  # some step left a domain out
+    sampled = [paths for paths in sampled if set(paths) == set("abc")]
+    for i, ((quality, charged, _), (paths, _)) in enumerate(
+        zip(watched.calls, updates, strict=True)
+    ):
+        assert quality.shape == charged.shape == (len(paths), 2)
+        together = [plain(space, sampled[2 * i + k]) for k in range(2)]
+        for row, domain in zip(charged.tolist(), paths, strict=True):
+            others = [d for d in "abc" if d != domain]
+            excess = sum(sum(c[d] for c in together) / 2 - 1_000 for d in others)
+            assert row == pytest.approx([c[domain] + excess for c in together])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_is_told_with_its_function(wrong: float) -> None:
+    def mine(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
+        return quality * wrong
+
+    with pytest.raises(MpnasError, match=r"reward function .*mine gave .* in step 2: expected a"):
+        search(tiny.suite(), tiny.space(), tiny.search_config(), reward=mine)
+
+
+def test_a_folder_of_another_reward_function_is_refused(tmp_path: Any) -> None:
+    def first(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
+        return quality
+
+    def second(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
+        return quality - cost
+
+    given = tiny.suite(), tiny.space(), tiny.search_config()
+    search(*given, reward=first, folder=tmp_path)
+    search(*given, reward=first, folder=tmp_path)
+    with pytest.raises(MpnasError, match="reward_function"):
+        search(*given, reward=second, folder=tmp_path)
+
+
 def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Update]) -> None:
     space, config = tiny.space(), tiny.search_config(reward=Absolute(-2.0), cost_target=40000.0)
     found = search(tiny.suite(), space, config)
@@ -469,6 +525,8 @@ def test_a_space_without_a_choice_is_searched_or_refused_in_words() -> None:
         ("baseline_decay", 1.0),
         ("checkpoint_every", 0),
         ("seed", -1),
+        ("threads", 0),
+        ("threads", -1),
         ("reward_scope", "team"),
         ("cost_scope", "team"),
         ("baseline", "median"),

@@ -8,6 +8,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from mpnas_kit import cli, explore
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.report import NOTEBOOKS
 from mpnas_kit.stages import Pipeline
 
@@ -52,8 +53,32 @@ def test_the_notebook_of_a_run_is_made_once_and_then_left_as_it_is(tmp_path: Pat
     assert f'run = "{tmp_path}"' in "\n".join(sources)
     plain = [cell.source for cell in nbformat.read(NOTEBOOKS / "explore.ipynb", as_version=4).cells]
     assert [s for s in sources if s in plain] == plain
-    made.write_text("mine")
-    assert explore.notebook(tmp_path).read_text() == "mine"
+    mine = nbformat.read(made, as_version=4)
+    mine.cells.append(nbformat.v4.new_code_cell("mine = 1"))
+    nbformat.write(mine, made)
+    before = made.read_text()
+    assert explore.notebook(tmp_path).read_text() == before
+
+
+def test_the_notebook_of_a_run_that_was_moved_is_told_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    made = explore.notebook(tmp_path / "old")
+    mine = nbformat.read(made, as_version=4)
+    mine.cells.append(nbformat.v4.new_code_cell("mine = 1"))
+    nbformat.write(mine, made)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = nbformat.read(explore.notebook(tmp_path / "new"), as_version=4)
+    sources = [cell.source for cell in moved.cells]
+    told = [s for s in sources if "run = " in s and str(tmp_path) in s]
+    assert len(told) == 1 and f'run = "{tmp_path / "new"}"' in told[0]
+    assert sources[-1] == "mine = 1" and len(sources) == len(mine.cells)
+
+
+def test_a_notebook_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "explore.ipynb").write_text("mine")
+    with pytest.raises(MpnasError, match="explore.ipynb is no notebook: remove it"):
+        explore.notebook(tmp_path)
+    assert (tmp_path / "explore.ipynb").read_text() == "mine"
 
 
 def test_explore_opens_jupyterlab_on_the_run(

@@ -91,6 +91,27 @@ def test_what_is_chosen_is_read_in_python(found: SearchResult) -> None:
         explorer.shown = ["a", "d"]
 
 
+@pytest.mark.parametrize(
+    ("trait", "value", "told"),
+    [
+        ("compare", ["a"], "compare must be two domains, or none, not 1"),
+        ("at", 99, "at must be the index of a snapshot"),
+        ("at", -1, "at must be the index of a snapshot"),
+        ("pinned", [[9, "k3e2"]], "pinned must be nodes"),
+        ("pinned", [[1, "nope"]], "pinned must be nodes"),
+        ("pinned", ["x"], "pinned must be nodes"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_in_python(
+    found: SearchResult, trait: str, value: Any, told: str
+) -> None:
+    explorer = PathExplorer.of(found)
+    before = explorer.selected, explorer.at
+    with pytest.raises(MpnasError, match=told):
+        setattr(explorer, trait, value)
+    assert (explorer.selected, explorer.at) == before
+
+
 def test_a_cell_of_the_matrix_compares_its_two_domains(found: SearchResult) -> None:
     explorer = SimilarityExplorer(found)
     names = explorer.matrix.content["rows"]
@@ -229,6 +250,29 @@ def test_a_search_is_paused_resumed_and_stopped_with_a_checkpoint(tmp_path: Path
     assert len(found.history) == 400 and not again.controls.running
     assert again.chart.content["panels"][0]["title"] == "reward"
     assert again.policy.content["domains"] == ["a", "b"]
+
+
+def test_a_second_start_is_refused_and_an_interrupted_wait_stops_the_search(
+    tmp_path: Path,
+) -> None:
+    monitor = started(tmp_path / "run")
+    until(lambda: "step 3" in monitor.controls.status)
+    with pytest.raises(MpnasError, match="a search is at work in this monitor"):
+        monitor.start(lambda tell: pytest.fail("it was started"))
+
+    async def interrupted() -> None:
+        waiting = asyncio.ensure_future(monitor.wait())
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(asyncio.run, interrupted()).result()
+    with pytest.raises(MpnasError, match="the search was stopped"):
+        monitor.result()
+    assert "stopped after step" in monitor.controls.status
+    assert RunFolder(tmp_path / "run").load_checkpoint() is not None
 
 
 def test_the_monitor_shows_the_policy_as_it_is(found: SearchResult) -> None:
