@@ -115,6 +115,8 @@ class RunFolder:
         there = self.read_json("config.json")
         if "config" in there:
             there["config"] = {**known, **there["config"]}
+        if "space" in there:  # a folder from before there was one has no hash of the blocks
+            there["space"] = {"blocks": asked["space"]["blocks"], **there["space"]}
         for field in [*asked, *(k for k in there if k not in asked)]:
             old, new = there.get(field), asked.get(field)
             if old == new:

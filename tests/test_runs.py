@@ -24,6 +24,7 @@ from mpnas_kit.learning.abdp import ABDP
 from mpnas_kit.learning.loop import Callback, StepEvent
 from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.search import search
+from mpnas_kit.space.blocks import Activation, InvertedBottleneck
 from mpnas_kit.space.space import Layer, LayerwiseSpace
 from mpnas_kit.stages import Pipeline
 from mpnas_kit.training.train import train
@@ -335,6 +336,26 @@ def test_a_folder_of_another_space_of_the_same_name_is_refused(tmp_path: Path) -
     search(tiny.suite(1), first, config, folder=tmp_path)
     with pytest.raises(MpnasError, match="space"):
         search(tiny.suite(1), second, config, folder=tmp_path)
+
+
+def test_a_folder_of_blocks_of_other_settings_is_refused(tmp_path: Path) -> None:
+    """Names tell kernel and expansion, not the activation."""
+
+    def of(activation: Activation) -> LayerwiseSpace:
+        block = InvertedBottleneck(3, 2, activation=activation)
+        searched = Layer("one", 1, (8,), (None, block))
+        return LayerwiseSpace("tiny", (*tiny.layers()[:1], searched), tiny.SIZE)
+
+    first, second = of("relu"), of("hardswish")
+    assert first.fingerprint() == second.fingerprint()
+    config = tiny.search_config(steps=1, controller_delay=0.0, warmup_share=0.0)
+    search(tiny.suite(1), first, config, folder=tmp_path)
+    with pytest.raises(MpnasError, match="space.blocks"):
+        search(tiny.suite(1), second, config, folder=tmp_path)
+    description = json.loads((tmp_path / "config.json").read_text())
+    del description["space"]["blocks"]  # as a folder of an earlier release
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    search(tiny.suite(1), first, config, folder=tmp_path)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:

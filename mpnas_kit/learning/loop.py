@@ -59,7 +59,11 @@ def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, An
         "stage": stage,
         "suite": {"name": suite.name, "domains": list(suite.names)},
         "data": suite.fingerprint(),
-        "space": {"name": space.name, "fingerprint": space.fingerprint()},
+        "space": {
+            "name": space.name,
+            "fingerprint": space.fingerprint(),
+            "blocks": space.blocks_fingerprint(),
+        },
     }
 
 

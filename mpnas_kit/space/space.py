@@ -247,6 +247,11 @@ class SearchSpace(ABC):
         described = [(x.name, x.stride, x.widths, x.choices) for x in self.layers]
         return sha256(repr((self.name, self.resolution, described)).encode()).hexdigest()[:16]
 
+    def blocks_fingerprint(self) -> str:
+        """A short hash over the settings of all candidates, which their names need not tell."""
+        described = repr([x.candidates for x in self.layers])
+        return sha256(re.sub(r" at 0x\w+", "", described).encode()).hexdigest()[:16]
+
     def __repr__(self) -> str:
         sizes = [len(d.choices) for d in self.decisions]
         return f"{type(self).__name__}({self.name!r}, {len(self.layers)} layers, choices {sizes})"
