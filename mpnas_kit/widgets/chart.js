@@ -10,6 +10,13 @@ function ticks(low, high, count = 4) {
   return found;
 }
 
+function logTicks(low, high) {
+  const found = [];
+  for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10)
+    found.push(...[1, 2, 5].map((m) => m * power).filter((t) => t >= low && t <= high));
+  return found;
+}
+
 function scale(low, high, from, to, log) {
   const f = log ? Math.log : (v) => v;
   const [a, b] = [f(low), f(high)];
@@ -65,9 +72,8 @@ function render({ model, el }) {
       picture.append(drawn("path", { class: "axis", d: `M${PAD.left} ${Y(t)}H${WIDTH - PAD.right}` }));
       picture.append(drawn("text", { x: PAD.left - 6, y: Y(t) + 4, "text-anchor": "end", class: "quiet", text: show(t) }));
     }
-    for (const t of ticks(x0, x1, content.x_log ? 5 : 4))
-      if (t > 0 || !content.x_log)
-        picture.append(drawn("text", { x: X(t), y: HEIGHT - PAD.bottom + 17, "text-anchor": "middle", class: "quiet", text: amount(t) }));
+    for (const t of content.x_log ? logTicks(x0, x1) : ticks(x0, x1))
+      picture.append(drawn("text", { x: X(t), y: HEIGHT - PAD.bottom + 17, "text-anchor": "middle", class: "quiet", text: amount(t) }));
     picture.append(drawn("text", { x: (PAD.left + WIDTH - PAD.right) / 2, y: HEIGHT - 6, "text-anchor": "middle", class: "quiet", text: content.x_title }));
     let names = 0;  // written above and below in turn
     for (const s of seen) {
