@@ -1,6 +1,6 @@
 """What the engine is worth, and where its time goes: ratios taken in one run, as table and JSON.
 
-    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about eight minutes
+    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about seven minutes
 
 Every line takes its two sides in turn, `repeats` times, and gives the median, least and most of the
 ratios. Search steps are those of the ten pocket domains after the warm-up, 32 images a domain, 4

@@ -101,7 +101,7 @@ class PathExplorer(Twin, anywidget.AnyWidget):
     def _there(self, proposal: Any) -> list[Any]:
         layers = self.space.layers
         for pin in proposal["value"]:
-            layer, block = pin if len(pin) == 2 else (-1, "")
+            layer, block = pin if isinstance(pin, list | tuple) and len(pin) == 2 else (-1, "")
             require(
                 layer in range(len(layers)) and block in layers[layer].choices,
                 f"pinned must be nodes, as [index of a layer, block of it], not {pin!r}.",

@@ -100,6 +100,7 @@ def test_what_is_chosen_is_read_in_python(found: SearchResult) -> None:
         ("pinned", [[9, "k3e2"]], "pinned must be nodes"),
         ("pinned", [[1, "nope"]], "pinned must be nodes"),
         ("pinned", ["x"], "pinned must be nodes"),
+        ("pinned", [3], "pinned must be nodes"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_in_python(
