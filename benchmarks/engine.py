@@ -59,17 +59,17 @@ from obvious import obvious_step
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from mpnas_kit.compute import Compute
 from mpnas_kit.domains.pocket import pocket
-from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.learning.step import set_rate
+from mpnas_kit.engine.compute import Compute
+from mpnas_kit.engine.runtime import reproducible
+from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.step import set_rate
 from mpnas_kit.network import maps
 from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.runs import RunFolder
-from mpnas_kit.runtime import reproducible
+from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.data import divide
-from mpnas_kit.search.search import _Search
+from mpnas_kit.search.stage import _Search
 from mpnas_kit.space import depthwise
 from mpnas_kit.space.blocks import InvertedBottleneck
 from mpnas_kit.space.space import LayerwiseSpace, Path, SearchSpace

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mpnas_kit.learning.step import accuracy
+from mpnas_kit.engine.step import accuracy
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 

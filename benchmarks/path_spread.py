@@ -22,13 +22,13 @@ import torch
 
 from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.domains.pocket import pocket
-from mpnas_kit.learning.abdp import Uniform
+from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path as SpacePath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import pocket_space
-from mpnas_kit.training.train import TrainConfig, train
+from mpnas_kit.training.stage import TrainConfig, train
 
 PATHS = 20
 REPEATED = (3, 8, 13, 18)  # of the paths, by cost; with these, seeds 1 to 3 too

@@ -5,7 +5,7 @@
 1. Reward only: controllers of two domains on the pocket space; the reward is the share of layers
    that are right, times 1/3, with noise of deviation 0.05. Counted: seeds in which every layer of
    every domain is right.
-2. Data only: `mpnas_kit.planted`, searched through the network. Counted: right layers, of 12 a
+2. Data only: the planted suite, searched through the network. Counted: right layers, of 12 a
    seed; the same in bfloat16; and with rewards shuffled among the paths of a step (chance: 4).
 3. Cost: reward only, beta = -1, targets over the cost range. Counted: seeds whose path costs the
    target within 5 %.
@@ -22,15 +22,15 @@ from pathlib import Path as FilePath
 import torch
 from torch import Tensor
 
-from mpnas_kit.compute import Precision
-from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.engine.compute import Precision
+from mpnas_kit.prioritization.abdp import Uniform
+from mpnas_kit.search.calibration import reward_only
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
-from mpnas_kit.search.reward_only import reward_only
 from mpnas_kit.search.rewards import Absolute, RewardFunction
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import pocket_space
 

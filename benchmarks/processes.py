@@ -2,7 +2,7 @@
 
     python benchmarks/processes.py      # about three minutes; wants two free cores
 
-1. The planted suite (`mpnas_kit.planted`), searched by one process and by two (gloo), with the same
+1. The planted suite, searched by one process and by two (gloo), with the same
    micro-batches: right choices of 12, whether the paths are the same, and the largest difference of
    a weight over the largest weight.
 2. A search step of the ten pocket domains: time with one process over time with two, in turn,
@@ -24,13 +24,13 @@ from typing import Any
 import safetensors.torch
 
 from mpnas_kit.domains.pocket import pocket
-from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.engine.team import joined
+from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.rewards import Absolute
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
+from mpnas_kit.space.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.space.spaces import pocket_space
-from mpnas_kit.team import joined
 
 PLANTED = SearchConfig(
     steps=400,

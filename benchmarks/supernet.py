@@ -20,9 +20,9 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import kendalltau
 
+from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.trust import supernet_quality
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.stages import Pipeline
-from mpnas_kit.trust import supernet_quality
 
 SPREAD = Path(__file__).parents[1] / "reports" / "reference" / "path_spread.csv"
 

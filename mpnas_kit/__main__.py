@@ -2,6 +2,6 @@
 
 import sys
 
-from mpnas_kit.cli import main
+from mpnas_kit.cli.commands import main
 
 sys.exit(main())

@@ -7,9 +7,9 @@ import pytest
 import tiny
 import torch
 
-from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.learning.step import accuracy, set_rate, sgd
+from mpnas_kit.engine.step import accuracy, set_rate, sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
+from mpnas_kit.prioritization.abdp import Uniform
 
 CLASSES = {"a": 3, "b": 4}
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1"]

@@ -49,7 +49,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_the_command_is_installed() -> None:
-    assert PROJECT["project"]["scripts"] == {"mpnas": "mpnas_kit.cli:main"}
+    assert PROJECT["project"]["scripts"] == {"mpnas": "mpnas_kit.cli.commands:main"}
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -79,7 +79,7 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 
 def test_commands_in_readme_have_options_that_exist() -> None:
-    from mpnas_kit import cli_options
+    from mpnas_kit.cli import options as cli_options
 
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", README, re.MULTILINE):
         command, *words = line.split("#")[0].split()

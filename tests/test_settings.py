@@ -7,11 +7,11 @@ from typing import Literal
 import pytest
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP, Uniform
+from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.rewards import Absolute, Mnas, MnasHard
 from mpnas_kit.settings import convert, describe, from_dict, from_text, to_dict, to_text
-from mpnas_kit.training.train import TrainConfig
+from mpnas_kit.training.stage import TrainConfig
 
 REWARDS = (Absolute, Mnas, MnasHard)
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.compute import Compute
 from mpnas_kit.domains.domain import Domain, DomainSuite, Split
-from mpnas_kit.learning.loop import StepEvent
-from mpnas_kit.learning.step import weighted_step
-from mpnas_kit.learning.weigher import Weigher
+from mpnas_kit.engine.compute import Compute
+from mpnas_kit.engine.loop import StepEvent
+from mpnas_kit.engine.step import weighted_step
 from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.prioritization.weigher import Weigher
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space import factored
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
-from mpnas_kit.training.train import TrainConfig
+from mpnas_kit.training.stage import TrainConfig
 
 SIZE = 16
 

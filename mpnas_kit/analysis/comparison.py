@@ -8,7 +8,7 @@ import pandas as pd
 
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.errors import MpnasError, unknown
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.training.stage import TrainResult
 
 NO_WEIGHTING = "none"  # that of an approach in which domains do not compete
 KEY = ("approach", "weighting", "norm")  # what a row of the table is; seeds are repeats of it

@@ -7,10 +7,10 @@ from operator import itemgetter
 import pandas as pd
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP
-from mpnas_kit.learning.prioritization import Prioritization
-from mpnas_kit.learning.weigher import Seen
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.prioritization.abdp import ABDP
+from mpnas_kit.prioritization.methods import Prioritization
+from mpnas_kit.prioritization.weigher import Seen
+from mpnas_kit.training.stage import TrainResult
 
 
 def difficulties(trained: TrainResult) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import torch
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.network.net import Flow
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.training.stage import TrainResult
 
 
 def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd.DataFrame:

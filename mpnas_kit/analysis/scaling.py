@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.space import Path, SearchSpace
-from mpnas_kit.training.train import TrainConfig
+from mpnas_kit.training.stage import TrainConfig
 
 BACKWARD = 2  # the arithmetic of a backward pass over that of the forward pass
 CLASSES = 100  # of a domain

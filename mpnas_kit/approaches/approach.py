@@ -15,8 +15,8 @@ from typing import Any, get_args
 import torch
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import Uniform
 from mpnas_kit.network.net import owned
+from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.settings import check, from_text, require, to_text
 from mpnas_kit.space.costs import MultiplyAdds

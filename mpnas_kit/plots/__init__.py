@@ -3,20 +3,20 @@
 from mpnas_kit.plots.bars import accuracy_bars, cost_bars, size_bars
 from mpnas_kit.plots.comparison import approach_bars, domain_bars, pareto
 from mpnas_kit.plots.curves import search_curves, training_curves
+from mpnas_kit.plots.devices import scaling
 from mpnas_kit.plots.domains import samples, suite_sizes
-from mpnas_kit.plots.path_graph import path_graph
+from mpnas_kit.plots.graph import path_graph
+from mpnas_kit.plots.pair import two_paths
 from mpnas_kit.plots.policy import policy_heatmap, policy_over_time
 from mpnas_kit.plots.prioritization import (
     weighting_bars,
     weighting_heatmap,
     weights_and_difficulties,
 )
-from mpnas_kit.plots.scaling import scaling
 from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors
 from mpnas_kit.plots.trust import trust_scatter
-from mpnas_kit.plots.two_paths import two_paths
 
 __all__ = [
     "TRANSPARENT",

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.search.result import UNDECIDED, SearchResult
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.training.stage import TrainResult
 
 SEARCH_METRICS = {
     "reward": "reward",

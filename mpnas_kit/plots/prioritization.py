@@ -19,7 +19,7 @@ from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.comparison import titled
 from mpnas_kit.plots.curves import domain_curves, level
 from mpnas_kit.settings import to_text
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.training.stage import TrainResult
 
 MOST_BARS = 4  # weightings a domain; more are a heatmap
 

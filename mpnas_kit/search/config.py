@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-from mpnas_kit.compute import Precision
+from mpnas_kit.engine.compute import Precision
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP
-from mpnas_kit.learning.prioritization import Prioritization
 from mpnas_kit.network.norms import Norm
+from mpnas_kit.prioritization.abdp import ABDP
+from mpnas_kit.prioritization.methods import Prioritization
 from mpnas_kit.search.controller import Baseline
 from mpnas_kit.search.rewards import Absolute, Reward
 from mpnas_kit.settings import check, require, require_threads

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
-from mpnas_kit.team import Team
 
 
 def recalibrate(

@@ -14,7 +14,7 @@ from PIL import Image
 from mpnas_kit import plots
 from mpnas_kit.analysis.predictions import confident_mistakes, confusion, predictions
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.training.stage import TrainResult
 from mpnas_kit.widgets.view import Explorer, Matrix, matrix
 
 IMAGES = 24  # in a gallery

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mpnas_kit import plots
+from mpnas_kit.engine.loop import Callback, StepEvent
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.loop import Callback, StepEvent
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.widgets.view import STYLE, Chart, Explorer, Policy, numbers, script

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from mpnas_kit import plots
 from mpnas_kit.analysis.difficulty import difficulties, replayed
-from mpnas_kit.learning.abdp import ABDP
-from mpnas_kit.training.train import TrainResult
+from mpnas_kit.prioritization.abdp import ABDP
+from mpnas_kit.training.stage import TrainResult
 from mpnas_kit.widgets.view import Chart, Explorer, numbers
 
 POINTS = 200  # a line has so many at most

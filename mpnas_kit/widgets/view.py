@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import traitlets
 from matplotlib.figure import Figure
 
-from mpnas_kit import picture, show
+from mpnas_kit.notebook import picture, show
 
 _HERE = Path(__file__).parent
 _COMMON = (_HERE / "common.js").read_text(encoding="utf-8")

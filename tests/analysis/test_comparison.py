@@ -16,7 +16,7 @@ from mpnas_kit.analysis.comparison import (
 )
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.training.train import TrainResult, train
+from mpnas_kit.training.stage import TrainResult, train
 
 SIZES = {"mpnas": 400, "bundle": 1000, "single_path": 100, "random_paths": 410}
 TEST = {  # by approach: two seeds of (a, b)

@@ -24,17 +24,17 @@ from mpnas_kit.approaches.approach import (
     read_approach,
     union_parameters,
 )
+from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP, Uniform
-from mpnas_kit.learning.loop import StepEvent
 from mpnas_kit.network.net import Blend, MultiPathNet
-from mpnas_kit.search import search as search_module
+from mpnas_kit.prioritization.abdp import ABDP, Uniform
+from mpnas_kit.search import stage as search_module
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
-from mpnas_kit.training.train import TrainConfig, train
+from mpnas_kit.training.stage import TrainConfig, train
 
 DOMAINS = ("a", "b", "c")
 APPROACHES: tuple[Approach, ...] = (

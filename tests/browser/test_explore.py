@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tabs import AXE_SCRIPT, Tab, new_tab
 
-from mpnas_kit import sweep
-from mpnas_kit.runs import RunFolder
-from mpnas_kit.stages import Pipeline
+from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.runs import sweep
+from mpnas_kit.runs.run import Pipeline
 
 pytestmark = pytest.mark.xdist_group("browser")
 STEPS = {"steps": 10, "policy_snapshots": 5, "batch_size": 8, "threads": 1}

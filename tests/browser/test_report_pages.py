@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 from tabs import Tab, findings, new_tab
 
-from mpnas_kit.report import PIPELINE
+from mpnas_kit.report.build import PIPELINE
 
 pytestmark = pytest.mark.xdist_group("browser")
 

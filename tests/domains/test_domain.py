@@ -8,8 +8,8 @@ from tiny import domain, paths, search_config, space, split, suite, train_config
 
 from mpnas_kit.domains.domain import Domain, DomainSuite, Split
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.search.search import search
-from mpnas_kit.training.train import train
+from mpnas_kit.search.stage import search
+from mpnas_kit.training.stage import train
 
 
 def made(part: str = "train", images: Any = None, labels: Any = None, **more: Any) -> Domain:

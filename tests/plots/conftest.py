@@ -14,7 +14,7 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import LayerwiseSpace, Path
-from mpnas_kit.training.train import TrainConfig, TrainResult
+from mpnas_kit.training.stage import TrainConfig, TrainResult
 
 
 @pytest.fixture(autouse=True)

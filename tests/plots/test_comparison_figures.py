@@ -20,14 +20,14 @@ from mpnas_kit.analysis.difficulty import difficulties
 from mpnas_kit.analysis.trust import Trust
 from mpnas_kit.analysis.weightings import MEAN, weighting_differences
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP, Uniform
-from mpnas_kit.learning.scalarizers import FAMO
-from mpnas_kit.learning.weigher import Seen
 from mpnas_kit.plots.comparison import kind_labels
 from mpnas_kit.plots.labels import places
+from mpnas_kit.prioritization.abdp import ABDP, Uniform
+from mpnas_kit.prioritization.scalarizers import FAMO
+from mpnas_kit.prioritization.weigher import Seen
 from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import mobilenet_v3_large
-from mpnas_kit.training.train import TrainConfig, TrainResult
+from mpnas_kit.training.stage import TrainConfig, TrainResult
 
 Kind = tuple[str, str, str]  # approach, weighting, norm
 APPROACHES: dict[Kind, tuple[float, float]] = {  # mean test accuracy at seed 0, parameters

@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch, PathPatch
 from mpnas_kit.analysis.graph import architecture_graph
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import domain_colors, path_graph
-from mpnas_kit.plots.path_layout import UNUSED, lay_out, line
+from mpnas_kit.plots.graph_layout import UNUSED, lay_out, line
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import LayerwiseSpace, Node, Path
 from mpnas_kit.space.spaces import mobilenet_v3_large

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.prioritization.abdp import Uniform
+from mpnas_kit.search.calibration import reward_only
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.search.reward_only import reward_only
 from mpnas_kit.search.rewards import Absolute
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.planted import planted_path, planted_space, planted_suite
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import pocket_space
 

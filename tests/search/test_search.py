@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.engine.loop import StepEvent
+from mpnas_kit.engine.stage_folder import RunFolder
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.loop import StepEvent
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.runs import RunFolder
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, PathController
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.rewards import Absolute
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import MultiplyAdds, Parameters, UnionShare
 from mpnas_kit.space.factored import FactoredSpace
 from mpnas_kit.space.space import Path

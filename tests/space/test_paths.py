@@ -212,7 +212,7 @@ def test_the_full_space_is_that_of_tunas() -> None:
 ORDER = """
 import mpnas_kit, torch, tiny
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.learning.step import sgd
+from mpnas_kit.engine.step import sgd
 space, classes = tiny.space(), {"b": 3, "a": 2, "c": 4}
 paths = tiny.paths(space, ["k5e2se k5e3", "k3e1 k3e3", "k3e2 k3e1"])
 for net in (

@@ -8,10 +8,10 @@ import tiny
 from torch import nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
 from mpnas_kit.space.blocks import Block, Conv, NormFactory
 from mpnas_kit.space.space import Layer, LayerwiseSpace
-from mpnas_kit.training.train import train
+from mpnas_kit.training.stage import train
 
 
 @dataclass(frozen=True)

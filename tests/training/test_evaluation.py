@@ -9,11 +9,11 @@ import torch
 
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.learning.step import accuracy
+from mpnas_kit.engine.step import accuracy
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, member
 from mpnas_kit.training.evaluation import evaluate, recalibrate
-from mpnas_kit.training.train import train
+from mpnas_kit.training.stage import train
 
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"]
 

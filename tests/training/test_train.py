@@ -8,12 +8,12 @@ import torch
 
 from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import Uniform
-from mpnas_kit.learning.loop import StepEvent
 from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.training.train import TrainResult, train
+from mpnas_kit.training.stage import TrainResult, train
 
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"]
 

@@ -7,10 +7,11 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from mpnas_kit import cli, explore
+from mpnas_kit.cli import commands as cli
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.report import NOTEBOOKS
-from mpnas_kit.stages import Pipeline
+from mpnas_kit.notebook import lab as explore
+from mpnas_kit.report.build import NOTEBOOKS
+from mpnas_kit.runs.run import Pipeline
 
 STEPS = {"steps": 4, "batch_size": 8, "threads": 1}
 BROKEN = """

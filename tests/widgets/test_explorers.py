@@ -14,14 +14,14 @@ import tiny
 from mpnas_kit.analysis.comparison import Outcome, compare
 from mpnas_kit.analysis.difficulty import difficulties, replayed
 from mpnas_kit.analysis.predictions import confident_mistakes, confusion, predictions
+from mpnas_kit.engine.loop import Callback
+from mpnas_kit.engine.stage_folder import RunFolder
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.learning.abdp import ABDP, Uniform
-from mpnas_kit.learning.loop import Callback
-from mpnas_kit.runs import RunFolder
+from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.search.search import search
+from mpnas_kit.search.stage import search
 from mpnas_kit.space.space import Node
-from mpnas_kit.training.train import TrainResult, train
+from mpnas_kit.training.stage import TrainResult, train
 from mpnas_kit.widgets import (
     DomainBrowser,
     PathExplorer,

@@ -1,0 +1,216 @@
+"""The searched architecture as one picture: what could be chosen, and what every domain chose."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import matplotlib.pyplot as plt
+import networkx as nx
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch, PathPatch, Rectangle
+
+from mpnas_kit.analysis.graph import architecture_graph
+from mpnas_kit.plots import style
+from mpnas_kit.plots.graph_layout import UNUSED, Layout, is_named, lay_out, line, row_names, stacks
+from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
+
+KINDS = {
+    "shared": "shared by several domains",
+    "private": "of one domain",
+    "unused": "unused",
+}
+
+
+def path_graph(
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    *,
+    domains: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the domains' paths through the layers of `space`, left to right.
+
+    A row a choice: nodes of several domains are dark and say how many, nodes of one are light,
+    unused ones dotted; dashed lines are what was possible. A coloured line a domain ends at its
+    own classifier, with its name; lines side by side share an edge. The lowest row is the lane of
+    `zero`: a line in it skips the layer. Where a space has many candidates a layer (the factored
+    one), only used nodes are drawn, with their names, and the number of the others.
+
+    domains: which ones, in that order (colours stay those of all `paths`). ax: drawn in it, with
+    equal units along both axes; None: a figure of report width.
+    """
+    names = style.chosen_domains(domains, list(paths))
+    colors = style.domain_colors(list(paths))
+    graph = architecture_graph(space, {d: paths[d] for d in names})
+    ax = ax if ax is not None else _figure(graph)
+    box = ax.get_window_extent()
+    points = 72 / ax.figure.dpi
+    layout = lay_out(graph, box.width * points, box.height * points)
+    ax.set(xlim=(0, layout.width), ylim=(0, layout.height))
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    _background(ax, graph, layout)
+    _possible(ax, graph, layout)
+    for domain in names:
+        _domain(ax, graph, layout, domain, colors[domain])
+    for node in layout.at:
+        _node(ax, graph, layout, node)
+    _legend(ax, layout)
+    kinds = Counter(kind for _, kind in graph.nodes(data="kind"))
+    ax.set_title(
+        f"Paths of {len(names)} domains through {space.name!r}: {kinds['shared']} nodes shared, "
+        f"{kinds['private']} private, {kinds['unused']} unused",
+        fontsize=11,
+    )
+    return ax
+
+
+def _figure(graph: nx.DiGraph) -> Axes:
+    layers = 1 + max(layer for _, layer in graph.nodes(data="layer"))
+    names = row_names(graph)
+    rows = max(map(len, stacks(graph))) if is_named(names) else len(names)
+    rows = max(rows, len(graph.graph["domains"]))
+    height = min(5.6, max(3.6, 2.0 + 0.4 * rows))
+    fig = plt.figure(figsize=(max(10.0, 0.62 * layers), height))
+    return fig.add_axes((0.005, 0.005, 0.99, 1 - 0.38 / height))
+
+
+def _background(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
+    """Names of rows, layers and stages; the lane of skipped layers."""
+    color, columns = style.ink(), layout.columns
+    left = columns[0] - layout.half_width
+    for name, y in layout.rows.items():
+        text = f"{name} (skip)" if name == ZERO else name
+        ax.text(left - 6, y, text, ha="right", va="center", fontsize=8, color=color)
+    if ZERO in layout.rows:
+        half = layout.lane_half
+        size = columns[-1] - left, 2 * half
+        corner = left, layout.rows[ZERO] - half
+        ax.add_patch(Rectangle(corner, *size, facecolor=style.OUTLINE, alpha=0.13, linewidth=0))
+    top = layout.height - 38
+    layer_names = dict(graph.nodes(data="layer_name"))
+    by_layer = {n.layer: layer_names[n] for n in graph}
+    for i, x in enumerate(columns):
+        ax.text(x, top, by_layer[i], ha="center", va="center", fontsize=8, color=color)
+    for stage, group in groupby(range(len(columns)), lambda i: by_layer[i].rpartition(".")[0]):
+        members = list(group)
+        if not stage:
+            continue
+        ends = columns[members[0]] - layout.half_width, columns[members[-1]] + layout.half_width
+        ax.plot(ends, (top + 9, top + 9), color=color, linewidth=0.8, solid_capstyle="butt")
+        middle = sum(ends) / 2
+        ax.text(
+            middle, top + 18, f"stage {stage}", ha="center", va="center", fontsize=9, color=color
+        )
+    x = next(iter(layout.heads.values()))[0]
+    ax.text(x, top, "classifiers", ha="left", va="center", fontsize=8, color=color)
+
+
+def _possible(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
+    """Dashed, between all drawn vertices of neighbouring layers."""
+    half = layout.half_width
+    by_layer = {i: [n for n in layout.at if n.layer == i] for i in range(len(layout.columns))}
+    skips = [layout.at[n] for n in layout.at if n.block == ZERO]
+    ways = [((x - half, y), (x + half, y)) for x, y in skips]
+    for i in range(len(layout.columns) - 1):
+        for before in by_layer[i]:
+            for after in by_layer[i + 1]:
+                (x0, y0), (x1, y1) = layout.at[before], layout.at[after]
+                ways.append(((x0 + half, y0), (x1 - half, y1)))
+    dashes: dict[str, Any] = {"linewidth": 0.4, "linestyle": (0, (4, 3)), "alpha": 0.5}
+    mesh = LineCollection(ways, color=style.OUTLINE, zorder=1, label="possible", **dashes)
+    ax.add_collection(mesh, autolim=False)
+
+
+def _domain(ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str) -> None:
+    """The line of a domain, from the first layer to its classifier."""
+    stops = []
+    for node, users in graph.nodes(data="users"):
+        if domain in users:
+            offset = ((len(users) - 1) / 2 - users.index(domain)) * layout.lane
+            stops.append((*layout.at[node], layout.half_width, offset))
+    x, y = layout.heads[domain]
+    width = 0.72 * layout.lane
+    names = graph.graph["domains"]
+    slot = ((len(names) - 1) / 2 - names.index(domain)) * layout.slot
+    ax.add_patch(
+        PathPatch(
+            line([*stops, (x, y, 0.0, 0.0)], slot),
+            facecolor="none",
+            edgecolor=color,
+            linewidth=width,
+            capstyle="butt",
+            zorder=3,
+            label=domain,
+        )
+    )
+    ax.add_patch(
+        rounded_box(
+            x + 3, y, 3.5, 3.5, facecolor=color, edgecolor="none", zorder=4, label="classifier"
+        )
+    )
+    ax.text(x + 10, y, domain, ha="left", va="center", fontsize=8.5, color=style.ink())
+
+
+def rounded_box(
+    x: float, y: float, half_width: float, half_height: float, **how: Any
+) -> FancyBboxPatch:
+    """A box with rounded corners around (x, y), in data units."""
+    corner = (x - half_width, y - half_height)
+    shape = f"round,pad=0,rounding_size={min(3.0, half_width, half_height)}"
+    return FancyBboxPatch(corner, 2 * half_width, 2 * half_height, boxstyle=shape, **how)
+
+
+def _node(ax: Axes, graph: nx.DiGraph, layout: Layout, node: Node) -> None:
+    """A node; `zero` is none, only the lane is there."""
+    x, y = layout.at[node]
+    if node.block == ZERO:
+        return
+    summary = node.block == UNUSED
+    users = () if summary else graph.nodes[node]["users"]
+    kind = "unused" if summary else graph.nodes[node]["kind"]
+    half = layout.half_width, layout.half_height(max(1, len(users)))
+    faces = {"shared": style.SHARED, "private": style.PRIVATE, "unused": ax.get_facecolor()}
+    outline = (0, (1, 1.5)) if kind == "unused" else "-"
+    ax.add_patch(
+        rounded_box(
+            x,
+            y,
+            *half,
+            facecolor=faces[kind],
+            edgecolor=style.OUTLINE,
+            linestyle=outline,
+            linewidth=0.8,
+            zorder=5,
+            label=kind,
+        )
+    )
+    on_node = {"shared": style.TEXT_ON_SHARED, "private": style.TEXT_ON_PRIVATE}
+    text = str(len(users)) if kind == "shared" else ""
+    if summary:
+        text = f"+{layout.unused[node]}"
+    elif layout.named:
+        text = node.block
+    color = on_node.get(kind, style.ink())
+    fitting = 2 * layout.half_width / (0.64 * max(1, len(text)))
+    size = min(6.5, fitting) if layout.named else 7.5
+    ax.text(x, y, text, ha="center", va="center_baseline", fontsize=size, color=color, zorder=6)
+
+
+def _legend(ax: Axes, layout: Layout) -> None:
+    """The kinds of nodes and lines, below."""
+    edge = style.OUTLINE
+    shared = KINDS["shared"] + ("" if layout.named else " (how many)")
+    handles = [
+        Patch(facecolor=style.SHARED, edgecolor=edge, label=shared),
+        Patch(facecolor=style.PRIVATE, edgecolor=edge, label=KINDS["private"]),
+        Patch(facecolor="none", edgecolor=edge, linestyle=":", label=KINDS["unused"]),
+        Line2D([], [], color=edge, linewidth=0.8, linestyle=(0, (4, 4)), label="possible"),
+        Line2D([], [], color=style.ink(), linewidth=2, label="path of a domain"),
+    ]
+    ax.legend(
+        handles=handles, loc="lower center", ncols=5, frameon=False, fontsize=8.5, borderaxespad=0.2
+    )

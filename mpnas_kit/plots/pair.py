@@ -1,0 +1,124 @@
+"""The paths of two domains beside each other: which blocks they have, and which they share."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from mpnas_kit.analysis.graph import architecture_graph
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.plots import style
+from mpnas_kit.plots.graph import rounded_box
+from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
+
+KINDS = {"shared": "shared by both", "private": "private to one"}
+_TOP, _BOTTOM, _LEFT, _CHARACTER = 24.0, 24.0, 6.0, 5.0  # points
+_CLASSIFIER = "classifier"
+
+
+def two_paths(
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    first: str,
+    second: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the paths of two of the domains in `paths` side by side, from the first layer down.
+
+    A box a layer with the name of its block, stem and head among them: dark and joined where both
+    have the same block in the same layer, light where they differ. A skipped layer (`zero`) is a
+    thin line. The classifiers are squares in the colours that domains have in all of `paths`.
+    ax: drawn in it, with equal units along both axes; None: a figure as high as there are layers.
+    """
+    names = style.chosen_domains([first, second], list(paths))
+    if first == second:
+        raise MpnasError(f"two paths are those of two domains, not {first!r} twice.")
+    graph = architecture_graph(space, {d: paths[d] for d in names})
+    colors = style.domain_colors(list(paths))
+    layers = [*(layer.name for layer in space.layers), _CLASSIFIER]
+    ax = ax if ax is not None else _figure(len(layers))
+    box, points = ax.get_window_extent(), 72 / ax.figure.dpi
+    width, height = box.width * points, box.height * points
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    pitch = (height - _TOP - _BOTTOM) / len(layers)
+    rows = [height - _TOP - (i + 0.5) * pitch for i in range(len(layers))]
+    for name, y in zip(layers, rows, strict=True):
+        ax.text(_LEFT, y, name, va="center", fontsize=8)
+    left = _LEFT + _CHARACTER * max(map(len, layers))
+    free = width - left
+    half = 0.17 * free, min(10.0, 0.37 * pitch)
+    columns = left + 0.28 * free, left + 0.74 * free
+    for domain, x in zip(names, columns, strict=True):
+        nodes = [n for n, users in graph.nodes(data="users") if domain in users]
+        ax.text(x, height - _TOP / 2, domain, ha="center", va="center", fontsize=10)
+        _line(ax, x, rows, nodes, pitch, colors[domain])
+        for node, y in zip(nodes, rows, strict=False):
+            if node.block != ZERO:
+                _box(ax, node.block, graph.nodes[node]["kind"], (x, y), half)
+        square = {"facecolor": colors[domain], "edgecolor": "none", "label": _CLASSIFIER}
+        ax.add_patch(rounded_box(x, rows[-1], 5.0, 5.0, zorder=4, **square))
+    for node, kind in graph.nodes(data="kind"):
+        if kind == "shared":
+            ends = columns[0] + half[0], columns[1] - half[0]
+            level = rows[node.layer], rows[node.layer]
+            ax.plot(ends, level, color=style.SHARED, linewidth=0.5 * half[1], label="_joined")
+    _legend(ax)
+    kinds = Counter(kind for _, kind in graph.nodes(data="kind"))
+    ax.set_title(
+        f"Paths of {first!r} and {second!r}: {kinds['shared']} nodes shared, "
+        f"{kinds['private']} private",
+        fontsize=11,
+    )
+    return ax
+
+
+def _figure(rows: int) -> Axes:
+    height = 1.1 + 0.29 * rows
+    figure = plt.figure(figsize=(6.0, height))
+    return figure.add_axes((0.01, 0.01, 0.98, 1 - 0.4 / height))
+
+
+def _line(
+    ax: Axes, x: float, rows: Sequence[float], nodes: Sequence[Node], pitch: float, color: str
+) -> None:
+    """From the first layer to the classifier, thin and named where a layer is skipped."""
+    for node, y in zip(nodes, rows, strict=False):
+        skips = node.block == ZERO
+        how: dict[str, Any] = {"linewidth": 1.0 if skips else 3.0, "solid_capstyle": "butt"}
+        label = "_skip" if skips else "_path"
+        ends = y + (0.5 if node.layer else 0.0) * pitch, y - 0.5 * pitch
+        ax.plot((x, x), ends, color=color, zorder=1, label=label, **how)
+        if skips:
+            ax.text(x + 5, y, ZERO, va="center", fontsize=7.5)
+    ax.plot((x, x), (rows[-1] + 0.5 * pitch, rows[-1]), color=color, linewidth=3.0, zorder=1)
+
+
+def _box(
+    ax: Axes, block: str, kind: str, at: tuple[float, float], half: tuple[float, float]
+) -> None:
+    """A layer that the path has; kind: shared or private."""
+    face = {"shared": style.SHARED, "private": style.PRIVATE}[kind]
+    color = {"shared": style.TEXT_ON_SHARED, "private": style.TEXT_ON_PRIVATE}[kind]
+    edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.8, "zorder": 3}
+    ax.add_patch(rounded_box(*at, *half, facecolor=face, label=kind, **edge))
+    size = min(8.5, 1.5 * half[1], 2 * half[0] / (0.64 * len(block)))
+    ax.text(*at, block, ha="center", va="center_baseline", fontsize=size, color=color, zorder=4)
+
+
+def _legend(ax: Axes) -> None:
+    """The kinds of boxes and lines, below."""
+    faces = {"shared": style.SHARED, "private": style.PRIVATE}
+    handles: list[Any] = [
+        Patch(facecolor=faces[kind], edgecolor=style.OUTLINE, label=text)
+        for kind, text in KINDS.items()
+    ]
+    handles.append(Line2D([], [], color=style.ink(), linewidth=1.0, label="layer skipped (zero)"))
+    ax.legend(
+        handles=handles, loc="lower center", ncols=3, frameon=False, fontsize=8.5, borderaxespad=0.2
+    )

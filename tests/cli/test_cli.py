@@ -1,0 +1,173 @@
+"""The command line: a tiny run through both stages, and one sentence for whatever is wrong."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import tiny
+
+from mpnas_kit.cli import commands as cli
+from mpnas_kit.notebook.parameters import options
+from mpnas_kit.runs.description import SUITES
+from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.space.spaces import SPACES
+from mpnas_kit.training.stage import TrainConfig
+
+TINY = ["--batch-size", "4", "--threads", "1"]
+SMALL = ["--suite", "tiny", "--space", "tiny", "--domains", "a,b"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_names() -> Iterator[None]:
+    """`--suite tiny` and `--space tiny`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SUITES, "tiny", lambda names: tiny.suite().select(names))
+        patch.setitem(SPACES, "tiny", tiny.space)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_names: None) -> Path:
+    """A run folder with both stages finished through the command line."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    search = ["--steps", "4", "--reward-batch", "4", *TINY, *SMALL]
+    assert cli.main(["search", "--run", str(folder), *search]) == 0
+    assert cli.main(["train", "--run", str(folder), "--steps", "3", *TINY]) == 0
+    return folder
+
+
+def said(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    """What a command that is refused says: one sentence, exit status 2, no traceback."""
+    assert cli.main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("mpnas: ")
+    assert "Traceback" not in told
+    return told
+
+
+def test_a_run_goes_through_its_folder(run: Path) -> None:
+    setup = json.loads((run / "run.json").read_text())
+    assert setup == {
+        "profile": "quick",
+        "suite": "tiny",
+        "domains": ["a", "b"],
+        "space": "tiny",
+        "approach": "mpnas()",
+        "like": None,
+    }
+    pipeline = Pipeline.read(run)
+    assert pipeline.search_config().steps == 4
+    assert list(pipeline.found().paths) == ["a", "b"]
+    assert pipeline.trained().paths == pipeline.found().paths
+    assert {"steps", "batch_size", "threads"} <= set(pipeline.changes(pipeline.train_config()))
+
+
+def test_a_finished_stage_is_only_read(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "search" / "metrics.jsonl").read_bytes()
+    assert cli.main(["search", "--run", str(run)]) == 0
+    assert (run / "search" / "metrics.jsonl").read_bytes() == before
+    told = capsys.readouterr().out
+    assert "The verdict: the search did" in told
+    for domain, path in Pipeline.read(run).found().paths.items():
+        assert domain in told
+        assert path.arch in told
+
+
+def test_train_prints_the_accuracies(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--run", str(run)]) == 0
+    told = capsys.readouterr().out
+    mean = Pipeline.read(run).trained().accuracy("test").mean()
+    assert f"{mean:.1%}" in told
+
+
+def test_paths_of_a_file_can_be_trained(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "paths.json"
+    archs = json.loads((run / "search" / "paths.json").read_text())
+    file.write_text(json.dumps(archs))
+    arguments = ["train", "--run", str(tmp_path / "new"), *SMALL]
+    assert cli.main([*arguments, "--paths", str(file), "--steps", "2", *TINY]) == 0
+    assert not (tmp_path / "new" / "search").exists()
+    assert cli.main(["train", "--run", str(tmp_path / "new")]) == 0  # reads its own paths
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serch"], ["'serch'", "did you mean 'search'?"]),
+        (["search", "--stepz", "3"], ["--stepz", "did you mean --steps?"]),
+        (["search", "--stepz=3"], ["--stepz", "did you mean --steps?"]),
+        (["search", "--steps"], ["--steps"]),
+        (["search", "--steps", "many"], ["steps", "a whole number", "'many'"]),
+        (["search", "--steps", "0"], ["steps must be at least 1"]),
+        (["search", "--profile", "quik"], ["'quik'", "did you mean 'quick'?"]),
+        (["search", "--suite", "pockets"], ["'pockets'", "did you mean 'pocket'?"]),
+        (["search", "--domains", "digit"], ["'digit'", "did you mean 'digits'?"]),
+        (["search", "--space", "poket"], ["'poket'", "did you mean 'pocket'?"]),
+        (["search", "--reward", "mnass"], ["'mnass'", "did you mean 'mnas'?"]),
+        (["search", "--cost-target", "1"], ["cost_target 1", "cannot be reached"]),
+        (["train"], ["search stage", "was not begun", "mpnas search"]),
+        (["train", "--paths", "none.json"], ["none.json", "no such file"]),
+        (["report", "--parm", "steps", "3"], ["--parm", "did you mean --parameter?"]),
+        (["report", "01_serch"], ["'01_serch'", "did you mean '01_search'?"]),
+        (["report", "-p", "stepz", "3"], ["'stepz'", "did you mean 'steps'?"]),
+    ],
+)
+def test_what_is_wrong_is_named(
+    arguments: list[str],
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = said(capsys, arguments)
+    assert all(word in told for word in words), told
+    assert not list(tmp_path.rglob("*.json")), "a refused command must not begin a run"
+
+
+def test_another_setting_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "config.steps = 4, not 5" in said(capsys, ["search", "--run", str(run), "--steps", "5"])
+    told = said(capsys, ["search", "--run", str(run), "--domains", "a"])
+    assert "domains a, b, not a" in told
+    told = said(capsys, ["train", "--run", str(run), "--profile", "full"])
+    assert "profile quick, not full" in told
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert "no run.json" in said(capsys, ["search", "--run", str(tmp_path)])
+    assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_stopping_says_that_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mpnas_kit.runs.run.search", stop)
+    assert cli.main(["search", "--run", str(tmp_path / "run")]) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "config"), [("search", SearchConfig), ("train", TrainConfig)])
+def test_help_names_every_field_with_its_default(
+    command: str, config: type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        cli.main([command, "--help"])
+    assert done.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for name in options(config):
+        assert f"--{name.replace('_', '-')} " in told
+    assert "quick: 180" in told
+
+
+def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "mpnas search" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0

@@ -1,0 +1,60 @@
+"""Figures as vectors in the colours of a page."""
+
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.figure import Figure
+
+from mpnas_kit.notebook import show
+from mpnas_kit.notebook.picture import PAGE, svg
+
+
+def drawn(**settings: str) -> Figure:
+    with plt.rc_context({**PAGE, **settings}):
+        figure, ax = plt.subplots(figsize=(3, 2))
+        ax.plot([0, 1], [1, 0], color="#4b3cb4", label="<one>")
+        ax.set(xlabel="steps", title="a & b")
+        ax.legend()
+    plt.close(figure)
+    return figure
+
+
+def test_text_and_ground_have_names_and_data_their_colours() -> None:
+    text = svg(drawn(), "a line")
+    assert "var(--ink" in text and "var(--card" in text
+    assert "#4b3cb4" in text
+    for color in PAGE.values():
+        assert color not in text
+
+
+def test_a_figure_says_what_it_shows() -> None:
+    root = ElementTree.fromstring(svg(drawn(), 'two "lines" & a dot'))
+    assert root.attrib["role"] == "img"
+    assert root.attrib["aria-label"] == 'two "lines" & a dot'
+
+
+def test_a_figure_gives_the_same_text_always_and_another_one_other_names() -> None:
+    one, again = svg(drawn(), "a"), svg(drawn(), "a")
+    assert one == again
+    other = svg(drawn(**{"axes.edgecolor": "#00ff00"}), "a")
+    names = [set(re.findall(r'\bid="([^"]+)"', text)) for text in (one, other)]
+    assert names[0] and not names[0] & names[1]
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', one))
+    assert used and used <= names[0]
+
+
+def test_a_figure_in_a_notebook_is_vectors_and_a_picture_for_other_viewers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[dict[str, str], dict[str, Any]]] = []
+    monkeypatch.setattr(show, "_display", lambda content, about: told.append((content, about)))
+    show.figure(drawn(), "a line", "It falls & falls.", headline=True)
+    ((content, about),) = told
+    assert content["image/svg+xml"].startswith("<svg ")
+    assert content["image/png"] and content["text/plain"] == "a line"
+    expected = {"alt": "a line", "caption": "It falls & falls.", show.HEADLINE: True}
+    assert about == {"image/svg+xml": expected}
+    assert not plt.get_fignums()

@@ -1,0 +1,311 @@
+"""The report: what fails is named, pages stand alone, and the first page tells what came out."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+import tiny
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from mpnas_kit.approaches.approach import RandomPaths
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.notebook import show
+from mpnas_kit.notebook.picture import PAGE, svg
+from mpnas_kit.report import build as module
+from mpnas_kit.report import pages as report_pages
+from mpnas_kit.report.build import execute, report, widget_errors
+from mpnas_kit.report.pages import Page, index_page, notebook_page
+from mpnas_kit.report.summary import Summary
+from mpnas_kit.runs import description as setup
+from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.sweep import Cell, Sweep, Weighting, finished_runs
+from mpnas_kit.space.spaces import SPACES
+
+PARAMETERS = 'from typing import Optional\n\nrun: str = "run"\nsteps: Optional[int] = None'
+CHECK = "from mpnas_kit.notebook.parameters import check_parameters\n\ncheck_parameters(globals())"
+
+
+def write(file: Path, *cells: str) -> Path:
+    """A notebook of code cells; a cell that begins with # is words; the second has parameters."""
+    made: list[Any] = [
+        new_markdown_cell(c) if re.match("#+ ", c) and "\n" not in c else new_code_cell(c)
+        for c in ("# Trial: a page", f"# Parameters.\n{PARAMETERS}", CHECK, *cells)
+    ]
+    made[1].metadata["tags"] = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=made, metadata=kernel), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A finished run of the tiny suite, which needs no kernel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite().select(names))
+        patch.setitem(SPACES, "tiny", tiny.space)
+        run = tmp_path_factory.mktemp("report") / "run"
+        pipeline = Pipeline.open(run, suite="tiny", domains="a,b", space="tiny")
+        pipeline.search(tiny.search_config())
+        pipeline.train(tiny.train_config())
+        yield pipeline
+
+
+# Running -----------------------------------------------------------------------------------------
+
+
+def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
+    small = {
+        "domains": "digits,icons",
+        "01_search.steps": 4,
+        "03_train.steps": 3,
+        "batch_size": 4,
+        "paths_per_step": 2,
+        "threads": 1,
+        "approaches": "mpnas, random_paths",
+        "weightings": "abdp, abdp > uniform, uniform",
+        "search_steps": 3,
+        "train_steps": 2,
+        "trust_paths": 3,
+        "trust_steps": 2,
+    }
+    told: list[str] = []
+    index = report(run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=told.append)
+    assert tuple(line.split(":")[0] for line in told) == module.PIPELINE
+    pipeline = Pipeline.read(tmp_path / "run")
+    html = index.read_text(encoding="utf-8")
+    assert pipeline.found().verdict()[1:] in unescape(html)
+    assert f"{pipeline.trained().accuracy('test').mean():.1%}" in html
+    for page in (index, *(tmp_path / "out" / f"{name}.html" for name in module.PIPELINE)):
+        alone(page)
+        text = page.read_text(encoding="utf-8")
+        assert "Quick profile: not a result." in text
+        assert len(alts(text)) >= 3 and all(alts(text))
+
+
+def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Pipeline) -> None:
+    wanted = [Cell(RandomPaths(), Weighting.parse("uniform"))]
+    Sweep(finished, wanted, {"steps": 2, "policy_snapshots": 1}, {"steps": 2}).run()
+    out = finished.folder.parent / "cells"
+    notebook = write(finished.folder.parent / "cell.ipynb", "print(run)")
+    index = module.batch(finished.folder, notebook=notebook, out=out)
+    names = {p.folder.name for p in finished_runs(finished.folder)}
+    assert len(names) == 3
+    assert {p.stem for p in (out / "notebooks").iterdir()} == names
+    html = index.read_text(encoding="utf-8")
+    for name in names:
+        assert f'href="{name}.html"' in html
+        alone(out / f"{name}.html")
+    alone(index)
+    with pytest.raises(MpnasError, match="no finished training"):
+        module.batch(finished.folder.parent / "nothing", notebook=notebook, out=out)
+
+
+def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
+    file = write(tmp_path / "trial.ipynb", "kept = print('so far')", "## Much later", "1 / 0")
+    with pytest.raises(MpnasError) as told:
+        execute(file, tmp_path / "copy.ipynb", {"steps": 3})
+    assert "trial.ipynb failed in cell 6" in str(told.value)
+    assert "'Much later': ZeroDivisionError: division by zero" in str(told.value)
+    assert "so far" in (tmp_path / "copy.ipynb").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"stepz": 5}, ["unknown parameter 'stepz'", "did you mean 'steps'?"]),
+        ({"steps": "true"}, ["parameter steps", "a whole number", "'true'"]),
+    ],
+)
+def test_a_wrong_parameter_fails_in_the_notebook_itself(
+    tmp_path: Path, parameters: dict[str, object], words: list[str]
+) -> None:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    file = write(tmp_path / "trial.ipynb", "print('never')")
+    with pytest.raises(PapermillExecutionError) as told:
+        papermill.execute_notebook(
+            file, tmp_path / "copy.ipynb", parameters=parameters, progress_bar=False
+        )
+    assert all(word in str(told.value) for word in words), str(told.value)
+    assert "File " not in str(told.value), "one sentence, no traceback"
+    assert '"never\\n"' not in (tmp_path / "copy.ipynb").read_text()
+
+
+def test_an_error_in_a_widget_callback_is_found() -> None:
+    notebook = new_notebook()
+    assert widget_errors(notebook) == []
+    failed = {"output_type": "error", "ename": "KeyError", "evalue": "'digit'", "traceback": []}
+    state = {"m1": {"state": {"outputs": [failed]}}, "m2": {"state": {"value": 3}}}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    assert widget_errors(notebook) == ["KeyError: 'digit'"]
+
+
+def test_names_are_checked_before_anything_runs(tmp_path: Path) -> None:
+    file = write(tmp_path / "trial.ipynb")
+    with pytest.raises(MpnasError, match=r"parameter 'stepz': did you mean 'steps'\?"):
+        report([file], run=tmp_path / "run", out=tmp_path / "out", parameters={"stepz": 1})
+    with pytest.raises(MpnasError, match=r"unknown notebook 'serch': did you mean 'search'\?"):
+        report(["serch"], run=tmp_path / "run", out=tmp_path / "out")
+    with pytest.raises(MpnasError, match=r"none.ipynb does not exist"):
+        report([tmp_path / "none.ipynb"], run=tmp_path / "run", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_notebooks_one_sentence_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NOTEBOOKS", tmp_path)
+    with pytest.raises(MpnasError, match="there are no notebooks in"):
+        report(run=tmp_path / "run", out=tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    file = write(tmp_path / "trial.ipynb")
+    with pytest.raises(MpnasError, match="cannot make the folder"):
+        report([file], run=tmp_path / "run", out=tmp_path / "out")
+
+
+# Pages -------------------------------------------------------------------------------------------
+
+
+def page(*outputs: Any) -> Page:
+    """A page of a heading, some words, and a cell with these outputs."""
+    words = new_markdown_cell("# Trial: a page\n\nWhat it is about.\n\n## One & two\n\nText.")
+    cell = new_code_cell("secret_code()", outputs=list(outputs))
+    empty = new_code_cell("more_code()")
+    return Page("trial", new_notebook(cells=[words, cell, empty]))
+
+
+def picture(headline: bool) -> Any:
+    with plt.rc_context(PAGE):
+        whole, ax = plt.subplots(figsize=(2, 1))
+        ax.plot([0, 1], [0, 1], "o")
+    drawn = svg(whole, 'a "small" dot')
+    plt.close(whole)
+    return new_output(
+        "display_data",
+        {
+            show.SVG: drawn,
+            "image/png": "iVBORw0KGgo=",
+            "text/plain": "a dot",
+        },
+        metadata={show.SVG: {"caption": "A dot.", show.HEADLINE: headline}},
+    )
+
+
+class Sources(HTMLParser):
+    """Whatever a page would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.alts: list[str | None] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        here = dict(attrs)
+        if tag in ("img", "svg"):
+            self.alts.append(here.get("alt", here.get("aria-label")))
+        if tag in ("script", "iframe", "object", "embed"):
+            self.found.append(f"<{tag}>")
+        for name in ("src", "srcset", "poster", "data"):
+            if here.get(name) is not None and not str(here[name]).startswith("data:"):
+                self.found.append(f"{tag} {name}={here[name]}")
+        if tag == "link" and not str(here.get("href")).startswith("data:"):
+            self.found.append(f"link {here.get('href')}")
+
+
+def alts(text: str) -> list[str | None]:
+    """What every picture of a page says to who cannot see it."""
+    sources = Sources()
+    sources.feed(text)
+    return sources.alts
+
+
+def alone(file: Path) -> None:
+    """The page loads nothing and runs nothing; its links lead to files that are there."""
+    text = file.read_text(encoding="utf-8")
+    sources = Sources()
+    sources.feed(text)
+    assert sources.found == []
+    style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    assert "url(" not in style and "@import" not in style
+    names = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")  # not addresses
+    assert set(re.findall(r"https?://[^\s\"]+", text)) <= set(names)
+    for link in re.findall(r'href="([^"#:]+)"', text):
+        assert (file.parent / link).exists(), link
+
+
+def test_a_page_has_words_figures_and_no_code(finished: Pipeline) -> None:
+    trial = page(picture(False), new_output("stream", name="stdout", text="a line\n"))
+    html = notebook_page(trial, [trial], finished)
+    assert "secret_code" not in html and "more_code" not in html
+    assert alts(html) == ['a "small" dot']
+    assert "<figcaption>A dot.</figcaption>" in html
+    assert "<title>Trial: a page | MPNAS Kit</title>" in html
+    assert "a line" in html
+    assert html.count("<html") == html.count("</html>") == 1
+
+
+def test_the_contents_lead_to_headings(finished: Pipeline) -> None:
+    html = notebook_page(page(), [page()], finished)
+    links = re.findall(r'<li><a href="#([^"]+)">', html)
+    assert links
+    for link in links:
+        assert f'id="{link}"' in html
+
+
+def test_views_of_widgets_are_left_out(finished: Pipeline) -> None:
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "HBox()"}
+    trial = page(new_output("display_data", view))
+    trial.notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    html = notebook_page(trial, [trial], finished)
+    assert "HBox" not in html and "<script" not in html
+    assert "widgets" in trial.notebook.metadata, "the notebook itself is left as it is"
+
+
+def test_the_first_page_tells_what_came_out(finished: Pipeline, tmp_path: Path) -> None:
+    trial = page(picture(True))
+    html = index_page([trial], finished)
+    summary = Summary.of(finished)
+    text = unescape(html)
+    for card in summary.cards:
+        assert card.label in text and card.value in text and card.beside in text
+    trained = finished.trained()
+    assert summary.cards[1].value == f"{trained.accuracy('test').mean():.1%}"
+    assert summary.rows[0].test == trained.accuracy("test")["a"]
+    assert summary.rows[1].path == finished.found().paths["b"].arch
+    assert finished.found().verdict()[1:] in text
+    assert "A dot." in html and "What it is about." in html
+    assert "steps=6" in html, "what was changed from the profile is told"
+    (tmp_path / "trial.html").touch()
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    alone(tmp_path / "index.html")
+
+
+def test_the_stamp_stands_on_quick_pages_only(
+    finished: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [page()]
+    assert "not a result" in index_page(pages, finished)
+    assert "not a result" in notebook_page(pages[0], pages, finished)
+    full = Pipeline(finished.folder, setup.Setup("full", "tiny", ("a", "b"), "tiny"))
+    assert "not a result" not in index_page(pages, full)
+    assert "not a result" not in notebook_page(pages[0], pages, full)
+
+
+def test_a_report_without_finished_stages_says_so(tmp_path: Path) -> None:
+    pipeline = Pipeline.open(tmp_path / "run", domains="digits,icons")
+    html = index_page([page()], pipeline)
+    assert "no stage of this run is finished" in unescape(html).lower()
+
+
+def test_the_style_knows_light_dark_and_paper() -> None:
+    style = (report_pages.TEMPLATES / "style.css").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in style and "@media print" in style

@@ -1,0 +1,336 @@
+"""A sweep runs what is missing, shares searches, and matches its controls."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+import tiny
+
+from mpnas_kit.approaches.approach import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
+from mpnas_kit.engine.loop import StepEvent
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.prioritization.abdp import ABDP, Uniform
+from mpnas_kit.runs import description as setup
+from mpnas_kit.runs import sweep
+from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.sweep import Cell, Sweep, Weighting, cells, sweep_of
+from mpnas_kit.space.spaces import SPACES
+
+SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
+TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
+BOTH, NONE = Weighting(ABDP(), ABDP()), Weighting(Uniform(), Uniform())
+
+
+@pytest.fixture(autouse=True)
+def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+    monkeypatch.setitem(SPACES, "tiny", tiny.space)
+    yield
+
+
+def around(folder: Path) -> Pipeline:
+    """A run that is begun with settings of its own."""
+    run = Pipeline.open(folder / "run", suite="tiny", domains="a,b", space="tiny")
+    run.search(tiny.search_config(cost_target=60_000.0))
+    run.train(tiny.train_config())
+    return run
+
+
+def small(run: Pipeline, wanted: list[Cell]) -> Sweep:
+    return Sweep(run, wanted, SEARCH, TRAIN)
+
+
+# Which cells --------------------------------------------------------------------------------------
+
+
+def test_all_combinations_seed_by_seed_and_the_bundle_once() -> None:
+    made = cells([MPNAS(), Bundle()], [BOTH, NONE], seeds=[0, 1])
+    assert made == [
+        Cell(MPNAS(), BOTH),
+        Cell(Bundle(), NONE),
+        Cell(MPNAS(), NONE),
+        Cell(MPNAS(), BOTH, seed=1),
+        Cell(Bundle(), NONE, seed=1),
+        Cell(MPNAS(), NONE, seed=1),
+    ]
+
+
+def test_names_of_cells_are_names_of_folders_and_all_different() -> None:
+    odd = Weighting.parse("uniform > abdp(start=0.5)")
+    made = cells(
+        [MPNAS(), RandomPaths(), RandomPaths(1)], [BOTH, NONE, odd], ["mixed", "naive"], [0, 1]
+    )
+    names = [c.name for c in made]
+    assert len(set(names)) == len(made) == 36
+    assert all(set(n) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.ABDP") for n in names)
+    assert "random_paths-draw-1_uniform-abdp-start-0.5_mixed_seed1" in "".join(names).replace(
+        "random-paths", "random_paths"
+    )
+
+
+@pytest.mark.parametrize("text", ["abdp", "uniform > abdp", "abdp(end=0.5)", "famo > dwa(epoch=3)"])
+def test_a_weighting_is_read_as_it_is_written(text: str) -> None:
+    assert Weighting.parse(text).label == text
+
+
+def test_a_control_is_preceded_by_the_mpnas_cell_it_is_matched_to(tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    control = Cell(RandomPaths(), NONE, seed=3)
+    planned = small(run, [control])
+    assert planned.cells == [Cell(MPNAS(), NONE, seed=3), control]
+    assert planned.like(control) == planned.cells[0]
+
+
+def test_cells_with_one_search_share_it(tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    both, search_only = Cell(MPNAS(), BOTH), Cell(MPNAS(), Weighting.parse("abdp > uniform"))
+    other = Cell(MPNAS(), Weighting.parse("uniform > abdp"))
+    planned = small(run, [both, search_only, other])
+    assert [planned.like(c) for c in planned.cells] == [None, both, None]
+
+
+# Running ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweep, list[str]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
+        patch.setitem(SPACES, "tiny", tiny.space)
+        run = around(tmp_path_factory.mktemp("sweep"))
+        planned = sweep_of(
+            run,
+            approaches="mpnas, bundle, multi_head, single_path(frozen=True), random_paths, "
+            "shared_trunk",
+            weightings="abdp, abdp > uniform",
+            search=SEARCH,
+            train=TRAIN,
+        )
+        lines: list[str] = []
+        planned.run(lines.append)
+        yield planned, lines
+
+
+def test_every_cell_is_run_once_and_told(swept: tuple[Sweep, list[str]]) -> None:
+    planned, lines = swept
+    assert len(planned.cells) == len(lines) == 11  # the bundle knows no weighting
+    assert all("mean test top-1" in line for line in lines)
+    again: list[str] = []
+    planned.run(again.append)
+    assert all("finished before" in line for line in again)
+
+
+def test_a_finished_cell_of_other_settings_is_refused_by_name(
+    swept: tuple[Sweep, list[str]],
+) -> None:
+    planned, _ = swept
+    other = Sweep(planned.around, planned.cells, SEARCH, {**TRAIN, "steps": 4})
+    with pytest.raises(MpnasError, match="steps"):
+        other.run()
+
+
+def test_in_whatever_order_weightings_are_given_a_search_is_there_once(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    own, both = Cell(MPNAS(), Weighting.parse("abdp > uniform")), Cell(MPNAS(), BOTH)
+    small(run, [own]).run()
+    planned = small(run, [both, own])
+    assert (planned.like(both), planned.like(own)) == (own, None)
+    lines: list[str] = []
+    planned.run(lines.append)
+    assert [("finished" in line) for line in lines] == [False, True]
+    searches = list((run.folder / sweep.CELLS).glob("*/search"))
+    assert [s.parent.name for s in searches] == [own.name]
+    small(run, [own, both]).run()
+
+
+def test_cells_take_the_settings_of_the_run_and_of_the_sweep(
+    swept: tuple[Sweep, list[str]],
+) -> None:
+    planned, _ = swept
+    for cell in planned.cells:
+        pipeline = planned.open(cell)
+        config = pipeline.train_config()
+        assert (config.steps, config.seed, config.norm) == (3, cell.seed, cell.norm)
+        assert config.average == 0.9  # that of the run they are around
+        if pipeline.searches:
+            assert pipeline.search_config().cost_target == 60_000.0
+            assert pipeline.search_config().steps == 4
+
+
+def test_a_shared_search_is_not_run_again(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    first, second = (c for c in planned.cells if isinstance(c.approach, MultiHead))
+    assert not (planned.folder(second) / "search").exists()
+    assert planned.open(second).paths() == planned.open(first).paths()
+    assert planned.open(second).found().paths == planned.open(first).paths()
+
+
+def test_controls_are_matched_to_what_mpnas_found(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    space = tiny.space()
+    for cell in planned.cells:
+        match = planned.like(cell)
+        if isinstance(cell.approach, RandomPaths):
+            assert match is not None
+            own, found = planned.open(cell).paths(), planned.open(match).paths()
+            for domain, path in own.items():
+                costs = [space.cost(p).multiply_adds for p in (path, found[domain])]
+                assert abs(costs[0] / costs[1] - 1) <= 0.05
+        if isinstance(cell.approach, SharedTrunk):
+            assert planned.open(cell).trained().net.private_from is not None
+
+
+def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    table = planned.run().table()
+    assert set(table["approach"]) == {
+        "mpnas",
+        "bundle",
+        "multi_head",
+        "single_path(frozen=True)",
+        "random_paths",
+        "shared_trunk",
+    }
+    assert set(table["weighting"]) == {"abdp", "abdp > uniform", "none"}
+    single = table[table["approach"] == "single_path(frozen=True)"]
+    assert list(single["parameter_ratio"]) == [1.0, 1.0]
+
+
+def test_finished_runs_are_found_from_the_folder_alone(swept: tuple[Sweep, list[str]]) -> None:
+    planned, _ = swept
+    runs = sweep.finished_runs(planned.around.folder)
+    assert len(runs) == 12  # the run and its cells
+    labels = {(o.approach, o.weighting) for o in map(sweep.outcome, runs[1:])}
+    assert len(labels) == 11
+
+
+def test_a_sweep_that_was_stopped_goes_on_and_ends_alike(tmp_path: Path) -> None:
+    wanted = [Cell(MPNAS(), NONE), Cell(RandomPaths(), NONE)]
+    runs = [around(tmp_path / name) for name in ("stopped", "whole")]
+    stopped, whole = (small(run, wanted) for run in runs)
+    seen: list[str] = []
+
+    def crash(event: StepEvent) -> None:
+        seen.append(event.stage)
+        if event.stage == "cell 2/2, train" and event.step == 2:
+            raise tiny.Stopped
+
+    with pytest.raises(tiny.Stopped):
+        stopped.run(callbacks=[crash])
+    assert stopped.finished(wanted[0]) and not stopped.finished(wanted[1])
+    left: list[str] = []
+    first = stopped.run(callbacks=[lambda e: left.append(e.stage)])
+    assert set(left) == {"cell 2/2, train"}
+    assert first.domains.equals(whole.run().domains)
+
+
+def test_cells_in_several_jobs_come_out_alike(tmp_path: Path) -> None:
+    """In this process, which knows the tests' own suite; a user's jobs are processes."""
+    wanted = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
+    alone, together = (small(around(tmp_path / name), wanted) for name in ("alone", "together"))
+    lines: list[str] = []
+    with joblib.parallel_config(backend="sequential"):
+        made = together.run(lines.append, jobs=2)
+    assert len(lines) == 3 and "random_paths" in lines[-1], "it waits for what it is matched to"
+    assert made.domains.equals(alone.run().domains)
+
+
+def test_a_pipeline_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
+    run = around(tmp_path / "run")
+    assert len(run.suite) == 2
+    sent = pickle.dumps(run)
+    assert len(sent) < 1000
+    again = pickle.loads(sent)
+    assert again.folder == run.folder and again.setup == run.setup
+
+
+@pytest.mark.parametrize("jobs", [0, 2])
+def test_jobs_that_cannot_be_are_named(jobs: int, tmp_path: Path) -> None:
+    sweep_ = small(around(tmp_path / "run"), [Cell(MPNAS(), NONE)])
+    with pytest.raises(MpnasError, match="jobs"):
+        sweep_.run(callbacks=[lambda event: None], jobs=jobs)
+
+
+def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    plain = Sweep(run, [Cell(MPNAS(), BOTH)])
+    assert plain.folder(plain.cells[0]) == run.folder and plain.finished(plain.cells[0])
+    assert small(run, plain.cells).folder(plain.cells[0]) != run.folder
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"approaches": "mpnas, bundel"}, "unknown approach 'bundel'.*did you mean 'bundle'"),
+        ({"weightings": "abpd"}, "unknown weighting 'abpd'.*did you mean 'abdp'"),
+        ({"weightings": "abdp > uniform > famo"}, "expected one for both stages, or two"),
+        ({"approaches": "mpnas", "norms": "perdomain"}, "norm must be"),
+        ({"train": {"seed": 5}}, "seed cannot be a setting of all cells.*expected it in seeds"),
+        ({"search": {"priority": "uniform"}}, "priority cannot be.*expected it in weightings"),
+        ({"approaches": "mpnas", "seeds": "0,one"}, "seed must be a whole number, not 'one'"),
+    ],
+)
+def test_what_is_wrong_is_named(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    with pytest.raises(MpnasError, match=message):
+        sweep_of(run, **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_a_search_says_so(tmp_path: Path) -> None:
+    run = Pipeline.open(
+        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="single_path"
+    )
+    for ask in (run.search, run.found):
+        with pytest.raises(MpnasError, match="no search stage: the approach single_path does not"):
+            ask()
+
+
+def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:
+    run = Pipeline.open(
+        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="bundle"
+    )
+    with pytest.raises(MpnasError, match="train: private_from is 0 in the approach bundle, not 2"):
+        run.train_config(private_from=2)
+    assert run.train_config().private_from == 0
+
+
+def test_the_search_of_the_run_itself_is_taken_where_it_is_the_same(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    other = Cell(MPNAS(), Weighting(ABDP(), Uniform()))
+    plain = Sweep(run, [other])
+    assert plain.cells == [Cell(MPNAS(), BOTH), other]
+    assert plain.like(other) == Cell(MPNAS(), BOTH)
+    assert plain.open(other).origin.folder.resolve() == run.folder.resolve()
+    assert small(run, [other]).like(other) is None  # its searches have settings of their own
+
+
+def test_a_search_of_another_seed_than_the_training_is_nobody_else_s(tmp_path: Path) -> None:
+    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    run.search(tiny.search_config(seed=0))
+    run.train(tiny.train_config(seed=1))
+    other = Cell(MPNAS(), Weighting(ABDP(), Uniform()), seed=1)
+    assert Sweep(run, [other]).cells == [other]
+
+
+def test_what_the_approach_of_the_run_fixes_is_not_for_the_cells(tmp_path: Path) -> None:
+    run = Pipeline.open(
+        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="multi_head"
+    )
+    cell = Cell(MPNAS(), NONE)
+    planned = Sweep(run, [cell], {**SEARCH, "paths_per_step": 2}, TRAIN)
+    planned.run()
+    config = planned.open(cell).search_config()
+    assert (config.controllers, config.cost_scope) == ("domain", "joint")
+
+
+def test_a_cell_of_the_run_s_own_kind_stands_for_it_in_a_comparison(tmp_path: Path) -> None:
+    """Its settings are those of the other cells; the run's may be others."""
+    run = around(tmp_path)
+    assert sweep.finished_comparison(run.folder).cells["approach"].tolist() == ["mpnas"]
+    small(run, cells([MPNAS(), RandomPaths()], [BOTH], seeds=[0])).run()
+    table = sweep.finished_comparison(run.folder).cells
+    assert sorted(table["approach"]) == ["mpnas", "random_paths"]
