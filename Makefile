@@ -8,13 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: report test bench lint format clean
+.PHONY: report test docs bench lint format clean
 
 report: $(STAMP)  ## search, train and write reports/*.html (PROFILE=full: the full-length run)
 	$(BIN)/mpnas report --profile $(PROFILE)
 
 test: $(STAMP)  ## the whole suite: behaviour, lint, format and types
 	$(BIN)/python -m pytest -n 2
+
+docs: $(STAMP)  ## the documentation site, build/docs/index.html
+	$(BIN)/python -m sphinx -W -q -b html docs build/docs
 
 bench: $(STAMP)  ## what the engine is worth, as ratios; table and bench.json
 	$(BIN)/python benchmarks/engine.py --json bench.json
