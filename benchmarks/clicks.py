@@ -1,10 +1,11 @@
-"""How fast the explorers answer in a real JupyterLab: from a click to the changed picture.
+"""Time the explorers in a real JupyterLab: from a click to the changed picture.
 
     python benchmarks/clicks.py RUN [--repeats 7]      # a finished run; needs Debian's chromium
 
 Opens `mpnas explore` on the run in headless Chromium, runs all cells, and operates every explorer.
-Each line: milliseconds from the event to the last change of the page it made, median, least and
-most. A line that goes through Python (the kernel) says so. Goal: 200 ms each, on two cores.
+Each line is the time in milliseconds from the event to the last change of the page that the event
+causes: median, smallest and largest of the repeats. Lines marked "(kernel)" need an answer of
+Python. Goal: 200 ms each on two cores.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from playwright.sync_api import Page, sync_playwright
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 GALLERY = ".mpnas .gallery img"
 IDLE = "Python 3 (ipykernel) | Idle"
-QUIET = 60  # ms without a change: the answer is complete
+QUIET = 60  # after so many ms without a change the answer is complete
 
 WATCH = """(selector) => {
   const all = [...document.querySelectorAll(selector)];
@@ -54,16 +55,19 @@ TAKEN = """async ([quiet, limit]) => {
 
 @contextmanager
 def server(run: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
-    """`mpnas explore` on a run, without a browser of its own; yields the address of the notebook.
+    """Run `mpnas explore` on a run without opening a browser; yield the address of the notebook.
 
-    Its settings are in a folder of its own: no token, no news, this theme, whole notebooks.
+    JupyterLab gets a temporary settings folder: no token, no news, the given theme, and all cells
+    of a notebook in the page.
+
+    theme: name of a JupyterLab theme.
     """
     with tempfile.TemporaryDirectory() as place:
         user = Path(place) / "lab/user-settings/@jupyterlab"
         settings, tracker = user / "apputils-extension", user / "notebook-extension"
         for folder in (settings, tracker):
             folder.mkdir(parents=True)
-        whole = {"windowingMode": "none"}  # cells out of sight stay in the page
+        whole = {"windowingMode": "none"}  # cells outside the window stay in the page
         (tracker / "tracker.jupyterlab-settings").write_text(json.dumps(whole))
         news = {"fetchNews": "false", "checkForUpdates": False}
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(news))
@@ -92,7 +96,7 @@ def server(run: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
 
 
 def _free_port() -> int:
-    """One that nobody listens at, below those the system hands out to others meanwhile."""
+    """Return a free port, below the range that the system gives to other programs."""
     for port in random.sample(range(20_000, 30_000), 100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
@@ -112,7 +116,7 @@ def _wait(address: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def _wait_until_gone(port: int) -> None:
-    """JupyterLab ends after the command that has started it."""
+    """Wait until the port is free. JupyterLab ends later than the command that started it."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         with socket.socket() as probe:
@@ -122,7 +126,7 @@ def _wait_until_gone(port: int) -> None:
 
 
 def begin_all(page: Page, address: str) -> None:
-    """Open the notebook and begin to run all its cells."""
+    """Open the notebook and start all its cells."""
     page.goto(address)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     page.wait_for_selector(f"text={IDLE}", timeout=60_000)
@@ -131,21 +135,28 @@ def begin_all(page: Page, address: str) -> None:
 
 
 def run_all(page: Page, address: str) -> None:
-    """Open the notebook and run all its cells."""
+    """Open the notebook, run all its cells, and wait for the end."""
     begin_all(page, address)
     page.wait_for_selector(GALLERY, timeout=180_000)
     page.wait_for_selector(f"text={IDLE}", timeout=60_000)
 
 
 def answered(page: Page, act: Callable[[], None], where: str) -> float:
-    """Milliseconds from an act to the last change it made in the elements `where`."""
+    """Return the milliseconds from an action to its last change in the elements `where`.
+
+    act: the action. where: a CSS selector.
+    """
     page.evaluate(WATCH, where)
     act()
     return float(page.evaluate(TAKEN, [QUIET, 5000]))
 
 
 def acts(page: Page) -> dict[str, tuple[str, Callable[[int], None]]]:
-    """What is measured: where a change is expected, and what is done the n-th time."""
+    """Return what is measured, by name of the line.
+
+    Each value has a CSS selector of the elements that should change, and a function that does the
+    action for the n-th time.
+    """
     boxes = page.locator(".mpnas.paths").nth(0).locator("input[type=checkbox]")
     html = ".widget-html"
     paths, other = page.locator(".mpnas.paths").nth(0), ".mpnas.paths"
@@ -189,7 +200,7 @@ def acts(page: Page) -> dict[str, tuple[str, Callable[[int], None]]]:
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure every explorer and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--repeats", type=int, default=7)

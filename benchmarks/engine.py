@@ -1,36 +1,38 @@
-"""What the engine is worth, and where its time goes: ratios taken in one run, as table and JSON.
+"""Measure the speed of the engine and where its time goes: ratios of times, as table and JSON.
 
     python benchmarks/engine.py [--repeats 7] [--json FILE]      # about seven minutes
 
-Every line takes its two sides in turn, `repeats` times, and gives the median, least and most of the
-ratios. Search steps are those of the ten pocket domains after the warm-up, 32 images a domain, 4
-sampled paths of 32 reward images, random paths, one thread.
+Each line is a ratio A / B of two times that are measured in turn, `repeats` times. Printed are the
+median, smallest and largest ratio. Search steps are those of the ten pocket domains after the
+warm-up: 32 images per domain, 4 sampled paths of 32 reward images, random paths, one thread. Below,
+"A over B" names the two times.
 
-- step, step channels-last: the obvious loop (`obvious.py`; stock depthwise gradients) over the
-  engine's step. In the second, maps and kernels of the loop are channels-last too.
-- depthwise: a training step of MobileNetV3-Large at 32 pixels with stock gradients over one with
-  `space.depthwise`; the narrow blocks of the pocket space gain nothing.
-- pages: a training step of ten domains on a 5 x 5 path where glibc gives large blocks back at
-  once, over one where it keeps them.
-- threads: the same step with two threads over one; threads 128, threads 224: a training step of
-  MobileNetV3-Large on 8 images of so many pixels a side, likewise.
-- busy: the same step beside a process that keeps a core busy, over one without.
-- floor: a search step over the sum of its convolutions, batch norms and activations, each alone,
-  on the shapes it has in the step, at its best of ten.
-- pieces: a search step in which a node takes four times as many bytes in one go, over one as it is.
-- compiled: a training step of one block, by `torch.compile`, over the same as it is; needs a C++
+- step: the obvious loop (`obvious.py`, with torch's own depthwise gradients) over a step of the
+  engine. step channels-last: the same, with maps and kernels of the loop channels-last too.
+- depthwise: a training step of MobileNetV3-Large at 32 pixels with torch's own depthwise gradients
+  over one with those of the kit. The narrow blocks of the pocket space gain no time from them.
+- pages: a training step of ten domains on a path with 5 x 5 kernels if glibc gives large blocks of
+  memory back at once, over one if it keeps them.
+- threads: that step with two threads over one thread. threads 128, threads 224: the same for a
+  training step of MobileNetV3-Large on 8 images of 128 or 224 pixels.
+- busy: that step while another process keeps a core busy, over one without it.
+- floor: a search step over the sum of its convolutions, batch norms and activations. Each of them
+  is measured alone, with the shapes it has in the step; its best time of ten counts.
+- pieces: a search step in which a node processes four times as many bytes at once, over one as it
+  is.
+- compiled: a training step of one block with `torch.compile` over one without. It needs a C++
   compiler.
-- input: drawing and augmenting batches, as a share of a search step.
-- checkpoint: one checkpoint every 100 steps, as a share of the time.
-- domains: the time of a training step per domain with 80 domains on one path, over that with 10.
-- candidates: a search step with 64 candidates a layer over one with 4, all of them alike.
-  candidates met: the same where policies take but 4 of the 64, so that as many flows meet in a
-  node. candidates memory: the growth of the process's peak memory over that of weights, momenta and
-  gradients.
-- inference 1, inference 64: a domain's path in a union of ten over the same path alone.
+- input: time to draw and augment batches, as a share of a search step.
+- checkpoint: time of one checkpoint every 100 steps, as a share of those steps.
+- domains: time per domain of a training step with 80 domains on one path, over that with 10.
+- candidates: a search step with 64 equal candidates per layer over one with 4. candidates met: the
+  same, if policies choose only 4 of the 64, so that as many flows meet in a node. candidates
+  memory: growth of the peak memory of the process over growth of weights, momenta and gradients.
+- inference 1, inference 64: the path of a domain in a union of ten over the same path alone, with
+  batches of 1 and 64 images.
 
-Below the lines: where the time of a search step goes, as shares, and what `step` and `floor` would
-be if all that is not a call into torch took no time.
+After the table: shares of the time of a search step, and the values that `step` and `floor` would
+have if everything except calls into torch took no time.
 """
 
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
@@ -59,10 +61,11 @@ from obvious import obvious_step
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from mpnas_kit.domains.pocket import pocket
+from mpnas_kit.domains.pocket_suite import pocket
+from mpnas_kit.domains.task import Classification
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.engine.step import set_rate
 from mpnas_kit.network import maps
 from mpnas_kit.network.net import Flow, MultiPathNet
@@ -100,7 +103,7 @@ GOALS = {
 
 
 def seconds(action: Callable[[], Any], times: int = 3) -> float:
-    """The median time of an action, after one run of it that does not count."""
+    """Return the median time of an action in seconds, after one run that does not count."""
     action()
     taken = []
     for _ in range(times):
@@ -111,21 +114,21 @@ def seconds(action: Callable[[], Any], times: int = 3) -> float:
 
 
 class Steps:
-    """A search on the pocket domains in the middle of its steps, and the same by the loop."""
+    """A search on the pocket domains after its warm-up: steps of the engine and of the loop."""
 
     def __init__(self, space: SearchSpace | None = None) -> None:
         suite, space = pocket(), space or pocket_space()
-        self.config = SearchConfig(steps=100, cost_target=0.45e6, priority=Uniform())
+        self.config = SearchConfig(steps=100, cost_target=0.45e6, prioritization=Uniform())
         parts = divide(suite, self.config.reward_share, 0)
         self.stage = _Search(parts, space, self.config, 0.45e6, self.config.reward, None, Compute())
         self.stage.step = 60
 
     def engine(self) -> None:
-        """A step of the engine."""
+        """Run a step of the engine."""
         self.stage.advance()
 
     def loop(self, memory_format: torch.memory_format) -> None:
-        """A step of the obvious loop; the controllers are moved as the engine moves them."""
+        """Run a step of the obvious loop. The controllers are updated as in the engine."""
         stage, count = self.stage, self.config.paths_per_step
 
         def batches(streams: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -154,7 +157,7 @@ class Steps:
 
     @contextmanager
     def stock(self, memory_format: torch.memory_format) -> Iterator[None]:
-        """Inside, kernels have this format and depthwise convolutions their stock gradient."""
+        """Inside, kernels have this format, and depthwise convolutions use torch's gradients."""
         strip = depthwise._STRIP
         depthwise._STRIP = 1 << 30
         self._kernels(memory_format)
@@ -170,18 +173,21 @@ class Steps:
 
 @dataclass(frozen=True)
 class Twin(InvertedBottleneck):
-    """A block with twins: the same but for its name."""
+    """A block that differs from its twins in the name only.
+
+    twin: number of the twin.
+    """
 
     twin: int = 0
 
     @property
     def name(self) -> str:
-        """The block's, and which twin."""
+        """Name of the block and number of the twin."""
         return f"{super().name}t{self.twin}"
 
 
 def twins(candidates: int) -> SearchSpace:
-    """The pocket space with so many twins of one block in every searched layer."""
+    """Return the pocket space with `candidates` twins of one block in every searched layer."""
     blocks = tuple(Twin(5, 2, twin=i) for i in range(candidates))
     layers = [
         layer if len(layer.candidates) == 1 else replace(layer, candidates=blocks)
@@ -191,9 +197,9 @@ def twins(candidates: int) -> SearchSpace:
 
 
 def memory_of_twins(candidates: int) -> tuple[int, int]:
-    """Peak memory of this process after some steps, and weights with momenta and gradients; bytes.
+    """Return the peak memory after some steps, and that of weights, momenta and gradients; bytes.
 
-    In a new process each, since a peak never falls.
+    Each call needs a new process, because the peak of a process never falls.
     """
     steps = Steps(twins(candidates))
     for _ in range(8):
@@ -205,7 +211,7 @@ def memory_of_twins(candidates: int) -> tuple[int, int]:
 
 
 class Record(TorchDispatchMode):
-    """The calls that count for the floor: one of each kind and shape, and how many there were."""
+    """Record the calls that count for the floor: one per kind and shapes, and their number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +229,7 @@ class Record(TorchDispatchMode):
 
 
 def floor_seconds(step: Callable[[], None]) -> float:
-    """The best times of the counted calls of a step, each alone, summed."""
+    """Return the sum of the best times of the counted calls of a step, each measured alone."""
     record = Record()
     with record:
         step()
@@ -239,7 +245,10 @@ def floor_seconds(step: Callable[[], None]) -> float:
 
 
 def shares(step: Callable[[], None], steps: int = 8) -> dict[str, float]:
-    """Where the time of a step goes, by Python's profiler: what it adds is a few percent."""
+    """Return the shares of the time of a step by kind of call.
+
+    Python's profiler measures them; it makes a step a few percent slower.
+    """
     step()
     profiler = cProfile.Profile()
     profiler.runcall(lambda: [step() for _ in range(steps)])
@@ -253,13 +262,13 @@ def shares(step: Callable[[], None], steps: int = 8) -> dict[str, float]:
 
 
 def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
-    """Forward and backward pass of these domains on a path of 5 x 5 kernels."""
+    """Return a step: forward and backward pass of these domains on a path with 5 x 5 kernels."""
     space = pocket_space()
     return _training_step(space, space.parse(ARCH), domains)
 
 
 def large_step(resolution: int = 32, batch: int = 32) -> Callable[[], None]:
-    """The same with two domains on MobileNetV3-Large."""
+    """Return the same step for two domains on MobileNetV3-Large."""
     space, two = mobilenet_v3_large(resolution), {"first": 10, "second": 10}
     return _training_step(space, space.extremes()[0], two, batch)
 
@@ -282,7 +291,7 @@ def _training_step(
 
 
 def pieces_ratio(step: Callable[[], None]) -> float:
-    """Pieces of four times the size over ours."""
+    """Return the time with pieces of four times the size over the time with those of the kit."""
     ours, maps.CHUNK = seconds(step), 4 * maps.CHUNK
     larger = seconds(step)
     maps.CHUNK //= 4
@@ -290,7 +299,10 @@ def pieces_ratio(step: Callable[[], None]) -> float:
 
 
 def compiled_ratio() -> float:
-    """A training step of a 5 x 5 block of the middle of the pocket space, compiled over eager."""
+    """Return the time of a training step of a 5 x 5 block, compiled over eager.
+
+    The block is one from the middle of the pocket space.
+    """
     block = InvertedBottleneck(5, 4, activation="hardswish")
     module = block.build(16, 16, 1, torch.nn.BatchNorm2d).to(memory_format=torch.channels_last)
     x = torch.randn(32, 16, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -301,7 +313,10 @@ def compiled_ratio() -> float:
 
 
 def in_a_process(what: str, **environment: str) -> Any:
-    """What this file prints in a new process with this option and environment."""
+    """Run this file in a new process, and return what it prints.
+
+    what: an option. environment: environment variables.
+    """
     done = subprocess.run(
         [sys.executable, __file__, what],
         env={**os.environ, **environment},
@@ -313,7 +328,7 @@ def in_a_process(what: str, **environment: str) -> Any:
 
 
 def memory_ratio() -> float:
-    """How far memory grows from 4 to 64 candidates, over what weights and their like need."""
+    """Return the growth of memory from 4 to 64 candidates over that of weights and their state."""
     (few, own), (many, theirs) = (
         in_a_process(f"--twins={n}", MALLOC_TOP_PAD_="131072") for n in (4, 64)
     )
@@ -321,18 +336,20 @@ def memory_ratio() -> float:
 
 
 def inference(batch: int) -> float:
-    """Time of a path in the union of ten over its time alone."""
+    """Return the time of a path in a union of ten over its time alone."""
     space, generator = pocket_space(), torch.Generator().manual_seed(1)
     paths = {d: space.sample(generator) for d in DOMAINS}
     first = next(iter(paths))
     nets = [
-        MultiPathNet.of_paths(space, chosen, {d: 10 for d in chosen}, "per_domain", 0).eval()
+        MultiPathNet.of_paths(
+            space, chosen, dict.fromkeys(chosen, Classification(10)), "per_domain", 0
+        ).eval()
         for chosen in (paths, {first: paths[first]})
     ]
     images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     taken: list[list[float]] = [[], []]
     with torch.no_grad():
-        for _ in range(40):  # in turn: within a tenth of a second the machine can change
+        for _ in range(40):  # in turn, because the speed of the machine changes within 0.1 s
             for net, times in zip(nets, taken, strict=True):
                 times.append(seconds(lambda n=net: n([Flow(first, images, paths[first])]), 3))
     union, alone = map(statistics.median, taken)
@@ -340,16 +357,16 @@ def inference(batch: int) -> float:
 
 
 def checkpoint_seconds(steps: Steps) -> float:
-    """The time of writing one checkpoint of the search."""
+    """Return the time to write one checkpoint of the search, in seconds."""
     with tempfile.TemporaryDirectory() as place:
-        folder = RunFolder.open(FilePath(place) / "run", {})
+        folder = StageFolder.open(FilePath(place) / "run", {})
         taken = seconds(lambda: steps.stage.checkpoint(folder))
         folder.close()
     return taken
 
 
 def busy_ratio(step: Callable[[], None]) -> float:
-    """A step beside a process that keeps a core busy, over one without."""
+    """Return the time of a step while another process keeps a core busy, over one without it."""
     alone = seconds(step)
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
@@ -360,7 +377,7 @@ def busy_ratio(step: Callable[[], None]) -> float:
 
 
 def threads_ratio(step: Callable[[], None]) -> float:
-    """Two threads over one."""
+    """Return the time of a step with two threads over one thread."""
     one = seconds(step)
     torch.set_num_threads(2)
     two = seconds(step)
@@ -369,7 +386,7 @@ def threads_ratio(step: Callable[[], None]) -> float:
 
 
 def depthwise_ratio(step: Callable[[], None]) -> float:
-    """Stock gradients over ours."""
+    """Return the time of a step with torch's depthwise gradients over those of the kit."""
     ours, strip = seconds(step), depthwise._STRIP
     depthwise._STRIP = 1 << 30
     stock = seconds(step)
@@ -378,7 +395,7 @@ def depthwise_ratio(step: Callable[[], None]) -> float:
 
 
 def measure(repeats: int) -> dict[str, list[float]]:
-    """All ratios."""
+    """Return the ratios of every line, one per repeat."""
     ratios: dict[str, list[float]] = {}
 
     def note(**found: float) -> None:
@@ -391,7 +408,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
         policy.logits.data[:, 4:] = -1e4
     training, many = training_step(), training_step(MANY)
     for warm in (some, lots, met):
-        seconds(warm.engine, 8)  # until nearly all nodes have their momenta
+        seconds(warm.engine, 8)  # after these steps nearly all nodes have their momenta
     for _ in range(repeats):
         engine = seconds(steps.engine)
         with steps.stock(torch.contiguous_format):
@@ -400,7 +417,7 @@ def measure(repeats: int) -> dict[str, list[float]]:
             last = seconds(lambda: steps.loop(torch.channels_last))
         note(**{"step": obvious / engine, "step channels-last": last / engine})
         note(depthwise=depthwise_ratio(large))
-        # its default, which keeps `runtime` from setting anything
+        # glibc's default; because it is set, the kit does not set others
         step = "--training-step"
         note(pages=in_a_process(step, MALLOC_TOP_PAD_="131072") / in_a_process(step))
         note(threads=threads_ratio(training), busy=busy_ratio(training))
@@ -421,12 +438,12 @@ def measure(repeats: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Print the table; write the JSON where asked."""
+    """Measure and print the table; with --json also write the ratios and shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--training-step", action="store_true", help="print its seconds, no more")
-    parser.add_argument("--twins", type=int, help="print memory with so many candidates, no more")
+    parser.add_argument("--training-step", action="store_true", help="print only its seconds")
+    parser.add_argument("--twins", type=int, help="print only memory, with so many candidates")
     given = parser.parse_args()
     with reproducible(1, 32):
         if given.training_step:

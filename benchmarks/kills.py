@@ -1,10 +1,10 @@
-"""Killed at 30 random points, a run ends to the bit as one that was left alone.
+"""Check that a run killed at 30 random points ends bit for bit like an undisturbed run.
 
     python benchmarks/kills.py [--kills 30] [--seed 0]      # about four minutes
 
-The command line searches and trains two domains; whatever process is at it is sent SIGKILL at a
-random moment, from its start to past its end, and the same command given again, until that many
-have been killed. Compared are results, metrics, policy, paths and weights, byte by byte.
+The command line searches and trains two domains. Each process gets SIGKILL at a random moment
+between its start and a little after its end. Then the same command is given again, until that many
+processes have been killed. Results, metrics, policy, paths and weights are compared byte by byte.
 """
 
 import argparse
@@ -26,14 +26,14 @@ FILES = {
 
 
 def start(stage: str, run: Path) -> "subprocess.Popen[bytes]":
-    """The command of a stage."""
+    """Start the command of a stage, and return its process."""
     domains = ["--domains", "digits,icons"] if stage == "search" else []
     arguments = [*COMMAND, stage, "--run", str(run), *SETTINGS, *domains]
     return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def whole(run: Path) -> dict[str, float]:
-    """Run both stages undisturbed; returns how long each took, seconds."""
+    """Run both stages undisturbed, and return the time of each in seconds."""
     taken = {}
     for stage in FILES:
         began = time.monotonic()
@@ -44,7 +44,7 @@ def whole(run: Path) -> dict[str, float]:
 
 
 def killed(stage: str, run: Path, after: float) -> bool:
-    """Whether the process was still there to be killed so many seconds after its start."""
+    """Start a stage and kill it `after` seconds; return whether it was still running then."""
     process = start(stage, run)
     try:
         process.wait(after)
@@ -54,13 +54,13 @@ def killed(stage: str, run: Path, after: float) -> bool:
 
 
 def logged(stage: str, run: Path) -> int:
-    """Steps in the metrics."""
+    """Return the number of steps in the metrics file."""
     file = run / stage / "metrics.jsonl"
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def main() -> None:
-    """Kill and compare; exit status 1 where a byte differs."""
+    """Kill and compare. The exit status is 1 if a byte differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)

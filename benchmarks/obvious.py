@@ -1,7 +1,7 @@
-"""The obvious loop: a search step as one would write it first. The yardstick of `engine.py`.
+"""The obvious loop: a search step in its simplest form. `engine.py` compares the engine with it.
 
-A domain after the other: forward, backward; one optimiser step for all; then a forward pass a
-sampled path, for its reward. The same network, batches, paths and losses as the engine's.
+Forward and backward pass of one domain after the other, then one optimiser step, then one forward
+pass per sampled path for its reward. Network, batches, paths and losses are those of the engine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mpnas_kit.engine.step import accuracy
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 
@@ -26,7 +25,14 @@ def obvious_step(
     sampled: Mapping[str, Sequence[Path]],
     label_smoothing: float,
 ) -> dict[str, list[float]]:
-    """Train `paths` on `batches`, then return the accuracy of every sampled path, by domain."""
+    """Train `paths` on `batches` for one step; return the accuracy of every sampled path.
+
+    batches, reward_batches: images (B, 3, H, W) and labels (B,) by domain.
+    paths: path of every domain that is trained.
+    sampled: paths of every domain whose accuracy is measured.
+
+    Accuracies are 0 to 1, by domain, in the order of `sampled`.
+    """
     optimiser.zero_grad(set_to_none=True)
     for domain, (images, labels) in batches.items():
         (logits,) = net([Flow(domain, images, paths[domain])])
@@ -36,5 +42,5 @@ def obvious_step(
     with torch.no_grad():
         for domain, (images, labels) in reward_batches.items():
             outputs = [net([Flow(domain, images, path)])[0] for path in sampled[domain]]
-            qualities[domain] = [accuracy(x, labels) for x in outputs]
+            qualities[domain] = [net.tasks[domain].quality(x, labels) for x in outputs]
     return qualities

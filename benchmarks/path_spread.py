@@ -1,14 +1,15 @@
-"""Is there something to find? How much accuracy depends on the path, and how much on the seed.
+"""Measure whether a search can find anything: how accuracy depends on the path and on the seed.
 
-Twenty random paths, spread evenly over the logarithm of the cost range of the pocket space, are
-each trained on all ten domains at once (one shared path, a batch norm and a classifier a domain,
-uniform weights); four of them with further seeds. A row a domain: the deviation of the validation
-accuracy over paths, over seeds (pooled), their ratio, and the rank correlation with cost.
+Twenty random paths of the pocket space are trained. Their costs are spread evenly over the cost
+range, on a logarithmic scale. Each path is trained on all ten domains at once, which share it: one
+batch norm and one classifier per domain, uniform weights. Four of the paths are trained with more
+seeds. The tables have one row per domain: the standard deviation of the validation accuracy over
+paths and over seeds (pooled), their ratio, and the rank correlation with cost.
 
     python benchmarks/path_spread.py --out runs/path_spread            # 74 minutes on one core
 
 `notebooks/06_space.ipynb` draws the figures. A finished training is never run again, so a killed
-study goes on where it was.
+study continues where it stopped.
 """
 
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
@@ -21,36 +22,37 @@ import pandas as pd
 import torch
 
 from mpnas_kit.analysis.spread import PathSpread
-from mpnas_kit.domains.pocket import pocket
+from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.costs import MultiplyAdds, cost_bounds
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path as SpacePath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import pocket_space
-from mpnas_kit.training.stage import TrainConfig, train
+from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.training.stage import train
 
 PATHS = 20
-REPEATED = (3, 8, 13, 18)  # of the paths, by cost; with these, seeds 1 to 3 too
+REPEATED = (3, 8, 13, 18)  # indices of the paths, in order of cost, that have seeds 1 to 3 too
 
 
 def spread_paths(space: SearchSpace, count: int) -> list[SpacePath]:
-    """Random paths whose costs are within 3 % of evenly spread ones (logarithmically)."""
+    """Return random paths with costs within 3 % of targets that are evenly spaced in logarithm."""
     generator = torch.Generator().manual_seed(0)
-    low, high = MultiplyAdds().bounds(space, 1)
-    wanted = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
-    return [sample_at_cost(space, MultiplyAdds(), cost, 0.03, generator) for cost in wanted]
+    low, high = cost_bounds(MultiplyAdds(), space, 1)
+    targets = [low * (high / low) ** (i / (count - 1)) for i in range(count)]
+    return [sample_at_cost(space, MultiplyAdds(), cost, 0.03, generator) for cost in targets]
 
 
 def accuracies(out: Path, steps: int) -> pd.DataFrame:
-    """Train what is not trained yet; a row a path, seed and domain."""
+    """Train every path that is not trained yet; return one row per path, seed and domain."""
     suite, space = pocket(), pocket_space()
     paths = spread_paths(space, PATHS)
     cells = [(i, s) for s in (1, 2, 3) for i in REPEATED] + [(i, 0) for i in range(PATHS)]
     rows = []
     for index, seed in cells:
         path = paths[index]
-        config = TrainConfig(steps=steps, priority=Uniform(), seed=seed, threads=1)
+        config = TrainConfig(steps=steps, prioritization=Uniform(), seed=seed, threads=1)
         trained = train(
             suite,
             space,
@@ -67,7 +69,7 @@ def accuracies(out: Path, steps: int) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Run the study, write `accuracies.csv` beside the runs, print the tables."""
+    """Run the study, write `accuracies.csv` into the folder of the runs, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/path_spread"))
     parser.add_argument("--steps", type=int, default=TrainConfig.steps)

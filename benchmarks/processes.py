@@ -1,12 +1,12 @@
-"""Two processes against one: the same paths, the same weights but for rounding, and the time.
+"""Compare two processes with one: paths, weights up to rounding, and time.
 
-    python benchmarks/processes.py      # about three minutes; wants two free cores
+    python benchmarks/processes.py      # about three minutes; needs two free cores
 
-1. The planted suite, searched by one process and by two (gloo), with the same
-   micro-batches: right choices of 12, whether the paths are the same, and the largest difference of
-   a weight over the largest weight.
-2. A search step of the ten pocket domains: time with one process over time with two, in turn,
-   median, least and most of `--repeats`.
+1. The planted suite, searched by one process and by two (gloo) with the same micro-batches. The
+   figures are the right choices of 12, and the largest difference of a weight, divided by the
+   largest weight.
+2. A search on the ten pocket domains. The figure is the time with one process, divided by the time
+   with two. Both are measured in turn; printed are median, smallest and largest of `--repeats`.
 """
 
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
@@ -23,20 +23,21 @@ from typing import Any
 
 import safetensors.torch
 
-from mpnas_kit.domains.pocket import pocket
+from mpnas_kit.domains.planted import planted_suite
+from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.engine.team import joined
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.rewards import Absolute
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.space.planted import planted_path, planted_space
 from mpnas_kit.space.spaces import pocket_space
 
 PLANTED = SearchConfig(
     steps=400,
     learning_rate=0.1,
     shift=0,
-    priority=Uniform(),
+    prioritization=Uniform(),
     reward=Absolute(beta=0.0),
     micro_batches=2,
 )
@@ -44,7 +45,7 @@ POCKET = SearchConfig(steps=40, cost_target=0.45e6, controller_delay=0.0, warmup
 
 
 def one(what: str, folder: str) -> None:
-    """A search, in each process of a team."""
+    """Run a search in this process, together with the other processes of torchrun."""
     with joined():
         if what == "planted":
             search(planted_suite(), planted_space(), PLANTED, folder=folder)
@@ -53,7 +54,7 @@ def one(what: str, folder: str) -> None:
 
 
 def run(processes: int, what: str, folder: Path) -> dict[str, Any]:
-    """The search of so many processes; returns its timing."""
+    """Run a search in `processes` processes, and return the content of its timing.json."""
     team = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), __file__]
     command = team if processes > 1 else [__file__]
     subprocess.run([sys.executable, *command, what, str(folder)], check=True, capture_output=True)
@@ -62,10 +63,10 @@ def run(processes: int, what: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print both."""
+    """Run both parts and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("search", nargs="*", help="(used by the processes it starts)")
+    parser.add_argument("search", nargs="*", help="(for the processes that this file starts)")
     given = parser.parse_args()
     if given.search:
         one(*given.search)

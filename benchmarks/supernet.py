@@ -1,10 +1,10 @@
-"""How well is a supernet trained, with one set of weights a layer and without? Does it order paths?
+"""Measure how well a supernet is trained and orders paths, with and without operation collapsing.
 
-Two supernets of the pocket space learn from all ten domains while paths are sampled evenly (the
-controllers never move): `collapse` on and off. On each, the 20 paths of `path_spread.py` are
-measured on the reward images of every domain, and their order is compared with that of the
-accuracies they have when trained (reports/reference/path_spread.csv): Kendall's tau, beside that of
-multiply-adds alone.
+Two supernets of the pocket space are trained on all ten domains, one with `collapse`, one without.
+Their controllers never change, so every path is equally likely. On each supernet, the 20 paths of
+`path_spread.py` are measured on the reward images of every domain. Their order is compared with
+that of the accuracies of the same paths trained (mpnas_kit/analysis/pocket_path_spread.csv). The
+figures are Kendall's tau of the supernet, and for comparison that of multiply-adds alone.
 
     python benchmarks/supernet.py --out runs/supernet              # 17 minutes on one core
 
@@ -20,15 +20,15 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import kendalltau
 
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.trust import supernet_quality
 from mpnas_kit.search.config import SearchConfig
 
-SPREAD = Path(__file__).parents[1] / "reports" / "reference" / "path_spread.csv"
+SPREAD = Path(__file__).parents[1] / "mpnas_kit" / "analysis" / "pocket_path_spread.csv"
 
 
-def measured(run: Pipeline, trained: pd.DataFrame) -> pd.DataFrame:
-    """A row a domain: mean quality of the paths on the supernet, tau of it and of their cost."""
+def measured(run: Run, trained: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per domain: mean quality on the supernet, its tau, and the tau of cost."""
     rows = []
     for domain, one in trained.groupby("domain", sort=False):
         paths = [run.space.parse(arch) for arch in one["arch"]]
@@ -46,7 +46,7 @@ def measured(run: Pipeline, trained: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Train both supernets, print their tables."""
+    """Train both supernets and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/supernet"))
     parser.add_argument("--steps", type=int, default=SearchConfig.steps)
@@ -54,7 +54,7 @@ def main() -> None:
     spread = pd.read_csv(SPREAD)
     trained = spread[spread["seed"] == 0]
     for collapse in (True, False):
-        run = Pipeline.open(arguments.out / f"collapse_{collapse}", profile="full")
+        run = Run(arguments.out / f"collapse_{collapse}", profile="full")
         settings = {"collapse": collapse, "controller_spread": 0.0, "threads": 1}
         run.search(run.search_config(steps=arguments.steps, **settings))
         table = measured(run, trained)

@@ -1,16 +1,68 @@
-"""Errors in the user's words."""
+"""Errors that users see, and the sentences that several packages share."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
 class MpnasError(ValueError):
-    """A wrong input: one sentence that names what is wrong and what was expected."""
+    """A wrong input. The message says what is wrong, what was expected and what to do.
+
+    Base class of all errors that this package raises on purpose. It is a `ValueError`.
+
+    >>> mk.pocket(["digts"])
+    Traceback (most recent call last):
+    mpnas_kit.errors.MpnasError: unknown pocket domain 'digts': did you mean 'digits'? Known are ...
+    """
+
+
+class Unavailable(MpnasError):
+    """An error: a run needs something that this process cannot get, such as its images.
+
+    Everything that does not need it still works.
+    """
 
 
 def unknown(kind: str, given: object, known: Iterable[str]) -> MpnasError:
-    """The error for a name that is not among `known`, with the nearest name where one is near."""
+    """Return the error for a name that is not among `known`. It suggests the nearest known name.
+
+    kind: what the name stands for, in words.
+    given: the unknown name.
+    known: all valid names.
+
+    >>> print(unknown("domain", "digts", ["digits", "letters"]))
+    unknown domain 'digts': did you mean 'digits'? Known are digits, letters.
+    """
     names = sorted(known)
-    near = get_close_matches(str(given), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return MpnasError(f"unknown {kind} {str(given)!r}: {hint}Known are {', '.join(names)}.")
+    return MpnasError(
+        f"unknown {kind} {str(given)!r}: {suggestion(given, names)}Known are {', '.join(names)}."
+    )
+
+
+def suggestion(given: object, known: Iterable[str]) -> str:
+    """Return "did you mean 'NAME'? " with the nearest known name, or "" if no name is near."""
+    near = get_close_matches(str(given), list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, in a few words and without a full stop.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory"))
+    'no such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, json.JSONDecodeError):
+        return f"no valid JSON from line {error.lineno} on"
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+@contextmanager
+def writing(what: object) -> Iterator[None]:
+    """Turn an `OSError` raised inside into `MpnasError`: `cannot write WHAT: REASON.`"""
+    try:
+        yield
+    except OSError as error:
+        raise MpnasError(f"cannot write {what}: {reason(error)}.") from None

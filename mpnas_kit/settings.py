@@ -1,127 +1,105 @@
-"""Settings as frozen dataclasses, and the one text form they have everywhere.
+"""Configs: settings as frozen dataclasses that are checked and can be read from text and JSON.
 
-A config is a frozen dataclass. A field's value is a number, a string, None, or itself a small
-frozen dataclass (a reward, a domain prioritization, ...) that is written like a call:
-`abdp(start=1.0, end=0.25)`. Command line, notebook parameters and `config.json` all use that
-form, so what a person types is what a run folder holds.
+A field of a config is a number, a text, a truth value, None, or a part (see `parts`) such as a
+reward. A field that takes a part is annotated with its kind: `reward: Annotated[Reward, REWARD]`.
+Command line, notebook parameters and config.json use one text form. So a run folder holds what a
+person types.
 """
 
 import ast
 import dataclasses
+import inspect
+import textwrap
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.parts import Kind, to_text
 
 T = TypeVar("T")
 
 
-def setting_name(cls: type) -> str:
-    """The text name of a setting's class: its own name, in lower case with underscores."""
-    given = cls.__dict__.get("text_name")
-    if given is not None:
-        return str(given)
-    name = cls.__name__
-    spaced = (
-        "_" + c if c.isupper() and i and not name[i - 1].isupper() else c
-        for i, c in enumerate(name)
-    )
-    return "".join(spaced).lower()
+def require(true: bool, message: str) -> None:
+    """Raise `MpnasError(message)` unless `true`. Configs validate their fields with it."""
+    if not true:
+        raise MpnasError(message)
 
 
-def to_text(value: object, *, defaults: bool = True) -> str:
-    """A setting as text: `absolute(beta=-0.1)`; defaults=False leaves out what is as by default."""
-    fields = [
-        f
-        for f in dataclasses.fields(value)  # type: ignore[arg-type]
-        if defaults or getattr(value, f.name) != f.default
-    ]
-    inside = ", ".join(f"{f.name}={getattr(value, f.name)!r}" for f in fields)
-    name = setting_name(type(value))
-    return f"{name}({inside})" if inside else name
+def check(config: object, where: str) -> None:
+    """Convert every field of a config to its annotated type, in place.
 
+    where: name of the config in an error.
 
-def from_text(text: str, choices: tuple[type[T], ...], kind: str) -> T:
-    """The setting written as `text`, one of the dataclasses `choices`.
-
-    `kind` names the setting in an error ("reward", "domain prioritization").
+    Raises `MpnasError` if a value cannot be converted (see `convert`).
     """
-    by_name = {setting_name(c): c for c in choices}
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
-        if not isinstance(call.func, ast.Name) or call.args:
-            raise ValueError
-        name = call.func.id
-        given = {str(k.arg): _literal(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError):
-        example = ", ".join(by_name)
-        raise MpnasError(
-            f"{kind} {text!r} cannot be read: expected a name, with options as name(option=value); "
-            f"names are {example}."
-        ) from None
-    if name not in by_name:
-        raise unknown(kind, name, by_name)
-    return from_dict(by_name[name], given, where=f"{kind} {name}")
-
-
-def split_list(text: str) -> list[str]:
-    """The items of a list with commas; those inside brackets belong to an item."""
-    depth, items = 0, [""]
-    for sign in text:
-        depth += (sign == "(") - (sign == ")")
-        if sign == "," and depth == 0:
-            items.append("")
-        else:
-            items[-1] += sign
-    return [item.strip() for item in items if item.strip()]
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Name) and node.id in ("inf", "infinity"):
-        return float("inf")
-    return ast.literal_eval(node)
+    hints = _hints(type(config))
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = convert(getattr(config, field.name), hints[field.name], f"{where}: {field.name}")
+        object.__setattr__(config, field.name, value)  # configs are frozen
 
 
 def to_dict(config: object) -> dict[str, Any]:
-    """A config as a flat dict of JSON values; settings inside it as text."""
+    """Return a config as a flat dict of JSON values. Parts become text."""
+    hints = _hints(type(config))
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
-    return {k: to_text(v) if dataclasses.is_dataclass(v) else v for k, v in values.items()}
+    return {k: to_text(v) if _kind(hints[k]) else v for k, v in values.items()}
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any], where: str | None = None) -> T:
-    """A config of class `cls` from a flat dict; unknown keys and wrong types are named.
+    """Return a config of class `cls` from values that a person gave.
 
-    `where` says in an error which config was meant (default: the class's name).
+    values: value or text by field; omitted fields have their defaults.
+    where: name of the config in an error; None: the name of the class.
+
+    Raises `MpnasError` if a key is unknown or a value has a wrong type.
     """
     where = where or cls.__name__
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
+    fields = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
             raise unknown(f"parameter of {where}", key, fields)
     return cls(**{k: convert(v, hints[k], f"{where}: {k}") for k, v in values.items()})
 
 
-def convert(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint`, if that loses nothing; else an error that names `where`.
+def read_dict(values: Mapping[str, Any], cls: type, trust: bool) -> dict[str, Any]:
+    """Return the values of a config.json, with parts instead of their text.
 
-    Text is read where a number, truth value or setting is expected, since command lines have
-    nothing else; a truth value is never taken for a number.
+    values: value by field.
+    cls: class of the config.
+    trust: whether modules may be imported; if not, a part that needs an import becomes `Missing`.
+    """
+    kinds = {name: _kind(hint) for name, hint in _hints(cls).items()}
+
+    def read(name: str, value: Any) -> Any:
+        kind = kinds.get(name)
+        return kind.read(value, trust) if kind is not None and isinstance(value, str) else value
+
+    return {name: read(name, value) for name, value in values.items()}
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Return `value` converted to the type `hint`, if the conversion loses nothing.
+
+    value: what a person gave. Text is read as a number, a truth value or a part, because a command
+    line has only text. A truth value does not count as a number.
+    hint: annotation of the field.
+    where: beginning of an error message.
+
+    Raises `MpnasError` if the value cannot be converted.
+
+    >>> convert("3", int | None, "steps"), convert("None", int | None, "steps")
+    (3, None)
     """
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
     if value is None or value == "None":
         if type(None) in options:
             return None
         raise MpnasError(f"{where} must be {describe(hint)}, not None.")
-    settings = tuple(o for o in options if dataclasses.is_dataclass(o))
-    if settings:
-        if type(value) in settings:
-            return value
-        if isinstance(value, str):
-            return from_text(value, settings, where)  # type: ignore[arg-type]
+    for kind in filter(None, map(_kind, options)):
+        return kind.parse(value, where) if isinstance(value, str) else kind.check(value, where)
     for option in options:
         done = _plain(value, option)
         if done is not None:
@@ -129,24 +107,71 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     raise MpnasError(f"{where} must be {describe(hint)}, not {value!r}.")
 
 
-def require_threads(threads: int | None, where: str) -> None:
-    """Raise `MpnasError` for a number of threads that there cannot be."""
-    require(
-        threads is None or threads >= 1,
-        f"{where} threads must be at least 1, or None for as many as suit, not {threads}.",
+def describe(hint: Any) -> str:
+    """Return a type hint in plain words.
+
+    >>> describe(int | None)
+    'a whole number or None'
+    """
+    if _is_union(hint):
+        return " or ".join(describe(o) for o in typing.get_args(hint))
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(repr(a) for a in typing.get_args(hint))
+    kind = _kind(hint)
+    if kind is not None:
+        return f"{' or '.join(kind.known)}, or module:Name(option=value)"
+    plain = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return "None" if hint is type(None) else plain.get(hint, str(hint))
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """Return the docstring below each field of a dataclass and of its bases, by field."""
+    docs: dict[str, str] = {}
+    for base in reversed([c for c in cls.__mro__ if dataclasses.is_dataclass(c)]):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(body, ast.ClassDef)
+        for field, below in zip(body.body, body.body[1:], strict=False):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if is_text and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                docs[field.target.id] = str(ast.literal_eval(below.value))  # type: ignore[attr-defined]
+    return docs
+
+
+def options(cls: type) -> dict[str, tuple[Any, str, Any]]:
+    """Return (type, documentation, default) of every field of a config, by field."""
+    docs, hints = field_docs(cls), _hints(cls)
+    plain = cls()
+    return {
+        f.name: (hints[f.name], docs.get(f.name, ""), getattr(plain, f.name))
+        for f in dataclasses.fields(cls)
+    }
+
+
+def repr_html(config: object) -> str:
+    """Return the fields of a config as an HTML table: name, value, meaning."""
+    from html import escape
+
+    docs = field_docs(type(config))
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td><code>{escape(str(value))}</code></td>"
+        f'<td style="text-align: left">{escape(docs.get(name, ""))}</td></tr>'
+        for name, value in to_dict(config).items()
     )
+    head = "<tr><th>setting</th><th>value</th><th>meaning</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
-def check(config: object, where: str) -> None:
-    """Make every field of a config the type it is annotated with, or refuse it (`convert`)."""
-    hints = typing.get_type_hints(type(config))
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        value = convert(getattr(config, field.name), hints[field.name], f"{where}: {field.name}")
-        object.__setattr__(config, field.name, value)  # configs are frozen
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def _kind(hint: Any) -> Kind | None:
+    """Return the kind of part that a type hint is annotated with."""
+    return next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Kind)), None)
 
 
 def _plain(value: Any, option: Any) -> Any:
-    """`value` as the plain type `option`, or None where it does not fit."""
+    """Return `value` as the plain type `option`, or None if it does not fit."""
     if option is bool:
         named = {"true": True, "false": False}.get(str(value).lower())
         return value if isinstance(value, bool) else named if isinstance(value, str) else None
@@ -159,7 +184,7 @@ def _plain(value: Any, option: Any) -> Any:
     if option in (int, float):
         try:
             number = float(value) if option is float else _whole(value)
-        except (TypeError, ValueError, OverflowError):  # the last: int(inf)
+        except (TypeError, ValueError, OverflowError):  # int(inf) raises OverflowError
             return None
         return number
     return None
@@ -174,21 +199,3 @@ def _whole(value: Any) -> int:
 
 def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
-
-
-def describe(hint: Any) -> str:
-    """A type hint in a user's words."""
-    if _is_union(hint):
-        return " or ".join(describe(o) for o in typing.get_args(hint))
-    if typing.get_origin(hint) is typing.Literal:
-        return " or ".join(repr(a) for a in typing.get_args(hint))
-    plain = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    if hint in plain:
-        return plain[hint]
-    return "None" if hint is type(None) else setting_name(hint)
-
-
-def require(true: bool, message: str) -> None:
-    """Raise `MpnasError(message)` unless `true`: the validation line of a config."""
-    if not true:
-        raise MpnasError(message)

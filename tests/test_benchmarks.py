@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 
-from mpnas_kit.engine.step import accuracy, set_rate, sgd
+from mpnas_kit.engine.step import set_rate, sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 
@@ -32,16 +32,22 @@ def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
     )
     sampled = {d: list(tiny.all_paths(space))[:3] for d in CLASSES}
     nets = [
-        MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0, collapse=True) for _ in "eo"
+        MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0, collapse=True)
+        for _ in "eo"
     ]
     optimisers = [sgd(net, 0.9, 1e-3) for net in nets]
     for optimiser in optimisers:
         set_rate(optimiser, 0.1)
-    tiny.step(nets[0], optimisers[0], batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
+    tiny.step(
+        nets[0], optimisers[0], batches, paths, Uniform().begin(tiny.tasks(CLASSES)), 0.1, 0.0
+    )
     with torch.no_grad():
         flows = [Flow(d, rewards[d][0], path) for d in CLASSES for path in sampled[d]]
         logits = nets[0](flows)
-    expected = [accuracy(x, rewards[f.domain][1]) for f, x in zip(flows, logits, strict=True)]
+    expected = [
+        tiny.tasks(CLASSES)[f.domain].quality(x, rewards[f.domain][1])
+        for f, x in zip(flows, logits, strict=True)
+    ]
     made = obvious_step(nets[1], optimisers[1], batches, paths, rewards, sampled, 0.1)
     assert [q for d in CLASSES for q in made[d]] == pytest.approx(expected)
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):

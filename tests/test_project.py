@@ -64,7 +64,8 @@ def test_a_notebook_is_short_clean_and_has_parameters(file: Path) -> None:
     assert "".join(cells[1]["source"]).startswith("# Parameters")
     assert "check_parameters(globals()" in "".join(cells[2]["source"])
     for cell in cells:
-        assert len(cell["source"]) < 25, "an algorithm belongs into the library"
+        lines = len(cell["source"])
+        assert cell is cells[1] or lines < 25, "an algorithm belongs into the library"
         if cell["cell_type"] == "code":
             assert not cell["outputs"] and cell["execution_count"] is None
         assert "papermill" not in cell["metadata"]
@@ -79,17 +80,19 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 
 def test_commands_in_readme_have_options_that_exist() -> None:
-    from mpnas_kit.cli import options as cli_options
+    from mpnas_kit.cli import parsers
 
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", README, re.MULTILINE):
         command, *words = line.split("#")[0].split()
-        parsers = {
-            "report": cli_options.report_parser,
-            "sweep": cli_options.sweep_parser,
-            "compare": cli_options.compare_parser,
-            "explore": cli_options.explore_parser,
+        known_parsers = {
+            "report": parsers.report_parser,
+            "sweep": parsers.sweep_parser,
+            "compare": parsers.compare_parser,
+            "explore": parsers.explore_parser,
         }
-        parser = parsers[command]() if command in parsers else cli_options.stage_parser(command)
+        parser = (
+            known_parsers[command]() if command in known_parsers else parsers.stage_parser(command)
+        )
         known = {name for action in parser._actions for name in action.option_strings}
         assert {word for word in words if word.startswith("--")} <= known, line
 

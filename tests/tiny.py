@@ -7,28 +7,30 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.domains.domain import Domain, DomainSuite, Split
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.domains.split import Split, TensorSplit
+from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.engine.step import weighted_step
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.prioritization.weigher import Weigher
+from mpnas_kit.prioritization.domain_weights import DomainWeights
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space import factored
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
-from mpnas_kit.training.stage import TrainConfig
+from mpnas_kit.training.config import TrainConfig
 
 SIZE = 16
 
 
-def split(classes: int, images: int, channels: int, generator: torch.Generator) -> Split:
+def split(classes: int, images: int, channels: int, generator: torch.Generator) -> TensorSplit:
     """Noise, and a bright band whose height is the class, so it survives mirroring; in turn."""
     noise = torch.randint(0, 90, (images, channels, SIZE, SIZE), generator=generator)
     labels = torch.arange(images) % classes
     for image, label in zip(noise, labels.tolist(), strict=True):
         image[:, 4 * label : 4 * label + 4] += 150
-    return Split(noise.to(torch.uint8), labels)
+    return TensorSplit(noise.to(torch.uint8), labels)
 
 
 def domain(
@@ -43,14 +45,14 @@ def domain(
     return Domain(name, tuple(f"class{i}" for i in range(classes)), **{**parts, **more})
 
 
-def suite(domains: int = 2) -> DomainSuite:
+def suite(count: int = 2) -> DomainSuite:
     """Up to three domains that differ in classes, channels, size and flipping."""
     made = (
         domain("a", 3, 1, 36, seed=1),
         domain("b", 4, 3, 28, seed=2, flip=True),
         domain("c", 2, 1, 20, seed=3),
     )
-    return DomainSuite(made[:domains], "tiny")
+    return DomainSuite(made[:count], "tiny")
 
 
 def space(resolution: int = SIZE) -> LayerwiseSpace:
@@ -83,6 +85,16 @@ def two_searched_layers() -> LayerwiseSpace:
     )
     stem, head = Layer("stem", 2, (8,), (Conv(3),)), Layer("head", 1, (16,), (Conv(1),))
     return LayerwiseSpace("tiny", (stem, *searched, head), resolution=8)
+
+
+def tasks(classes: Mapping[str, int]) -> dict[str, Task]:
+    """Classification into these numbers of classes."""
+    return {name: Classification(count) for name, count in classes.items()}
+
+
+def pixels(split: Split) -> Tensor:
+    """All images of a split, uint8 (n, C, H, W)."""
+    return split.take(torch.arange(len(split)))
 
 
 def all_paths(space: SearchSpace) -> Iterator[Path]:
@@ -154,7 +166,7 @@ def step(
     optimiser: torch.optim.Optimizer,
     batches: Mapping[str, tuple[Tensor, Tensor]],
     paths: Mapping[str, Path],
-    weigher: Weigher,
+    state: DomainWeights,
     label_smoothing: float = 0.0,
     progress: float = 0.0,
     compute: Compute | None = None,
@@ -162,7 +174,7 @@ def step(
     """`weighted_step` on images and labels that are made already."""
     ready: Any = {d: Ready(*batch) for d, batch in batches.items()}
     compute = compute or Compute()
-    return weighted_step(net, optimiser, ready, paths, weigher, label_smoothing, progress, compute)
+    return weighted_step(net, optimiser, ready, paths, state, label_smoothing, progress, compute)
 
 
 def node(net: MultiPathNet, layer: int, block: str) -> nn.Module:

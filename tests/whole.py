@@ -29,7 +29,12 @@ FEW = {".lock", "config.json", "environment.json", "timing.json"}
 def run(stage: str, folder: Path, *callbacks: Callback, **settings: Any) -> Any:
     """A tiny search or training in `folder`; all that has state is in use."""
     suite, space = tiny.suite(3), tiny.space()
-    common: dict[str, Any] = {"steps": 7, "draw_temperature": 0.5, "priority": ABDP(), **settings}
+    common: dict[str, Any] = {
+        "steps": 7,
+        "draw_temperature": 0.5,
+        "prioritization": ABDP(),
+        **settings,
+    }
     if stage == "search":
         config = tiny.search_config(**{"baseline": "moving_average", **common})
         return search(suite, space, config, folder=folder, callbacks=callbacks)

@@ -1,4 +1,4 @@
-"""The results table: approaches, weightings and norms beside each other, from finished runs."""
+"""The results table: approaches, prioritizations and norms side by side, from finished runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import pandas as pd
 
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.errors import MpnasError, unknown
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 
-NO_WEIGHTING = "none"  # that of an approach in which domains do not compete
-KEY = ("approach", "weighting", "norm")  # what a row of the table is; seeds are repeats of it
+NO_PRIORITIZATION = "none"  # for an approach in which domains do not compete
+KEY = ("approach", "prioritization", "norm")  # identifies a row of the table; seeds are repeats
 READINGS = {"per image": "per_image", "union": "union", "N images": "n_images"}
 Split = Literal["test", "val"]
 _SIZES = ("parameters", "parameters_all", *READINGS.values(), "bytes")
@@ -19,27 +19,45 @@ _SIZES = ("parameters", "parameters_all", *READINGS.values(), "bytes")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Finished runs beside each other. Both tables are tidy; accuracies are top-1, 0 to 1.
+    """Finished runs side by side, as two tidy tables. Returned by `compare`.
 
-    cells: a row a run: approach, weighting, norm, seed; parameters (without batch norms and
-    classifiers), parameters_all (with); per_image, union, n_images (the three readings of
-    multiply-adds, see `Accounting`); bytes (of the weights on disk); val and test (mean accuracy
-    over domains).
-    domains: a row a run, domain and split: approach, weighting, norm, seed, domain, split,
-    accuracy.
+    cells: one row per run. Columns:
+
+        approach, prioritization, norm, seed: identify the run.
+        parameters: count without batch norms and classifiers.
+        parameters_all: count of all parameters.
+        per_image, union, n_images: the three readings of multiply-adds (see `Accounting`).
+        bytes: size of the weights on disk.
+        val, test: top-1 accuracy, 0 to 1, mean over domains.
+
+    domains: one row per run, domain and split. Columns approach, prioritization, norm, seed,
+    domain, split (`val` or `test`), accuracy (top-1, 0 to 1).
+
+    >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
+    >>> comparison = mk.analysis.compare([outcome])
+    >>> comparison.table()[["approach", "prioritization"]].iloc[0].tolist()
+    ['mpnas', 'abdp']
     """
 
     cells: pd.DataFrame
     domains: pd.DataFrame
 
     def table(self, base: str = "single_path") -> pd.DataFrame:
-        """A row an approach, weighting and norm: mean over seeds, and the deviation over them.
+        """Return means over seeds: one row per approach, prioritization and norm.
 
-        Columns: approach, weighting, norm, seeds (how many), parameter_ratio (to the approach
-        `base`, without batch norms and classifiers; in the article the single path is 1.0x),
-        parameters, parameters_all, per_image, union, n_images, bytes, val, test, val_spread and
-        test_spread (standard deviations over seeds; nan with one). A base that was not run: ratios
+        base: approach with parameter_ratio 1, without its options. If it was not run, the ratios
         are nan.
+
+        Columns:
+
+            approach, prioritization, norm: identify the row.
+            seeds: number of seeds.
+            parameter_ratio: parameters divided by those of `base`. In the article the single path
+            has 1.0.
+            parameters, parameters_all, per_image, union, n_images, bytes, val, test: as in `cells`,
+            mean over seeds.
+            val_spread, test_spread: standard deviation over seeds; nan with one seed.
+
         """
         groups = self.cells.groupby(list(KEY), sort=False)
         means = groups[[*_SIZES, "val", "test"]].mean()
@@ -53,7 +71,13 @@ class Comparison:
         return table
 
     def by_domain(self, split: str = "test") -> pd.DataFrame:
-        """Mean accuracy over seeds: a row an approach, weighting and norm, a column a domain."""
+        """Return the accuracy of every domain, 0 to 1, mean over seeds.
+
+        split: `val` or `test`.
+
+        One row per approach, prioritization and norm. Columns approach, prioritization, norm, and
+        one per domain. Raises `MpnasError` if `split` is unknown.
+        """
         rows = self._of_split(split)
         means = rows.groupby([*KEY, "domain"], sort=False)["accuracy"].mean()
         order = list(dict.fromkeys(rows["domain"]))
@@ -61,22 +85,32 @@ class Comparison:
         return means.unstack()[order].loc[kinds].rename_axis(columns=None).reset_index()
 
     def paired(self, approach: str, split: str = "test") -> pd.DataFrame:
-        """How every other approach differs from `approach`, seed by seed.
+        """Return how every other approach differs from `approach`, seed by seed.
 
-        Of the same weighting, norm and seed only; an approach without a weighting is compared under
-        each. Columns: approach, weighting, norm, seeds,
-        difference (mean of the paired differences of the mean accuracy), spread (their standard
-        deviation; nan with one seed), better (domains in which it is better, mean over seeds).
-        Raises `MpnasError` for an approach that was not run.
+        approach: the approach to compare with.
+        split: `val` or `test`.
+
+        A pair has the same prioritization, norm and seed. An approach without a prioritization is
+        compared under each prioritization of `approach`. One row per other approach,
+        prioritization and norm. Columns:
+
+            approach, prioritization, norm: identify the row.
+            seeds: number of pairs.
+            difference: other minus `approach`, in accuracy (0 to 1). First the mean over domains,
+            then the mean over seeds.
+            spread: standard deviation of the difference over seeds; nan with one seed.
+            better: number of domains in which the other has the higher mean accuracy over seeds.
+
+        Raises `MpnasError` if `approach` was not run or `split` is unknown.
         """
         rows = self._of_split(split)
         if approach not in set(rows["approach"]):
             raise unknown("approach of this comparison", approach, set(rows["approach"]))
-        keys = ["weighting", "norm", "seed", "domain"]
+        keys = ["prioritization", "norm", "seed", "domain"]
         own = rows[rows["approach"] == approach][[*keys, "accuracy"]]
         others = rows[rows["approach"] != approach]
-        free = others["weighting"] == NO_WEIGHTING
-        every = [others[free].assign(weighting=w) for w in own["weighting"].unique()]
+        free = others["prioritization"] == NO_PRIORITIZATION
+        every = [others[free].assign(prioritization=w) for w in own["prioritization"].unique()]
         others = pd.concat([others[~free], *every])
         both = others.merge(own, on=keys, suffixes=("", "_base"))
         both["difference"] = both["accuracy"] - both["accuracy_base"]
@@ -97,7 +131,13 @@ class Comparison:
         return pd.DataFrame(result, columns=columns)
 
     def pareto(self, cost: str = "parameters", split: Split = "test") -> pd.DataFrame:
-        """The rows of `table` that no other row beats in both mean accuracy and `cost`."""
+        """Return the rows of `table` that no other row beats in both mean accuracy and `cost`.
+
+        cost: parameters, parameters_all, per_image, union, n_images or bytes.
+        split: `val` or `test`.
+
+        Rows are in order of ascending cost. Raises `MpnasError` if `cost` is unknown.
+        """
         table = self.table()
         if cost not in _SIZES:
             raise unknown("cost of a comparison", cost, _SIZES)
@@ -106,7 +146,13 @@ class Comparison:
         return ordered[ordered[split] > best].reset_index(drop=True)
 
     def where(self, **wanted: str | int | Sequence[str | int]) -> "Comparison":
-        """Only the runs with this value, or one of these: `weighting=["abdp", "uniform"]`."""
+        """Return a comparison of the runs that have the given values only.
+
+        wanted: one value or several for approach, prioritization, norm or seed, such as
+        `prioritization=["abdp", "uniform"]`.
+
+        Raises `MpnasError` if a name is not one of these four.
+        """
         parts = {"cells": self.cells, "domains": self.domains}
         for name, value in wanted.items():
             if name not in (*KEY, "seed"):
@@ -127,32 +173,52 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A finished run and what it is called in the table. bytes: of its weights on disk."""
+    """A finished run, as a row of the results table.
+
+    approach: name of the approach, such as `mpnas` or `single_path(frozen=True)`.
+    prioritization: text form of the prioritization; `none` if domains do not compete.
+    trained: result of its training.
+    bytes: size of its weights on disk.
+
+    >>> mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000).approach
+    'mpnas'
+    """
 
     approach: str
-    weighting: str
+    prioritization: str
     trained: TrainResult
     bytes: int
 
 
 def compare(outcomes: Iterable[Outcome]) -> Comparison:
-    """Put finished runs beside each other.
+    """Return finished runs side by side.
 
-    Raises `MpnasError` where there are none, where they serve different domains, and where two are
-    the same cell.
+    outcomes: at least one, all with the same domains in the same order.
+
+    Raises `MpnasError` if there is no run, if the domains differ, or if two runs have the same
+    approach, prioritization, norm and seed.
+
+    >>> mk.analysis.compare([mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)])
+    Comparison(1 runs of 1 kinds)
     """
     outcomes = list(outcomes)
     if not outcomes:
-        raise MpnasError("there is no finished run to compare.")
+        raise MpnasError("there is no finished run to compare: expected at least one.")
     domains = {tuple(o.trained.paths) for o in outcomes}
     if len(domains) > 1:
         named = " against ".join(", ".join(d) for d in sorted(domains))
-        raise MpnasError(f"runs of different domains cannot be compared: {named}.")
+        raise MpnasError(
+            f"runs of different domains cannot be compared: {named}. Expected the same domains in "
+            "the same order."
+        )
     cells = pd.DataFrame([_cell(o) for o in outcomes])
     twice = cells[cells.duplicated([*KEY, "seed"])]
     if len(twice):
         what = ", ".join(str(twice.iloc[0][k]) for k in (*KEY, "seed"))
-        raise MpnasError(f"the cell {what} (approach, weighting, norm, seed) is there twice.")
+        raise MpnasError(
+            f"the cell {what} (approach, prioritization, norm, seed) is given twice: expected each "
+            "cell once."
+        )
     rows = [
         {**_key(o), "domain": r.domain, "split": r.split, "accuracy": r.accuracy}
         for o in outcomes
@@ -165,7 +231,7 @@ def _key(outcome: Outcome) -> dict[str, str | int]:
     config = outcome.trained.config
     return {
         "approach": outcome.approach,
-        "weighting": outcome.weighting,
+        "prioritization": outcome.prioritization,
         "norm": config.norm,
         "seed": config.seed,
     }
@@ -173,7 +239,7 @@ def _key(outcome: Outcome) -> dict[str, str | int]:
 
 def _cell(outcome: Outcome) -> Mapping[str, object]:
     trained = outcome.trained
-    sizes = account(trained.net, trained.paths)
+    sizes = account(trained.structure, trained.paths)
     readings = sizes.multiply_adds.set_index("reading")["multiply_adds"]
     return {
         **_key(outcome),
@@ -187,54 +253,63 @@ def _cell(outcome: Outcome) -> Mapping[str, object]:
 
 
 def _family(approach: str) -> str:
-    """An approach's name without its options: `single_path(frozen=True)` -> `single_path`."""
+    """Return the name of an approach without its options."""
     return approach.partition("(")[0]
 
 
-_CONTROLS = {  # by family
-    "random_paths": "random paths of the same cost, domain by domain,",
+_CONTROLS = {  # by name without options
+    "random_paths": "random paths with the same cost per domain",
     "even_paths": "random paths that all cost the target",
 }
 
 
 def claims(comparison: Comparison) -> list[str]:
-    """What the article claims, and what its controls say, as sentences with this run's figures.
+    """Return sentences that set the claims of the MPNAS article beside the figures of these runs.
 
-    Only of approaches that are there; of the first weighting and norm of MPNAS.
+    The claims are those of Wang et al., WACV 2021, arXiv 2010.04904, about MPNAS and the bundle.
+    The controls with random paths are ours. Figures are those of the first prioritization and norm
+    of MPNAS, mean over seeds. There is a sentence for the bundle and for each control that was run,
+    and one about the best approach. Without MPNAS the list is empty.
+
+    >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
+    >>> mk.analysis.claims(mk.analysis.compare([outcome]))
+    ['the most accurate approach is mpnas (...), the smallest mpnas (... parameters).']
     """
     table = comparison.table()
     own = table[table["approach"] == "mpnas"]
     if own.empty:
         return []
     mpnas = own.iloc[0]
-    alike = table[
+    peers = table[
         (table["norm"] == mpnas["norm"])
-        & table["weighting"].isin([mpnas["weighting"], NO_WEIGHTING])
+        & table["prioritization"].isin([mpnas["prioritization"], NO_PRIORITIZATION])
     ].set_index("approach")
     sentences = []
-    if "bundle" in alike.index:
-        bundle = alike.loc["bundle"]
+    if "bundle" in peers.index:
+        bundle = peers.loc["bundle"]
         sentences.append(
             f"MPNAS has {_change(mpnas, bundle, 'parameters')} parameters and "
             f"{_change(mpnas, bundle, 'union')} multiply-adds (union) than the bundle of single "
-            f"models, and {_points(mpnas['test'] - bundle['test'])} of mean test accuracy "
-            f"({_seeds(mpnas)}; the article: 78% fewer, 32% fewer, +1.9 points)."
+            f"models. Its mean test accuracy differs by "
+            f"{_points(mpnas['test'] - bundle['test'])} ({_seeds(mpnas)}). The article reports 78% "
+            "fewer, 32% fewer and +1.9 points."
         )
     for family, what in _CONTROLS.items():
-        random = alike[alike.index.map(_family) == family]
+        random = peers[peers.index.map(_family) == family]
         if len(random):
             sentences.append(
-                f"{what} reach {_points(random['test'].mean() - mpnas['test'])} against the "
-                f"searched ones ({len(random)} draw{'s' if len(random) > 1 else ''}, "
+                f"{what} differ from the searched paths by "
+                f"{_points(random['test'].mean() - mpnas['test'])} of mean test accuracy "
+                f"({len(random)} draw{'s' if len(random) > 1 else ''}, "
                 f"{random['test'].min():.1%} to {random['test'].max():.1%}; MPNAS "
                 f"{mpnas['test']:.1%})."
             )
-    best = alike["test"].idxmax()
-    smallest = alike["parameters"].idxmin()
+    best = peers["test"].idxmax()
+    smallest = peers["parameters"].idxmin()
     sentences.append(
-        f"the most accurate approach is {best} ({alike.loc[best, 'test']:.1%}), the smallest "
-        f"{smallest} ({alike.loc[smallest, 'test']:.1%} with "
-        f"{alike.loc[smallest, 'parameters']:,.0f} parameters)."
+        f"the most accurate approach is {best} ({peers.loc[best, 'test']:.1%}), the smallest "
+        f"{smallest} ({peers.loc[smallest, 'test']:.1%} with "
+        f"{peers.loc[smallest, 'parameters']:,.0f} parameters)."
     )
     return sentences
 

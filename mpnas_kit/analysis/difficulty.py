@@ -1,6 +1,5 @@
-"""How difficult every domain was in a training, and what other weights would have followed."""
+"""Difficulty of every domain over a training, and the weights another prioritization would give."""
 
-import math
 from itertools import groupby
 from operator import itemgetter
 
@@ -8,50 +7,65 @@ import pandas as pd
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP
-from mpnas_kit.prioritization.methods import Prioritization
-from mpnas_kit.prioritization.weigher import Seen
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.prioritization.domain_weights import Prioritization, Seen
+from mpnas_kit.training.result import TrainResult
 
 
 def difficulties(trained: TrainResult) -> pd.DataFrame:
-    """Weight and difficulty of every domain: a row a step and domain it was drawn in.
+    """Return the weight and the difficulty of every domain over the steps of a training (ours).
 
-    Columns: step, domain, weight (of its loss in that step), difficulty: the moving average of
-    loss / ln(classes), bias-corrected, 1 at chance and 0 when solved. The decay is that of the
-    run's ABDP; under any other prioritization, which has no difficulty of its own, ABDP's default.
-    Raises `MpnasError` for a training without steps, or logged without loss and weight.
+    difficulty_d = moving average of NLL_d / ln(classes_d), bias-corrected. It is 1 at chance and 0
+    when the domain is solved. The decay is that of the ABDP of the training. If the training used
+    another prioritization, the decay is ABDP's default.
+
+    trained: result of a training; only its history is used.
+
+    One row per step and domain drawn in it. Columns step (from 1), domain, weight (of the domain's
+    loss in that step), difficulty. Raises `MpnasError` if the history has no loss or no weight.
+
+    >>> mk.analysis.difficulties(trained).columns.tolist()
+    ['step', 'domain', 'weight', 'difficulty']
     """
     for column in ("step", "domain", "loss", "weight"):
         if column not in trained.history:
             raise MpnasError(
-                f"the history of this training has no column {column!r}: expected the one that "
-                "`train` gives back."
+                f"the history of this training has no column {column!r}: expected the history "
+                "that `train` returns."
             )
-    priority = trained.config.priority
-    decay = priority.decay if isinstance(priority, ABDP) else ABDP().decay
+    prioritization = trained.config.prioritization
+    decay = prioritization.decay if isinstance(prioritization, ABDP) else ABDP().decay
     table = trained.history[["step", "domain", "weight"]].copy()
-    chance = trained.history["domain"].map(lambda d: math.log(trained.net.classes[d]))
+    chance = trained.history["domain"].map(lambda d: trained.tasks[d].chance_loss)
     shares = (trained.history["loss"] / chance).groupby(trained.history["domain"], sort=False)
     # pandas' adjusted mean is the bias-corrected one: sum decay^i l / sum decay^i
     table["difficulty"] = shares.transform(lambda own: own.ewm(alpha=1 - decay, adjust=True).mean())
     return table
 
 
-def replayed(trained: TrainResult, priority: Prioritization) -> pd.DataFrame:
-    """The weights that `priority` would have given on the recorded losses, as `difficulties`.
+def replayed(trained: TrainResult, prioritization: Prioritization) -> pd.DataFrame:
+    """Return the weights that `prioritization` would give to the recorded losses (ours).
 
-    What would have been learned under other weights is another matter: losses stay as recorded, so
-    a prioritization that looks at the losses after a step is told those of the next one.
+    The losses stay as recorded, although other weights would have changed them. A prioritization
+    that needs the losses after a step gets those of the next step instead.
+
+    trained: result of a training; its history, tasks, steps and seed are used.
+    prioritization: any prioritization method.
+
+    One row per step and domain drawn in it. Columns step (from 1), domain, weight.
+
+    >>> weights = mk.analysis.replayed(trained, mk.Uniform())
+    >>> weights["weight"].unique().tolist()
+    [1.0]
     """
     steps = trained.config.steps
-    weigher = priority.weigher(trained.net.classes, trained.config.seed)
+    state = prioritization.begin(trained.tasks, trained.config.seed)
     history = trained.history[["step", "domain", "loss", "accuracy"]].sort_values("step")
     rows: list[tuple[int, str, float]] = []
     before: dict[str, Seen] = {}
     for step, group in groupby(history.itertuples(index=False, name=None), itemgetter(0)):
         seen = {domain: Seen(nll, right) for _, domain, nll, right in group}
-        if weigher.looks_back and before:
-            weigher.look_back({d: seen.get(d, s).nll for d, s in before.items()})
-        weights, before = weigher.weigh(seen, (step - 1) / steps), seen
+        if state.needs_losses_after_step and before:
+            state.after_step({d: seen.get(d, s).nll for d, s in before.items()})
+        weights, before = state.weights(seen, (step - 1) / steps), seen
         rows += [(step, domain, weight) for domain, weight in weights.items()]
     return pd.DataFrame(rows, columns=["step", "domain", "weight"])

@@ -1,4 +1,4 @@
-"""The searched architecture as a graph: what could be chosen, and what the domains chose."""
+"""The search space as a graph, with the path of every domain through it."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,35 +11,49 @@ from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
 
 
 def architecture_graph(space: SearchSpace, paths: Mapping[str, Path]) -> nx.DiGraph:
-    """The space and the domains' paths through it as a directed graph, layer by layer.
+    """Return the search space and the domains' paths as a directed graph.
 
-    Vertices are `Node(layer, block)`, one for every candidate of every layer; a layer that may be
-    skipped also has `Node(layer, "zero")`, through which the paths go that skip it. Attributes:
-    layer (index), layer_name, block, searched (whether the layer has anything to choose), users
-    (domains, in the order of `paths`), kind: `shared` (two domains or more), `private` (one),
-    `unused`, or `skip` for `zero`.
+    space: the search space.
+    paths: path of every domain, at least one.
 
-    Edges run from every vertex of a layer to every vertex of the next: all of them are possible.
-    Attributes: domains (those that take it, in the order of `paths`), possible (True).
+    Vertices are `Node(layer, block)`, one per candidate of every layer. A layer that may be skipped
+    also has the vertex `Node(layer, "zero")`, and the paths that skip the layer pass through it.
+    Attributes of a vertex:
 
-    Raises `MpnasError` where there are no paths.
+        layer: index of the layer, from 0.
+        layer_name, block: names.
+        searched: whether the layer has more than one choice.
+        users: domains whose paths pass through it, in the order of `paths`.
+        kind: `shared` (two or more users), `private` (one), `unused` (none); `skip` for `zero`.
+
+    Edges connect every vertex of a layer with every vertex of the next one. Attributes of an edge:
+
+        domains: domains whose paths take it, in the order of `paths`.
+        possible: True for every edge.
+
+    Attributes of the graph: space (name of the space), domains. Raises `MpnasError` if `paths` is
+    empty.
+
+    >>> graph = mk.analysis.architecture_graph(space, paths)
+    >>> graph.graph["domains"]
+    ('planted0', 'planted1')
     """
     if not paths:
-        raise MpnasError("architecture_graph got no paths: it needs one a domain, at least one.")
+        raise MpnasError("architecture_graph got no paths: expected one path per domain.")
     graph = nx.DiGraph(space=space.name, domains=tuple(paths))
     chosen = {d: _vertices(space, p) for d, p in paths.items()}
     users = usage(space, paths, all_layers=True)
     for i, layer in enumerate(space.layers):
         for block in layer.choices:
             node = Node(i, block)
-            on_it = tuple(d for d in paths if chosen[d][i] == node)
+            passing = tuple(d for d in paths if chosen[d][i] == node)
             graph.add_node(
                 node,
                 layer=i,
                 layer_name=layer.name,
                 block=block,
                 searched=i in space.searched,
-                users=on_it,
+                users=passing,
                 kind="skip" if block == ZERO else _kind(len(users[node])),
             )
     taken: dict[tuple[Node, Node], list[str]] = defaultdict(list)
@@ -55,7 +69,7 @@ def architecture_graph(space: SearchSpace, paths: Mapping[str, Path]) -> nx.DiGr
 
 
 def _vertices(space: SearchSpace, path: Path) -> list[Node]:
-    """The vertex of every layer that a path goes through."""
+    """Return the vertex in every layer that a path passes through."""
     picks = space.picks(path.choices)
     return [Node(i, x.choices[k]) for i, (x, k) in enumerate(zip(space.layers, picks, strict=True))]
 

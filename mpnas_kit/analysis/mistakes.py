@@ -1,28 +1,45 @@
-"""What a trained network says of every image: predictions, mistakes, confusion."""
+"""Predictions of a trained network image by image: mistakes and confusion matrix."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.network.net import Flow
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 
 
 def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd.DataFrame:
-    """A row an image of a split, in its order.
+    """Return the prediction for every image of a split.
 
-    Columns: image (its index), label, predicted (class indices), confidence (the probability of
-    the predicted class, 0 to 1), right.
+    trained: result of a training that serves `domain`.
+    domain: the domain with its images.
+    split: `train`, `val` or `test`.
+
+    One row per image, in the order of the split. Columns:
+
+        image: index in the split, from 0.
+        label, predicted: class indices, from 0.
+        confidence: probability of the predicted class (softmax), 0 to 1.
+        right: whether `predicted` is the label.
+
+    Raises `MpnasError` if `split` is unknown.
+
+    >>> table = mk.analysis.predictions(trained, suite["planted0"])
+    >>> len(table), table.columns.tolist()
+    (16, ['image', 'label', 'predicted', 'confidence', 'right'])
     """
-    images, standard = getattr(domain, split), Standard.of(domain)
+    images, standard = domain.split(split), Standard.of(domain)
     net, path = trained.net.eval(), trained.paths[domain.name]
     device = next(net.parameters()).device
     found = []
     with torch.no_grad():
         for part in torch.split(torch.arange(len(images)), 500):
-            batch = standard(images[part].images.to(device))
+            batch = standard(images.take(part).to(device))
             (logits,) = net([Flow(domain.name, batch, path)])
             confidence, predicted = logits.softmax(1).max(1)
             found.append(torch.stack([predicted.double(), confidence.double()]).cpu())
@@ -40,13 +57,47 @@ def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd
 
 
 def confident_mistakes(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `predictions` that are wrong, the most confident first."""
+    """Return the rows of `predictions` that are wrong, in order of descending confidence.
+
+    table: what `predictions` returns, or rows of it.
+
+    >>> table = mk.analysis.predictions(trained, suite["planted0"])
+    >>> bool(mk.analysis.confident_mistakes(table)["right"].any())
+    False
+    """
     wrong = table[~table["right"]]
     return wrong.sort_values("confidence", ascending=False, kind="stable")
 
 
 def confusion(table: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """Images by label (rows) and predicted class (columns): counts, (classes, classes)."""
+    """Return the confusion matrix: int64 counts of images, shape (classes, classes).
+
+    table: what `predictions` returns.
+    classes: number of classes of the domain.
+
+    Rows are labels, columns are predicted classes; both are class indices.
+
+    >>> table = mk.analysis.predictions(trained, suite["planted0"])
+    >>> int(mk.analysis.confusion(table, 16).to_numpy().sum())
+    16
+    """
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (table["label"].to_numpy(), table["predicted"].to_numpy()), 1)
     return pd.DataFrame(counts)
+
+
+def images_at(domain: Domain, split: str, index: Sequence[int]) -> NDArray[np.uint8]:
+    """Return images of a split as uint8 array of shape (k, channels, height, width).
+
+    domain: the domain with its images.
+    split: `train`, `val` or `test`.
+    index: k indices of images in the split, from 0; the result has their order.
+
+    Raises `MpnasError` if `split` is unknown.
+
+    >>> mk.analysis.images_at(suite["planted0"], "test", [3, 0]).shape
+    (2, 1, 16, 16)
+    """
+    taken = domain.split(split).take(torch.tensor(list(index), dtype=torch.int64))
+    images: NDArray[np.uint8] = taken.numpy()
+    return images

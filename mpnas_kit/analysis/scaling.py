@@ -1,8 +1,9 @@
-"""What a stage would cost on other machines: its arithmetic counted, its speed measured (ours).
+"""Estimated time of a stage on other machines, from counted work and measured speed (ours).
 
-A step is taken as the arithmetic of its convolutions and linear layers at a device's measured
-speed, and one sum of gradients over all devices. What a step does besides (drawing images, sampling
-paths, the optimiser) is inside the measured speed only as far as one training step has it.
+A step consists of two parts here: the multiply-adds of convolutions and linear layers, at the
+measured speed of a device, and one sum of the gradients over all devices. Drawing images, sampling
+paths and the optimiser are not counted. The measured speed covers them only as far as they are part
+of one forward and backward pass.
 """
 
 import time
@@ -13,22 +14,30 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from mpnas_kit.domains.task import Classification
+from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.space import Path, SearchSpace
-from mpnas_kit.training.stage import TrainConfig
+from mpnas_kit.training.config import TrainConfig
 
-BACKWARD = 2  # the arithmetic of a backward pass over that of the forward pass
-CLASSES = 100  # of a domain
-PATHS = 60  # random paths that stand for those of a search
+BACKWARD = 2  # multiply-adds of a backward pass per multiply-add of the forward pass
+TASK = Classification(100)  # assumed for every domain
+PATHS = 60  # random paths over which costs are averaged
 
 
 @dataclass(frozen=True)
 class Work:
-    """What all steps of a stage do.
+    """The work of a stage. Returned by `work_of`.
 
-    multiply_adds: of a step, backward passes included. gradients: bytes that are summed over the
-    devices after a step. units: micro-batches of a step, which the devices share out.
+    stage: `search` or `train`.
+    steps: number of steps.
+    multiply_adds: multiply-adds of one step over all domains, with backward passes.
+    gradients: bytes of gradients that are summed over the devices after each step.
+    units: micro-batches of one step over all domains. A device computes whole units.
+
+    >>> mk.analysis.Work("train", steps=100, multiply_adds=2e9, gradients=4e6, units=10).units
+    10
     """
 
     stage: str
@@ -39,13 +48,35 @@ class Work:
 
 
 def random_paths(space: SearchSpace, count: int = PATHS, seed: int = 0) -> list[Path]:
-    """Paths whose every choice is as likely as the others."""
+    """Return random paths; every choice of a decision is equally likely.
+
+    space: the search space.
+    count: number of paths; by default 60.
+    seed: seed of the random generator.
+
+    >>> len(mk.analysis.random_paths(space, 3))
+    3
+    """
     generator = torch.Generator().manual_seed(seed)
     return [space.sample(generator) for _ in range(count)]
 
 
 def work_of(space: SearchSpace, domains: int, config: SearchConfig | TrainConfig) -> Work:
-    """The work of a stage in which every domain goes random paths, of their mean cost."""
+    """Return the work of a stage, if every path has the mean cost of random paths.
+
+    space: the search space.
+    domains: number of domains, at least 1.
+    config: settings of the stage. Steps, batch sizes, micro-batches, and for a search
+    paths_per_step and reward_batch are used.
+
+    Multiply-adds of a step: domains * (3 * batch_size + rewards) * mean cost. The factor 3 is one
+    forward pass and a backward pass of twice its work. rewards is paths_per_step * reward_batch in
+    a search and 0 in a training.
+
+    >>> work = mk.analysis.work_of(space, 2, mk.TrainConfig(steps=100))
+    >>> work.stage, work.steps, work.units
+    ('train', 100, 2)
+    """
     paths = random_paths(space)
     images = config.batch_size * (1 + BACKWARD)
     if isinstance(config, SearchConfig):
@@ -55,26 +86,28 @@ def work_of(space: SearchSpace, domains: int, config: SearchConfig | TrainConfig
         "search" if isinstance(config, SearchConfig) else "train",
         config.steps,
         domains * images * forward,
-        4 * _moved(space, random_paths(space, domains), config),
+        4 * _with_gradient(space, random_paths(space, domains), config),
         domains * config.micro_batches,
     )
 
 
-def _moved(space: SearchSpace, paths: Sequence[Path], config: SearchConfig | TrainConfig) -> int:
-    """Parameters that have a gradient after a step in which every domain goes one of `paths`.
+def _with_gradient(
+    space: SearchSpace, paths: Sequence[Path], config: SearchConfig | TrainConfig
+) -> int:
+    """Return the number of parameters that have a gradient after a step; one path per domain.
 
-    Of a step on torch's meta device, which has no data. A weight of which a part is used has all of
-    its gradient.
+    The step runs on torch's meta device, which computes shapes only. A weight that is used in part
+    has a whole gradient.
     """
     flows = {f"domain{i}": path for i, path in enumerate(paths)}
-    classes = dict.fromkeys(flows, CLASSES)
+    tasks = dict.fromkeys(flows, TASK)
     with torch.device("meta"):
         if isinstance(config, SearchConfig):
             net = MultiPathNet.supernet(
-                space, classes, config.norm, 0, config.private_from, config.collapse
+                space, tasks, config.norm, 0, config.private_from, config.collapse
             )
         else:
-            net = MultiPathNet.of_paths(space, flows, classes, config.norm, 0, config.private_from)
+            net = MultiPathNet.of_paths(space, flows, tasks, config.norm, 0, config.private_from)
         images = torch.empty(2, 3, space.resolution, space.resolution)
         logits = net([Flow(domain, images, path) for domain, path in flows.items()])
         torch.autograd.backward(torch.stack([x.sum() for x in logits]).sum())
@@ -84,20 +117,36 @@ def _moved(space: SearchSpace, paths: Sequence[Path], config: SearchConfig | Tra
 def estimate(
     work: Sequence[Work], devices: Sequence[int], speed: float, bandwidth: float
 ) -> pd.DataFrame:
-    """Time of every stage on every number of devices: a row each.
+    """Return the time of every stage on every number of devices (ours).
 
-    speed: multiply-adds a second of one device. bandwidth: bytes a second at which a device sends
-    and receives; a sum over n devices moves 2 (n - 1) / n of the gradients through each (ring).
-    Columns: stage, devices, hours, device_hours, busy (the share of the time in which a device
-    computes: units seldom divide evenly, and it waits for the sums).
+    work: work of the stages.
+    devices: numbers of devices, each at least 1.
+    speed: speed of one device in multiply-adds per second, above 0.
+    bandwidth: rate at which a device sends and receives, in bytes per second, above 0.
+
+    seconds = steps * (m / units * multiply_adds / speed + 2 (n - 1) / n * gradients / bandwidth) on
+    n devices, with m = ceil(units / n), the units on the device that has the most. The second term
+    is a ring all-reduce (Patarasuk and Yuan 2009, doi 10.1016/j.jpdc.2008.09.002).
+
+    One row per stage and number of devices. Columns:
+
+        stage, devices: identify the row.
+        hours: time of the stage.
+        device_hours: hours * devices.
+        busy: mean share of the time in which a device computes, 0 to 1. The rest is waiting, for
+        devices with more units and for the sums.
+
+    >>> work = mk.analysis.Work("train", steps=3600, multiply_adds=1e9, gradients=0, units=10)
+    >>> mk.analysis.estimate([work], [1, 10], speed=1e9, bandwidth=1e9)["hours"].tolist()
+    [1.0, 0.1]
     """
     rows = []
     for one in work:
         for count in devices:
-            most = -(-one.units // count) / one.units  # of the units, on the fullest device
-            computes = most * one.multiply_adds / speed
-            sums = 2 * (count - 1) / count * one.gradients / bandwidth
-            seconds = one.steps * (computes + sums)
+            most = -(-one.units // count) / one.units  # share of the fullest device
+            computing = most * one.multiply_adds / speed
+            summing = 2 * (count - 1) / count * one.gradients / bandwidth
+            seconds = one.steps * (computing + summing)
             busy = one.steps * one.multiply_adds / speed / count / seconds
             rows.append(
                 {
@@ -114,20 +163,33 @@ def estimate(
 def measured_speed(
     space: SearchSpace, device: torch.device, batch: int = 32, repeats: int = 5
 ) -> float:
-    """Multiply-adds a second of a training step of one random path, best of `repeats`."""
+    """Return the measured speed of a training step, in multiply-adds per second.
+
+    space: the search space.
+    device: device that is measured.
+    batch: number of images, at least 2.
+    repeats: number of timed steps, at least 1; the fastest one counts. One step before them is not
+    timed.
+
+    The step is a forward and backward pass of one random path on random images.
+
+    >>> mk.analysis.measured_speed(space, torch.device("cpu"), batch=2, repeats=1) > 0
+    True
+    """
     (path,) = random_paths(space, 1)
-    net = MultiPathNet.of_paths(space, {"one": path}, {"one": CLASSES}, "per_domain", 0).to(device)
+    net = MultiPathNet.of_paths(space, {"one": path}, {"one": TASK}, "per_domain", 0).to(device)
     size = space.resolution
     images = torch.randn(batch, 3, size, size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(batch, dtype=torch.int64, device=device)
-    taken = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        (logits,) = net([Flow("one", images, path)])
-        loss = F.cross_entropy(logits, labels)
-        torch.autograd.backward(loss)
-        float(next(net.parameters()).grad.sum())  # type: ignore[union-attr] # waits for a GPU
-        taken.append(time.perf_counter() - began)
-    done = batch * (1 + BACKWARD) * space.cost(path).multiply_adds
-    return float(done / min(taken[1:]))
+    times = []
+    with reproducible(None, size):
+        for _ in range(repeats + 1):
+            began = time.perf_counter()
+            (logits,) = net([Flow("one", images, path)])
+            loss = F.cross_entropy(logits, labels)
+            torch.autograd.backward(loss)
+            float(next(net.parameters()).grad.sum())  # type: ignore[union-attr] # waits for a GPU
+            times.append(time.perf_counter() - began)
+    work = batch * (1 + BACKWARD) * space.cost(path).multiply_adds
+    return float(work / min(times[1:]))

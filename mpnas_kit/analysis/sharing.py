@@ -1,4 +1,4 @@
-"""What the domains share, and what each costs: the accounting of a union of paths."""
+"""Sizes of a union of paths: what the domains share, and what each domain's path costs."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,11 +18,19 @@ CATEGORIES = ("shared", "private", "batch norm", "heads")
 def usage(
     space: SearchSpace, paths: Mapping[str, Path], *, all_layers: bool = False
 ) -> dict[Node, tuple[str, ...]]:
-    """For every candidate node the domains whose paths have it, () where none has.
+    """Return the domains whose paths use each candidate node.
 
-    Layers and candidates in the order of the space, domains in the order of `paths`; `zero` is no
-    node. Searched layers only, or all. What is said of paths alone: whether domains that meet in a
-    node also share its weights is the network's to say (`MultiPathNet.users`).
+    space: the search space.
+    paths: path of every domain.
+    all_layers: whether layers with one candidate count too; by default searched layers only.
+
+    Keys are all candidate nodes, in the order of the space; `zero` is not a node. Values are the
+    domains in the order of `paths`; () if no path uses the node. Two paths that use the same node
+    share its weights only if the network shares that layer (`MultiPathNet.users`).
+
+    >>> users = mk.analysis.usage(space, {"a": paths["planted0"], "b": paths["planted0"]})
+    >>> set(users.values()) == {("a", "b"), ()}
+    True
     """
     nodes = {d: space.nodes(p, all_layers=all_layers) for d, p in paths.items()}
     layers = range(len(space.layers)) if all_layers else space.searched
@@ -34,22 +42,42 @@ def usage(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Accounting:
-    """Parameters and multiply-adds of a union of paths. All tables are tidy.
+    """Parameters and multiply-adds of a union of paths, as tidy tables. Returned by `account`.
 
-    nodes: a row a node of the union, stem and head among them: layer (index), layer_name, block,
-    users (number of domains), domains, parameters, norm_parameters. A node that a domain has for
-    itself is a row of its own.
-    categories: category, parameters, share (of all). `shared`: nodes of two or more domains;
-    `private`: of one; both without their batch norms, which are a category of their own; `heads`:
-    the classifiers.
-    domains: a row a domain, about its own path: parameters (without batch norm and classifier) =
-    shared + private; norm (batch-norm scales and shifts that its images pass: its own set, or the
-    one set of all where the network has one); head; multiply_adds of one image, classifier
-    included.
-    totals: batch_norm, heads (whether counted), parameters of the whole union.
-    multiply_adds: reading, multiply_adds. Three readings, in multiply-adds (what papers of this
-    field call FLOPs): `per image`, the mean over domains; `union`, each distinct node once at its
-    largest width, and every classifier; `N images`, one a domain.
+    Multiply-adds are what papers of this field call FLOPs. The MPNAS article does not say what its
+    FLOPs count, so there are three readings (ours).
+
+    nodes: one row per node of the union, with stem and head. A node that domains do not share has
+    one row per domain. Columns layer (index, from 0), layer_name, block, users (number of domains),
+    domains (names), parameters (without batch norm), norm_parameters.
+    categories: one row per category. Columns category, parameters, share (of all parameters, 0 to
+    1). The categories:
+
+        `shared`: nodes of two or more domains, without batch norm.
+        `private`: nodes of one domain, without batch norm.
+        `batch norm`: scales and shifts of all nodes.
+        `heads`: the classifiers.
+
+    domains: one row per domain, about its own path at its own widths. Columns:
+
+        domain: name.
+        parameters: shared + private, without batch norm and classifier.
+        shared, private: parameters in nodes of two or more domains, and of this domain only.
+        norm: batch-norm scales and shifts that its images pass: its own set, or the common set.
+        head: parameters of its classifier.
+        multiply_adds: of one image, with the classifier.
+
+    totals: four rows. Columns batch_norm and heads (whether they are counted), parameters (of the
+    whole union).
+    multiply_adds: three rows. Columns reading, multiply_adds. The readings:
+
+        `per image`: one image, mean over domains.
+        `union`: every distinct node once, at its largest width, and every classifier.
+        `N images`: one image per domain.
+
+    >>> sizes = mk.analysis.account(trained.net, trained.paths)
+    >>> sizes.multiply_adds["reading"].tolist()
+    ['per image', 'union', 'N images']
     """
 
     nodes: pd.DataFrame
@@ -59,7 +87,11 @@ class Accounting:
     multiply_adds: pd.DataFrame
 
     def parameters(self, *, batch_norm: bool = True, heads: bool = True) -> int:
-        """The parameters of the whole union, with or without batch norm and classifiers."""
+        """Return the number of parameters of the whole union.
+
+        batch_norm: whether batch-norm scales and shifts count.
+        heads: whether classifiers count.
+        """
         rows = self.totals
         row = rows[(rows["batch_norm"] == batch_norm) & (rows["heads"] == heads)]
         return int(row["parameters"].iloc[0])
@@ -73,16 +105,22 @@ class Accounting:
 
 
 def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
-    """The accounting of `net`, the union of `paths` (`MultiPathNet.of_paths`).
+    """Return the parameters and multiply-adds of a union of paths.
 
-    Counted from the modules of the network, so that searched widths, batch norms and classifiers
-    are as they are. A domain's own path is counted at its own widths. Raises `MpnasError` where
-    `net` is not the union of `paths`.
+    net: a union model (`MultiPathNet.of_paths`); its weights are not used.
+    paths: the paths that it is the union of, by domain.
+
+    Parameters are counted from the modules of the network. A domain's own path is counted at its
+    own widths. Raises `MpnasError` if `net` is not the union of `paths`.
+
+    >>> sizes = mk.analysis.account(trained.net, trained.paths)
+    >>> sizes.parameters() == sum(p.numel() for p in trained.net.parameters())
+    True
     """
     users = _users(net, paths)
     nodes = _nodes(net, users)
     norms = _norms_by_domain(net, users)
-    heads = {d: _size(net.head_of(d)) for d in net.classes}
+    heads = {d: _size(net.head_of(d)) for d in net.tasks}
     domains = _domains(net, paths, users, norms, heads)
     shared = int(nodes.loc[nodes["users"] > 1, "parameters"].sum())
     private = int(nodes["parameters"].sum()) - shared
@@ -103,7 +141,7 @@ def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
     )
     each = domains["multiply_adds"]
     distinct = sum(use.cost.multiply_adds for use in net.uses.values())
-    union = distinct + sum(_classifier_multiply_adds(net, d) for d in net.classes)
+    union = distinct + sum(_classifier_multiply_adds(net, d) for d in net.tasks)
     readings = pd.DataFrame(
         [("per image", each.mean()), ("union", float(union)), ("N images", float(each.sum()))],
         columns=["reading", "multiply_adds"],
@@ -112,22 +150,22 @@ def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
 
 
 def _users(net: MultiPathNet, paths: Mapping[str, Path]) -> dict[Node, tuple[str, ...]]:
-    """The nodes of the network and their domains, checked against the paths."""
-    if set(paths) != set(net.classes):
+    """Return the domains of every node of the network, after a check against the paths."""
+    if set(paths) != set(net.tasks):
         raise MpnasError(
-            f"the network serves {', '.join(net.classes)}, but paths are given for "
-            f"{', '.join(paths) or 'no domain'}: account needs the paths it was made of."
+            f"the network serves {', '.join(net.tasks)}, but paths are given for "
+            f"{', '.join(paths) or 'no domain'}: account needs the paths of all its domains."
         )
     used: dict[Node, tuple[str, ...]] = {}
-    for domain in net.classes:
+    for domain in net.tasks:
         for node in net.space.nodes(paths[domain], all_layers=True):
             node = owned(node, domain, net.private_from)
             used[node] = (*used.get(node, ()), domain)
     if set(used) != set(net.users):
         odd = min(set(used) ^ set(net.users))
         raise MpnasError(
-            f"node {odd.block!r} of layer {net.space.layers[odd.layer].name!r} is in the network "
-            "or in the paths, not in both: account needs the union of the paths, not a supernet."
+            f"node {odd.block!r} of layer {net.space.layers[odd.layer].name!r} is only in the "
+            "network or only in the paths: account needs the union of the paths, not a supernet."
         )
     return used
 
@@ -159,7 +197,7 @@ def _nodes(net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]) -> pd.DataF
 
 
 def _norms_by_domain(net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]) -> Counter[str]:
-    """Batch-norm parameters that a domain's images pass."""
+    """Return the number of batch-norm parameters that the images of each domain pass."""
     sizes: Counter[str] = Counter()
     for node, module in ((n, net.module_of(n)) for n in net.users):
         for norm in _norms(module):
@@ -177,11 +215,11 @@ def _domains(
     heads: Mapping[str, int],
 ) -> pd.DataFrame:
     rows = []
-    for domain in net.classes:
+    for domain in net.tasks:
         uses = [u for u in net.space.uses(paths[domain]) if u is not None]
-        alike = {u: len(users[owned(u.node, domain, net.private_from)]) for u in uses}
-        shared = sum(u.cost.parameters for u in uses if alike[u] > 1)
-        private = sum(u.cost.parameters for u in uses if alike[u] == 1)
+        sharing = {u: len(users[owned(u.node, domain, net.private_from)]) for u in uses}
+        shared = sum(u.cost.parameters for u in uses if sharing[u] > 1)
+        private = sum(u.cost.parameters for u in uses if sharing[u] == 1)
         path = sum(u.cost.multiply_adds for u in uses)
         rows.append(
             {

@@ -1,4 +1,4 @@
-"""How alike the domains' paths are, beside how alike random paths would be."""
+"""Similarity of the domains' paths, and the similarity that chance alone gives."""
 
 import math
 from collections.abc import Mapping
@@ -12,27 +12,34 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.costs import MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Node, Path, SearchSpace
 
 RANDOM_PAIRS = 1000
-MATCHED_PAIRS = 60  # at least: two draws of ten domains are 90
+MATCHED_PAIRS = 60  # at least; draws are whole: two draws of ten domains give 90
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Similarity:
-    """Jaccard similarity of every two domains' paths, and what chance alone would give.
+    """Jaccard similarity of every two domains' paths. Returned by `jaccard_matrix`.
 
-    matrix: symmetric (domains x domains), each value in [0, 1], 1 on the diagonal.
-    random_value, random_spread: mean and standard deviation of the similarity of two independent
-    uniform random paths of the same space. Where every layer has K equiprobable choices, `zero`
-    among them or not, the mean is about 1 / (2K - 1): a layer adds (1/K, 2 - 1/K) nodes to
-    intersection and union on average (without `zero`; with it both shrink alike). That is a ratio
-    of means; the mean of ratios measured here differs a little.
-    matched_value, matched_spread: the same of random paths that cost as much as the domains' own
-    (multiply-adds, within 5 %; ours). Cheap paths have fewer nodes to choose from, so they meet
-    more often by chance.
+    matrix: similarities, shape (domains, domains), symmetric, 0 to 1, with 1 on the diagonal.
+    random_value: mean similarity of two independent uniform random paths of the space.
+    random_spread: standard deviation of that similarity.
+    matched_value: mean similarity of random paths that cost as much as the domains' own paths, in
+    multiply-adds within 5 % (ours). Cheap paths have fewer nodes to choose from, so they share
+    more nodes by chance.
+    matched_spread: standard deviation of that similarity.
+
+    If every layer has K equally likely choices, random_value is near 1 / (2K - 1). A layer adds 1/K
+    nodes to the intersection and 2 - 1/K nodes to the union on average; `zero` among the choices
+    reduces both by the same factor. This is a ratio of means. random_value is a mean of ratios and
+    differs a little.
+
+    >>> similarity = mk.analysis.jaccard_matrix(space, {"a": paths["planted0"]}, pairs=10)
+    >>> similarity.matrix.loc["a", "a"]
+    np.float64(1.0)
     """
 
     matrix: pd.DataFrame
@@ -43,17 +50,20 @@ class Similarity:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """The domains, in the order of the matrix."""
+        """Names of the domains, in the order of the matrix."""
         return tuple(str(d) for d in self.matrix.index)
 
     @property
     def mean(self) -> float:
-        """The mean over pairs of different domains; nan where there is one domain."""
+        """Mean similarity over pairs of different domains; nan if there is one domain."""
         values = self.table()["similarity"]
         return float(values.mean()) if len(values) else float("nan")
 
     def table(self) -> pd.DataFrame:
-        """A row a pair of domains: first, second, similarity, excess over matched_value."""
+        """Return one row per pair of different domains.
+
+        Columns first, second (names), similarity, excess (similarity minus matched_value).
+        """
         rows = [(a, b, float(self.matrix.loc[a, b])) for a, b in combinations(self.domains, 2)]
         table = pd.DataFrame(rows, columns=["first", "second", "similarity"])
         return table.assign(excess=table["similarity"] - self.matched_value)
@@ -67,7 +77,11 @@ class Similarity:
 
 
 def jaccard(a: frozenset[Node], b: frozenset[Node]) -> float:
-    """|a & b| / |a | b|, in [0, 1]; 1 where both are empty."""
+    """Return the Jaccard similarity `|a & b| / |a | b|`, 0 to 1; 1 if both are empty.
+
+    >>> mk.analysis.jaccard(frozenset({mk.Node(1, "k3"), mk.Node(2, "k3")}), {mk.Node(1, "k3")})
+    0.5
+    """
     union = len(a | b)
     return len(a & b) / union if union else 1.0
 
@@ -75,16 +89,25 @@ def jaccard(a: frozenset[Node], b: frozenset[Node]) -> float:
 def jaccard_matrix(
     space: SearchSpace, paths: Mapping[str, Path], *, pairs: int = RANDOM_PAIRS, seed: int = 0
 ) -> Similarity:
-    """Jaccard similarity of the domains' paths (Jaccard 1901; method of the MPNAS article).
+    """Return the Jaccard similarity of every two domains' paths, with that of random paths.
 
-    J(a, b) = |nodes(a) & nodes(b)| / |nodes(a) | nodes(b)|, 0/0 = 1. Only nodes of searched layers
-    count: `zero` is no node, and a stem or head with nothing to choose is left out.
+    `J(a, b) = |nodes(a) & nodes(b)| / |nodes(a) | nodes(b)|`, with 0/0 = 1. Only nodes of searched
+    layers count, and `zero` is not a node. The measure is that of the MPNAS article (Wang et al.,
+    WACV 2021, arXiv 2010.04904). The comparison with random paths is ours.
 
-    pairs, seed: how many pairs of uniform random paths are drawn for the comparison, and from which
-    seed all random paths are. Raises `MpnasError` where there are no paths.
+    space: the search space.
+    paths: path of every domain, at least one.
+    pairs: number of pairs of uniform random paths, at least 1.
+    seed: seed of all random paths.
+
+    Raises `MpnasError` if `paths` is empty or `pairs` is below 1.
+
+    >>> path = paths["planted0"]
+    >>> mk.analysis.jaccard_matrix(space, {"a": path, "b": path}, pairs=10).mean
+    1.0
     """
     if not paths:
-        raise MpnasError("jaccard_matrix got no paths: it needs one a domain, at least one.")
+        raise MpnasError("jaccard_matrix got no paths: expected one path per domain.")
     if pairs < 1:
         raise MpnasError(f"pairs must be at least 1, not {pairs}.")
     nodes = {d: space.nodes(p) for d, p in paths.items()}
@@ -97,32 +120,43 @@ def jaccard_matrix(
 
 
 def random_similarities(space: SearchSpace, pairs: int, seed: int) -> np.ndarray:
-    """The similarity of `pairs` pairs of independent uniform random paths, float64 (pairs,)."""
+    """Return the similarities of independent uniform random paths, float64 (pairs,)."""
     generator = torch.Generator().manual_seed(seed)
 
-    def drawn() -> frozenset[Node]:
+    def draw() -> frozenset[Node]:
         return space.nodes(space.sample(generator))
 
-    return np.array([jaccard(drawn(), drawn()) for _ in range(pairs)], dtype=np.float64)
+    return np.array([jaccard(draw(), draw()) for _ in range(pairs)], dtype=np.float64)
 
 
 def matched_similarities(space: SearchSpace, paths: Mapping[str, Path], seed: int) -> np.ndarray:
-    """The similarity of random paths as costly as these, every two of a draw; float64.
+    """Return the similarities of random paths that cost as much as `paths`, float64 (n,).
 
-    A draw has a path for every domain; one domain alone is compared with itself.
+    A draw is one random path per domain, and every two paths of a draw are compared. If there is
+    one domain, a draw has two paths of its cost.
     """
     generator, cost = torch.Generator().manual_seed(seed), MultiplyAdds()
-    wanted = list(cost.costs(space, paths).values())
-    wanted = wanted * 2 if len(wanted) == 1 else wanted
+    costs = list(path_costs(cost, space, paths).values())
+    costs = costs * 2 if len(costs) == 1 else costs
     values = []
-    for _ in range(math.ceil(MATCHED_PAIRS / math.comb(len(wanted), 2))):
-        drawn = [space.nodes(sample_at_cost(space, cost, c, 0.05, generator)) for c in wanted]
-        values += [jaccard(a, b) for a, b in combinations(drawn, 2)]
+    for _ in range(math.ceil(MATCHED_PAIRS / math.comb(len(costs), 2))):
+        draw = [space.nodes(sample_at_cost(space, cost, c, 0.05, generator)) for c in costs]
+        values += [jaccard(a, b) for a, b in combinations(draw, 2)]
     return np.array(values, dtype=np.float64)
 
 
 def clustered(similarity: Similarity) -> list[str]:
-    """The domains in an order that puts similar ones side by side."""
+    """Return the domains in an order that puts similar ones next to each other.
+
+    similarity: what `jaccard_matrix` returns.
+
+    The order is that of average-linkage clustering on the distance 1 - similarity, with optimal
+    order of the leaves (Bar-Joseph et al. 2001, doi 10.1093/bioinformatics/17.suppl_1.S22). With
+    one or two domains the order stays.
+
+    >>> mk.analysis.clustered(mk.analysis.jaccard_matrix(space, paths, pairs=10))
+    ['planted0', 'planted1']
+    """
     domains = list(similarity.domains)
     if len(domains) < 3:
         return domains

@@ -1,23 +1,36 @@
-"""Is there something to find? Accuracy over paths against accuracy over seeds (ours)."""
+"""Whether a search can find anything: spread of accuracy over paths and over seeds (ours)."""
 
+import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.space.blocks import InvertedBottleneck
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.spaces import pocket_space
 
+_STUDY = pathlib.Path(__file__).parent / "pocket_path_spread.csv"
 COLUMNS = ("path", "seed", "domain", "arch", "multiply_adds", "accuracy")
 
 
 @dataclass(frozen=True)
 class PathSpread:
-    """How much the accuracy of a domain varies over paths, and how much over seeds of one path.
+    """How much the accuracy of a domain varies over paths, and over seeds of the same path (ours).
 
-    rows: a row a path, seed and domain: path (a number), seed, domain, arch (arch string),
-    multiply_adds, accuracy (0 to 1). Paths with one seed and paths with several are both welcome.
+    A search can help only if accuracy varies more over paths than over seeds.
+
+    rows: one row per path, seed and domain. Columns path (a number), seed, domain, arch (arch
+    string), multiply_adds, accuracy (0 to 1). At least one path needs two seeds.
+    space: the search space of the paths.
+
+    Raises `MpnasError` if a column is missing or no path has two seeds.
+
+    >>> rows = pd.DataFrame({"path": [0, 0, 1], "seed": [0, 1, 0], "domain": "a", "arch": "-"})
+    >>> rows = rows.assign(multiply_adds=1, accuracy=[0.5, 0.6, 0.9])
+    >>> bool(mk.analysis.PathSpread(rows, space).table()["ratio"].iloc[0] > 1)
+    True
     """
 
     rows: pd.DataFrame
@@ -26,15 +39,24 @@ class PathSpread:
     def __post_init__(self) -> None:
         missing = [c for c in COLUMNS if c not in self.rows]
         if missing:
-            raise MpnasError(f"the rows of a path spread lack the column {missing[0]!r}.")
+            raise MpnasError(
+                f"the rows of a path spread have no column {missing[0]!r}: expected the columns "
+                f"{', '.join(COLUMNS)}."
+            )
         if not (self.rows.groupby(["path", "domain"])["seed"].nunique() > 1).any():
-            raise MpnasError("a path spread needs a path with at least two seeds.")
+            raise MpnasError("no path has several seeds: expected a path with at least two seeds.")
 
     def table(self) -> pd.DataFrame:
-        """A row a domain: least, most and deviation over paths, deviation over seeds, their ratio.
+        """Return the two spreads: one row per domain.
 
-        over_paths: standard deviation of the accuracy over paths at their first seed. over_seeds:
-        root of the mean variance over the seeds of a path, of all paths with several.
+        Columns:
+
+            domain: name.
+            least, most: lowest and highest accuracy over paths, each path at its first seed.
+            over_paths: standard deviation of these accuracies.
+            over_seeds: square root of the variance over seeds, mean over paths with several seeds.
+            ratio: over_paths / over_seeds.
+
         """
         result = []
         for domain, own in self.rows.groupby("domain", sort=False):
@@ -54,11 +76,16 @@ class PathSpread:
         return pd.DataFrame(result)
 
     def explained_by(self) -> pd.DataFrame:
-        """Spearman's rank correlation of accuracy with features of the path, a row a domain.
+        """Return Spearman's rank correlation of accuracy with features of the path, -1 to 1.
 
-        multiply_adds; parameters; layers (not skipped); large_kernels (share of the layers present
-        with 5 x 5 or 7 x 7 kernels); early_share (of the multiply-adds, in the first half of the
-        layers).
+        One row per domain; the accuracy of a path is its mean over seeds. Columns:
+
+            domain: name.
+            multiply_adds, parameters: cost of the path.
+            layers: number of inverted bottlenecks that are not skipped.
+            large_kernels: share of them with a kernel above 3 x 3.
+            early_share: share of the multiply-adds in the first half of the layers.
+
         """
         archs = self.rows[["path", "arch"]].drop_duplicates("path").set_index("path")["arch"]
         features = pd.DataFrame(
@@ -88,3 +115,22 @@ class PathSpread:
             ("large_kernels", lambda p: sum(b.kernel > 3 for b in blocks(p)) / len(blocks(p))),
             ("early_share", early),
         ]
+
+
+def read_path_spread(file: str | pathlib.Path | None = None) -> PathSpread:
+    """Return the path spread of a finished study of the pocket space.
+
+    file: `accuracies.csv`, as `benchmarks/path_spread.py` writes it; None: the study that comes
+    with the kit.
+
+    Raises `MpnasError` if the file cannot be read or has no such column.
+
+    >>> mk.analysis.read_path_spread().table().columns.tolist()
+    ['domain', 'least', 'most', 'over_paths', 'over_seeds', 'ratio']
+    """
+    source = _STUDY if file is None else pathlib.Path(file)
+    try:
+        rows = pd.read_csv(source)
+    except (OSError, ValueError) as error:
+        raise MpnasError(f"{source} cannot be read: {reason(error)}.") from None
+    return PathSpread(rows, pocket_space())

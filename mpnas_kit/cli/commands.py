@@ -1,15 +1,16 @@
-"""The command `mpnas`. Options of a stage are the fields of its config."""
+"""The command `mpnas`. The options of a stage are the fields of its config."""
 
 import argparse
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pandas as pd
 
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import Comparison
-from mpnas_kit.cli.options import (
+from mpnas_kit.analysis.units import amount
+from mpnas_kit.cli.parsers import (
     compare_parser,
     explore_parser,
     report_parser,
@@ -18,72 +19,84 @@ from mpnas_kit.cli.options import (
 )
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.team import Team, ToldElsewhere, joined
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError, unknown, writing
 from mpnas_kit.notebook import tables
-from mpnas_kit.notebook.parameters import options
+from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.settings import convert
-from mpnas_kit.space.space import Path as ArchPath
-from mpnas_kit.training.stage import TrainConfig
+from mpnas_kit.settings import convert, options
+from mpnas_kit.space.space import Path
+from mpnas_kit.training.config import TrainConfig
+
+
+def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
+    """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
+    return pathlib.Path(run) if run else pathlib.Path("runs") / (profile or "quick")
+
+
+def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
+    """Return the run that the options of a command name."""
+    stage = {
+        name: getattr(given, name, None)
+        for name in ("domains", "approach", "search_from", "matched_to")
+    }
+    return Run(
+        run_folder(folder or given.run, given.profile),
+        profile=given.profile,
+        data=given.data,
+        space=given.space,
+        trust=given.trust,
+        **stage,
+    )
 
 
 def _settings(given: argparse.Namespace, config: type) -> dict[str, str | None]:
     return {name: getattr(given, name) for name in options(config)}
 
 
-def _open(given: argparse.Namespace) -> Pipeline:
-    return Pipeline.open(
-        run_folder(given.run, given.profile),
-        profile=given.profile,
-        suite=given.suite,
-        domains=given.domains,
-        space=given.space,
-        approach=given.approach,
-        like=given.like,
-    )
-
-
-def run_folder(run: str | None, profile: str | None) -> Path:
-    """The folder of a run that was given by folder, by profile, or not at all."""
-    return Path(run) if run else Path("runs") / (profile or "quick")
+def _callbacks(given: argparse.Namespace, team: Team, progress: Progress) -> list[Callback]:
+    """Return the progress line and the user's callbacks in the leader, otherwise an empty list."""
+    if not team.leads:
+        return []
+    return [progress, *read_callbacks(given.callbacks)]
 
 
 def _search(arguments: Sequence[str]) -> None:
     given = stage_parser("search").parse(arguments)
     team = Team.current()
 
-    def begin() -> tuple[Pipeline, SearchConfig]:
-        pipeline = _open(given)
-        return pipeline, pipeline.search_config(**_settings(given, SearchConfig))
+    def begin() -> tuple[Run, SearchConfig]:
+        run = _run(given)
+        return run, run.search_config(**_settings(given, SearchConfig))
 
-    pipeline, config = team.lead(begin)
+    run, config = team.lead(begin)
     with Progress() as progress:
-        found = pipeline.search(config, _told(team, progress))
+        found = run.search(config, callbacks=_callbacks(given, team, progress))
     if not team.leads:
         return
     table = tables.paths_table(found)
-    table["cost"] = table["cost"].map(tables.amount)
+    table["cost"] = table["cost"].map(amount)
     table["of_target"] = table["of_target"].map("{:.0%}".format)
     print(f"The verdict: {found.verdict()}\n")
     print(_text(table))
-    print(f"\ncost: {config.cost.unit} of one image; target {tables.amount(found.cost_target)}")
-    print(f"run folder: {pipeline.folder / 'search'}")
+    print(f"\ncost: {found.cost_unit} per image; cost target: {amount(found.cost_target)}")
+    print(f"run folder: {run.folder / 'search'}")
 
 
 def _train(arguments: Sequence[str]) -> None:
     given = stage_parser("train").parse(arguments)
     team = Team.current()
 
-    def begin() -> tuple[Pipeline, TrainConfig, dict[str, ArchPath] | None]:
-        pipeline = _open(given)
-        config = pipeline.train_config(**_settings(given, TrainConfig))
-        return pipeline, config, pipeline.paths(given.paths) if given.paths else None
+    def begin() -> tuple[Run, TrainConfig, dict[str, Path] | None]:
+        run = _run(given)
+        config = run.train_config(**_settings(given, TrainConfig))
+        return run, config, run.paths(given.paths) if given.paths else None
 
-    pipeline, config, paths = team.lead(begin)
+    run, config, paths = team.lead(begin)
     with Progress() as progress:
-        trained = pipeline.train(config, _told(team, progress), paths)
+        callbacks = _callbacks(given, team, progress)
+        trained = run.train(config, paths=paths, callbacks=callbacks)
     if not team.leads:
         return
     table = tables.accuracy_table(trained)
@@ -93,22 +106,18 @@ def _train(arguments: Sequence[str]) -> None:
         table[split] = table[split].map("{:.1%}".format)
     print("Top-1 accuracy:\n")
     print(_text(table))
-    print(f"\nrun folder: {pipeline.folder / 'train'}")
-
-
-def _told(team: Team, progress: Progress) -> list[Callback]:
-    return [progress] if team.leads else []
+    print(f"\nrun folder: {run.folder / 'train'}")
 
 
 def _sweep(arguments: Sequence[str]) -> None:
     given = sweep_parser().parse(arguments)
     from mpnas_kit.runs import sweep
 
-    run = Pipeline.open(run_folder(given.run, given.profile), profile=given.profile)
+    run = _run(given)
     around = sweep.sweep_of(
         run,
         approaches=given.approaches,
-        weightings=given.weightings,
+        prioritizations=given.prioritizations,
         norms=given.norms,
         seeds=given.seeds,
         search=dict(given.search),
@@ -123,59 +132,55 @@ def _sweep(arguments: Sequence[str]) -> None:
 def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
     if given.folder and given.run:
-        raise MpnasError("the run is given twice: expected RUN or --run.")
-    from mpnas_kit.notebook.lab import lab
+        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
+    from mpnas_kit.notebook.lab import open_lab
 
-    run = Pipeline.open(run_folder(given.folder or given.run, given.profile), profile=given.profile)
+    run = _run(given, given.folder)
     port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
-    status = lab(run.begin(), [*(["--no-browser"] if given.no_browser else []), *port])
+    status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
     if status:
-        raise MpnasError(f"JupyterLab ended with status {status}: its own message says why.")
+        raise MpnasError(f"JupyterLab ended with status {status}: see its message above.")
 
 
 def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
-    from mpnas_kit.runs import sweep
-
-    folder = run_folder(given.run, given.profile)
-    comparison = sweep.finished_comparison(folder)
+    comparison = _run(given).compare()
     print(_comparison_text(comparison))
     if given.csv:
-        place = Path(given.csv)
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            comparison.cells.to_csv(place / "cells.csv", index=False)
-            comparison.domains.to_csv(place / "domains.csv", index=False)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise MpnasError(f"cannot write into {place}: {reason}.") from None
+        folder = pathlib.Path(given.csv)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            comparison.cells.to_csv(folder / "cells.csv", index=False)
+            comparison.domains.to_csv(folder / "domains.csv", index=False)
 
 
 def _comparison_text(comparison: Comparison) -> str:
     table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
-    about = "Mean over domains and seeds; multiply-adds of an image, the union, an image a domain:"
+    about = (
+        "Means over domains and seeds. Multiply-adds of one image, the union, one image per domain:"
+    )
     return f"{about}\n\n{_text(table)}"
 
 
 def _report(arguments: Sequence[str]) -> None:
     given = report_parser().parse(arguments)
-    from mpnas_kit.report.build import (  # after what is wrong was told: they take a while
-        batch,
-        report,
-    )
+    from mpnas_kit.report.build import build_cells_report, build_report
 
-    run = run_folder(given.run, given.profile)
     if given.cells:
         if len(given.notebook) > 1 or given.parameter:
-            raise MpnasError("--cells takes one notebook at most, and no parameters.")
+            raise MpnasError("--cells takes at most one notebook and no parameters.")
         notebook = given.notebook[0] if given.notebook else "03_train"
-        index = batch(run, notebook=notebook, out=given.out or "reports/cells", tell=print)
+        out = given.out or "reports/cells"
+        index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
         print(f"the report: {index}")
         return
-    index = report(
+    index = build_report(
         given.notebook,
-        run=run,
+        run=run_folder(given.run, given.profile),
         profile=given.profile,
+        data=given.data,
+        space=given.space,
+        trust=given.trust,
         out=given.out or "reports",
         parameters=dict(given.parameter),
         tell=print,
@@ -184,8 +189,8 @@ def _report(arguments: Sequence[str]) -> None:
 
 
 def _text(table: pd.DataFrame) -> str:
-    """A table for a terminal: words to the left, figures to the right."""
-    words = [c for c in ("domain", "path", "approach", "weighting", "norm") if c in table]
+    """Return a table as text for a terminal: words left-aligned, figures right-aligned."""
+    words = [c for c in ("domain", "path", "approach", "prioritization", "norm") if c in table]
     shown = table.astype(str)
     for column in words:
         shown[column] = shown[column].str.ljust(shown[column].str.len().max())
@@ -197,13 +202,13 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
 
   mpnas search   search a path for every domain
   mpnas train    train the union of the paths
-  mpnas sweep    run approaches, weightings and seeds around a run
-  mpnas compare  the results table of a run and its sweep
+  mpnas sweep    run approaches, prioritizations and seeds around a run
+  mpnas compare  print the results table of a run and its sweep
   mpnas report   run the notebooks and write HTML pages
   mpnas explore  open JupyterLab on a run
 
-mpnas COMMAND --help shows the options of a command. search and train run in several processes too:
-torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
+mpnas COMMAND --help shows the options of a command. search and train can also run in several
+processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -217,7 +222,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 2 a wrong input, 130 stopped by the user."""
+    """Run a command, and return the exit status: 0 done, 2 wrong input, 130 stopped by the user.
+
+    arguments: command and options; None: those of the command line.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         print(_USAGE)
@@ -229,24 +237,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(unknown("command", given[0], COMMANDS))
     try:
         with joined() as team:
-            return _run(team, given[0], given[1:])
+            return _command(team, given[0], given[1:])
     except ToldElsewhere:
         return 2
     except MpnasError as error:
         return _fail(error)
 
 
-def _run(team: Team, command: str, arguments: Sequence[str]) -> int:
+def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
     if team.size > 1 and command not in ("search", "train"):
         raise team.alike(
-            f"`mpnas {command}` runs in one process: expected search or train in several."
+            f"`mpnas {command}` runs in one process: run it without torchrun. Only search and "
+            "train run in several."
         )
     try:
         COMMANDS[command](arguments)
     except KeyboardInterrupt:
         if team.leads:
-            again = "the same command goes on from the last checkpoint."
-            print(f"\nmpnas: stopped; {again}", file=sys.stderr)
+            hint = "the same command continues from the last checkpoint."
+            print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
         return 130
     return 0
 

@@ -1,38 +1,39 @@
-"""What the command `mpnas` is asked: the options of its commands, read from the configs."""
+"""The options of the command `mpnas`. Those of the stages come from the fields of the configs."""
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
-from typing import NoReturn, get_args
+from typing import Any, NoReturn
 
-from mpnas_kit.approaches.approach import Approach
-from mpnas_kit.errors import MpnasError
-from mpnas_kit.notebook.parameters import options
+from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.domains.suites import SUITE
+from mpnas_kit.errors import MpnasError, suggestion
+from mpnas_kit.parts import to_text
+from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.runs import profiles
-from mpnas_kit.runs.description import SUITES
-from mpnas_kit.runs.run import Stage
+from mpnas_kit.runs.run import StageName
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.settings import describe, setting_name, to_text
-from mpnas_kit.space.spaces import SPACES
-from mpnas_kit.training.stage import TrainConfig
+from mpnas_kit.settings import describe, options
+from mpnas_kit.space.texts import SPACE
+from mpnas_kit.training.config import TrainConfig
+
+CONFIGS: dict[StageName, type[Any]] = {"search": SearchConfig, "train": TrainConfig}
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence, with the nearest name."""
+    """A parser whose errors are one sentence, with the nearest name for an unknown option."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `MpnasError`, where argparse would end the process."""
+        """Raise `MpnasError`. The base class would end the process."""
         raise MpnasError(f"{message.rstrip('.')}. See `{self.prog} --help`.")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse all of `arguments`; the first one that is unknown is named."""
+        """Return the parsed arguments. Raises `MpnasError` that names the first unknown one."""
         parsed, rest = self.parse_known_args(arguments)
         if rest:
             given = rest[0].split("=")[0]
             known = [name for action in self._actions for name in action.option_strings]
-            near = get_close_matches(given, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}? " if near else ""
-            self.error(f"unknown option {given}: {hint}Nothing was done")
+            hint = suggestion(given, known).replace("'", "")
+            self.error(f"unknown option {given}: {hint}The command did not start")
         return parsed
 
 
@@ -40,35 +41,42 @@ def _plain(value: object) -> str:
     return to_text(value) if hasattr(value, "__dataclass_fields__") else str(value)
 
 
-def stage_parser(stage: Stage) -> Parser:
-    """The options of `mpnas search` and `mpnas train`."""
+def stage_parser(stage: StageName) -> Parser:
+    """Return the parser of `mpnas search` or `mpnas train`."""
     about = {
         "search": "Search a path for every domain, jointly, into RUN/search.",
         "train": "Train the union of the paths that the search found, into RUN/train.",
     }
     parser = Parser(
         prog=f"mpnas {stage}",
-        description=f"{about[stage]} A stopped stage goes on; a finished one is only read.",
+        description=f"{about[stage]} A stopped stage continues. A finished stage is only read.",
         allow_abbrev=False,
     )
     _run_options(parser)
-    parser.add_argument("--suite", help=f"suite of domains ({', '.join(SUITES)})")
-    parser.add_argument("--domains", help="domains, with commas (default: the profile's)")
-    parser.add_argument("--space", help=f"search space ({', '.join(SPACES)})")
     parser.add_argument(
-        "--approach", help=f"how the domains are served ({', '.join(_approaches())}; default mpnas)"
+        "--domains",
+        help="names of the domains, with commas (default: those of the profile, or all of --data)",
     )
     parser.add_argument(
-        "--like",
-        metavar="FOLDER",
-        help="another run, whose search is taken or that a control is matched to",
+        "--approach", help=f"how the domains are served: {APPROACH.expected()} (default: mpnas)"
+    )
+    parser.add_argument(
+        "--search-from", metavar="FOLDER", help="take the search of this run instead of searching"
+    )
+    parser.add_argument(
+        "--matched-to", metavar="FOLDER", help="MPNAS run that a control is matched to"
+    )
+    parser.add_argument(
+        "--callbacks", metavar="LIST", help="your own callbacks, as module:Name(option=value)"
     )
     if stage == "train":
         parser.add_argument(
-            "--paths", metavar="FILE", help="arch strings by domain, JSON (RUN/search/paths.json)"
+            "--paths",
+            metavar="FILE",
+            help="JSON file with one arch string per domain, such as RUN/search/paths.json",
         )
-    group = parser.add_argument_group("settings, by default the profile's")
-    for name, (hint, doc, default) in options(_config(stage)).items():
+    group = parser.add_argument_group("settings (default: those of the profile)")
+    for name, (hint, doc, default) in options(CONFIGS[stage]).items():
         special = [
             f"; {p.name}: {_plain(getattr(p, stage)[name])}"
             for p in profiles.PROFILES.values()
@@ -81,26 +89,41 @@ def stage_parser(stage: Stage) -> Parser:
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     names = "; ".join(f"{p.name}: {p.about}" for p in profiles.PROFILES.values())
-    parser.add_argument("--profile", help=f"{names} (default: as the run was begun, else quick)")
+    parser.add_argument(
+        "--profile", help=f"{names} (default: that of the run; quick for a new run)"
+    )
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/PROFILE)")
+    parser.add_argument(
+        "--data", metavar="SUITE", help=f"suite of domains: {SUITE.expected()} (default: pocket)"
+    )
+    parser.add_argument(
+        "--space", metavar="SPACE", help=f"search space: {SPACE.expected()} (default: pocket)"
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="import the modules that an existing run folder names",
+    )
 
 
 def report_parser() -> Parser:
-    """The options of `mpnas report`."""
+    """Return the parser of `mpnas report`."""
     parser = Parser(
         prog="mpnas report",
         description="Run the notebooks on a run folder and write them as HTML pages with an index. "
-        "Stages the run has finished are only read.",
+        "Finished stages of the run are only read.",
         allow_abbrev=False,
     )
     _run_options(parser)
     parser.add_argument(
-        "--out", metavar="FOLDER", help="default: reports; with --cells reports/cells"
+        "--out",
+        metavar="FOLDER",
+        help="folder of the pages (default: reports; with --cells: reports/cells)",
     )
     parser.add_argument(
         "--cells",
         action="store_true",
-        help="instead, one notebook (default: train) on the run and every finished cell around it",
+        help="run one notebook (default: train) on the run and on each of its finished cells",
     )
     parser.add_argument(
         "-p",
@@ -109,39 +132,42 @@ def report_parser() -> Parser:
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="a parameter for every notebook that has it; NOTEBOOK.NAME for one of them",
+        help="a parameter of every notebook that has it; NOTEBOOK.NAME: of one notebook only",
     )
     parser.add_argument(
         "notebook",
         nargs="*",
-        help="names or files (default: the pipeline, not space, scaling, explore)",
+        help="names or files (default: all notebooks except space, scaling and explore)",
     )
     return parser
 
 
 def sweep_parser() -> Parser:
-    """The options of `mpnas sweep`."""
+    """Return the parser of `mpnas sweep`."""
     parser = Parser(
         prog="mpnas sweep",
-        description="Run cells (approach x weighting x norm x seed) around a run, into RUN/cells; "
-        "by default those of the profile's comparison and ablation. Lists have commas. Finished "
-        "cells are only read, a stopped one goes on.",
+        description="Run the cells (approach x prioritization x norm x seed) around a run, in "
+        "RUN/cells. By default they are the comparison and the ablation of the profile. Lists have "
+        "commas. A stopped cell continues. A finished cell is only read.",
         allow_abbrev=False,
     )
     _run_options(parser)
-    parser.add_argument("--approaches", metavar="LIST", help=f"of {', '.join(_approaches())}")
+    parser.add_argument("--approaches", metavar="LIST", help=f"approaches: {APPROACH.expected()}")
     parser.add_argument(
-        "--weightings",
+        "--prioritizations",
         metavar="LIST",
-        help="a weighting for both stages, or 'SEARCH > TRAIN' (default: abdp)",
+        help="prioritizations of both stages, or as 'SEARCH > TRAIN' (default: abdp): "
+        f"{PRIORITIZATION.expected()}",
     )
-    parser.add_argument("--norms", metavar="LIST", help="default: per_domain")
-    parser.add_argument("--seeds", metavar="LIST", help="default: the profile's")
+    parser.add_argument(
+        "--norms", metavar="LIST", help="per_domain, mixed, naive (default: per_domain)"
+    )
+    parser.add_argument("--seeds", metavar="LIST", help="default: those of the profile")
     parser.add_argument(
         "--jobs",
         metavar="N",
         default="1",
-        help="cells at once (default: 1), each in a process of its own",
+        help="number of cells at the same time, each in its own process (default: 1)",
     )
     for stage in ("search", "train"):
         parser.add_argument(
@@ -150,31 +176,31 @@ def sweep_parser() -> Parser:
             action="append",
             default=[],
             metavar=("NAME", "VALUE"),
-            help=f"a setting of the {stage} stage of all cells (default: the profile's)",
+            help=f"a setting of the {stage} stage of all cells (default: that of the profile)",
         )
     return parser
 
 
 def explore_parser() -> Parser:
-    """The options of `mpnas explore`."""
+    """Return the parser of `mpnas explore`."""
     parser = Parser(
         prog="mpnas explore",
         description="Open JupyterLab on a run: explorers of its search, paths, prioritization, "
-        "results and images, in RUN/explore.ipynb. A new run is begun there.",
+        "results and images, in RUN/explore.ipynb. If the folder is new, the run is begun there.",
         allow_abbrev=False,
     )
     _run_options(parser)
-    parser.add_argument("folder", nargs="?", metavar="RUN", help="the same as --run")
+    parser.add_argument("folder", nargs="?", metavar="RUN", help="run folder, the same as --run")
     parser.add_argument("--no-browser", action="store_true", help="start the server only")
-    parser.add_argument("--port", metavar="N", help="of the server")
+    parser.add_argument("--port", metavar="N", help="port of the server")
     return parser
 
 
 def compare_parser() -> Parser:
-    """The options of `mpnas compare`."""
+    """Return the parser of `mpnas compare`."""
     parser = Parser(
         prog="mpnas compare",
-        description="The results table of a run and the finished cells around it.",
+        description="Print the results table of a run and its finished cells.",
         allow_abbrev=False,
     )
     _run_options(parser)
@@ -182,13 +208,5 @@ def compare_parser() -> Parser:
     return parser
 
 
-def _approaches() -> list[str]:
-    return [setting_name(a) for a in get_args(Approach)]
-
-
 def _option(field: str) -> str:
     return "--" + field.replace("_", "-")
-
-
-def _config(stage: Stage) -> type:
-    return SearchConfig if stage == "search" else TrainConfig

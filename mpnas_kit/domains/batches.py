@@ -1,4 +1,4 @@
-"""Batches of a domain, for as long as a loop wants them, and how often each domain is drawn."""
+"""Endless batches of a domain, their augmentation, and which domains each step draws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,15 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mpnas_kit.domains.domain import Domain, Split
+from mpnas_kit.domains.domain import Domain
+from mpnas_kit.domains.seeds import derived_seed
+from mpnas_kit.domains.split import Split, pixel_histogram
 from mpnas_kit.settings import require
 
 
 @dataclass(frozen=True)
 class Standard:
-    """What makes images of a domain network input: grey to RGB, zero mean, unit deviation.
+    """Conversion of images to network input: RGB, mean 0 and standard deviation 1 per channel.
 
-    `mean`, `deviation`: (1, 3, 1, 1), of the training split, in units of 0 to 1.
+    Grey images are repeated in three channels. A pixel value of 255 counts as 1.
+
+    mean: means of the training split, float32 (1, 3, 1, 1), 0 to 1.
+    deviation: standard deviations of the training split, float32 (1, 3, 1, 1), at least 0.001.
     """
 
     mean: Tensor
@@ -23,14 +28,17 @@ class Standard:
 
     @classmethod
     def of(cls, domain: Domain) -> "Standard":
-        """From the training split of `domain`."""
-        pixels = domain.train.images.double() / 255
-        mean = pixels.mean((0, 2, 3)).view(1, -1, 1, 1).expand(1, 3, 1, 1)
-        deviation = pixels.std((0, 2, 3)).view(1, -1, 1, 1).expand(1, 3, 1, 1)
+        """Return the conversion with the statistics of the training split of `domain`."""
+        counts = pixel_histogram(domain.train).double()  # (C, 256)
+        values = torch.arange(256, dtype=torch.float64) / 255
+        total = counts.sum(1, keepdim=True)
+        mean = (counts * values).sum(1, keepdim=True) / total
+        variance = (counts * (values - mean) ** 2).sum(1, keepdim=True) / (total - 1)
+        mean, deviation = (x.view(1, -1, 1, 1).expand(1, 3, 1, 1) for x in (mean, variance.sqrt()))
         return cls(mean.float(), deviation.float().clamp_min(1e-3))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (B, 1 or 3, H, W) -> float32 (B, 3, H, W), channels last."""
+        """Return network input: uint8 (B, 1 or 3, H, W) -> float32 (B, 3, H, W), channels last."""
         rgb = (images.float() / 255).expand(-1, 3, -1, -1)
         mean, deviation = self.mean.to(images.device), self.deviation.to(images.device)
         return ((rgb - mean) / deviation).contiguous(memory_format=torch.channels_last)
@@ -38,9 +46,12 @@ class Standard:
 
 @dataclass(frozen=True)
 class Augment:
-    """Random shift of every image, its edge repeated, and mirroring where the domain allows it.
+    """Random shift of every image, and random mirroring if the domain allows it.
 
-    `shift`: at most so many pixels, in each direction, uniform.
+    Pixels that move in from outside repeat the edge of the image. An image is mirrored with
+    probability 1/2.
+
+    shift: largest shift in each direction, pixels, at least 0. Shifts are uniform.
     """
 
     shift: int = 2
@@ -51,14 +62,17 @@ class Augment:
     def draw(
         self, count: int, size: tuple[int, int], flip: bool, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Where the rows and columns of `count` images of `size` come from: (count, H), (count, W).
+        """Draw the source row and the source column of every pixel of `count` images.
 
-        One draw for the whole batch.
+        size: (H, W) of the images, pixels.
+        flip: whether images may be mirrored.
+
+        Returns rows (count, H) and columns (count, W), int64.
         """
         height, width = size
-        moved = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=generator)
-        rows = (torch.arange(height) + moved[0]).clamp(0, height - 1)
-        columns = (torch.arange(width) + moved[1]).clamp(0, width - 1)
+        offsets = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=generator)
+        rows = (torch.arange(height) + offsets[0]).clamp(0, height - 1)
+        columns = (torch.arange(width) + offsets[1]).clamp(0, width - 1)
         if flip:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
             columns = torch.where(mirrored, columns.flip(1), columns)
@@ -66,15 +80,20 @@ class Augment:
 
     @staticmethod
     def apply(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """uint8 (B, C, H, W) -> the same shape, rows and columns taken from where `draw` says."""
-        which = torch.arange(len(images))[:, None, None]
-        moved = images.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None]]
+        """Return images (B, C, H, W) with the rows (B, H) and columns (B, W) that `draw` drew."""
+        image = torch.arange(len(images))[:, None, None]
+        moved = images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None]]
         return moved.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a stream takes its images from, and how it may treat them."""
+    """The images of a stream.
+
+    split: the split that holds them.
+    standard: conversion to network input.
+    flip: whether augmentation may mirror them.
+    """
 
     split: Split
     standard: Standard
@@ -82,7 +101,12 @@ class Source:
 
 
 class Drawn:
-    """A batch that is drawn, and made for whoever takes it: whole or in parts."""
+    """A batch whose images and augmentation are drawn. `take` returns it, whole or in parts.
+
+    source: the images.
+    chosen: indices of the batch's images in the split, int64 (B,).
+    moves: rows and columns from `Augment.draw`; None: no augmentation.
+    """
 
     def __init__(self, source: Source, chosen: Tensor, moves: tuple[Tensor, Tensor] | None) -> None:
         self._source, self._chosen, self._moves = source, chosen, moves
@@ -93,26 +117,33 @@ class Drawn:
     def take(
         self, part: Tensor | None = None, device: torch.device | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Images float32 (B, 3, H, W), channels last, and labels int64 (B,).
+        """Return images float32 (B, 3, H, W), channels last, and labels int64 (B,).
 
-        part: the indices within the batch; None: all. device: where they are to be.
+        part: indices within the batch, int64; None: the whole batch.
+        device: device of the result; None: the device of the split's tensors.
         """
         chosen = self._chosen if part is None else self._chosen[part]
-        batch = self._source.split[chosen]
-        images = batch.images
+        split = self._source.split
+        images = split.take(chosen)
         if self._moves is not None:
             rows, columns = self._moves
             if part is not None:
                 rows, columns = rows[part], columns[part]
             images = Augment.apply(images, rows, columns)
-        return self._source.standard(images.to(device)), batch.labels.to(device)
+        return self._source.standard(images.to(device)), split.labels[chosen].to(device)
 
 
 class DomainStream:
-    """Endless batches of a split, shuffled anew whenever fewer images than a batch are left.
+    """Endless batches of a split.
 
-    A batch has `batch_size` distinct images, or all of the split where that is less. Everything
-    random comes from the stream's own generator: no domain disturbs another.
+    The images of a batch are distinct. When fewer images than a batch remain, the split is shuffled
+    again. All random numbers come from the stream's own generator, so the stream of one domain does
+    not depend on other domains.
+
+    source: the images.
+    batch_size: images per batch; a smaller split is one batch.
+    seed: seed of the stream's generator.
+    augment: augmentation; None: none.
     """
 
     def __init__(
@@ -124,25 +155,25 @@ class DomainStream:
         self._order = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> Drawn:
-        """The next batch; what is random about it is drawn here, the images are made later."""
+        """Return the next batch. Random numbers are drawn here; images are read in `Drawn.take`."""
         split = self.source.split
         if len(self._order) < self.batch_size:
             self._order = torch.randperm(len(split), generator=self._generator)
-        taken, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
+        chosen, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
         moves = None
         if self.augment is not None:
-            height, width = split.images.shape[2:]
+            _, height, width = split.shape
             moves = self.augment.draw(
-                len(taken), (height, width), self.source.flip, self._generator
+                len(chosen), (height, width), self.source.flip, self._generator
             )
-        return Drawn(self.source, taken, moves)
+        return Drawn(self.source, chosen, moves)
 
     def state_dict(self) -> dict[str, Any]:
-        """The generator and what is left of the current shuffle."""
+        """Return the state of the generator and the rest of the current shuffle."""
         return {"generator": self._generator.get_state(), "order": self._order.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from a state that `state_dict` returned."""
         self._generator.set_state(state["generator"])
         self._order = state["order"]
 
@@ -150,19 +181,28 @@ class DomainStream:
 def streams(
     sources: Mapping[str, Source], batch_size: int, seed: int, augment: Augment | None = None
 ) -> dict[str, DomainStream]:
-    """A stream for every domain, each with a generator of its own."""
+    """Return one stream per domain, each with its own generator.
+
+    sources: the images of every domain, by name.
+    batch_size: images per batch and domain.
+    seed: seed from which the seeds of the streams are derived.
+    augment: augmentation of all streams; None: none.
+    """
     return {
-        name: DomainStream(source, batch_size, seed * 1_000_003 + i, augment)
+        name: DomainStream(source, batch_size, derived_seed(seed, i), augment)
         for i, (name, source) in enumerate(sources.items())
     }
 
 
 class DrawSchedule:
-    """Which domains take part in a step: every domain at even intervals, the largest always.
+    """Which domains take part in each step.
 
-    A domain of n images takes part in a share (n / largest n) ** `temperature` of the steps: 0
-    draws all alike, 1 in proportion to their size, between them tempered. Not random: the share
-    is added up step by step and the domain drawn whenever the sum passes the next whole number.
+    A domain of n images takes part in a share of the steps, `(n / largest n) ** temperature`. The
+    largest domain takes part in every step. The steps of a domain are evenly spaced, not random:
+    its share is summed over the steps, and it is drawn when the sum reaches a whole number.
+
+    sizes: training images of every domain, by name.
+    temperature: 0 draws all domains in every step; 1 draws them in proportion to their sizes.
     """
 
     def __init__(self, sizes: dict[str, int], temperature: float) -> None:
@@ -170,11 +210,13 @@ class DrawSchedule:
         self._share = {d: (n / largest) ** temperature for d, n in sizes.items()}
 
     def drawn(self, step: int) -> tuple[str, ...]:
-        """The domains of step `step` (from 0). All of them take part in step 0."""
+        """Return the domains of a step (from 0). All domains take part in step 0."""
 
-        def passed(share: float, at: int) -> int:
-            return int(at * share + 1e-9) if at >= 0 else -1
+        def whole_part(share: float, steps: int) -> int:
+            return int(steps * share + 1e-9) if steps >= 0 else -1
 
         return tuple(
-            d for d, s in self._share.items() if s >= 1 or passed(s, step) > passed(s, step - 1)
+            d
+            for d, s in self._share.items()
+            if s >= 1 or whole_part(s, step) > whole_part(s, step - 1)
         )

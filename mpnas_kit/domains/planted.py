@@ -1,51 +1,61 @@
-"""Planted truth (ours): domains and a space for which the right path of every domain is known.
+"""Planted domains (ours): the right path of each one through `space.planted` is known.
 
-An image has four quarters. In every quarter pixels repeat, or repeat with the sign turned, three
-pixels on in one direction: along rows, along columns or along the diagonal. Which of the two is one
-bit of the class; which direction is planted, another one in every domain and quarter. Everything
+An image has four quarters. In each quarter every pixel repeats three pixels further along one
+direction: row, column or diagonal. It repeats with the same sign or with the opposite sign; the
+sign is one bit of the class. The direction is planted: it depends on domain and quarter. Everything
 else is noise with the same distribution for all classes.
-
-Layer l of the space looks at quarter l alone and offers one block a direction, with a kernel that
-reaches along that direction only. A wrong block therefore cannot see its bit: the choice decides.
 """
 
-from dataclasses import dataclass
-
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from mpnas_kit.domains.domain import Domain, DomainSuite, Split
-from mpnas_kit.space.blocks import Block, Conv, NormFactory
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.domains.split import TensorSplit
 
 DIRECTIONS = ("row", "column", "diagonal")
 QUARTERS = 4
-SIZE = 8  # pixels a side of a quarter
-LAG = 3  # pixels from one repetition to the next
+SIZE = 8  # height and width of a quarter, pixels
+LAG = 3  # distance between a pixel and its repetition, pixels
 CLASSES = 2**QUARTERS
 
 
 def planted_directions(domain: int) -> tuple[str, ...]:
-    """The direction of every quarter in domain `domain` (from 0): what a search should find."""
+    """Return the direction of every quarter in a domain. A search should find these directions.
+
+    domain: number of the domain, from 0.
+    """
     return tuple(DIRECTIONS[(domain + 2 * quarter) % 3] for quarter in range(QUARTERS))
 
 
-def planted_suite(
-    domains: int = 3, train: int = 2000, test: int = 200, seed: int = 0
-) -> DomainSuite:
-    """Domains of 16 classes, images uint8 (n, 1, 16, 16); their truth: `planted_directions`."""
+def planted_suite(count: int = 3, train: int = 2000, test: int = 200, seed: int = 0) -> DomainSuite:
+    """Return a suite of planted domains `planted0`, `planted1`, ... (ours).
+
+    Each domain has 16 classes and grey images, uint8 (n, 1, 16, 16). The right path of every domain
+    through `planted_space` is known: `planted_path` returns it. Domain 3 has the directions of
+    domain 0, and so on.
+
+    count: number of domains, at least 1.
+    train: training images per domain, at least 1.
+    test: images per domain in each of the validation and test splits, at least 1.
+    seed: seed of all images and labels.
+
+    Raises `MpnasError` if `count`, `train` or `test` is 0.
+
+    >>> mk.planted_suite(2, train=64, test=16)
+    DomainSuite('planted', 2 domains, 16 px)
+    """
     generator = torch.Generator().manual_seed(seed)
-    made = []
-    for index in range(domains):
+    domains = []
+    for index in range(count):
         splits = (_split(index, n, generator) for n in (train, test, test))
         classes = tuple(f"{c:04b}" for c in range(CLASSES))
         first, second, third = splits
-        made.append(Domain(f"planted{index}", classes, first, second, third))
-    return DomainSuite(tuple(made), "planted")
+        domains.append(Domain(f"planted{index}", classes, first, second, third))
+    source = f"planted(count={count}, train={train}, test={test}, seed={seed})"
+    return DomainSuite(tuple(domains), "planted", source)
 
 
-def _split(domain: int, count: int, generator: torch.Generator) -> Split:
+def _split(domain: int, count: int, generator: torch.Generator) -> TensorSplit:
     labels = torch.randint(CLASSES, (count,), generator=generator)
     quarters = []
     for quarter, direction in enumerate(planted_directions(domain)):
@@ -54,74 +64,14 @@ def _split(domain: int, count: int, generator: torch.Generator) -> Split:
     top, bottom = torch.cat(quarters[:2], 2), torch.cat(quarters[2:], 2)
     image = torch.cat([top, bottom], 1)
     pixels = (128 + 40 * image).clamp(0, 255).round().to(torch.uint8)
-    return Split(pixels[:, None], labels)
+    return TensorSplit(pixels[:, None], labels)
 
 
 def _texture(direction: str, sign: Tensor, generator: torch.Generator) -> Tensor:
-    """(n, SIZE, SIZE): white noise that repeats, times `sign` (n,), after LAG pixels."""
+    """Return white noise (n, SIZE, SIZE) that repeats after LAG pixels, times `sign` (n,)."""
     noise = torch.randn(len(sign), SIZE, SIZE, generator=generator)
     down, right = {"row": (0, LAG), "column": (LAG, 0), "diagonal": (LAG, LAG)}[direction]
     for i in range(down, SIZE):
         for j in range(right, SIZE):
             noise[:, i, j] = sign * noise[:, i - down, j - right]
     return noise
-
-
-def planted_space() -> LayerwiseSpace:
-    """Four searched layers of three blocks, one a direction; layer l sees quarter l."""
-    width = (12,)
-    layers = [Layer("stem", 1, width, (Conv(1),))]
-    for quarter in range(QUARTERS):
-        blocks = tuple(DirectedBlock(direction, quarter) for direction in DIRECTIONS)
-        layers.append(Layer(f"quarter{quarter}", 1, width, blocks))
-    return LayerwiseSpace("planted", layers, 2 * SIZE)
-
-
-def planted_path(space: LayerwiseSpace, domain: int) -> Path:
-    """The right path of a domain."""
-    return space.parse(" ".join(planted_directions(domain)))
-
-
-@dataclass(frozen=True)
-class DirectedBlock(Block):
-    """A residual block that reaches 7 pixels along one direction, within one quarter of the map."""
-
-    direction: str
-    quarter: int
-
-    @property
-    def name(self) -> str:
-        """The direction."""
-        return self.direction
-
-    def build(
-        self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
-    ) -> nn.Module:
-        """The module."""
-        return _Directed(self, in_channels, norm)
-
-
-class _Directed(nn.Module):
-    def __init__(self, block: DirectedBlock, channels: int, norm: NormFactory) -> None:
-        super().__init__()
-        self.block = block
-        reach = 2 * LAG + 1
-        shape = {"row": (1, reach), "column": (reach, 1), "diagonal": (reach, reach)}
-        kernel = shape[block.direction]
-        pad = (kernel[0] // 2, kernel[1] // 2)
-        hidden = 2 * channels
-        self.expand = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.reach = nn.Conv2d(hidden, hidden, kernel, padding=pad, groups=hidden, bias=False)
-        self.inner, self.project = norm(hidden), nn.Conv2d(hidden, channels, 1, bias=False)
-        self.outer = norm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        row, column = divmod(self.block.quarter, 2)
-        top, left = row * SIZE, column * SIZE
-        part = x[:, :, top : top + SIZE, left : left + SIZE]
-        weight = self.reach.weight
-        if self.block.direction == "diagonal":
-            weight = weight * torch.eye(weight.shape[-1], device=weight.device)
-        conv = F.conv2d(self.expand(part), weight, None, 1, self.reach.padding, 1, len(weight))
-        seen = self.outer(self.project(F.relu(self.inner(conv))))
-        return x + F.pad(seen, (left, SIZE - left, top, SIZE - top))

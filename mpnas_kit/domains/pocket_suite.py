@@ -1,26 +1,28 @@
 """The pocket suite: ten small real domains of 32x32 images that ship with the package.
 
-| domain    | shows                                    | source                              |
-|-----------|------------------------------------------|-------------------------------------|
-| fashion   | clothes, grey photographs                | Fashion-MNIST                       |
-| landcover | land from space, RGB                     | NASA Blue Marble, MODIS land cover  |
-| scripts   | characters of 22 scripts, grey           | Noto Sans fonts                     |
-| scene     | digits among digits on photographs, RGB  | fonts; scikit-image, scikit-learn   |
-| textures  | surfaces at equal contrast, grey         | scikit-image, scikit-learn          |
-| icons     | interface icons, grey                    | icon fonts of QtAwesome             |
-| watch     | smartwatch motion drawn as images, RGB   | seglearn                            |
-| letters   | letters of many fonts, grey              | fonts                               |
-| digits    | handwritten digits, grey scans           | MNIST                               |
-| emoji     | emoji by their Unicode group, RGB        | OpenMoji                            |
+=========  =======================================  ==================================
+domain     shows                                    source
+=========  =======================================  ==================================
+fashion    clothes, grey photographs                Fashion-MNIST
+landcover  land from space, RGB                     NASA Blue Marble, MODIS land cover
+scripts    characters of 22 scripts, grey           Noto Sans fonts
+scene      digits among digits on photographs, RGB  fonts; scikit-image, scikit-learn
+textures   surfaces at equal contrast, grey         scikit-image, scikit-learn
+icons      interface icons, grey                    icon fonts of QtAwesome
+watch      smartwatch motion drawn as images, RGB   seglearn
+letters    letters of many fonts, grey              fonts
+digits     handwritten digits, grey scans           MNIST
+emoji      emoji by their Unicode group, RGB        OpenMoji
+=========  =======================================  ==================================
 
 `pocket_data/SOURCES.md` names every source with its version, licence and attribution.
 """
 
 import hashlib
 import json
+import pathlib
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,10 +30,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mpnas_kit.domains.domain import Domain, DomainSuite, Split
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.errors import MpnasError, unknown
 
-POCKET_DATA = Path(__file__).parent / "pocket_data"
+POCKET_DATA = pathlib.Path(__file__).parent / "pocket_data"
 
 POCKET_DOMAINS: tuple[str, ...] = (
     "fashion",
@@ -45,20 +48,27 @@ POCKET_DOMAINS: tuple[str, ...] = (
     "digits",
     "emoji",
 )
+"""Names of the domains of the pocket suite, in its order."""
+
 TRAIN_LIMITS = {"digits": 300, "icons": 660, "emoji": 400}
 MAY_FLIP = frozenset({"landcover", "textures", "fashion", "emoji"})
 
 
 def pocket(domains: Sequence[str] | None = None, *, full: bool = False) -> DomainSuite:
-    """The pocket suite, or the named domains of it in the order given.
+    """Return the pocket suite: ten small real domains of 32x32 images, or some of them (ours).
 
-    By default three domains are kept small, because it is there that sharing can help: at most
-    300 training images for digits, 660 for icons, 400 for emoji, every class with its share.
-    `full=True` keeps all training images. The result is always the same.
+    Images are uint8 (n, C, 32, 32), C = 1 (grey) or 3 (RGB). Labels are int64 (n,). The result is
+    the same every time.
 
-    Images are uint8 (n, C, 32, 32), C = 1 or 3; labels int64 (n,).
+    domains: names of the domains to return, in order; None: all of `POCKET_DOMAINS`.
+    full: whether to return all training images. By default three domains have few of them, because
+    sharing can help most there: 300 for digits, 660 for icons, 400 for emoji. Every class keeps its
+    share.
 
-    Raises `MpnasError` for an unknown domain, and for a data file that is missing or damaged.
+    Raises `MpnasError` if a domain is unknown or a data file is missing or damaged.
+
+    >>> mk.pocket(["digits", "letters"])
+    DomainSuite('pocket', 2 domains, 32 px)
     """
     if isinstance(domains, str):
         domains = (domains,)
@@ -67,7 +77,8 @@ def pocket(domains: Sequence[str] | None = None, *, full: bool = False) -> Domai
         if name not in POCKET_DOMAINS:
             raise unknown("pocket domain", name, POCKET_DOMAINS)
     checksums = _checksums()
-    return DomainSuite(tuple(_domain(name, checksums, full) for name in names), "pocket")
+    source = "pocket(full=True)" if full else "pocket"
+    return DomainSuite(tuple(_domain(name, checksums, full) for name in names), "pocket", source)
 
 
 def _domain(name: str, checksums: dict[str, str], full: bool) -> Domain:
@@ -78,12 +89,13 @@ def _domain(name: str, checksums: dict[str, str], full: bool) -> Domain:
     start = 0
     for split, count in about["splits"].items():
         part = slice(start, start + count)
-        splits[split] = Split(images[part].clone(), labels[part].clone())
+        splits[split] = TensorSplit(images[part].clone(), labels[part].clone())
         start += count
     train = splits["train"]
     limit = TRAIN_LIMITS.get(name)
     if limit is not None and not full:
-        train = train[_stratified(train.labels, limit)]
+        index = _stratified(train.labels, limit)
+        train = TensorSplit(train.images[index], train.labels[index])
     return Domain(
         name,
         tuple(about["classes"]),
@@ -95,7 +107,7 @@ def _domain(name: str, checksums: dict[str, str], full: bool) -> Domain:
 
 
 def _tiles(about: dict[str, Any], checksums: dict[str, str]) -> Tensor:
-    """Cut a sheet of tiles, filled row by row, into uint8 (n, C, size, size)."""
+    """Return the tiles of a sheet that was filled row by row: uint8 (n, C, size, size)."""
     size, columns = about["tile"], about["columns"]
     with Image.open(BytesIO(_verified(about["file"], checksums))) as picture:
         sheet = np.array(picture)
@@ -106,32 +118,32 @@ def _tiles(about: dict[str, Any], checksums: dict[str, str]) -> Tensor:
 
 
 def _stratified(labels: Tensor, limit: int) -> Tensor:
-    """Indices of at most `limit` images in which every class keeps its share.
+    """Return indices of at most `limit` images, in file order. Every class keeps its share.
 
-    Images of a split stand in random order in the file, so the first of a class are a fair draw.
-    An image that stands at `rank` of the `count` of its class has the quantile
-    (rank + 0.5) / count; those of the lowest quantiles are kept, in file order.
+    The images of a split are in random order in the file, so the first ones of a class are a random
+    sample. Image number `rank` of the `count` images of its class has the quantile
+    `(rank + 0.5) / count`. The images with the lowest quantiles are chosen.
     """
     quantiles = torch.empty(len(labels), dtype=torch.float64)
     for label in sorted(set(labels.tolist())):
-        where = (labels == label).nonzero().flatten()
-        quantiles[where] = (torch.arange(len(where), dtype=torch.float64) + 0.5) / len(where)
+        own = (labels == label).nonzero().flatten()
+        quantiles[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
     return quantiles.argsort(stable=True)[:limit].sort().values
 
 
 def _checksums() -> dict[str, str]:
-    """SHA-256 in hexadecimal by file name."""
+    """Return the SHA-256 checksum of every data file, in hexadecimal, by file name."""
     try:
         checksums = json.loads(_read("checksums.json"))
     except (json.JSONDecodeError, UnicodeDecodeError):
         checksums = None
     if not isinstance(checksums, dict):
-        raise _damaged("checksums.json", "it is not a JSON table")
+        raise _damaged("checksums.json", "it is not a JSON object")
     return checksums
 
 
 def _verified(file: str, checksums: dict[str, str]) -> bytes:
-    """The bytes of a data file whose checksum is right."""
+    """Return the bytes of a data file. Raise an error if its checksum is wrong."""
     content = _read(file)
     if hashlib.sha256(content).hexdigest() != checksums.get(file):
         raise _damaged(file, "its checksum is not the one in checksums.json")
@@ -143,11 +155,11 @@ def _read(file: str) -> bytes:
         return (POCKET_DATA / file).read_bytes()
     except OSError:
         raise MpnasError(
-            f"pocket data file {POCKET_DATA / file} is missing; reinstall the package."
+            f"pocket data file {POCKET_DATA / file} is missing: reinstall the package."
         ) from None
 
 
 def _damaged(file: str, how: str) -> MpnasError:
     return MpnasError(
-        f"pocket data file {POCKET_DATA / file} is damaged ({how}); reinstall the package."
+        f"pocket data file {POCKET_DATA / file} is damaged ({how}): reinstall the package."
     )

@@ -1,4 +1,4 @@
-"""On what a stage computes: device, precision, and the processes it is shared out to."""
+"""Where and how a stage computes: device, precision, micro-batches and processes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,9 +17,12 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Part(NamedTuple):
-    """A micro-batch, which one process takes in one go.
+    """A micro-batch: images that one process computes together.
 
-    domain: its index among the drawn ones. share: of that domain's images in the step, 0 to 1.
+    domain: index of its domain among the drawn domains.
+    images: float32 (B, 3, H, W), on the device of the stage.
+    labels: int64 (B,), on the device of the stage.
+    share: B divided by the number of the domain's images in the step, above 0 to 1.
     """
 
     domain: int
@@ -32,8 +35,11 @@ class Part(NamedTuple):
 class Compute:
     """Where and how a stage computes.
 
-    micro_batches: into how many parts the batch of a domain is cut; each is normalised alone. The
-    parts of a step are what the processes of `team` share out.
+    device: device of network and batches. Default: the CPU.
+    precision: precision of forward and backward pass, `float32` or `bfloat16`.
+    micro_batches: number of parts that the batch of a domain is divided into, at least 1. Each part
+    is normalised alone.
+    team: processes that divide the parts of a step among them. Default: all of them.
     """
 
     device: torch.device = torch.device("cpu")
@@ -45,14 +51,21 @@ class Compute:
     def of(
         cls, device: str | None, precision: Precision, micro_batches: int, norm: Norm, domains: int
     ) -> "Compute":
-        """By the settings of a stage. Raises `MpnasError` where the team cannot serve it so."""
+        """Return the compute for the settings of a stage.
+
+        device, precision, micro_batches, norm: fields of its config.
+        domains: number of domains of the stage.
+
+        Raises `MpnasError` if there are more processes than parts in a step, if `mixed` statistics
+        would be computed in several parts, or if the device cannot be used.
+        """
         team = Team.current()
         most = domains * micro_batches
         if team.size > most:
             raise team.alike(
                 f"{team.size} processes are more than {domains} domains x micro_batches "
-                f"{micro_batches} = {most}: some would have no work. Start fewer, or raise "
-                "micro_batches."
+                f"{micro_batches} = {most}: some would have no work. Start fewer "
+                "processes, or raise micro_batches."
             )
         if norm == "mixed" and (team.size > 1 or micro_batches > 1):
             raise team.alike(
@@ -62,12 +75,12 @@ class Compute:
         return cls(device_named(device), precision, micro_batches, team)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Inside, forward passes have the precision that is wanted."""
-        wanted = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
+        """Return a context in which forward passes have the precision of the stage."""
+        enabled = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def parts(self, batches: Mapping[str, Drawn]) -> list[Part]:
-        """The micro-batches of a step that are this process's."""
+        """Return the micro-batches of a step that this process computes."""
         pieces = [
             (index, batch, piece)
             for index, batch in enumerate(batches.values())
@@ -82,10 +95,13 @@ class Compute:
     def means(
         self, shape: tuple[int, int], parts: Sequence[Part], values: Sequence[Sequence[float]]
     ) -> Tensor:
-        """Means over the images of every domain: (domains, values), float64, on the CPU.
+        """Return means over the images of every domain, the same in all processes.
 
-        shape: that of the result, alike in all processes. values: for each of this process's parts
-        its means over the images of the part.
+        The result is float64 (domains, values), on the CPU.
+
+        shape: shape of the result.
+        parts: parts that this process computed.
+        values: one row per part of this process, with means over the images of the part.
         """
         table = torch.zeros(shape, dtype=torch.float64)
         for part, means in zip(parts, values, strict=True):
@@ -94,9 +110,17 @@ class Compute:
 
 
 def device_named(name: str | None) -> torch.device:
-    """The device of that name; None: a GPU where there is one, else the CPU.
+    """Return the device with this name.
 
-    Each process of a machine gets a GPU of its own. Raises `MpnasError` where it is not there.
+    If several processes run on one machine, `cuda` gives each of them the next GPU in turn.
+
+    name: name of the device in torch, such as `cpu`, `cuda` or `cuda:1`. None: a GPU if there is
+    one, else the CPU.
+
+    Raises `MpnasError` if the device cannot be used.
+
+    >>> mk.device_named("cpu")
+    device(type='cpu')
     """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"

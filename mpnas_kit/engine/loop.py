@@ -1,4 +1,4 @@
-"""The loop of a stage: step, log, checkpoint, tell; and go on where an earlier process stopped."""
+"""The loop of a stage: it does the steps, logs, writes checkpoints, calls callbacks and resumes."""
 
 import math
 import signal
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,20 +18,33 @@ from numpy.typing import NDArray
 
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, Unavailable
+from mpnas_kit.parts import Kind
 from mpnas_kit.space.space import SearchSpace
+from mpnas_kit.space.texts import SPACE, describe_space, read_space
 
 
 @dataclass(frozen=True)
 class StepEvent:
-    """What a callback is told after every step.
+    """What a callback gets after every step.
 
-    rows: for every domain drawn its figures, such as loss, weight, accuracy (a share, 0 to 1).
-    policy: called, the probability of every choice now, float32 (domains, decisions, choices); None
-    where nothing is searched.
+    stage: `search` or `train`.
+    step: number of the step, from 1.
+    steps: number of steps of the stage.
+    rows: metrics by domain, such as loss (nats), weight and accuracy (0 to 1). Domains that are not
+    drawn in this step are absent.
+    policy: function that returns the probability of every choice now, float32 (domains, decisions,
+    choices). It returns None in a stage that does not search.
+
+    >>> steps = []
+    >>> config = mk.TrainConfig(steps=2, batch_size=8)
+    >>> callback = lambda event: steps.append(f"{event.step} of {event.steps}")
+    >>> trained = mk.train(suite, space, paths, config, callbacks=[callback])
+    >>> steps
+    ['1 of 2', '2 of 2']
     """
 
     stage: str
@@ -42,23 +55,37 @@ class StepEvent:
 
 
 Callback = Callable[[StepEvent], None]
-Left = TypeVar("Left")
+"""A function of one `StepEvent`. `search` and `train` call it after every step."""
+
+CALLBACK = Kind(
+    "callback",
+    {},
+    lambda value: (
+        None if callable(value) and not isinstance(value, type) else "method __call__(event)"
+    ),
+)
 
 
-def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
-    """What the config.json of every stage says first: data and space.
-
-    Raises `MpnasError` where the images are not of the size the space is for.
-    """
+def require_size(suite: DomainSuite, space: SearchSpace) -> None:
+    """Raise `MpnasError` if the images have another size than the space expects."""
     if suite.resolution != space.resolution:
         raise MpnasError(
-            f"images of suite {suite.name!r} have {suite.resolution} pixels a side, but space "
-            f"{space.name!r} is for {space.resolution}."
+            f"images of suite {suite.name!r} have {suite.resolution} pixels per side, but space "
+            f"{space.name!r} expects {space.resolution}: use images or a space of the other size."
         )
+
+
+def identity(
+    stage: str, suite: DomainSuite, space: SearchSpace, splits: Sequence[str]
+) -> dict[str, Any]:
+    """Return what the results of every stage depend on: the data and the space.
+
+    stage: `search` or `train`. splits: names of the splits that the stage reads.
+    """
     return {
         "stage": stage,
         "suite": {"name": suite.name, "domains": list(suite.names)},
-        "data": suite.fingerprint(),
+        "data": suite.fingerprint(splits),
         "space": {
             "name": space.name,
             "fingerprint": space.fingerprint(),
@@ -67,12 +94,45 @@ def describe(stage: str, suite: DomainSuite, space: SearchSpace) -> dict[str, An
     }
 
 
+def record(suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
+    """Return what a reader of a stage folder needs: the classes of every domain, and the space."""
+    return {
+        "classes": {d.name: list(d.classes) for d in suite},
+        "space": describe_space(space),
+    }
+
+
+def recorded_space(folder: StageFolder, trust: bool) -> SearchSpace:
+    """Return the search space that a stage folder records.
+
+    Folders of release 0.1 record only a name. For them the kit's own spaces can be found.
+
+    trust: whether modules that the folder names are imported.
+
+    Raises `Unavailable` if the space cannot be made from the folder.
+    """
+    content = folder.read_config()
+    described = content["record"].get("space")
+    if described is not None:
+        return read_space(described, trust)
+    name, fingerprint = content["space"]["name"], content["space"]["fingerprint"]
+    maker = SPACE.known.get(name)
+    space = maker() if maker is not None else None
+    if space is None or space.fingerprint() != fingerprint:
+        raise Unavailable(
+            f"{folder.folder} was made by release 0.1 of the kit, which recorded only the name of "
+            f"the space, {name!r}: expected the space itself, as `space`."
+        )
+    return space  # type: ignore[no-any-return]
+
+
 @contextmanager
 def _interruptible(team: Team) -> Iterator[threading.Event]:
     """Inside, the first SIGINT sets the event, and a later one raises `KeyboardInterrupt`.
 
-    In a team one that comes within a second is the same one: torchrun hands on what the terminal
-    has sent to all. Signals come to the main thread alone; in another one, nothing changes.
+    With several processes, a SIGINT within a second of the first counts as the same one: the
+    terminal sends it to all processes, and torchrun sends it to them again. Python delivers signals
+    to the main thread only, so in another thread nothing changes.
     """
     interrupted = threading.Event()
     before = signal.getsignal(signal.SIGINT)
@@ -98,16 +158,21 @@ def _interruptible(team: Team) -> Iterator[threading.Event]:
 
 
 class Stage(ABC):
-    """All state of a search or a training run, and the loop over its steps.
+    """One search or training: its state, and the loop over its steps.
 
-    `rows`: what was logged, a dict a step, as in metrics.jsonl. `folder`: None for a stage that
-    keeps nothing, and in all processes of a team but the first.
+    steps: number of steps. checkpoint_every: steps from one checkpoint to the next.
+    folder: stage folder. None: the stage writes no files, or this process is not the leader.
+    compute: where and how the stage computes.
+
+    step: number of steps done. seconds: time that they took.
+    rows: metrics of these steps, one dict per step, as in metrics.jsonl.
     """
 
     name: str
+    """Name of the stage: `search` or `train`."""
 
     def __init__(
-        self, steps: int, checkpoint_every: int, folder: RunFolder | None, compute: Compute
+        self, steps: int, checkpoint_every: int, folder: StageFolder | None, compute: Compute
     ) -> None:
         self.steps, self.checkpoint_every, self.folder = steps, checkpoint_every, folder
         self.compute, self.team = compute, compute.team
@@ -116,34 +181,36 @@ class Stage(ABC):
 
     @abstractmethod
     def advance(self) -> dict[str, dict[str, float]]:
-        """Do step `self.step` (from 0); returns the figures of every domain drawn."""
+        """Do step `self.step` (from 0). Return its metrics by domain."""
 
     def policy(self) -> NDArray[np.float32] | None:
-        """The probability of every choice now; None where nothing is searched."""
+        """Return the probability of every choice now, or None if the stage does not search."""
         return None
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Everything a resume needs, but step, seconds and metrics: those are the loop's.
+        """Return the state that a resume needs. The loop adds step, seconds and metrics.
 
-        `net` in it are the network's weights.
+        Its item `net` has the weights of the network.
         """
 
     @abstractmethod
     def load(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from a state that `state` returned."""
 
     def loop(self, callbacks: Sequence[Callback]) -> None:
-        """Run to the last step, from the last checkpoint if the folder has one.
+        """Do all steps. If the folder has a checkpoint, begin after it.
 
-        Interrupted (SIGINT: Ctrl-C, or a notebook's stop; or `KeyboardInterrupt` in a callback), it
-        ends the step it is in, writes a checkpoint and raises `KeyboardInterrupt`; interrupted
-        again, it stops at once.
+        An interrupt is SIGINT (Ctrl-C, or the stop button of a notebook) or a `KeyboardInterrupt`
+        in a callback. After the first, the loop ends its step, writes a checkpoint and raises
+        `KeyboardInterrupt`. After a second SIGINT it stops at once.
+
+        callbacks: called after every step.
         """
-        saved, rows = self.team.lead(self._saved)
-        if saved is not None:
-            self.step, self.seconds = saved["step"], saved["seconds"]
-            self.load(saved["state"])
+        checkpoint, rows = self.team.lead(self._last_checkpoint)
+        if checkpoint is not None:
+            self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
+            self.load(checkpoint["state"])
             self.rows = rows
         with _interruptible(self.team) as interrupted:
             while self.step < self.steps:
@@ -159,8 +226,8 @@ class Stage(ABC):
                         self.checkpoint(self.folder)
                     raise KeyboardInterrupt
 
-    def _saved(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        """The last checkpoint, and the metrics up to it."""
+    def _last_checkpoint(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """Return the last checkpoint and the metrics up to it."""
         if self.folder is None:
             return None, []
         return self.folder.load_checkpoint(), self.folder.metrics()
@@ -170,8 +237,8 @@ class Stage(ABC):
         try:
             figures = self.advance()
         except NotFinite as error:
-            what = f"step {self.step + 1} of {self.name}: {error}"
-            raise self.team.alike(f"{what}{self._kept()}") from None
+            message = f"step {self.step + 1} of {self.name}: {error}"
+            raise self.team.alike(f"{message}{self._about_checkpoint()}") from None
         self.step += 1
         row = {"step": self.step, "domains": figures}
         self.rows.append(row)
@@ -182,54 +249,48 @@ class Stage(ABC):
                 self.checkpoint(self.folder)
         return figures
 
-    def _kept(self) -> str:
+    def _about_checkpoint(self) -> str:
         if self.folder is None or not self.folder.exists("checkpoint.pt"):
             return ""
-        return " The last checkpoint in the run folder is from before it."
+        return " The last checkpoint in the stage folder is older than this step."
 
-    def finished(self, read: Callable[[RunFolder, Any], Left]) -> Left | None:
-        """What `read` makes of a finished run's folder and results.json; sets `rows`.
+    def checkpoint(self, folder: StageFolder) -> None:
+        """Write the state after this step.
 
-        None: the run is not finished.
+        Raises `MpnasError` if a weight is not finite. The earlier checkpoint then stays.
         """
-        left, self.rows = self.team.lead(lambda: self._left(read))
-        return left
-
-    def _left(
-        self, read: Callable[[RunFolder, Any], Left]
-    ) -> tuple[Left | None, list[dict[str, Any]]]:
-        if self.folder is None or not self.folder.exists("results.json"):
-            return None, []
-        results, rows = self.folder.read_json("results.json"), self.folder.metrics()
-        if len(rows) != self.steps:
-            raise MpnasError(
-                f"{self.folder.folder / 'metrics.jsonl'} has {len(rows)} lines, not one for each "
-                f"of the {self.steps} steps: it is missing or cut short."
-            )
-        return read(self.folder, results), rows
-
-    def checkpoint(self, folder: RunFolder) -> None:
-        """Write the state of this step; weights that are not finite are refused."""
         state = self.state()
         for name, tensor in state["net"].items():
             if not bool(torch.isfinite(tensor).all()):
                 raise MpnasError(
-                    f"step {self.step} of {self.name} left weights that are not finite ({name}): "
-                    f"a lower learning rate usually mends it.{self._kept()}"
+                    f"step {self.step} of {self.name} gave weights that are not finite ({name}). "
+                    f"A lower learning rate usually helps.{self._about_checkpoint()}"
                 )
         folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "state": state})
 
-    def write_timing(self, folder: RunFolder) -> None:
-        """How long the steps took, in all processes that had a part in them."""
+    def write_timing(self, folder: StageFolder) -> None:
+        """Write timing.json: how long the steps took, also those before a resume."""
         timing = {"seconds": self.seconds, "seconds_a_step": self.seconds / max(1, self.step)}
         folder.write_json("timing.json", timing)
 
-    def history(self) -> pd.DataFrame:
-        """The metrics as a tidy table: a row a step and domain."""
-        return pd.DataFrame(
-            [
-                {"step": row["step"], "domain": domain, **figures}
-                for row in self.rows
-                for domain, figures in row["domains"].items()
-            ]
+
+def history_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the metrics as a tidy table: one row per step and domain, the metrics as columns."""
+    return pd.DataFrame(
+        [
+            {"step": row["step"], "domain": domain, **figures}
+            for row in rows
+            for domain, figures in row["domains"].items()
+        ]
+    )
+
+
+def read_history(folder: StageFolder, steps: int) -> pd.DataFrame:
+    """Return `history_table` of a finished stage. Raises `MpnasError` if steps are missing."""
+    rows = folder.metrics()
+    if len(rows) != steps:
+        raise MpnasError(
+            f"{folder.folder / 'metrics.jsonl'} has {len(rows)} lines: expected {steps}, one per "
+            "step. The file is missing or incomplete."
         )
+    return history_table(rows)

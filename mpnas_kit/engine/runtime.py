@@ -1,15 +1,16 @@
-"""How torch uses threads and memory here: set before torch is loaded, said aloud, overruled freely.
+"""How torch uses threads and memory. The user's own environment variables have precedence.
 
-OpenMP threads that spin while they wait steal the time of the thread they wait for, once another
-process is busy on the machine, and a training step then takes far longer. So they wait passively.
+OpenMP threads spin while they wait. If another process is busy on the machine, they take time from
+the thread they wait for, and a step takes far longer. So the kit lets them wait passively. This has
+an effect only before torch is loaded.
 
-glibc gives large blocks back to the system as soon as they are free, and a network's feature maps
-are large blocks: every step then pays for fresh pages again. `benchmarks/engine.py` measures what
-keeping them saves; where page faults are slow, as in a virtual machine, a step took a third.
+glibc returns large blocks to the system as soon as they are free. Feature maps are large blocks, so
+every step would pay for new pages. So the kit lets glibc keep them. `benchmarks/engine.py` measures
+the gain: on a virtual machine with slow page faults a step took a third of the time.
 
-A second thread has to be woken for every operation, which on small images takes longer than it
-helps (`benchmarks/engine.py` measures it). So small images get one, and other cores serve other
-processes (`mpnas sweep --jobs`).
+On small images, waking a second thread for every operation costs more than the thread gains
+(`benchmarks/engine.py` measures this too). So small images get one thread. Other cores can serve
+other processes (`mpnas sweep --jobs`).
 """
 
 import ctypes
@@ -19,15 +20,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MANY_THREADS_FROM = 160  # pixels a side
+MANY_THREADS_FROM = 160  # pixels per side
 _PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 
 def prepare() -> None:
-    """Let OpenMP wait passively and malloc keep its pages, unless the user's environment says.
+    """Let OpenMP wait passively and malloc keep its pages, unless the environment sets them.
 
-    The first has no effect once torch is loaded; warns then, since the default can be very slow.
+    Warns if torch is loaded already: OpenMP then keeps its default, which can be very slow.
     """
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         _keep_pages()
@@ -44,7 +45,7 @@ def prepare() -> None:
 
 
 def _keep_pages() -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
     if mallopt is not None:
         for option, size in (
             (_M_MMAP_THRESHOLD, 1 << 30),
@@ -55,15 +56,21 @@ def _keep_pages() -> None:
 
 
 def threads_for(resolution: int) -> int | None:
-    """How many threads serve images of so many pixels a side best; None: as many as torch has."""
+    """Return the best number of threads for images of `resolution` pixels per side.
+
+    None: torch's own number.
+    """
     return 1 if resolution < MANY_THREADS_FROM else None
 
 
 @contextmanager
 def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
-    """Inside, torch uses deterministic algorithms and `threads` threads (None: `threads_for`).
+    """Inside, torch uses deterministic algorithms and `threads` threads.
 
-    Yields the number of threads in force. What was set before is set again at the end.
+    Yields the number of threads in use. At the end, the earlier settings are restored.
+
+    threads: number of threads, at least 1. None: the number that `threads_for` returns.
+    resolution: pixels per side of the images.
     """
     import torch
     from torch.utils import deterministic
@@ -75,9 +82,9 @@ def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
     )
     torch.use_deterministic_algorithms(True)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow
-    wanted = threads or threads_for(resolution)
-    if wanted is not None:
-        torch.set_num_threads(wanted)
+    count = threads or threads_for(resolution)
+    if count is not None:
+        torch.set_num_threads(count)
     try:
         yield torch.get_num_threads()
     finally:

@@ -1,28 +1,27 @@
-"""The run folder of a stage: the only thing that stages hand to each other.
+"""The stage folder: the files of a stage. Stages exchange data through them only.
 
-    config.json        what was asked for; a folder made with another config is refused
-    environment.json   where it ran: versions, threads, git commit
-    metrics.jsonl      a line a step
-    checkpoint.pt      everything a resume needs
-    policy.npy         search: choice probabilities over time
-    paths.json         arch strings
-    results.json       what came out, no times in it: the same seed gives the same bytes
-    timing.json        how long it took
-    model.safetensors  training: the weights
+    config.json           what the stage depends on; a folder with another config is refused
+    environment.json      where it runs: versions, threads, git commit
+    metrics.jsonl         one line per step
+    checkpoint.pt         state that a resume needs
+    policy.npy            search: choice probabilities over time
+    supernet.safetensors  search: weights of the supernet
+    paths.json            arch string of every domain
+    model.safetensors     training: weights of the network
+    timing.json           how long the steps took
+    results.json          results, without times: the same seed gives the same bytes
 
-Files are written beside their place and renamed, so a reader finds the old one or the new one,
-whole. Metrics are appended; a resume cuts them back to the length the checkpoint knows. Nothing is
-ever unpickled: checkpoints are read with `weights_only`.
+A file is written under another name and then renamed. So a reader finds the old file or the new
+one, never half a file. Metrics are appended. A resume cuts them to the length that the checkpoint
+records. Nothing is ever unpickled: checkpoints are read with `weights_only`.
 """
 
 import json
 import os
-import platform
-import subprocess
+import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,41 +29,59 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, reason
 
-LOCK = ".lock"  # held by the process at work in the folder
-_VERSIONS = ("torch", "numpy", "pandas", "safetensors")
+FORMAT = 2  # of config.json
+LOCK = ".lock"  # held by the process that uses the folder
 
 
-class RunFolder:
-    """One stage's folder. `open` makes it or goes on in it; `read` only reads."""
+@dataclass(frozen=True)
+class Contents:
+    """The content of a stage's config.json.
 
-    def __init__(self, folder: Path) -> None:
+    identity: what the results depend on. A folder with another identity is refused.
+    known: defaults of the settings in `identity["config"]`. A setting that a folder lacks, because
+    it is older than the setting, counts as set to its default.
+    record: what else a reader of the folder needs. It is not compared.
+    """
+
+    identity: Mapping[str, Any]
+    known: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StageFolder:
+    """The folder of one stage.
+
+    `open` returns it for a stage that runs. `read` returns it to a reader.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self._lock: FileLock | None = None
         self._metrics: BinaryIO | None = None
 
     @classmethod
-    def open(
-        cls, folder: str | Path, config: Mapping[str, Any], known: Mapping[str, Any] | None = None
-    ) -> "RunFolder":
-        """The folder for a stage with this config, made if it is not there.
+    def open(cls, folder: str | pathlib.Path, contents: Contents) -> "StageFolder":
+        """Return the folder for a stage that is to run. Make it if it does not exist.
 
-        known: the settings of `config["config"]` at their defaults; a folder from before there was
-        a setting counts as made with its default.
-        Raises `MpnasError` where the folder holds another config (the differing field is named),
-        is no run folder, cannot be written, or is at work in another process.
+        contents: content of its config.json.
+
+        Raises `MpnasError` if the folder has another identity (the message names the field that
+        differs), is not a stage folder, cannot be written, or is used by another process.
         """
-        run = cls(Path(folder))
+        stage = cls(pathlib.Path(folder))
         try:
-            run._prepare(json.loads(json.dumps(config)), known or {})
+            stage._prepare(contents)
         except BaseException:
-            run.close()
+            stage.close()
             raise
-        return run
+        return stage
 
-    def _prepare(self, asked: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    def _prepare(self, contents: Contents) -> None:
+        asked, known = json.loads(json.dumps(contents.identity)), contents.known
         if self.exists("config.json"):
             self._same_config(asked, known)
             if not self.exists("results.json"):  # a finished folder is only read
@@ -72,62 +89,92 @@ class RunFolder:
             return
         with self._writing("the folder"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            there = [p.name for p in self.folder.iterdir()]
+            present = [p.name for p in self.folder.iterdir()]
         ours = (LOCK, "config.json", "config.json.tmp", "environment.json", "environment.json.tmp")
-        strangers = [name for name in there if name not in ours]
+        strangers = [name for name in present if name not in ours]
         if strangers:
             raise MpnasError(
-                f"{self.folder} holds {strangers[0]!r} and no config.json, so it is no run folder: "
-                "expected a new or empty folder."
+                f"{self.folder} holds {strangers[0]!r} and no config.json, so it is not a stage "
+                "folder: expected a new or an empty folder."
             )
         self._take()
-        if self.exists("config.json"):  # another process was a moment faster, and has ended
+        if self.exists("config.json"):  # another process was faster, and has ended
             self._same_config(asked, known)
             return
-        self.write_json("environment.json", environment())
-        self.write_json("config.json", asked)
+        self.write_json("environment.json", current_environment())
+        self.write_json("config.json", {"format": FORMAT, **asked, "record": contents.record})
 
     def _take(self) -> None:
-        """Keep every other process out until `close`, or until this one ends in whatever way."""
+        """Keep other processes out until `close`, or until this process ends."""
         lock = FileLock(self.folder / LOCK, timeout=0)
         with self._writing(LOCK):
             try:
                 lock.acquire()
             except Timeout:
                 raise MpnasError(
-                    f"another run is at work in {self.folder}: wait until it ends, stop it, or "
-                    "use another folder."
+                    f"another process uses {self.folder}: wait until it ends, stop it, or use "
+                    "another folder."
                 ) from None
         self._lock = lock
 
     @classmethod
-    def read(cls, folder: str | Path, *needed: str) -> "RunFolder":
-        """An existing folder, refused with one sentence if a file of `needed` is missing."""
-        run = cls(Path(folder))
+    def read(cls, folder: str | pathlib.Path, *needed: str) -> "StageFolder":
+        """Return an existing folder.
+
+        needed: names of files that must be there, besides config.json.
+
+        Raises `MpnasError` if one of them is missing.
+        """
+        stage = cls(pathlib.Path(folder))
         for name in ("config.json", *needed):
-            if not (run.folder / name).exists():
+            if not (stage.folder / name).exists():
                 raise MpnasError(
-                    f"{run.folder} has no {name}: expected the folder of a finished stage."
+                    f"{stage.folder} has no {name}: expected the folder of a finished stage."
                 )
-        return run
+        return stage
 
     def _same_config(self, asked: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-        there = self.read_json("config.json")
-        if "config" in there:
-            there["config"] = {**known, **there["config"]}
-        if "space" in there:  # a folder from before there was one has no hash of the blocks
-            there["space"] = {"blocks": asked["space"]["blocks"], **there["space"]}
-        for field in [*asked, *(k for k in there if k not in asked)]:
-            old, new = there.get(field), asked.get(field)
+        recorded = self.read_config()
+        if recorded.pop("format") < FORMAT:
+            raise MpnasError(
+                f"{self.folder} was made by release 0.1 of the kit, which used another checksum of "
+                "the images: a finished stage can be read, but not run again. Use another folder."
+            )
+        recorded.pop("record", None)
+        recorded["config"] = {**known, **recorded["config"]}
+        for name in [*asked, *(k for k in recorded if k not in asked)]:
+            old, new = recorded.get(name), asked.get(name)
             if old == new:
                 continue
             if isinstance(old, dict) and isinstance(new, dict):
                 inner = next(k for k in [*new, *old] if old.get(k) != new.get(k))
-                field, old, new = f"{field}.{inner}", old.get(inner), new.get(inner)
+                name, old, new = f"{name}.{inner}", old.get(inner), new.get(inner)
             raise MpnasError(
-                f"{self.folder} was made with {field} = {old!r}, not {new!r}: "
-                "use another folder, or the same setting."
+                f"{self.folder} was made with {name} = {old!r}, not {new!r}: "
+                "use the same value, or another folder."
             )
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the content of config.json, in the present form.
+
+        `format` is 1 if release 0.1 wrote the file.
+
+        Raises `MpnasError` if the file cannot be read.
+        """
+        content = self.read_json("config.json")
+        if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+            raise MpnasError(f"{self.folder / 'config.json'} cannot be read: it has no 'config'.")
+        if "format" not in content:
+            config = content["config"]
+            if "priority" in config:
+                config["prioritization"] = config.pop("priority")
+            content = {"format": 1, **content, "record": {}}
+        return content
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the stage has its results."""
+        return self.exists("results.json")
 
     # Small files ---------------------------------------------------------------------------------
 
@@ -137,37 +184,42 @@ class RunFolder:
         self.write(name, lambda file: file.write(text.encode()))
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file; one that is cut short is named."""
+        """Return the content of a JSON file. Raises `MpnasError` if it cannot be read."""
         try:
             return json.loads((self.folder / name).read_text())
         except (OSError, ValueError) as error:
-            raise MpnasError(f"{self.folder / name} cannot be read: {_reason(error)}.") from None
+            raise MpnasError(f"{self.folder / name} cannot be read: {reason(error)}.") from None
 
     def write_array(self, name: str, array: NDArray[Any]) -> None:
-        """Write an array as .npy."""
+        """Write an array as a .npy file."""
         self.write(name, lambda file: np.save(file, array, allow_pickle=False))
 
     def read_array(self, name: str) -> NDArray[Any]:
-        """An array written by `write_array`."""
+        """Return an array that `write_array` wrote. Raises `MpnasError` if it cannot be read."""
         try:
             loaded: NDArray[Any] = np.load(self.folder / name, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise MpnasError(f"{self.folder / name} cannot be read: {_reason(error)}.") from None
+            raise MpnasError(f"{self.folder / name} cannot be read: {reason(error)}.") from None
         return loaded
 
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> None:
-        """Write a file whole or not at all."""
+        """Write a file as a whole, or not at all.
+
+        fill: function that writes the content to the open file.
+
+        Raises `MpnasError` if the file cannot be written.
+        """
         target = self.folder / name
-        beside = self.folder / f"{name}.tmp"
+        temporary = self.folder / f"{name}.tmp"
         with self._writing(name):
             try:
-                with beside.open("wb") as file:
+                with temporary.open("wb") as file:
                     fill(file)
                     file.flush()
                     os.fsync(file.fileno())
-                beside.replace(target)
+                temporary.replace(target)
             except BaseException:
-                beside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
                 raise
 
     @contextmanager
@@ -176,34 +228,34 @@ class RunFolder:
             yield
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             raise MpnasError(
-                f"cannot write {what} in {self.folder}: {_reason(error)}. What was written before "
-                "is kept, and the run can be resumed."
+                f"cannot write {what} in {self.folder}: {reason(error)}. Files written before are "
+                "intact, so the stage can be resumed."
             ) from None
 
     def exists(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Return whether the folder has a file with this name."""
         return (self.folder / name).exists()
 
     # Metrics and checkpoints ---------------------------------------------------------------------
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Append a line to the metrics."""
+        """Append one line to the metrics."""
         with self._writing("metrics.jsonl"):
             if self._metrics is None:
                 self._metrics = (self.folder / "metrics.jsonl").open("ab")
             self._metrics.write(json.dumps(row).encode() + b"\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines of the metrics; a last line that is cut short is left out."""
+        """Return all lines of the metrics, without a last line that is incomplete."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         try:
             return [json.loads(line) for line in lines]
         except ValueError as error:
-            raise MpnasError(f"{path} cannot be read: {_reason(error)}.") from None
+            raise MpnasError(f"{path} cannot be read: {reason(error)}.") from None
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write everything a resume needs, and remember how long the metrics are."""
+        """Write the state that a resume needs, with the present length of the metrics."""
         metrics = self.folder / "metrics.jsonl"
         with self._writing("metrics.jsonl"):
             if self._metrics is not None:
@@ -213,7 +265,12 @@ class RunFolder:
         self.write("checkpoint.pt", lambda f: torch.save({**state, "metrics_bytes": offset}, f))
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, the metrics cut back to it; None (and no metrics) without one."""
+        """Return the last checkpoint, and cut the metrics to its length.
+
+        Without a checkpoint, return None and empty the metrics.
+
+        Raises `MpnasError` if the checkpoint cannot be read, or if the metrics are too short.
+        """
         path, metrics = self.folder / "checkpoint.pt", self.folder / "metrics.jsonl"
         state: dict[str, Any] | None = None
         if path.exists():
@@ -221,15 +278,15 @@ class RunFolder:
                 state = torch.load(path, map_location="cpu", weights_only=True)
             except Exception as error:
                 raise MpnasError(
-                    f"{path} cannot be read ({_reason(error)}): it is cut short or no checkpoint. "
-                    "Delete it to begin this stage again."
+                    f"{path} cannot be read ({reason(error)}): it is incomplete or not a "
+                    "checkpoint. Delete it to begin this stage again."
                 ) from None
         offset = state["metrics_bytes"] if state else 0
-        there = metrics.stat().st_size if metrics.exists() else 0
-        if there < offset:
+        size = metrics.stat().st_size if metrics.exists() else 0
+        if size < offset:
             raise MpnasError(
-                f"{metrics} has {there} bytes, but the checkpoint knows {offset}: it was cut "
-                "short. Delete checkpoint.pt to begin this stage again."
+                f"{metrics} has {size} bytes: expected at least {offset}, as in the checkpoint. "
+                "Delete checkpoint.pt to begin this stage again."
             )
         if metrics.exists():
             with self._writing("metrics.jsonl"):
@@ -237,7 +294,7 @@ class RunFolder:
         return state
 
     def close(self) -> None:
-        """Close the metrics file and let other processes in."""
+        """Close the metrics and allow other processes to use the folder."""
         try:
             if self._metrics is not None:
                 with self._writing("metrics.jsonl"):
@@ -251,51 +308,23 @@ class RunFolder:
 
 @contextmanager
 def at_work(
-    folder: str | Path | None, config: Mapping[str, Any], known: Mapping[str, Any], team: Team
-) -> Iterator[RunFolder | None]:
-    """`RunFolder.open` for the time of a stage, by the first process of a team.
+    folder: str | pathlib.Path | None,
+    contents: Callable[[], Contents],
+    team: Team,
+) -> Iterator[StageFolder | None]:
+    """Open the folder of a stage in the leader, and close it at the end.
 
-    None for a stage that keeps nothing, and in the other processes.
+    Yields the folder. Yields None if the stage has no folder, and in ranks other than the leader.
     """
-    run: RunFolder | None = None
+    stage: StageFolder | None = None
 
     def begin() -> None:
-        nonlocal run
-        run = RunFolder.open(folder, config, known) if folder is not None else None
+        nonlocal stage
+        stage = StageFolder.open(folder, contents()) if folder is not None else None
 
     team.lead(begin)
     try:
-        yield run
+        yield stage
     finally:
-        if run is not None:
-            run.close()
-
-
-def environment() -> dict[str, Any]:
-    """Where a stage runs: versions, threads, and the git commit of the working folder."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in _VERSIONS},
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _reason(error: BaseException) -> str:
-    """Why, in a few words."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if isinstance(error, json.JSONDecodeError):
-        return f"no valid JSON from line {error.lineno} on"
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        if stage is not None:
+            stage.close()

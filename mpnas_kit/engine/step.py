@@ -1,26 +1,37 @@
-"""What search and training do alike in a step: losses of the drawn domains, weighted, one step."""
+"""One step of the network's weights on the weighted losses of the drawn domains.
+
+Search and training both use it.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.domains.batches import Drawn
+from mpnas_kit.domains.task import Task
 from mpnas_kit.engine.compute import Compute, Part
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
-from mpnas_kit.prioritization.weigher import Seen, Weigher
+from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
 from mpnas_kit.space.space import Path
 
 
 class NotFinite(MpnasError):
-    """A loss that is infinite or no number."""
+    """A loss is infinite or not a number."""
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
-    """Linear warm-up over a share `warmup` of the steps, then cosine to 0 (step from 0)."""
+    """Return the learning rate of a step: linear warm-up, then cosine to 0.
+
+    step: number of the step, from 0. steps: number of steps of the stage.
+    peak: learning rate at the end of the warm-up.
+    warmup: share of the steps in which the rate rises, 0 to 1. It rises in at least one step.
+
+    >>> [round(learning_rate(step, steps=4, peak=0.1, warmup=0.5), 3) for step in range(4)]
+    [0.05, 0.1, 0.1, 0.05]
+    """
     ramp = max(1, round(warmup * steps))
     if step < ramp:
         return peak * (step + 1) / ramp
@@ -28,7 +39,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
-    """Nesterov SGD on all parameters; weight decay on matrices and kernels only."""
+    """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only."""
     parameters = list(net.parameters())
     return torch.optim.SGD(
         [
@@ -43,7 +54,7 @@ def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Use `rate` in the next step."""
+    """Use the learning rate `rate` in the next step."""
     for group in optimiser.param_groups:
         group["lr"] = rate
 
@@ -53,26 +64,36 @@ def weighted_step(
     optimiser: torch.optim.Optimizer,
     batches: Mapping[str, Drawn],
     paths: Mapping[str, Path | Blend],
-    weigher: Weigher,
+    weights: DomainWeights,
     label_smoothing: float,
     progress: float,
     compute: Compute,
 ) -> dict[str, dict[str, float]]:
-    """One step on sum_d weight_d * loss_d; returns loss, weight and accuracy of every domain.
+    """Do one step on `sum over d of weight_d * loss_d`. Return the metrics of every drawn domain.
 
-    loss: mean negative log-likelihood, nats, without label smoothing. Only nodes that took part
-    have a gradient, so only they move. A weigher that looks back costs one more forward pass.
-    Raises `NotFinite` for a loss that is not finite.
+    The metrics are loss (mean per image, in nats, without label smoothing), weight, and accuracy
+    (quality of the task, 0 to 1), all measured before the step. Only nodes on the paths have a
+    gradient, so only they change.
+
+    batches: one batch per drawn domain.
+    paths: path or blend of every drawn domain.
+    weights: weights of the stage's prioritization.
+    label_smoothing: share of the target that is spread evenly over all classes, 0 to below 1.
+    progress: share of the steps that is done, 0 to 1.
+
+    Raises `NotFinite` if a loss is not finite, and `MpnasError` if a weight is not a finite number
+    of at least 0.
     """
     _forget_gradients(optimiser)
     domains = list(batches)
+    tasks = [net.tasks[d] for d in domains]
     parts = compute.parts(batches)
     flows = [Flow(domains[p.domain], p.images, paths[domains[p.domain]]) for p in parts]
 
     def forward() -> tuple[list[Tensor], dict[str, Seen]]:
         with compute.autocast():
             logits = [x.float() for x in net(flows)]
-        means = compute.means((len(domains), 2), parts, _seen(parts, logits))
+        means = compute.means((len(domains), 2), parts, _seen(tasks, parts, logits))
         return logits, {d: Seen(*row) for d, row in zip(domains, means.tolist(), strict=True)}
 
     logits, seen = forward()
@@ -81,30 +102,37 @@ def weighted_step(
             rate = optimiser.param_groups[0]["lr"]
             raise NotFinite(
                 f"the loss of domain {domain!r} is {value} at learning rate {rate:.3g}: "
-                "expected a finite number; a lower learning rate usually mends it."
+                "expected a finite number. A lower learning rate usually helps."
             )
-    weights = weigher.weigh(seen, progress)
+    values = _checked(weights.weights(seen, progress), domains)
     terms = [
-        weights[domains[p.domain]]
-        * p.share
-        * F.cross_entropy(x, p.labels, label_smoothing=label_smoothing)
+        values[domains[p.domain]] * p.share * tasks[p.domain].loss(x, p.labels, label_smoothing)
         for p, x in zip(parts, logits, strict=True)
     ]
     if terms:
         torch.autograd.backward(torch.stack(terms).sum())
     compute.team.sum_gradients(net.parameters())
     _step(optimiser)
-    if weigher.looks_back:
+    if weights.needs_losses_after_step:
         with torch.no_grad():
             after = forward()[1]
-        weigher.look_back({d: s.nll for d, s in after.items()})
-    return {
-        d: {"loss": s.nll, "weight": weights[d], "accuracy": s.accuracy} for d, s in seen.items()
-    }
+        weights.after_step({d: s.nll for d, s in after.items()})
+    return {d: {"loss": s.nll, "weight": values[d], "accuracy": s.quality} for d, s in seen.items()}
+
+
+def _checked(weights: Mapping[str, float], domains: Sequence[str]) -> Mapping[str, float]:
+    for domain in domains:
+        value = weights.get(domain)
+        if value is None or not 0 <= value < math.inf:
+            raise MpnasError(
+                f"the prioritization gave domain {domain!r} the weight {value}: expected a finite "
+                "number, at least 0."
+            )
+    return weights
 
 
 def _forget_gradients(optimiser: torch.optim.Optimizer) -> None:
-    """`zero_grad`, which takes far longer where there are thousands of parameters."""
+    """Drop all gradients. `zero_grad` is far slower for thousands of parameters."""
     for group in optimiser.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
@@ -112,7 +140,7 @@ def _forget_gradients(optimiser: torch.optim.Optimizer) -> None:
 
 
 def _step(optimiser: torch.optim.Optimizer) -> None:
-    """A step that does not look at the parameters of all the nodes that took no part."""
+    """Step on the parameters that have a gradient. Skipping the others early saves time."""
     every = [group["params"] for group in optimiser.param_groups]
     for group, parameters in zip(optimiser.param_groups, every, strict=True):
         group["params"] = [p for p in parameters if p.grad is not None]
@@ -123,14 +151,12 @@ def _step(optimiser: torch.optim.Optimizer) -> None:
             group["params"] = parameters
 
 
-def _seen(parts: Sequence[Part], logits: Sequence[Tensor]) -> list[Seen]:
-    """Loss and accuracy of every part."""
+def _seen(tasks: Sequence[Task], parts: Sequence[Part], outputs: Sequence[Tensor]) -> list[Seen]:
+    """Return loss and quality of every part, as means over its images."""
     return [
-        Seen(float(F.cross_entropy(x.detach(), p.labels)), accuracy(x, p.labels))
-        for p, x in zip(parts, logits, strict=True)
+        Seen(
+            float(tasks[p.domain].loss(x.detach(), p.labels)),
+            tasks[p.domain].quality(x, p.labels),
+        )
+        for p, x in zip(parts, outputs, strict=True)
     ]
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """The share of images whose most likely class is right: (B, classes), (B,) -> 0 to 1."""
-    return float((logits.argmax(1) == labels).float().mean())

@@ -1,11 +1,11 @@
-"""Several processes at one stage: what they share out, and what they agree on.
+"""Several processes at one stage: how they divide the work and stay equal.
 
-Started by torchrun (`torchrun --nproc-per-node 2 -m -- mpnas_kit search ...`), every process holds
-the whole state of a stage, the same to the bit: weights, controllers, generators. Only the work of
-a step is shared out, micro-batch by micro-batch; what comes out of it, losses, qualities and
-gradients, is summed over all processes with torch.distributed (gloo on CPUs, nccl on GPUs). So
-every process decides alike, any of them could write the checkpoint (the first one does), and a
-stage goes on with another number of processes as if nothing had been.
+torchrun starts them (`torchrun --nproc-per-node 2 -m -- mpnas_kit search ...`). Each process has a
+rank, from 0. All ranks hold the whole state of the stage, bit for bit the same: weights,
+controllers, generators. They divide only the work of a step, by micro-batches. Losses, qualities
+and gradients are summed over all ranks with torch.distributed (gloo on CPUs, nccl on GPUs). So all
+ranks take the same decisions. Rank 0 is the leader: it writes the files and prints the messages. A
+stage can be resumed with another number of processes.
 """
 
 import os
@@ -24,73 +24,79 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.settings import require
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)  # how long a process waits for the others
+PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others
 
 
 class ToldElsewhere(MpnasError):
-    """An error that all processes have alike, and the first one tells."""
+    """An error that all ranks raise. The leader raises `MpnasError` for it and reports it."""
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes at a stage: this one is number `rank` of `size`. Alone by default."""
+    """The processes at a stage.
+
+    rank: number of this process, from 0. size: number of processes. Default: this process alone.
+    """
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def current(cls) -> "Team":
-        """The processes of torch's default process group; without one, this process alone."""
+        """Return the processes of torch's default process group, or this process alone."""
         if dist.is_available() and dist.is_initialized():
             return cls(dist.get_rank(), dist.get_world_size())
         return cls()
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes and tells."""
+        """Whether this process is the leader, which writes files and prints messages."""
         return self.rank == 0
 
     def share(self, work: Sequence[T]) -> Sequence[T]:
-        """The part of `work` that this process does: every `size`-th piece."""
+        """Return the part of `work` that this rank does: every `size`-th piece."""
         return work[self.rank :: self.size]
 
     def lead(self, make: Callable[[], T]) -> T:
-        """What `make` returns in the first process, in all of them; so with its `MpnasError`."""
+        """Call `make` in the leader only. Return its result in all ranks.
+
+        If `make` raises `MpnasError`, all ranks raise an error with its message.
+        """
         if self.size == 1:
             return make()
-        made: list[Any] = [None, None]
+        outcome: list[Any] = [None, None]  # result, message of an error
         if self.leads:
             try:
-                made[0] = make()
+                outcome[0] = make()
             except MpnasError as error:
-                made[1] = str(error)
-        with _told():
-            dist.broadcast_object_list(made, src=0)
-        if made[1] is not None:
-            raise self.alike(made[1])
-        value: T = made[0]
+                outcome[1] = str(error)
+        with _connected():
+            dist.broadcast_object_list(outcome, src=0)
+        if outcome[1] is not None:
+            raise self.alike(outcome[1])
+        value: T = outcome[0]
         return value
 
     def alike(self, message: str) -> MpnasError:
-        """The error to raise where all processes raise it."""
+        """Return an error that all ranks raise, so that only the leader reports it."""
         return MpnasError(message) if self.leads else ToldElsewhere(message)
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """The sum over all processes, alike in all of them; `tensor` where there is one."""
+        """Sum `tensor` over all ranks, in place. Return it: it is the same in all ranks."""
         if self.size > 1:
-            with _told():
+            with _connected():
                 dist.all_reduce(tensor)
         return tensor
 
     def any(self, true: bool) -> bool:
-        """Whether it is true in any process."""
+        """Return whether `true` is true in at least one rank."""
         return true if self.size == 1 else bool(self.sum(torch.tensor(float(true))))
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make every gradient the sum over all processes.
+        """Replace every gradient by its sum over all ranks.
 
-        A parameter that took part in no process keeps no gradient at all, so that the optimiser
-        leaves it as it is; one that took part elsewhere only has zeros to add here.
+        A parameter without a gradient in all ranks stays without one, so the optimiser skips it. A
+        parameter that has a gradient only in other ranks counts as 0 here.
         """
         if self.size == 1:
             return
@@ -108,44 +114,53 @@ class Team:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _connected() -> Iterator[None]:
+    """Inside, an error of torch.distributed becomes an `MpnasError`."""
     try:
         yield
     except RuntimeError as error:
         raise MpnasError(
             "another process of this job has ended or does not answer "
-            f"({str(error).splitlines()[0]}): it has said why, or was killed. "
-            "The same command goes on from the last checkpoint, with any number of processes."
+            f"({str(error).splitlines()[0]}): it printed why, unless it was killed. "
+            "The same command resumes from the last checkpoint, with any number of processes."
         ) from None
 
 
 @contextmanager
 def joined() -> Iterator[Team]:
-    """Inside, the processes that torchrun started are one team; otherwise this one is alone.
+    """Join the processes that torchrun started. Without torchrun, this process is alone.
 
-    Raises `MpnasError` where the others do not come.
+    Yields the team: `rank` is the number of this process (from 0), `size` the number of processes.
+
+    Raises `MpnasError` if the processes cannot find each other, or if this build of torch has no
+    torch.distributed.
+
+    >>> with mk.joined() as team:
+    ...     print(team.rank, team.size)
+    0 1
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield Team.current()
         return
-    require(dist.is_available(), "this build of torch has no torch.distributed.")
+    require(dist.is_available(), "this build of torch has no torch.distributed: start one process.")
     try:
-        with _told():
+        with _connected():
             dist.init_process_group(timeout=PATIENCE)
     except ValueError as error:
         raise MpnasError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes cannot find each other "
-            f"({str(error).splitlines()[0].rstrip('.')}): expected what torchrun sets."
+            f"({str(error).splitlines()[0].rstrip('.')}): "
+            "expected the variables that torchrun sets."
         ) from None
     try:
         yield Team.current()
     finally:
-        # gloo's threads still hold the tensors of the last call, need the interpreter to drop them,
-        # and abort a process that ends meanwhile
+        # gloo's threads still hold the tensors of the last call. They need the interpreter to drop
+        # them, and abort a process that ends before that.
         time.sleep(0.1)
         dist.destroy_process_group()
 
 
 def local_rank() -> int:
-    """Which of the processes of this machine this one is."""
+    """Return the number of this process among those of its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0"))

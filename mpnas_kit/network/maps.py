@@ -1,8 +1,9 @@
-"""Feature maps of many flows on their way through a network: what is one, what lies together.
+"""Feature maps of many flows on their way through a network.
 
-Maps of several flows that a node made in one go lie in one tensor, and where the next node takes
-the same ones nothing is copied. Flows of the same images that have taken the same way so far have
-one map: the paths a controller samples in a step begin alike, the more so as it decides.
+A node computes the maps of several flows in one call. They are parts of one tensor. If the next
+node takes the same maps, no data is copied. Flows with the same images and the same path so far
+share one map. This saves time: the paths that a controller samples in a step often begin with the
+same nodes, and more so when the controller becomes certain.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,17 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 18  # bytes of input that a node takes in one go on a CPU
+CHUNK = 1 << 18  # bytes of input that a node takes in one call on a CPU
 
 
 class Map:
-    """The feature map (count, C, H, W) of a batch of one domain: part number `part` of a pack."""
+    """Feature map of a batch of one domain, (count, C, H, W).
+
+    domain: name of the domain.
+    count: images of the batch.
+    pack: pack that has the map.
+    part: index of the map in the pack.
+    """
 
     __slots__ = ("count", "domain", "pack", "part")
 
@@ -23,12 +30,16 @@ class Map:
 
     @property
     def tensor(self) -> Tensor:
-        """The map itself."""
+        """The map as a tensor, (count, C, H, W)."""
         return self.pack.parts[self.part]
 
 
 class Pack:
-    """Maps of these counts of images, one behind the other in one tensor."""
+    """Several maps in one tensor.
+
+    whole: the maps one after another, (sum of counts, C, H, W).
+    counts: images of every map.
+    """
 
     def __init__(self, whole: Tensor, counts: Sequence[int]) -> None:
         self.whole, self.counts = whole, counts
@@ -36,20 +47,20 @@ class Pack:
 
     @property
     def parts(self) -> Sequence[Tensor]:
-        """The maps."""
+        """The maps as tensors, in order."""
         if self._parts is None:
-            alone = len(self.counts) == 1
-            self._parts = (self.whole,) if alone else self.whole.split(self.counts)
+            single = len(self.counts) == 1
+            self._parts = (self.whole,) if single else self.whole.split(self.counts)
         return self._parts
 
 
 def alone(domain: str, tensor: Tensor) -> Map:
-    """A map that lies in no other's tensor."""
+    """Return a map with a tensor of its own."""
     return Map(domain, len(tensor), Pack(tensor, [len(tensor)]), 0)
 
 
 def together(maps: Sequence[Map]) -> Tensor:
-    """The maps in one tensor; nothing is copied where they are a pack already."""
+    """Return the maps in one tensor. If they are a whole pack already, no data is copied."""
     pack = maps[0].pack
     if len(pack.counts) == len(maps) and all(
         m.pack is pack and m.part == i for i, m in enumerate(maps)
@@ -59,27 +70,27 @@ def together(maps: Sequence[Map]) -> Tensor:
 
 
 def apart(whole: Tensor, maps: Sequence[Map]) -> list[Map]:
-    """What a node made of `together(maps)`, as maps of the same batches."""
+    """Return the output of a node for `together(maps)` as maps of the same batches."""
     pack = Pack(whole, [m.count for m in maps])
     return [Map(m.domain, m.count, pack, i) for i, m in enumerate(maps)]
 
 
 def average(maps: Sequence[Map]) -> Map:
-    """The mean of several maps of one batch."""
+    """Return the mean of several maps of one batch."""
     return alone(maps[0].domain, torch.stack([m.tensor for m in maps]).mean(0))
 
 
 def chunks(maps: Sequence[Map]) -> Iterator[Sequence[Map]]:
-    """What a node best takes in one go: on a GPU all, on a CPU what its cache can hold.
+    """Yield groups of maps for one call of a node: all on a GPU, as many as fit a cache on a CPU.
 
-    One call for many maps saves calls, and where they are small that is most of the time; what no
-    longer fits into the cache goes through memory instead, several times a node.
+    One call for many maps saves calls. If maps are small, calls take most of the time. If maps do
+    not fit into the cache, they go through memory several times per node.
     """
     first = maps[0].tensor
-    most = CHUNK // (first[0].numel() * first.element_size())
+    limit = CHUNK // (first[0].numel() * first.element_size())
     begin = images = 0
     for end, m in enumerate(maps):
-        if end > begin and images + m.count > most and first.device.type == "cpu":
+        if end > begin and images + m.count > limit and first.device.type == "cpu":
             yield maps[begin:end]
             begin, images = end, 0
         images += m.count

@@ -1,10 +1,13 @@
-"""One network for the supernet, the multi-path model and the single model.
+"""One network class for the supernet, the union model and the single model.
 
-It holds any set of nodes of a space: all of them (the supernet), those of several domains' paths
-(their union, the final model) or those of one path. One forward pass takes any number of flows, a
-flow being a batch of one domain and the path it takes; a node runs once for all flows that meet in
-it. From a given layer on every domain may have nodes of its own: from the first on, the network is
-a bundle of single models.
+A network has a set of nodes of a space: all nodes (the supernet), the nodes of several domains'
+paths (the union model), or the nodes of one path (a single model).
+
+One forward pass takes any number of flows. A flow is a batch of one domain and the path that it
+takes. A node runs once for all flows that use it in the same way.
+
+From a given layer on, each domain may have private nodes. If that is the first layer, the network
+is a bundle of single models.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
@@ -27,17 +31,25 @@ from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 
 @dataclass(frozen=True)
 class Blend:
-    """A path of which some layers are not decided: all of `layers[i]` run, and are averaged.
+    """A path on which a layer may have several candidates. Their outputs are averaged.
 
-    `layers`: for every layer of the space the uses to average; None in it is the skipped layer.
-    Used in the warm-up of a search (TuNAS section 3.3, "op warm-up").
+    The warm-up of a search uses blends ("op warmup" of TuNAS, Bender et al. 2020, arXiv
+    2008.06120).
+
+    layers: for every layer of the space the uses to average. None among them is the skipped layer,
+    whose output is its input.
     """
 
     layers: tuple[tuple[Use | None, ...], ...]
 
 
 class Flow(NamedTuple):
-    """A batch on its way: its domain, images (B, 3, H, W), and the path or blend it takes."""
+    """A batch of one domain and the path that it takes through a network.
+
+    domain: name of the domain.
+    images: network input, float32 (B, 3, H, W).
+    path: path or blend of candidates.
+    """
 
     domain: str
     images: Tensor
@@ -46,13 +58,17 @@ class Flow(NamedTuple):
 
 @dataclass
 class _Extent:
-    """How a node is used in a network: the largest widths, and by which domains."""
+    """How a network uses a node.
+
+    use: use of the node at the largest widths.
+    domains: names of the domains that use it.
+    """
 
     use: Use
     domains: tuple[str, ...]
 
     def widened(self, use: Use, domains: tuple[str, ...]) -> "_Extent":
-        """Also used so, by these domains."""
+        """Return the extent that also covers this use by these domains."""
         widest = self.use._replace(
             in_channels=max(use.in_channels, self.use.in_channels),
             out_channels=max(use.out_channels, self.use.out_channels),
@@ -61,22 +77,40 @@ class _Extent:
 
 
 class MultiPathNet(nn.Module):
-    """Nodes of a space, shared by the domains whose paths have them, and a classifier a domain.
+    """A network of nodes that domains share if their paths meet, with one head per domain.
 
-    Made by `supernet` or `of_paths`. norm: see `network.norms`. private_from: the index of the
-    first layer whose nodes every domain has for itself; None: all are shared. collapse: nodes of
-    a layer that differ in size only have one set of weights (`network.collapse`). Weights are
-    initialised from `seed` alone: Kaiming normal, fan-out, for convolutions; classifiers
-    N(0, 0.01).
+    Create it with `supernet` or `of_paths`. The initial weights depend on `seed` only: Kaiming
+    normal (fan-out) for convolutions, normal with standard deviation 0.01 for classifiers. The
+    global generator of torch does not change. The method is MPNAS (Wang et al. 2021,
+    arXiv 2010.04904).
 
-    uses: for every node its use at the largest widths. users: for every node its domains.
+    space: search space of the nodes.
+    extents: largest use and domains of every node.
+    tasks: task of every domain, by name.
+    norm: how nodes normalise several domains: `per_domain`, `mixed` or `naive` (see
+    `network.norms`).
+    tracked: whether batch norms have statistics for evaluation.
+    seed: seed of the initial weights.
+    private_from: index of the first layer in which each domain has private nodes; None: all nodes
+    are shared.
+    collapse: whether nodes of a layer that differ in size share one set of weights (see
+    `network.collapse`).
+
+    Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
+    the names of its domains.
+
+    >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
+    >>> images = torch.zeros(5, 3, 16, 16)
+    >>> logits = net([mk.Flow(domain, images, path) for domain, path in paths.items()])
+    >>> [tuple(x.shape) for x in logits]
+    [(5, 16), (5, 16)]
     """
 
     def __init__(
         self,
         space: SearchSpace,
         extents: Mapping[Node, "_Extent"],
-        classes: Mapping[str, int],
+        tasks: Mapping[str, Task],
         norm: Norm,
         tracked: bool,
         seed: int,
@@ -84,7 +118,7 @@ class MultiPathNet(nn.Module):
         collapse: bool = False,
     ) -> None:
         super().__init__()
-        self.space, self.norm, self.classes = space, norm, dict(classes)
+        self.space, self.norm, self.tasks = space, norm, dict(tasks)
         self.private_from = private_from
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
@@ -104,7 +138,7 @@ class MultiPathNet(nn.Module):
                 self.lenders[_key(first._replace(block=family.hull.name))] = lender
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict(
-                {member(d): nn.Linear(features, n) for d, n in classes.items()}
+                {member(d): task.head(features) for d, task in tasks.items()}
             )
             _initialise(self)
         for parameter in self.parameters():
@@ -115,13 +149,16 @@ class MultiPathNet(nn.Module):
     def supernet(
         cls,
         space: SearchSpace,
-        classes: Mapping[str, int],
+        tasks: Mapping[str, Task],
         norm: Norm,
         seed: int,
         private_from: int | None = None,
         collapse: bool = False,
     ) -> "MultiPathNet":
-        """All nodes of `space`, open to every domain of `classes`; batch statistics always."""
+        """Return a supernet: all nodes of `space`, each for every domain of `tasks`.
+
+        Parameters are those of the class. Batch norms always use batch statistics.
+        """
         extents = {}
         for i, layer in enumerate(space.layers):
             width = space.layers[i - 1].widths[-1] if i else 3
@@ -129,71 +166,83 @@ class MultiPathNet(nn.Module):
                 use = space.use(i, pick, width, layer.widths[-1])
                 if use is None:
                     continue
-                for domain in classes:
+                for domain in tasks:
                     node = owned(use.node, domain, private_from)
-                    users = (domain,) if node.owner else tuple(classes)
+                    users = (domain,) if node.owner else tuple(tasks)
                     extents[node] = _Extent(use, users)
-        return cls(space, extents, classes, norm, False, seed, private_from, collapse)
+        return cls(space, extents, tasks, norm, False, seed, private_from, collapse)
 
     @classmethod
     def of_paths(
         cls,
         space: SearchSpace,
         paths: Mapping[str, Path],
-        classes: Mapping[str, int],
+        tasks: Mapping[str, Task],
         norm: Norm,
         seed: int,
         private_from: int | None = None,
     ) -> "MultiPathNet":
-        """The union of the domains' paths: a node a path lacks is not there."""
+        """Return the union model of the domains' paths. It has only nodes that a path uses.
+
+        paths: path of every domain of `tasks`, by name. Other parameters are those of the class.
+
+        Raises `MpnasError` if a domain of `tasks` has no path.
+        """
         extents: dict[Node, _Extent] = {}
-        for domain in classes:
+        for domain in tasks:
             if domain not in paths:
                 raise unknown("domain without a path:", domain, paths)
             for use in (u for u in space.uses(paths[domain]) if u is not None):
                 node = owned(use.node, domain, private_from)
                 extents[node] = extents.get(node, _Extent(use, ())).widened(use, (domain,))
         ordered = {n: extents[n] for n in sorted(extents)}
-        return cls(space, ordered, classes, norm, True, seed, private_from)
+        return cls(space, ordered, tasks, norm, True, seed, private_from)
 
     def forward(self, flows: Sequence[Flow]) -> list[Tensor]:
-        """The logits (B, classes of the domain) of every flow, in the order of the flows."""
-        layers = [self._layers(flow.path) for flow in flows]
-        begun = {(f.domain, id(f.images)): alone(f.domain, f.images) for f in flows}
-        maps = [begun[f.domain, id(f.images)] for f in flows]
+        """Return the head outputs (B, outputs of the domain's task) of every flow, in order.
+
+        Flows of one domain with the same image tensor share all computations up to the layer in
+        which their paths differ.
+        """
+        plans = [self._layers(flow.path) for flow in flows]
+        inputs = {(f.domain, id(f.images)): alone(f.domain, f.images) for f in flows}
+        maps = [inputs[f.domain, id(f.images)] for f in flows]
         for layer in range(len(self.space.layers)):
-            made = self._layer(maps, [plan[layer] for plan in layers])
-            maps = [m[0] if len(m) == 1 else average(m) for m in made]
+            outputs = self._layer(maps, [plan[layer] for plan in plans])
+            maps = [m[0] if len(m) == 1 else average(m) for m in outputs]
         pooled = {m: m.tensor.mean((2, 3)) for m in dict.fromkeys(maps)}
         return [self.head_of(m.domain)(pooled[m]) for m in maps]
 
     def _layer(
         self, maps: Sequence[Map], uses: Sequence[tuple[Use | None, ...]]
     ) -> list[list[Map]]:
-        """What every use of every flow in a layer makes of its map; None makes the map itself."""
-        groups: dict[tuple[Node, Use], dict[Map, Map]] = {}
-        for m, wanted in zip(maps, uses, strict=True):
-            for use in wanted:
+        """Return the outputs of a layer: for every flow one map per use. None returns its input."""
+        groups: dict[tuple[Node, Use], dict[Map, Map]] = {}  # input map -> output map
+        for m, own in zip(maps, uses, strict=True):
+            for use in own:
                 if use is not None:
                     groups.setdefault(self._group(use, m), {})[m] = m
-        for (node, use), made in groups.items():
-            everyone = list(made)
-            for some in [everyone] if self.norm == "mixed" else chunks(everyone):
-                self._segments.current = [(m.domain, m.count) for m in some]
-                whole = self._run(node, use, together(some))
-                made.update(zip(some, apart(whole, some), strict=True))
+        for (node, use), outputs in groups.items():
+            inputs = list(outputs)
+            for chunk in [inputs] if self.norm == "mixed" else chunks(inputs):
+                self._segments.current = [(m.domain, m.count) for m in chunk]
+                whole = self._run(node, use, together(chunk))
+                outputs.update(zip(chunk, apart(whole, chunk), strict=True))
         return [
-            [m if use is None else groups[self._group(use, m)][m] for use in wanted]
-            for m, wanted in zip(maps, uses, strict=True)
+            [m if use is None else groups[self._group(use, m)][m] for use in own]
+            for m, own in zip(maps, uses, strict=True)
         ]
 
     def _group(self, use: Use, m: Map) -> tuple[Node, Use]:
-        """What is run together: flows that use a node alike."""
+        """Return the key of the group of maps that run through a node together."""
         return owned(use.node, m.domain, self.private_from), use
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Inside, batch norms take the statistics they will have in evaluation (`DomainNorm`)."""
+        """Compute the batch-norm statistics for evaluation from the batches that run inside.
+
+        The network must be in training mode (see `DomainNorm.measure`).
+        """
         with ExitStack() as stack:
             for module in self.modules():
                 if isinstance(module, DomainNorm):
@@ -201,7 +250,7 @@ class MultiPathNet(nn.Module):
             yield
 
     def fingerprint(self) -> str:
-        """A short hash over all weights and statistics."""
+        """Return a short hash over all weights and statistics."""
         digest = sha256()
         for name, tensor in self.state_dict().items():
             digest.update(name.encode())
@@ -209,36 +258,41 @@ class MultiPathNet(nn.Module):
         return digest.hexdigest()[:16]
 
     def module_of(self, node: Node) -> nn.Module:
-        """The module that holds a node's weights."""
+        """Return the module of a node."""
         return self.nodes[_key(node)]
 
     def head_of(self, domain: str) -> nn.Module:
-        """The classifier of a domain."""
+        """Return the head of a domain."""
         return self.heads[member(domain)]
 
     def adopt(self, other: "MultiPathNet", domain: str) -> None:
-        """Take over the weights of `other`'s nodes, with the batch norms that `domain` has there.
+        """Copy the weights of `other` to the nodes of this network.
 
-        Every domain of this network gets the batch-norm scales and shifts of `domain`; classifiers
-        stay as they are. Raises `MpnasError` for a node that `other` lacks, and where nodes of
-        `other` have no weights of their own.
+        Every domain of this network gets the batch-norm scales and shifts that `domain` has in
+        `other`. Heads do not change.
+
+        other: network that has all nodes of this one, shared or private.
+        domain: name of a domain of `other`.
+
+        Raises `MpnasError` if `other` lacks a node, or is a collapsed supernet.
         """
         if other.lenders:
             raise MpnasError(
-                "weights cannot be taken over from a collapsed supernet: its nodes share them."
+                "weights cannot be copied from a collapsed supernet, because its nodes share them: "
+                "expected a network with collapse=False."
             )
-        there = {(n.layer, n.block): other.module_of(n) for n in other.users}
+        sources = {(n.layer, n.block): other.module_of(n) for n in other.users}
         for node in self.users:
-            if (node.layer, node.block) not in there:
+            if (node.layer, node.block) not in sources:
                 raise MpnasError(
                     f"node {node.block!r} of layer {self.space.layers[node.layer].name!r} is not "
-                    "in the network whose weights are to be taken over: expected the same path."
+                    "in the network whose weights are to be copied: expected the same path."
                 )
-            source = there[node.layer, node.block]
+            source = sources[node.layer, node.block]
             _copy(source, self.module_of(node), domain)
 
     def _build(self, block: Block, node: Node, tracked: bool) -> nn.Module:
-        """The module of a block in the place of a node."""
+        """Return a new module of a block, with the widths and domains of a node."""
         use, domains = self.uses[node], self.users[node]
         norm = partial(
             DomainNorm,
@@ -266,14 +320,14 @@ class MultiPathNet(nn.Module):
 
 
 def owned(node: Node, domain: str, private_from: int | None) -> Node:
-    """The node as `domain` has it: its own copy from layer `private_from` on."""
+    """Return the node that `domain` uses: a private copy from layer `private_from` on."""
     private = private_from is not None and node.layer >= private_from
     return node._replace(owner=domain) if private else node
 
 
 @torch.no_grad()
 def _copy(source: nn.Module, target: nn.Module, domain: str) -> None:
-    """Copy weights between modules of one block, whatever domains their batch norms serve."""
+    """Copy weights between modules of one block. Their batch norms may have different domains."""
     norms = {n: m for n, m in source.named_modules() if isinstance(m, DomainNorm)}
     inside = tuple(f"{n}." for n in norms)
     weights = {n: p for n, p in source.named_parameters() if not n.startswith(inside)}
@@ -286,7 +340,7 @@ def _copy(source: nn.Module, target: nn.Module, domain: str) -> None:
 
 
 def _key(node: Node) -> str:
-    """The name of a node's module: layer, block, owner; torch allows no dot in it."""
+    """Return the name of a node's module: layer, block, owner. Torch allows no dot in it."""
     owner = f"@{node.owner}" if node.owner else ""
     return f"{node.layer}_{node.block.replace('.', ',')}{owner}"
 

@@ -1,16 +1,18 @@
 """Batch normalisation for images of several domains in one tensor.
 
-Whose statistics a shared node keeps decides much of how well domains live together on it, and the
-article does not say what it did. So it is a setting of every network:
+The accuracy of domains that share a node depends strongly on how the node normalises them. The
+MPNAS article (Wang et al. 2021, arXiv 2010.04904) does not say how it does this. So it is a setting
+of every network:
 
-- `per_domain`: every domain is normalised by its own batch and keeps its own statistics,
-  scale and shift (Rebuffi et al. 2017 keep them so in their residual adapters).
-- `mixed`: all images that pass the node, of whatever domain, are one batch (images that come to it
-  by the same way several times count once): one set of statistics, scale and shift, the same in
-  training and in evaluation.
-- `naive`: one set of statistics, scale and shift, but every domain's training batch is normalised
-  alone: what a loop over domains does to an ordinary batch norm. The average over all then fits no
-  domain. Here to be compared with, not to be used.
+- `per_domain`: each domain is normalised with the statistics of its own batch, and has its own
+  statistics, scale and shift. The residual adapters of Rebuffi et al. 2017 (arXiv 1705.08045) do
+  the same.
+- `mixed`: all images at a node are one batch, whatever their domain. There is one set of
+  statistics, scale and shift, in training as in evaluation. Images that reach a node more than once
+  by the same path count once.
+- `naive`: there is one set of statistics, scale and shift, but each domain's training batch is
+  normalised alone. A loop over domains does this with an ordinary batch norm. The averaged
+  statistics then fit no domain. This setting is for comparison only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +26,14 @@ from torch import Tensor, nn
 from mpnas_kit.settings import require
 
 Norm = Literal["per_domain", "mixed", "naive"]
-SHARED = "shared"  # the one set of statistics of `mixed` and `naive`
+SHARED = "shared"  # name of the one set of statistics of `mixed` and `naive`
 
 
 def member(domain: str) -> str:
-    """The name of a domain's part in a module: `train` or `items` are names of torch's own."""
+    """Return the name of a domain's part in a module.
+
+    The prefix is needed because torch has attributes of its own, such as `train` and `items`.
+    """
     return f"of_{domain}"
 
 
@@ -36,10 +41,12 @@ _Own = tuple[Tensor, Tensor, Tensor | None, Tensor | None]  # scale, shift, mean
 
 
 class Segments:
-    """Which images of the current tensor belong to which domain: [(domain, images), ...].
+    """The domains of the images in the current tensor.
 
-    One object a network. The network writes it before it runs a node, the node's norms read it;
-    so blocks need not hand it through.
+    There is one object per network. The network writes it before it runs a node, and the norms of
+    the node read it. So blocks need not pass it on.
+
+    current: (domain, number of images) of every segment, in the order of the tensor.
     """
 
     def __init__(self) -> None:
@@ -47,15 +54,23 @@ class Segments:
 
 
 class DomainNorm(nn.Module):
-    """Batch normalisation of (B, C, H, W), where B is made of segments, each of one domain.
+    """Batch normalisation of a tensor (B, C, H, W) whose images belong to several domains.
 
-    `domains`: those that may come. `tracked`: whether statistics are kept for evaluation; if not,
-    batch statistics are used always (as in a search). Training leaves those that are kept as they
-    are: `measure` takes them, at the end. A tensor with fewer channels than `channels` uses the
-    first ones.
+    A training step does not change the statistics for evaluation. `measure` computes them after the
+    training.
+
+    channels: largest number of channels. A tensor with fewer channels uses the first ones.
+    domains: names of the domains whose images may come.
+    norm: `per_domain`, `mixed` or `naive` (see the module).
+    segments: object that says which images belong to which domain.
+    tracked: whether there are statistics for evaluation. If not, batch statistics are always used,
+    as in a search.
+    eps: added to the variance, above 0.
+
+    Raises `MpnasError` if `norm` is unknown.
     """
 
-    _lender: "tuple[DomainNorm, ...]" = ()  # a tuple: torch must not see it as a part of this one
+    _lender: "tuple[DomainNorm, ...]" = ()  # in a tuple, so that torch does not register it here
 
     def __init__(
         self,
@@ -81,7 +96,7 @@ class DomainNorm(nn.Module):
                 self.register_buffer(f"var_{name}", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same, normalised."""
+        """Return `x` (B, C, H, W) normalised, in the same shape."""
         segments = self._segments.current
         if self.norm == "mixed" or len(segments) == 1:
             return self._normalise(x, segments[0][0])
@@ -105,7 +120,10 @@ class DomainNorm(nn.Module):
         return F.batch_norm(x, mean, var, weight, bias, batch, momentum, self.eps)
 
     def _find(self, domain: str) -> "_Own":
-        """What a domain is normalised with; kept, since finding it takes as long as using it."""
+        """Return the scale, shift and statistics of a domain, and keep them in `_own`.
+
+        They are kept because finding them takes as long as using them.
+        """
         name, owner = self.name_for(domain), self._lender[0] if self._lender else self
         statistics = (
             [self.get_buffer(f"{kind}_{name}") for kind in ("mean", "var")]
@@ -117,25 +135,25 @@ class DomainNorm(nn.Module):
         return found
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DomainNorm":
-        """Move or convert all tensors, as `to` does: what was kept is no longer it."""
+        """Move or convert all tensors, as `to` does. Tensors kept in `_own` are then outdated."""
         self._own.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def name_for(self, domain: str) -> str:
-        """The name under which the scale, shift and statistics of a domain stand."""
+        """Return the name of the scale, shift and statistics that a domain uses."""
         return member(domain) if self.norm == "per_domain" else SHARED
 
     @torch.no_grad()
     def adopt(self, other: "DomainNorm", domain: str) -> None:
-        """Give every domain the scale and shift that `domain` has in `other`."""
+        """Copy the scale and shift that `domain` has in `other` to every domain of this norm."""
         name = other.name_for(domain)
         for own in self.names:
             self.weight[own].copy_(other.weight[name])
             self.bias[own].copy_(other.bias[name])
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the first scales and shifts of `lender`, which serves the same domains."""
+        """Use the first scales and shifts of `lender`, a `DomainNorm` of the same domains."""
         assert isinstance(lender, DomainNorm)
         del self.weight, self.bias
         self._lender = (lender,)
@@ -143,7 +161,10 @@ class DomainNorm(nn.Module):
 
     @contextmanager
     def measure(self) -> Iterator[None]:
-        """Inside, in training mode, statistics become the plain mean of those of the batches."""
+        """Compute the statistics for evaluation from the batches that run inside.
+
+        They become the plain mean of the batch statistics. The module must be in training mode.
+        """
         self._batches, self._measuring = dict.fromkeys(self.names, 0), self.tracked
         try:
             yield
@@ -151,5 +172,5 @@ class DomainNorm(nn.Module):
             self._measuring = False
 
     def extra_repr(self) -> str:
-        """The setting and whose statistics are kept."""
+        """Return the setting and the number of sets of statistics, for `repr`."""
         return f"{self.norm}, {len(self.names)} sets of statistics"

@@ -1,46 +1,65 @@
-"""JupyterLab on a run: `notebooks/explore.ipynb`, with the run filled in."""
+"""JupyterLab for one run: a copy of `notebooks/explore.ipynb` with the run as its parameter."""
 
+import os
+import pathlib
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import nbformat
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from mpnas_kit.errors import MpnasError
-from mpnas_kit.report.build import NOTEBOOKS
+from mpnas_kit.errors import MpnasError, writing
+from mpnas_kit.notebook.files import notebooks_folder
+from mpnas_kit.runs.run import Run
 
 NAME = "explore.ipynb"
 
 
-def notebook(run: Path) -> Path:
-    """RUN/explore.ipynb, made if it is not there: a copy with `run` as its parameter.
+def explore_notebook(run: Run) -> pathlib.Path:
+    """Return the notebook RUN/explore.ipynb. If it does not exist, it is written.
 
-    One that is there stays as it is, but for the parameter where the run was moved. Raises
-    `MpnasError` where it cannot be read or written.
+    The new notebook is a copy of the kit's `explore.ipynb` with the run folder as its parameter. An
+    existing notebook keeps its cells; its parameters are updated if the run was moved.
+
+    run: run to explore; its folder is written if it is new.
+
+    Raises `MpnasError` if the notebook cannot be read or written.
     """
-    place, parameters = run / NAME, {"run": str(run.absolute())}
+    file = run.begin() / NAME
+    parameters: dict[str, Any] = {"run": str(run.folder.absolute())}
+    if run.trust:
+        parameters["trust"] = True
+    source_file = file if file.exists() else notebooks_folder() / NAME
     try:
-        source = load_notebook_node(str(place if place.exists() else NOTEBOOKS / NAME))
+        source = load_notebook_node(str(source_file))
     except (OSError, ValueError, AttributeError, nbformat.ValidationError):
-        raise MpnasError(f"{place} is no notebook: remove it, and it is made anew.") from None
-    told = source.metadata.papermill.parameters
-    if place.exists() and told == parameters:
-        return place
+        raise MpnasError(
+            f"{file} is not a notebook: remove it, and `mpnas explore` writes a new one."
+        ) from None
+    if file.exists() and source.metadata.papermill.parameters == parameters:
+        return file
     filled = parameterize_notebook(source, parameters)
-    beside = place.with_suffix(".tmp")
-    try:
-        nbformat.write(filled, beside)
-        beside.replace(place)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise MpnasError(f"cannot write {place}: {reason}.") from None
-    return place
+    temporary = file.with_suffix(".tmp")
+    with writing(file):
+        nbformat.write(filled, temporary)
+        temporary.replace(file)
+    return file
 
 
-def lab(run: Path, options: Sequence[str] = ()) -> int:
-    """Start JupyterLab on the notebook of a run; returns its exit status when it ends."""
-    command = [sys.executable, "-m", "jupyterlab", str(notebook(run)), *options]
-    return subprocess.run(command).returncode
+def open_lab(run: Run, options: Sequence[str] = ()) -> int:
+    """Start JupyterLab on the notebook of a run. Return its exit status when it ends.
+
+    Kernels also find modules in the current folder.
+
+    run: run to explore.
+    options: options of the command `jupyter lab`.
+
+    Raises `MpnasError` as `explore_notebook` does.
+    """
+    command = [sys.executable, "-m", "jupyterlab", str(explore_notebook(run)), *options]
+    folders = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    return subprocess.run(command, env=environment).returncode

@@ -1,54 +1,47 @@
-"""The parameters of a notebook, checked in the notebook itself.
+"""Parameters of a notebook, checked inside the notebook.
 
-papermill passes any name on and takes `true` on a command line for text. So the cell after a
-notebook's parameters calls `check_parameters`, and a run with a wrong one ends there, in seconds,
-with one sentence.
+papermill accepts any parameter name and passes `true` from a command line as text. So the cell
+after the parameters calls `check_parameters`. If a parameter is wrong, the notebook ends there,
+within seconds, with one sentence.
 """
 
 import ast
-import dataclasses
-import inspect
-import textwrap
 import typing
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+from mpnas_kit.engine.loop import CALLBACK, Callback
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.parts import split_list
 from mpnas_kit.settings import convert
 
-MARK = "# Parameters"  # how papermill begins the cell it injects, and our notebooks their own
-
-
-def field_docs(cls: type) -> dict[str, str]:
-    """What the string under each field of a dataclass says, by field."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
-    assert isinstance(body, ast.ClassDef)
-    docs = {}
-    for field, below in zip(body.body, body.body[1:], strict=False):
-        told = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and told:
-            docs[field.target.id] = str(ast.literal_eval(below.value))  # type: ignore[attr-defined]
-    return docs
+MARK = "# Parameters"  # begins the cell that papermill injects, and the notebook's own
 
 
 def check_parameters(namespace: dict[str, Any], config: type | None = None) -> dict[str, Any]:
-    """Check the parameters of the running notebook, in the cell after them.
+    """Check the parameters of the running notebook. The cell after the parameters calls it.
 
-    Called as `check_parameters(globals(), SearchConfig)`. The parameters are the names of the
-    notebook's own cell that begins with `# Parameters`; a name has the type of the field of
-    `config` that is called so, else the one it is annotated with. Returns those that are fields of
-    `config`; sets the others in `namespace`, each of its type.
+    Parameters are the names in the notebook's own cell that begins with `# Parameters`. A parameter
+    has the type of the field of `config` with the same name, or else the type that the cell
+    declares. Returns the values of the parameters that are fields of `config`, by name. Sets the
+    other parameters in `namespace`, converted to their types. After the call, an `MpnasError` is
+    shown without a traceback.
 
-    Raises `MpnasError` for a name that papermill has injected and the notebook does not have, and
-    for a value of another type. From here on an `MpnasError` is shown without a traceback.
+    namespace: `globals()` of the notebook.
+    config: a config class, such as `SearchConfig`; None: no parameter is a field of a config.
+
+    Raises `MpnasError` if papermill injected a name that the notebook does not have, if a value has
+    a wrong type, or if the parameters cell was not run.
+
+    >>> settings = mk.notebook.check_parameters(globals(), mk.SearchConfig)  # doctest: +SKIP
     """
     _show_one_sentence()
     own, injected = _cells(namespace.get("In", []))
     for name in injected:
         if name not in own:
             raise unknown("parameter", name, own)
-    fields = typing.get_type_hints(config) if config is not None else {}
+    fields = typing.get_type_hints(config, include_extras=True) if config is not None else {}
     settings = {}
     for name, annotation in own.items():
         if name in fields:
@@ -60,7 +53,7 @@ def check_parameters(namespace: dict[str, Any], config: type | None = None) -> d
 
 
 def _cells(executed: Iterable[str]) -> tuple[dict[str, ast.expr], list[str]]:
-    """The names of the notebook's own parameters with their types, and the injected names."""
+    """Return the types of the notebook's own parameters by name, and the injected names."""
     own: dict[str, ast.expr] | None = None
     injected: list[str] = []
     for source in executed:
@@ -86,7 +79,7 @@ def _cells(executed: Iterable[str]) -> tuple[dict[str, ast.expr], list[str]]:
 
 
 def _show_one_sentence() -> None:
-    """In a kernel, show an `MpnasError` as its sentence; the cell fails all the same."""
+    """In a kernel, show an `MpnasError` as one sentence. The cell still fails."""
     from IPython import get_ipython
 
     shell = get_ipython()
@@ -106,11 +99,25 @@ def _sentence(
     return lines
 
 
-def options(cls: type) -> dict[str, tuple[Any, str, Any]]:
-    """For every field of a config its type, what it says of itself, and its default."""
-    docs, hints = field_docs(cls), typing.get_type_hints(cls)
-    plain = cls()
-    return {
-        f.name: (hints[f.name], docs.get(f.name, ""), getattr(plain, f.name))
-        for f in dataclasses.fields(cls)
-    }
+def whole_numbers(text: str, where: str) -> list[int]:
+    """Return the whole numbers in a text, separated by commas.
+
+    text: numbers, such as `1, 8, 64`.
+    where: name of the parameter, for the error.
+
+    Raises `MpnasError` if an item is not a whole number.
+
+    >>> mk.notebook.whole_numbers("1, 8, 64", "devices")
+    [1, 8, 64]
+    """
+    return [convert(item, int, where) for item in split_list(text)]
+
+
+def read_callbacks(text: str | None) -> list[Callback]:
+    """Return the callbacks in a text, separated by commas. Their modules are imported.
+
+    text: callbacks, such as `my_module:Logger(path='log.txt')`; None or empty: no callback.
+
+    Raises `MpnasError` if a callback cannot be imported or made.
+    """
+    return [CALLBACK.parse(item) for item in split_list(text or "")]

@@ -1,8 +1,8 @@
-"""A figure as SVG that stands in a page and takes the page's colours, light or dark.
+"""A figure as SVG that takes the colours of its page, light or dark.
 
-Draw it under `PAGE`: then text, thin lines and the ground have two colours of their own, for which
-the SVG has names of the report's style sheet. Where those are not known, as in JupyterLab, which
-shows an SVG as a picture of its own, the figure is dark on white.
+Draw the figure under the settings `PAGE`. Then text, thin lines and background have two reserved
+colours. In the SVG they become variables of the report's style sheet. If a page does not have these
+variables, the figure is dark on white. JupyterLab is such a page: it shows an SVG as an image.
 """
 
 import io
@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-_INK, _PAPER = "#1c2129", "#fefdfc"  # no figure has them by chance
+_INK, _PAPER = "#1c2129", "#fefdfc"  # reserved: no figure uses them otherwise
 _NAMED = {
     _INK: "var(--ink, #1c2128)",
     _PAPER: "var(--card, #ffffff)",
@@ -25,14 +25,17 @@ PAGE: dict[Any, str] = {
     ),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), _PAPER),
 }
-"""Settings for `plt.rc_context` or `plt.rcParams.update`, under which such figures are drawn."""
+"""Settings for `plt.rc_context` or `plt.rcParams.update` to draw figures for `svg`."""
 
 
 def svg(figure: Figure, alt: str) -> str:
-    """The figure as an `<svg>` element. alt: what it shows, in words, for who cannot see it.
+    """Return the figure as an `<svg>` element.
 
-    Text is drawn as shapes, so that it is the same everywhere. Names inside it are its own, so many
-    can stand on one page. One figure gives the same text always.
+    Text is drawn as shapes, so it looks the same everywhere. The ids inside an element are unique,
+    so a page can have many figures. The same figure always gives the same element.
+
+    figure: a figure that was drawn under `PAGE`.
+    alt: description in words, for readers who cannot see the figure.
     """
     file = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "mpnas", "svg.fonttype": "path"}):
@@ -41,18 +44,19 @@ def svg(figure: Figure, alt: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bd="[^"]*"', lambda d: re.sub(r"(\.\d\d)\d+", r"\1", d[0]), text)  # smaller
+    # Two decimals are enough, and make the element smaller.
+    text = re.sub(r'\bd="[^"]*"', lambda d: re.sub(r"(\.\d\d)\d+", r"\1", d[0]), text)
     for color, name in _NAMED.items():
         text = text.replace(color, name)
-    own = "f" + sha256(text.encode()).hexdigest()[:8]
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}-", text)
+    prefix = "f" + sha256(text.encode()).hexdigest()[:8]
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     assert box is not None
     width = round(float(box[1]) * 96 / 72)
-    look = f"display: block; margin: 0 auto; width: {width}px; max-width: 100%; height: auto"
-    said = f'role="img" aria-label="{escape(alt)}"'
+    style = f"display: block; margin: 0 auto; width: {width}px; max-width: 100%; height: auto"
+    label = f'role="img" aria-label="{escape(alt)}"'
     inside = text[text.index(">") + 1 :].strip()
-    return f'<svg {said} viewBox="{box[0][9:-1]}" style="{look}" {_NAMESPACES}>{inside}'
+    return f'<svg {label} viewBox="{box[0][9:-1]}" style="{style}" {_NAMESPACES}>{inside}'
 
 
 _NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -1,11 +1,11 @@
-"""Progress of a stage: a bar in a terminal, one line that renews itself in a notebook.
+"""Progress of a stage: a bar in a terminal, one updated line in a notebook.
 
     with Progress() as progress:
         search(..., callbacks=[progress])
 
-In a notebook the line is a display that is updated in place, no widget: it moves in JupyterLab, and
-what a saved notebook or a report keeps is the last state, one clean line. Elsewhere (output into a
-file) a line is printed every tenth of the way.
+In a notebook, the line is a display that is updated in place. It is not a widget: a saved notebook
+and a report contain only its last state. If the output goes to a file, a line is printed after
+every tenth of the steps.
 """
 
 import html
@@ -16,18 +16,26 @@ from typing import Any, Literal, TextIO
 
 from tqdm import tqdm
 
+from mpnas_kit.analysis.units import duration
 from mpnas_kit.engine.loop import StepEvent
-from mpnas_kit.notebook.tables import duration
 
 Where = Literal["terminal", "notebook", "lines"]
 
 
 class Progress:
-    """A callback for `search` and `train`; use it as a context, so that it closes when they stop.
+    """A callback for `search` and `train` that shows their progress.
 
-    where: `terminal`, `notebook`, `lines`; None finds out. every: at most one update in so many
-    seconds. keep: whether the last line of a stage stays when another begins (in a sweep of many
-    stages, one line for all is enough).
+    Use it as a context manager, so that it closes when the stage ends or fails.
+
+    where: `terminal`, `notebook`, or `lines` (one line per tenth of the steps); None: chosen to
+    suit the output.
+    every: least time between two updates, in seconds.
+    file: stream for `terminal` and `lines`; None: standard error.
+    keep: whether the last line of a stage stays when the next stage begins. False shows one line
+    for all stages of a sweep.
+
+    >>> with mk.notebook.Progress() as progress:  # doctest: +SKIP
+    ...     found = mk.search(suite, space, callbacks=[progress])
     """
 
     def __init__(
@@ -58,7 +66,7 @@ class Progress:
         self.close()
 
     def __call__(self, event: StepEvent) -> None:
-        """Take note of a step, and show it when it is time."""
+        """Record a step, and show it if an update is due."""
         last = self._last
         if last is not None and (event.stage != last.stage or event.step <= last.step):
             handle = self._handle
@@ -77,7 +85,7 @@ class Progress:
             self._show()
 
     def close(self) -> None:
-        """Show the last step and leave the line as it is. A stage that comes after begins anew."""
+        """Show the last step and end the line. The next stage begins a new line."""
         if self._last is not None and self.where != "lines":
             self._show()
         if self._bar is not None:
@@ -85,7 +93,10 @@ class Progress:
         self._bar = self._handle = self._first = self._last = None
 
     def line(self) -> str:
-        """The state in words: `search 120/240, 4 domains, reward 0.61, loss 1.10, 0:42 left`."""
+        """Return the state in words, after the first step.
+
+        Such as `search 120/240, 4 domains, reward 0.61, loss 1.10, 42 s left`.
+        """
         assert self._last is not None
         return ", ".join(
             [f"{self._last.stage} {self._last.step}/{self._last.steps}", *self._facts()]
@@ -103,12 +114,12 @@ class Progress:
         return [*facts, self._time()]
 
     def _time(self) -> str:
-        """The time left, or at the end the time it took."""
+        """Return the remaining time, or after the last step the time of the stage."""
         event, passed = self._last, time.monotonic() - self._began
         assert event is not None and self._first is not None
         if event.step == event.steps:
             return f"took {duration(passed)}"
-        step, when = self._first  # the time before it went into starting
+        step, when = self._first  # not from the start: loading data takes time too
         if event.step == step:
             return "starting"
         left = (time.monotonic() - when) / (event.step - step) * (event.steps - event.step)
@@ -141,7 +152,7 @@ class Progress:
 
 
 def _html(event: StepEvent, line: str) -> str:
-    """A bar of the page's own, and the line."""
+    """Return an HTML progress bar and the line."""
     return (
         f'<div class="progress"><progress value="{event.step}" max="{event.steps}"></progress> '
         f"<span>{html.escape(line)}</span></div>"
@@ -149,7 +160,7 @@ def _html(event: StepEvent, line: str) -> str:
 
 
 def _where(file: TextIO) -> Where:
-    """A kernel has no terminal, and may have a reader of displays."""
+    """Return where progress can be shown. A kernel has no terminal, but it displays HTML."""
     if "IPython" in sys.modules:
         from IPython import get_ipython
 

@@ -1,7 +1,7 @@
-"""How notebooks show a result, so that it reads well in JupyterLab and in a report.
+"""Display of results in notebooks, for JupyterLab and for reports.
 
-A figure becomes vectors with words for who cannot see it (`alt`), a table one that is set in the
-page's type, a finding a framed sentence. Nothing here computes.
+A figure is shown as SVG with a description in words, a table as HTML in the font of the page, and a
+finding as a sentence in a frame. Nothing here computes results.
 """
 
 import base64
@@ -16,28 +16,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpnas_kit.notebook import picture
-from mpnas_kit.notebook.parameters import field_docs
-from mpnas_kit.settings import to_dict
+from mpnas_kit.settings import field_docs, to_dict
 
-DPI = 110  # of the PNG beside the SVG, for viewers that show no vectors (of an untrusted notebook)
+DPI = 110  # of the PNG beside the SVG, for viewers without SVG and for untrusted notebooks
 SVG = "image/svg+xml"
-HEADLINE = "mpnas_headline"  # output metadata: this figure also stands on the report's first page
+HEADLINE = "mpnas_headline"  # output metadata: the first page of a report also has this figure
 
-_WIDE = 10  # columns from which on a table is set closer
+_WIDE = 10  # a table with more columns is set more tightly
 
 Format = str | Callable[[Any], str]  # "{:.1%}" or a function
 
 
 def page_colours() -> None:
-    """From now on figures are drawn so that `figure` shows them in the colours of the page."""
+    """Set matplotlib's settings so that `figure` can show figures in the colours of the page."""
     plt.rcParams.update(picture.PAGE)
 
 
 def figure(drawn: Axes | Figure, alt: str, caption: str = "", *, headline: bool = False) -> None:
-    """Show a figure as vectors and close it.
+    """Show a figure as SVG and close it.
 
-    alt: what it shows, in words. caption: stands below it. headline: the figure also stands on the
-    first page of a report.
+    drawn: axes or figure, drawn after `page_colours`.
+    alt: description in words, for readers who cannot see the figure.
+    caption: text below the figure; empty: no caption.
+    headline: whether the first page of a report also has the figure.
     """
     whole = drawn.get_figure() if isinstance(drawn, Axes) else drawn
     assert isinstance(whole, Figure)
@@ -53,9 +54,12 @@ def figure(drawn: Axes | Figure, alt: str, caption: str = "", *, headline: bool 
 def table(
     frame: pd.DataFrame, caption: str = "", formats: Mapping[str, Format] | None = None
 ) -> None:
-    """Show a table without its index; words to the left, figures to the right.
+    """Show a table without its index. Text is aligned left, numbers are aligned right.
 
-    formats: how a column's values are written.
+    frame: table to show.
+    caption: title of the table; empty: no title.
+    formats: for each column a format such as "{:.1%}", or a function from value to text. Without
+    one, a number with decimals has three significant digits.
     """
     content = {"text/html": table_html(frame, caption, formats), "text/plain": str(frame)}
     _display(content, {})
@@ -64,7 +68,7 @@ def table(
 def table_html(
     frame: pd.DataFrame, caption: str = "", formats: Mapping[str, Format] | None = None
 ) -> str:
-    """The table of `table` as HTML, in a frame that keys can scroll."""
+    """Return the table that `table` shows, as HTML in a frame that can be scrolled by keyboard."""
     formats = formats or {}
     numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in frame}
     kinds = {c: "number" if numeric[c] else "path" if c == "path" else "" for c in frame}
@@ -77,45 +81,54 @@ def table_html(
         for row in frame.itertuples(index=False)
     ]
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    told = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     wide = " wide" if len(frame.columns) > _WIDE else ""
     return (
         f'<div class="table{wide}" tabindex="0" role="group" aria-label="Table">'
-        f"<table>{told}<thead><tr>{head}</tr></thead>"
+        f"<table>{title}<thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def finding(sentence: str, *, good: bool | None = None) -> None:
-    """Show a sentence that matters in a frame; good=True: as a success, False: as a warning."""
+    """Show an important sentence in a frame.
+
+    sentence: text; its first letter becomes a capital.
+    good: True: a success; False: a warning; None: neither.
+    """
     text = sentence[:1].upper() + sentence[1:]
     kind = "plain" if good is None else "good" if good else "warning"
     content = f'<p class="finding {kind}" role="note">{html.escape(text)}</p>'
     _display({"text/html": content, "text/plain": text}, {})
 
 
-def settings(config: object, near: Sequence[str] = (), **more: object) -> None:
-    """Show the settings in force: `more` and those named in `near` in sight, the others folded."""
+def config(config: object, near: Sequence[str] = (), **more: object) -> None:
+    """Show the settings of a stage: some of them openly, all others folded.
+
+    config: config of the stage.
+    near: names of the fields that are shown openly.
+    more: other names and values that are shown openly, before the fields.
+    """
     values = to_dict(config)
-    seen = {**more, **{name: values[name] for name in near if name in values}}
+    shown = {**more, **{name: values[name] for name in near if name in values}}
     docs = field_docs(type(config))
     rest = pd.DataFrame(
         [
             {"setting": name, "value": str(value), "meaning": docs.get(name, "")}
             for name, value in values.items()
-            if name not in seen
+            if name not in shown
         ]
     )
     content = (
-        f"{_pairs(seen)}<details><summary>All other settings of this stage</summary>"
+        f"{_pairs(shown)}<details><summary>All other settings of this stage</summary>"
         f"{table_html(rest)}</details>"
     )
-    words = ", ".join(f"{name}={value}" for name, value in {**seen, **values}.items())
+    words = ", ".join(f"{name}={value}" for name, value in {**shown, **values}.items())
     _display({"text/html": content, "text/plain": words}, {})
 
 
 def _pairs(values: Mapping[str, object]) -> str:
-    """Names and values in a row; the style stands in it too, as in `_cell`."""
+    """Return names and values in a row, as HTML with inline styles (see `_cell`)."""
     items = "".join(
         '<div style="display: inline-flex; gap: 0.5em; margin: 0 0.6em 0.2em 0">'
         f'<dt style="opacity: 0.7">{html.escape(name)}</dt>'
@@ -126,10 +139,10 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 
 def _cell(tag: str, text: str, kind: str) -> str:
-    """A cell; the style stands in it too, since JupyterLab has no style sheet of ours."""
+    """Return a cell as HTML. Its style is inline, because JupyterLab lacks our style sheet."""
     side = "right" if kind == "number" else "left"
-    named = f' class="{kind}"' if kind else ""
-    return f'<{tag}{named} style="text-align: {side}">{html.escape(text)}</{tag}>'
+    css_class = f' class="{kind}"' if kind else ""
+    return f'<{tag}{css_class} style="text-align: {side}">{html.escape(text)}</{tag}>'
 
 
 def _written(value: object, how: Format | None) -> str:

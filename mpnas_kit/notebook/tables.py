@@ -1,4 +1,4 @@
-"""The tables that command line, notebooks and report show: results as tidy DataFrames."""
+"""Tables of results for the command line, the notebooks and the report, as tidy DataFrames."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,34 +7,20 @@ import pandas as pd
 import torch
 
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.units import amount
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.training.stage import TrainResult
-
-
-def amount(value: float) -> str:
-    """A count in a person's unit: 1.23 M, 45.6 k, 789."""
-    for limit, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """A time in a person's unit: 42 s, 3 min 10 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+from mpnas_kit.training.result import TrainResult
 
 
 def paths_table(found: SearchResult) -> pd.DataFrame:
-    """What the search found: a row a domain.
+    """Return what a search found: one row per domain.
 
-    Columns domain, path (arch string), cost (in the unit of the config's cost), of_target (cost
-    over the target in force), undecided (choices the search did not decide).
+    Columns domain, path (arch string), cost (in `found.cost_unit`), of_target (cost divided by the
+    cost target), undecided (number of decisions that the search did not make).
+
+    >>> list(mk.notebook.tables.paths_table(found))
+    ['domain', 'path', 'cost', 'of_target', 'undecided']
     """
     undecided = (~found.decisions().set_index("domain")["decided"]).groupby(level=0).sum()
     rows = [
@@ -51,19 +37,24 @@ def paths_table(found: SearchResult) -> pd.DataFrame:
 
 
 def accuracy_table(trained: TrainResult) -> pd.DataFrame:
-    """Top-1 accuracy (0 to 1): a row a domain; columns domain, val, test."""
+    """Return the top-1 accuracies (0 to 1): one row per domain. Columns domain, val, test.
+
+    >>> mk.notebook.tables.accuracy_table(trained).columns.tolist()
+    ['domain', 'val', 'test']
+    """
     wide = trained.evaluation.pivot(index="domain", columns="split", values="accuracy")
     order = list(dict.fromkeys(trained.evaluation["domain"]))
     return wide.loc[order, ["val", "test"]].rename_axis(columns=None).reset_index()
 
 
 def comparison_table(comparison: Comparison) -> pd.DataFrame:
-    """The results table as it is shown, a row an approach, weighting and norm.
+    """Return the results table for display: one row per approach, prioritization and norm.
 
-    Columns approach, test and val (mean accuracy, 0 to 1), spread (of test over seeds, nan with
-    one), params (without batch norms and classifiers), ratio (to the single path), all_params,
-    image, union, all_images (multiply-adds), disk (bytes), weighting, norm, seeds. `written` has
-    them in a person's units.
+    Columns approach; test and val (mean top-1 accuracy, 0 to 1); spread (standard deviation of test
+    over seeds, nan with one seed); params (without batch norm and classifiers); ratio (of params to
+    those of the single path); all_params; image, union and all_images (three readings of
+    multiply-adds, see `analysis.Accounting`); disk (bytes); prioritization; norm; seeds (how many).
+    `written` formats the values.
     """
     names = {
         "approach": "approach",
@@ -77,7 +68,7 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
         "union": "union",
         "n_images": "all_images",
         "bytes": "disk",
-        "weighting": "weighting",
+        "prioritization": "prioritization",
         "norm": "norm",
         "seeds": "seeds",
     }
@@ -96,11 +87,14 @@ COMPARISON_FORMATS: dict[str, str | Callable[[Any], str]] = {
     "all_images": amount,
     "disk": lambda b: f"{amount(b)}B",
 }
-"""How the columns of `comparison_table` are written."""
+"""Formats of the columns of `comparison_table`."""
 
 
 def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str]]) -> pd.DataFrame:
-    """The table as text, each column in its format."""
+    """Return the table as text.
+
+    formats: for each column a format such as "{:.1%}", or a function from value to text.
+    """
     shown = table.astype(object)
     for column, how in formats.items():
         shown[column] = [how.format(v) if isinstance(how, str) else how(v) for v in table[column]]
@@ -108,11 +102,14 @@ def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str
 
 
 def suite_table(suite: DomainSuite) -> pd.DataFrame:
-    """What the domains are: a row a domain.
+    """Return what the domains have: one row per domain.
 
-    Columns domain, classes, channels, train, val, test (images), majority (share of the most
-    frequent class in the test split: what a guess of that class would get), flip (whether training
-    may mirror an image).
+    Columns domain; classes and channels (how many); train, val and test (number of images);
+    majority (share of the most frequent class in the test split, 0 to 1: the accuracy of always
+    guessing that class); flip (`yes` if training may mirror an image, otherwise `no`).
+
+    >>> list(mk.notebook.tables.suite_table(suite)["domain"])
+    ['planted0', 'planted1']
     """
     rows = []
     for domain in suite:
@@ -121,8 +118,8 @@ def suite_table(suite: DomainSuite) -> pd.DataFrame:
             {
                 "domain": domain.name,
                 "classes": len(domain.classes),
-                "channels": int(domain.train.images.shape[1]),
-                **{split: len(getattr(domain, split)) for split in SPLITS},
+                "channels": domain.channels,
+                **{split: len(domain.split(split)) for split in SPLITS},
                 "majority": float(counts.max()) / len(domain.test),
                 "flip": "yes" if domain.flip else "no",
             }

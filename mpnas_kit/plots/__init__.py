@@ -1,16 +1,20 @@
-"""Figures. Each function draws a result into `ax`, or a new figure, and returns the Axes."""
+"""Figures: each function draws one result into `ax`, or into a new figure, and returns the Axes.
+
+A domain has the same colour in all figures of a run. No function opens a window or changes
+matplotlib's settings.
+"""
 
 from mpnas_kit.plots.bars import accuracy_bars, cost_bars, size_bars
 from mpnas_kit.plots.comparison import approach_bars, domain_bars, pareto
 from mpnas_kit.plots.curves import search_curves, training_curves
-from mpnas_kit.plots.devices import scaling
+from mpnas_kit.plots.devices import scaling_curves
 from mpnas_kit.plots.domains import samples, suite_sizes
 from mpnas_kit.plots.graph import path_graph
 from mpnas_kit.plots.pair import two_paths
 from mpnas_kit.plots.policy import policy_heatmap, policy_over_time
 from mpnas_kit.plots.prioritization import (
-    weighting_bars,
-    weighting_heatmap,
+    prioritization_bars,
+    prioritization_heatmap,
     weights_and_difficulties,
 )
 from mpnas_kit.plots.similarity import jaccard
@@ -32,14 +36,14 @@ __all__ = [
     "policy_heatmap",
     "policy_over_time",
     "samples",
-    "scaling",
+    "scaling_curves",
     "search_curves",
     "size_bars",
     "suite_sizes",
     "training_curves",
     "trust_scatter",
     "two_paths",
-    "weighting_bars",
-    "weighting_heatmap",
+    "prioritization_bars",
+    "prioritization_heatmap",
     "weights_and_difficulties",
 ]

@@ -1,4 +1,4 @@
-"""One figure a domain, as bars: accuracy, cost, size."""
+"""Bars, one per domain: accuracy, cost, parameters."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mpnas_kit.analysis.sharing import Accounting
+from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.search.result import SearchResult
 
-SIZE_COLORS = {  # of the parts of a model; greys as in the path graph
+SIZE_COLORS = {  # colour of each part of a model; the same greys as in the path graph
     "shared": style.SHARED,
     "private": style.PRIVATE,
     "norm": "#ffa500",
@@ -21,15 +22,22 @@ _SIZE_NAMES = {"norm": "batch norm", "head": "classifier"}
 
 
 def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "test") -> Axes:
-    """Draw the top-1 accuracy of every domain on one split, and their mean.
+    """Draw the top-1 accuracy of every domain on one split, and the mean over domains (dashed).
 
-    table: `TrainResult.evaluation`: domain, split, images, accuracy (0 to 1). The thin lines are
-    one standard error of so many images, sqrt(a (1 - a) / images); other seeds vary more.
+    A thin line is one standard error of the images, sqrt(a (1 - a) / images). It does not include
+    the spread over seeds.
+
+    table: evaluation of a training (`TrainResult.evaluation`). Columns domain, split, images (how
+    many), accuracy (top-1, 0 to 1).
+    ax: axes to draw into; None: a new figure.
+    split: `val` or `test`.
+
+    Raises `MpnasError` if a column is missing or the table has no such split.
     """
     for column in ("domain", "split", "images", "accuracy"):
         if column not in table:
             raise MpnasError(
-                f"the accuracy table has no column {column!r}: expected an evaluation."
+                f"the accuracy table has no column {column!r}: expected `TrainResult.evaluation`."
             )
     rows = table[table["split"] == split]
     if rows.empty:
@@ -39,9 +47,9 @@ def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "
     values = rows["accuracy"].to_numpy(dtype=np.float64)
     error = np.sqrt(values * (1 - values) / rows["images"].to_numpy(dtype=np.float64))
     ax = named_rows(ax, domains)
-    places = np.arange(len(domains))
-    ax.barh(places, values, color=[colors[d] for d in domains], height=0.72)
-    ax.errorbar(values, places, xerr=error, fmt="none", ecolor=style.ink(), elinewidth=1)
+    positions = np.arange(len(domains))
+    ax.barh(positions, values, color=[colors[d] for d in domains], height=0.72)
+    ax.errorbar(values, positions, xerr=error, fmt="none", ecolor=style.ink(), elinewidth=1)
     values_beside(ax, [f"{value:.1%}" for value in values])
     mean = float(values.mean())
     ax.axvline(mean, color=style.ink(), linewidth=1, linestyle="--")
@@ -53,16 +61,19 @@ def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "
 
 
 def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
-    """Draw the cost of every domain's path beside the target of the search.
+    """Draw the cost of every domain's path, and the cost target of the search (dashed).
 
-    The figures on the right are the distance from the target, in percent. With a joint cost scope
-    the mean of the bars is what was held to the target.
+    The number beside a bar is the distance from the target, in percent of the target. If the
+    search had a joint cost scope, the target holds for the mean of the bars only.
+
+    result: result of a search. Costs are in the unit of its cost model.
+    ax: axes to draw into; None: a new figure.
     """
     costs, target = result.costs, result.cost_target
     colors = style.domain_colors(list(costs))
     ax = named_rows(ax, list(costs))
-    places = np.arange(len(costs))
-    ax.barh(places, list(costs.values()), color=[colors[d] for d in costs], height=0.72)
+    positions = np.arange(len(costs))
+    ax.barh(positions, list(costs.values()), color=[colors[d] for d in costs], height=0.72)
     highest = max(*costs.values(), target)
     values_beside(ax, [f"{cost / target - 1:+.0%}" for cost in costs.values()])
     ax.axvline(target, color=style.ink(), linewidth=1, linestyle="--")
@@ -77,10 +88,13 @@ def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
 
 
 def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
-    """Draw the parameters of the whole model and of every domain's path, by what they are for.
+    """Draw the parameters of the whole model and of every domain's path, by purpose.
 
-    Parts: shared (nodes of two or more domains), private, batch norm, classifier. The paths add up
-    to more than the model by what they share.
+    Parts: nodes shared by two or more domains, nodes private to one domain, batch norm, classifier.
+    The paths together have more parameters than the model, because each counts the shared nodes.
+
+    accounting: result of `analysis.account`.
+    ax: axes to draw into; None: a new figure.
     """
     table = accounting.domains.set_index("domain")
     whole = accounting.categories.set_index("category")["parameters"]
@@ -92,14 +106,14 @@ def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
     }
     names = ["whole model", *map(str, table.index)]
     ax = named_rows(ax, names)
-    places, left = np.arange(len(names)), np.zeros(len(names))
+    positions, left = np.arange(len(names)), np.zeros(len(names))
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.6}
     for part, color in SIZE_COLORS.items():
         values = np.array([total[part], *table[part]], dtype=np.float64)
         label = _SIZE_NAMES.get(part, part)
-        ax.barh(places, values, left=left, color=color, height=0.72, label=label, **edge)
+        ax.barh(positions, values, left=left, color=color, height=0.72, label=label, **edge)
         left += values
-    values_beside(ax, [_short(value) for value in left])
+    values_beside(ax, [amount(value) for value in left])
     ax.axhline(0.5, color=style.OUTLINE, linewidth=0.8)
     ax.set(xlim=(0, 1.03 * left.max()), xlabel="parameters")
     ax.xaxis.set_major_formatter(style.thousands())
@@ -113,7 +127,7 @@ def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
 
 
 def named_rows(ax: Axes | None, names: list[str]) -> Axes:
-    """Axes for a horizontal bar a name, the first at the top."""
+    """Return axes for horizontal bars, one row per name, the first name at the top."""
     ax = style.axes(ax, 8.0, max(2.2, 1.2 + 0.32 * len(names)))
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
@@ -123,15 +137,7 @@ def named_rows(ax: Axes | None, names: list[str]) -> Axes:
 
 
 def values_beside(ax: Axes, texts: list[str]) -> None:
-    """A column of figures right of the axes, one a bar."""
-    where = ax.get_yaxis_transform()
-    for place, text in enumerate(texts):
-        ax.text(1.012, place, text, va="center", fontsize=9, transform=where)
-
-
-def _short(count: float) -> str:
-    """A count in three digits: 614 k, 1.23 M."""
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:#.3g}".rstrip(".") + f" {unit}"
-    return f"{count:.0f}"
+    """Write one text per bar in a column on the right of the axes."""
+    beside = ax.get_yaxis_transform()
+    for row, text in enumerate(texts):
+        ax.text(1.012, row, text, va="center", fontsize=9, transform=beside)

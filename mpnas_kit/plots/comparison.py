@@ -1,4 +1,4 @@
-"""Finished runs beside each other: accuracy by approach and by domain, and against cost."""
+"""Finished runs side by side: accuracy by approach, by domain, and against cost."""
 
 from textwrap import fill
 from typing import Any
@@ -6,32 +6,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
 
-from mpnas_kit.analysis.comparison import KEY, NO_WEIGHTING, Comparison, Split
+from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Split
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.labels import label_points
 
 COSTS = {
-    "parameters": "parameters, without batch norms and classifiers",
+    "parameters": "parameters without batch norm and classifiers",
     "parameters_all": "parameters",
-    "per_image": "multiply-adds of an image, mean over domains",
+    "per_image": "multiply-adds per image, mean over domains",
     "union": "multiply-adds of the union",
-    "n_images": "multiply-adds of an image of every domain",
+    "n_images": "multiply-adds of one image per domain",
     "bytes": "bytes of the weights",
 }
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*")  # not as many as colours
-_LOG_ABOVE = 5  # a cost with a wider range than that is drawn on a logarithmic axis
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*")  # one fewer than colours
+_LOG_ABOVE = 5  # largest over smallest cost above which the axis is logarithmic
 
 
 def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
-    """Draw the mean accuracy over domains, a bar an approach (weighting, norm).
+    """Draw the mean accuracy over domains as bars, one per approach, prioritization and norm.
 
-    From `Comparison.cells`, in the order of `Comparison.table`. Rows are named by what differs
-    between them. With several seeds a dot is a seed, the line their standard deviation about the
-    mean, which the bar is.
+    With several seeds, a bar is the mean over seeds, a dot is one seed, and a line is one standard
+    deviation over seeds. A row is named by what differs between the rows.
+
+    comparison: runs to draw, in the order of `Comparison.table`.
+    ax: axes to draw into; None: a new figure.
+    split: `val` or `test`.
+
+    Raises `MpnasError` if there are no runs or the split is unknown.
     """
     table = _table(comparison)
     if split not in ("val", "test"):
@@ -41,13 +45,13 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
     labels = kind_labels(table)
     looks = _looks(labels)
     ax = named_rows(ax, labels)
-    places = np.arange(len(labels))
-    ax.barh(places, means, color=[looks[x]["color"] for x in labels], height=0.72)
+    positions = np.arange(len(labels))
+    ax.barh(positions, means, color=[looks[x]["color"] for x in labels], height=0.72)
     texts = [f"{mean:.1%}" for mean in means]
     if table["seeds"].max() > 1:
-        where = places + 0.18
+        lower = positions + 0.18
         thin: dict[str, Any] = {"fmt": "none", "ecolor": style.ink(), "elinewidth": 1.2}
-        ax.errorbar(means, where, xerr=spreads, capsize=2.5, **thin)
+        ax.errorbar(means, lower, xerr=spreads, capsize=2.5, **thin)
         seeds = runs.ngroup().to_numpy() - 0.14
         ax.scatter(comparison.cells[split], seeds, s=15, linewidths=0.7, zorder=4, **_ON_BARS)
         texts = [
@@ -59,16 +63,23 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.xaxis.set_major_formatter(style.percent())
     ax.set_title(
-        titled("Mean accuracy", comparison, "dots: seeds; line: their deviation"), fontsize=11
+        titled("Mean accuracy", comparison, "dot: one seed; line: standard deviation over seeds"),
+        fontsize=11,
     )
     return ax
 
 
 def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
-    """Draw the accuracy of every domain (row), a mark an approach (weighting, norm).
+    """Draw the accuracy of every domain (rows), one mark per approach, prioritization and norm.
 
-    From `Comparison.domains`: the mean over seeds, and with several seeds their standard deviation
-    as a line. Marks of a domain stand below each other in the order of the legend.
+    A mark is the mean over seeds. With several seeds, the line through it is one standard deviation
+    over seeds. The marks of a domain stand below each other in the order of the legend.
+
+    comparison: runs to draw.
+    ax: axes to draw into; None: a new figure.
+    split: `val` or `test`.
+
+    Raises `MpnasError` if there are no runs or the split is unknown.
     """
     table = _table(comparison)
     means = comparison.by_domain(split)
@@ -81,17 +92,17 @@ def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = 
     spreads = rows.groupby([*KEY, "domain"])["accuracy"].std()
     for i, (label, row) in enumerate(zip(labels, means.itertuples(index=False), strict=True)):
         key, values = row[: len(KEY)], np.array(row[len(KEY) :], dtype=np.float64)
-        places = np.arange(len(domains)) + (i - (count - 1) / 2) * 0.8 / count
+        positions = np.arange(len(domains)) + (i - (count - 1) / 2) * 0.8 / count
         error = [spreads[*key, d] for d in domains] if table["seeds"].max() > 1 else None
         thin: dict[str, Any] = {"elinewidth": 1.2, "linestyle": "none", "markersize": 5.5}
-        ax.errorbar(values, places, xerr=error, label=label, **thin, **looks[label])
-    for place in range(1, len(domains)):
-        ax.axhline(place - 0.5, color=style.OUTLINE, alpha=0.4, linewidth=0.6)
+        ax.errorbar(values, positions, xerr=error, label=label, **thin, **looks[label])
+    for position in range(1, len(domains)):
+        ax.axhline(position - 0.5, color=style.OUTLINE, alpha=0.4, linewidth=0.6)
     ax.set(xlabel=f"top-1 accuracy on the {split} split")
     ax.xaxis.set_major_formatter(style.percent())
     style.legend_outside(ax)
     ax.set_title(
-        titled("Accuracy by domain", comparison, "lines: deviation over seeds"), fontsize=11
+        titled("Accuracy by domain", comparison, "line: standard deviation over seeds"), fontsize=11
     )
     return ax
 
@@ -103,11 +114,19 @@ def pareto(
     cost: str = "parameters",
     split: Split = "test",
 ) -> Axes:
-    """Draw mean accuracy on a split against a cost, a point an approach (weighting, norm).
+    """Draw mean accuracy against a cost, one point per approach, prioritization and norm.
 
-    From `Comparison.table`; the stepped line is `Comparison.pareto`, the rows that none beats in
-    both; with several seeds an upright line is the standard deviation over them. cost: parameters,
-    parameters_all, per_image, union, n_images or bytes; its axis is logarithmic above a range of 5.
+    The dashed steps are the Pareto front: no other point is better in both accuracy and cost
+    (`Comparison.pareto`). With several seeds, a vertical line is one standard deviation over seeds.
+
+    comparison: runs to draw.
+    ax: axes to draw into; None: a new figure.
+    cost: `parameters` (without batch norm and classifiers), `parameters_all`, `per_image`, `union`,
+    `n_images` (three readings of multiply-adds, see `analysis.Accounting`) or `bytes` (of the
+    weights on disk). The axis is logarithmic if the largest cost is over 5 times the smallest.
+    split: `val` or `test`.
+
+    Raises `MpnasError` if there are no runs or the cost is unknown.
     """
     front = comparison.pareto(cost, split)
     table = _table(comparison)
@@ -120,8 +139,7 @@ def pareto(
         ax.errorbar(row[cost], row[split], yerr=error, label=label, **how)
     if table[cost].max() > _LOG_ABOVE * table[cost].min():
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        style.log_ticks(ax.xaxis)
     ax.margins(0.12)
     right = ax.get_xlim()[1]
     xs, ys = [*front[cost], right], [*front[split], front[split].iloc[-1]]
@@ -133,27 +151,27 @@ def pareto(
     ax.xaxis.set_major_formatter(style.thousands())
     ax.yaxis.set_major_formatter(style.percent())
     style.plain(ax)
-    note = "dashed: Pareto front; upright lines: deviation over seeds"
+    note = "dashed: Pareto front; line: standard deviation over seeds"
     ax.set_title(
         titled("Mean accuracy against cost", comparison, note, alone="dashed: Pareto front"),
         fontsize=11,
     )
     points = list(zip(table[cost], table[split], strict=True))
     spreads = table[spread].fillna(0.0)
-    kept_free = [(x, y - s, x, y + s) for (x, y), s in zip(points, spreads, strict=True)]
+    lines = [(x, y - s, x, y + s) for (x, y), s in zip(points, spreads, strict=True)]
     for i in range(len(front)):
-        kept_free += [(xs[i], ys[i], xs[i + 1], ys[i]), (xs[i + 1], ys[i], xs[i + 1], ys[i + 1])]
-    label_points(ax, points, labels, kept_free)
+        lines += [(xs[i], ys[i], xs[i + 1], ys[i]), (xs[i + 1], ys[i], xs[i + 1], ys[i + 1])]
+    label_points(ax, points, labels, lines)
     return ax
 
 
 def kind_labels(table: pd.DataFrame) -> list[str]:
-    """A name a row: of approach, weighting and norm what differs between the rows of `table`."""
-    weightings = set(table["weighting"]) - {NO_WEIGHTING}
-    counts = {"approach": table["approach"].nunique(), "weighting": len(weightings)}
+    """Return one name per row: of approach, prioritization and norm those that differ."""
+    prioritizations = set(table["prioritization"]) - {NO_PRIORITIZATION}
+    counts = {"approach": table["approach"].nunique(), "prioritization": len(prioritizations)}
     counts["norm"] = table["norm"].nunique()
     parts = [part for part, count in counts.items() if count > 1] or ["approach"]
-    names = [[v for v in row if v != NO_WEIGHTING] for row in table[parts].to_numpy()]
+    names = [[v for v in row if v != NO_PRIORITIZATION] for row in table[parts].to_numpy()]
     return [fill(", ".join(name), 34) for name in names]
 
 
@@ -167,9 +185,9 @@ def _table(comparison: Comparison) -> pd.DataFrame:
 
 
 def _looks(labels: list[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of every kind of run; the pair is the same in all figures of a comparison.
+    """Return colour and marker by label, the same pair in all figures of a comparison.
 
-    The numbers of colours and of markers have no common divisor, so pairs repeat late.
+    12 colours and 11 markers have no common divisor: a pair repeats only after 132 labels.
     """
     colors = style.domain_colors(labels)
     return {
@@ -178,14 +196,16 @@ def _looks(labels: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def titled(what: str, comparison: Comparison, spread: str = "", alone: str = "") -> str:
-    """A title: what is drawn, what all runs have in common, and how to read the marks.
+    """Return a title: what is drawn, what all runs have in common, and how to read the marks.
 
-    spread: the second line where there are several seeds; alone: where there is one.
+    what: what is drawn.
+    spread: second line of the title if there are several seeds.
+    alone: second line of the title if there is one seed; empty: no second line.
     """
     table = comparison.table()
-    weightings = set(table["weighting"]) - {NO_WEIGHTING}
+    prioritizations = set(table["prioritization"]) - {NO_PRIORITIZATION}
     same = [str(a) for a in table["approach"].unique() if table["approach"].nunique() == 1]
-    same += [f"{w} weighting" for w in weightings if len(weightings) == 1]
+    same += [f"{w} prioritization" for w in prioritizations if len(prioritizations) == 1]
     same += [f"{n} norm" for n in table["norm"].unique() if table["norm"].nunique() == 1]
     least, most = int(table["seeds"].min()), int(table["seeds"].max())
     same.append(f"{most} seed{'s' * (most > 1)}" if least == most else f"{least} to {most} seeds")

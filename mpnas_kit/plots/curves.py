@@ -1,4 +1,4 @@
-"""What was measured over the steps of a search or a training, a line a domain."""
+"""Metrics over the steps of a search or a training, one line per domain."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.search.result import UNDECIDED, SearchResult
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 
 SEARCH_METRICS = {
     "reward": "reward",
@@ -26,7 +26,7 @@ TRAINING_METRICS = {
     "accuracy": "accuracy on training batches",
     "val_accuracy": "accuracy on validation images",
 }
-_MEASURED = 500  # steps at most drawn as measured: more are but ink
+_MEASURED = 500  # raw values that are drawn at most; more could not be told apart
 _SHARES = ("quality", "accuracy", "val_accuracy")
 
 
@@ -38,12 +38,19 @@ def search_curves(
     domains: Sequence[str] | None = None,
     window: int | None = None,
 ) -> Axes:
-    """Draw a metric of a search over its steps: smoothed, and faint behind it as measured.
+    """Draw one metric of a search over its steps: smoothed, with the raw values faint behind it.
 
-    Of more than 500 steps every n-th is drawn as measured. metric: reward, quality, cost, entropy,
-    loss, weight or accuracy. The cost target and the entropy below which a decision counts as made
-    are dashed. window: steps of the centred moving mean, 1 for none; None: a 25th of the steps.
-    domains: which ones; None: all.
+    Of more than 500 raw values, every n-th is drawn. Dashed are the cost target (metric `cost`) and
+    the entropy below which a decision counts as made (metric `entropy`).
+
+    result: result of a search.
+    metric: `reward`, `quality`, `cost`, `entropy`, `loss`, `weight` or `accuracy`.
+    ax: axes to draw into; None: a new figure.
+    domains: names of the domains to draw, in order; None: all.
+    window: steps of the centred moving mean, at least 1 (1: not smoothed); None: 1/25 of the steps.
+
+    Raises `MpnasError` if the metric or a domain is unknown, the metric was not recorded, or
+    `window` is below 1.
     """
     if metric not in SEARCH_METRICS:
         raise unknown("metric of a search", metric, SEARCH_METRICS)
@@ -68,10 +75,17 @@ def training_curves(
     domains: Sequence[str] | None = None,
     window: int | None = None,
 ) -> Axes:
-    """Draw a metric of a training over its steps: smoothed, and faint behind it as measured.
+    """Draw one metric of a training over its steps: smoothed, with the raw values faint behind it.
 
-    metric: loss, weight, accuracy (training batches) or val_accuracy (not smoothed; there where
-    the training was told to evaluate). window, domains: see `search_curves`.
+    result: result of a training.
+    metric: `loss`, `weight`, `accuracy` (on training batches) or `val_accuracy` (never smoothed;
+    recorded if `evaluate_every` is above 0).
+    ax: axes to draw into; None: a new figure.
+    domains: names of the domains to draw, in order; None: all.
+    window: steps of the centred moving mean, at least 1 (1: not smoothed); None: 1/25 of the steps.
+
+    Raises `MpnasError` if the metric or a domain is unknown, the metric was not recorded, or
+    `window` is below 1.
     """
     if metric not in TRAINING_METRICS:
         raise unknown("metric of a training", metric, TRAINING_METRICS)
@@ -84,7 +98,7 @@ def training_curves(
 
 
 def smoothed(values: pd.Series, window: int) -> pd.Series:
-    """The centred moving mean over `window` values; fewer at the ends."""
+    """Return the centred moving mean over `window` values; over fewer values at the ends."""
     return values.rolling(window, center=True, min_periods=1).mean()
 
 
@@ -97,16 +111,21 @@ def domain_curves(
     domains: Sequence[str] | None,
     window: int | None,
 ) -> Axes:
-    """Draw a column of a history, a line a domain; see `search_curves` for domains and window.
+    """Draw one column of a history, one line per domain.
 
-    history: step, domain and `metric`. known: all domains of the run, which set the colours.
-    Raises `MpnasError` where the column is missing or empty.
+    history: table with the columns step, domain and `metric`.
+    known: all domains of the run, in order; they fix the colours.
+    metric: name of the column. label: label of the vertical axis.
+    ax, domains, window: as in `search_curves`.
+
+    Raises `MpnasError` if the column is missing or empty, a domain is unknown, or `window` is below
+    1.
     """
     names, colors = style.chosen_domains(domains, known), style.domain_colors(known)
     if metric not in history or history[metric].isna().all():
         raise MpnasError(
-            f"{metric!r} was not measured in this run: expected a run long enough for its "
-            "controllers to learn (search) or with evaluate_every set (training)."
+            f"{metric!r} was not measured in this run: expected a search with steps after its "
+            "controller_delay, or a training with evaluate_every above 0."
         )
     if window is not None and window < 1:
         raise MpnasError(f"window must be at least 1 step, not {window}.")
@@ -118,9 +137,9 @@ def domain_curves(
         width = window or max(1, len(rows) // 25)
         color = colors[name]
         if width > 1:
-            some = slice(None, None, max(1, -(-len(rows) // _MEASURED)))
+            every = slice(None, None, max(1, -(-len(rows) // _MEASURED)))
             faint: dict[str, Any] = {"alpha": 0.18, "linewidth": 0.6, "label": "_measured"}
-            ax.plot(steps.iloc[some], values.iloc[some], color=color, **faint)
+            ax.plot(steps.iloc[every], values.iloc[every], color=color, **faint)
             values = smoothed(values, width)
         marker = "o" if len(rows) <= 30 else None
         ax.plot(steps, values, color=color, linewidth=1.8, marker=marker, markersize=4, label=name)
@@ -134,6 +153,6 @@ def domain_curves(
 
 
 def level(ax: Axes, value: float, name: str) -> None:
-    """A dashed level, named in the legend."""
+    """Draw a dashed horizontal line and name it in the legend."""
     ax.axhline(value, color=style.ink(), linewidth=1.2, linestyle="--", label=name)
     style.legend_outside(ax)

@@ -1,4 +1,4 @@
-"""How long the stages would take on more devices."""
+"""Estimated hours of the stages on different numbers of devices."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,11 +7,14 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from mpnas_kit.plots import style
 
 
-def scaling(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the hours of every stage over the number of devices, both logarithmic.
+def scaling_curves(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the hours of every stage over the number of devices, on logarithmic axes.
 
-    table: as `analysis.scaling.estimate` gives it. Dashed: the time of the fewest devices divided
-    among more of them, as if none ever waited.
+    A dashed line is the time if no device ever waited for another: the hours of the first row of
+    the stage, divided by the number of devices.
+
+    table: result of `analysis.estimate`. Columns stage, devices, hours.
+    ax: axes to draw into; None: a new figure.
     """
     ax = style.axes(ax, 8.0, 4.5)
     colors = style.domain_colors(list(dict.fromkeys(table["stage"])))
@@ -30,5 +33,5 @@ def scaling(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="devices", ylabel="hours")
     style.plain(ax)
     style.legend_outside(ax)
-    ax.set_title("Time over devices (dashed: if none ever waited)", fontsize=11)
+    ax.set_title("Hours over devices (dashed: if no device ever waited)", fontsize=11)
     return ax

@@ -1,4 +1,4 @@
-"""What the domains look like, and how large they are."""
+"""Images of the domains, and the number of images per split."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 
 SPLIT_COLORS = dict(zip(SPLITS, (style.SHARED, style.OUTLINE, style.PRIVATE), strict=True))
@@ -22,30 +22,37 @@ def samples(
     columns: int = 12,
     seed: int = 0,
 ) -> Axes:
-    """Draw random images of a domain, sorted by class and not twice the same.
+    """Draw random images of one domain, sorted by class, no image twice.
 
-    Every class is there before one comes again. Fewer images than places leave places empty.
+    Every class is drawn once before a class is drawn twice. If the split has fewer images than the
+    grid has cells, the last cells stay empty.
+
+    domain: domain to draw.
+    ax: axes to draw into; None: a new figure.
+    split: `train`, `val` or `test`.
+    rows, columns: size of the grid, each at least 1.
+    seed: seed of the random choice of images.
+
+    Raises `MpnasError` if the split is unknown or the grid has no cell.
     """
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
     if rows < 1 or columns < 1:
-        raise MpnasError(f"samples needs at least one row and column, not {rows} x {columns}.")
-    part = getattr(domain, split)
+        raise MpnasError(f"samples needs at least one row and one column, not {rows} x {columns}.")
+    part = domain.split(split)
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
     chosen = _by_turns(part.labels[order].tolist())[: rows * columns]
     index = order[chosen]
     index = index[torch.argsort(part.labels[index], stable=True)]
     size = domain.resolution + _GAP
-    mosaic = np.zeros((rows * size - _GAP, columns * size - _GAP, 4), np.uint8)  # clear between
-    for place, image in enumerate(part.images[index].numpy()):
-        top, left = (size * p for p in divmod(place, columns))
-        spot = mosaic[top : top + domain.resolution, left : left + domain.resolution]
-        spot[..., :3] = image.transpose(1, 2, 0)  # a grey image fills all three
-        spot[..., 3] = 255
+    mosaic = np.zeros((rows * size - _GAP, columns * size - _GAP, 4), np.uint8)  # transparent
+    for number, image in enumerate(part.take(index).numpy()):
+        top, left = (size * p for p in divmod(number, columns))
+        cell = mosaic[top : top + domain.resolution, left : left + domain.resolution]
+        cell[..., :3] = image.transpose(1, 2, 0)  # a grey channel fills all three
+        cell[..., 3] = 255
     ax = style.axes(ax, 0.62 * columns, 0.62 * rows + 0.35)
     ax.imshow(mosaic, interpolation="nearest")
     ax.set_axis_off()
-    channels = "RGB" if part.images.shape[1] == 3 else "grey"
+    channels = "RGB" if domain.channels == 3 else "grey"
     ax.set_title(
         f"{domain.name}: {len(domain.classes)} classes, {channels}", fontsize=10, loc="left"
     )
@@ -53,13 +60,17 @@ def samples(
 
 
 def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
-    """Draw how many images every domain has for training, validation and test."""
+    """Draw the number of training, validation and test images of every domain.
+
+    suite: domains to draw.
+    ax: axes to draw into; None: a new figure.
+    """
     ax = style.axes(ax, 8.0, max(2.2, 1.2 + 0.32 * len(suite)))
-    places, left = np.arange(len(suite)), np.zeros(len(suite))
+    positions, left = np.arange(len(suite)), np.zeros(len(suite))
     for split, color in SPLIT_COLORS.items():
-        counts = np.array([len(getattr(d, split)) for d in suite], dtype=np.float64)
+        counts = np.array([len(d.split(split)) for d in suite], dtype=np.float64)
         ax.barh(
-            places,
+            positions,
             counts,
             left=left,
             height=0.72,
@@ -69,7 +80,7 @@ def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
             label={"train": "training", "val": "validation", "test": "test"}[split],
         )
         left += counts
-    ax.set_yticks(places, suite.names)
+    ax.set_yticks(positions, suite.names)
     ax.set_ylim(len(suite) - 0.4, -0.6)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="images")
@@ -81,7 +92,7 @@ def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
 
 
 def _by_turns(labels: list[int]) -> list[int]:
-    """Positions in `labels`, such that every class has come k times before one comes k + 1."""
+    """Return the positions of `labels`: first one of every class, then a second of each, ..."""
     turn: dict[int, int] = {}
     turns = []
     for label in labels:

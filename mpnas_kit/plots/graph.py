@@ -1,4 +1,4 @@
-"""The searched architecture as one picture: what could be chosen, and what every domain chose."""
+"""The architecture as one picture: all candidates, and the path of every domain."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
 
 KINDS = {
     "shared": "shared by several domains",
-    "private": "of one domain",
+    "private": "private to one domain",
     "unused": "unused",
 }
 
@@ -31,16 +31,20 @@ def path_graph(
     domains: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the domains' paths through the layers of `space`, left to right.
+    """Draw the domains' paths through the layers of `space`, from left to right.
 
-    A row a choice: nodes of several domains are dark and say how many, nodes of one are light,
-    unused ones dotted; dashed lines are what was possible. A coloured line a domain ends at its
-    own classifier, with its name; lines side by side share an edge. The lowest row is the lane of
-    `zero`: a line in it skips the layer. Where a space has many candidates a layer (the factored
-    one), only used nodes are drawn, with their names, and the number of the others.
+    One row per choice. Nodes of several domains are dark and show the number of domains. Nodes of
+    one domain are light, unused nodes are dotted. Dashed lines are the possible connections. A
+    coloured line per domain ends at the domain's classifier. The lowest row is for skipped layers
+    (`zero`). If the layers offer more than 14 different choices (as in the factored space), only
+    the used nodes are drawn, with their names, and the number of unused nodes.
 
-    domains: which ones, in that order (colours stay those of all `paths`). ax: drawn in it, with
-    equal units along both axes; None: a figure of report width.
+    space: search space of the paths.
+    paths: path of every domain.
+    domains: names of the domains to draw, in order; None: all. Colours are those of all `paths`.
+    ax: axes to draw into, with equal units on both axes; None: a new figure.
+
+    Raises `MpnasError` if there are no paths or a domain is unknown.
     """
     names = style.chosen_domains(domains, list(paths))
     colors = style.domain_colors(list(paths))
@@ -79,7 +83,7 @@ def _figure(graph: nx.DiGraph) -> Axes:
 
 
 def _background(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
-    """Names of rows, layers and stages; the lane of skipped layers."""
+    """Draw the names of rows, layers and stages, and the lane of skipped layers."""
     color, columns = style.ink(), layout.columns
     left = columns[0] - layout.half_width
     for name, y in layout.rows.items():
@@ -110,7 +114,7 @@ def _background(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
 
 
 def _possible(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
-    """Dashed, between all drawn vertices of neighbouring layers."""
+    """Draw the possible connections: dashed lines between the drawn nodes of adjacent layers."""
     half = layout.half_width
     by_layer = {i: [n for n in layout.at if n.layer == i] for i in range(len(layout.columns))}
     skips = [layout.at[n] for n in layout.at if n.block == ZERO]
@@ -126,7 +130,7 @@ def _possible(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
 
 
 def _domain(ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str) -> None:
-    """The line of a domain, from the first layer to its classifier."""
+    """Draw the line of one domain, from the first layer to its classifier."""
     stops = []
     for node, users in graph.nodes(data="users"):
         if domain in users:
@@ -158,14 +162,14 @@ def _domain(ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str
 def rounded_box(
     x: float, y: float, half_width: float, half_height: float, **how: Any
 ) -> FancyBboxPatch:
-    """A box with rounded corners around (x, y), in data units."""
+    """Return a box with rounded corners around (x, y), in data units."""
     corner = (x - half_width, y - half_height)
     shape = f"round,pad=0,rounding_size={min(3.0, half_width, half_height)}"
     return FancyBboxPatch(corner, 2 * half_width, 2 * half_height, boxstyle=shape, **how)
 
 
 def _node(ax: Axes, graph: nx.DiGraph, layout: Layout, node: Node) -> None:
-    """A node; `zero` is none, only the lane is there."""
+    """Draw one node. `zero` is not a node: it has the lane only."""
     x, y = layout.at[node]
     if node.block == ZERO:
         return
@@ -201,14 +205,14 @@ def _node(ax: Axes, graph: nx.DiGraph, layout: Layout, node: Node) -> None:
 
 
 def _legend(ax: Axes, layout: Layout) -> None:
-    """The kinds of nodes and lines, below."""
+    """Draw the legend of nodes and lines below the graph."""
     edge = style.OUTLINE
     shared = KINDS["shared"] + ("" if layout.named else " (how many)")
     handles = [
         Patch(facecolor=style.SHARED, edgecolor=edge, label=shared),
         Patch(facecolor=style.PRIVATE, edgecolor=edge, label=KINDS["private"]),
         Patch(facecolor="none", edgecolor=edge, linestyle=":", label=KINDS["unused"]),
-        Line2D([], [], color=edge, linewidth=0.8, linestyle=(0, (4, 4)), label="possible"),
+        Line2D([], [], color=edge, linewidth=0.8, linestyle=(0, (4, 4)), label="possible edge"),
         Line2D([], [], color=style.ink(), linewidth=2, label="path of a domain"),
     ]
     ax.legend(

@@ -1,28 +1,34 @@
-"""Where everything of the path graph stands. All lengths are points (1/72 inch)."""
+"""Positions of all parts of the path graph. All lengths are points (1/72 inch)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import matplotlib.path as mpath
 import networkx as nx
 import numpy as np
-from matplotlib.path import Path as Outline
 
 from mpnas_kit.space.space import ZERO, Node
 
-MOST_ROWS = 14  # more choices than that do not get a row each
-UNUSED = "unused"  # the block name of the vertex that stands for all unused ones of a layer
+MOST_ROWS = 14  # with more choices, a choice has no row of its own
+UNUSED = "unused"  # block name of the node that stands for all unused nodes of a layer
 _TOP, _BOTTOM, _LEFT, _CHARACTER = 46.0, 36.0, 10.0, 5.0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions and sizes.
+    """Positions and sizes, in points.
 
-    at: centre of every drawn vertex. rows: name and height of the rows that have a name.
-    heads: where the line of every domain ends. lane: distance of two lines side by side.
-    slot: sideways distance of the steep parts of two lines. lane_half: half the height of the
-    lane of skipped layers.
-    unused: number of candidates behind a summary vertex. named: blocks are written on the nodes.
+    width, height: size of the box that holds the graph.
+    at: centre of every drawn node.
+    rows: vertical position of every row that has a name.
+    heads: end of the line of every domain, at its classifier.
+    columns: horizontal position of every layer.
+    lane: distance between two lines side by side.
+    lane_half: half the height of the lane of skipped layers.
+    slot: horizontal distance between the steep parts of two lines.
+    half_width: half the width of a node.
+    unused: number of unused nodes that a summary node stands for.
+    named: whether the names of the blocks are written on the nodes.
     """
 
     width: float
@@ -39,12 +45,12 @@ class Layout:
     named: bool
 
     def half_height(self, users: int) -> float:
-        """Half the height of a node: it grows with the number of lines that pass."""
+        """Return half the height of a node, which grows with the number of domains that use it."""
         return max(4.5, users * self.lane / 2 + 2.5)
 
 
 def lay_out(graph: nx.DiGraph, width: float, height: float) -> Layout:
-    """The layout of an architecture graph in a box of `width` x `height`."""
+    """Return the layout of an architecture graph in a box of `width` x `height` points."""
     layers = _layers(graph)
     domains: tuple[str, ...] = graph.graph["domains"]
     names = row_names(graph)
@@ -64,7 +70,7 @@ def lay_out(graph: nx.DiGraph, width: float, height: float) -> Layout:
         else max(1, len([n for n in names if n != ZERO]))
     )
     rise = (top - bottom) / (count + (1.35 if skips else 0))
-    base = bottom + (1.35 * rise if skips else 0)  # lower end of the rows above the skip lane
+    base = bottom + (1.35 * rise if skips else 0)  # lower edge of the rows, above the skip lane
     lane_row = bottom + 0.5 * rise
     plain = [n for n in names if n != ZERO]
     rows = {} if named else {n: top - (k + 0.5) * rise for k, n in enumerate(plain)}
@@ -112,24 +118,24 @@ def _layers(graph: nx.DiGraph) -> list[list[Node]]:
 
 
 def row_names(graph: nx.DiGraph) -> list[str]:
-    """The distinct choices of the searched layers, in order, `zero` last."""
+    """Return the distinct choices of the searched layers, in order, `zero` last."""
     names = dict.fromkeys(n.block for n in graph if graph.nodes[n]["searched"])
     return sorted(names, key=lambda n: n == ZERO)
 
 
 def is_named(names: Sequence[str]) -> bool:
-    """Whether blocks are written on the nodes: too many for a row each, or nothing to choose."""
+    """Return whether nodes carry the names of blocks: there are too many rows, or no row."""
     return len(names) > MOST_ROWS or not names
 
 
 def stacks(graph: nx.DiGraph) -> list[list[Node]]:
-    """The nodes of every layer that are drawn, from top to bottom."""
+    """Return the drawn nodes of every layer, from top to bottom."""
     named = is_named(row_names(graph))
     return [_drawn(graph, layer, named) for layer in _layers(graph)]
 
 
 def _drawn(graph: nx.DiGraph, layer: Sequence[Node], named: bool) -> list[Node]:
-    """The nodes of a layer that are drawn: all, or the used ones and one for the others."""
+    """Return the drawn nodes of a layer: all, or the used ones and one for the unused ones."""
     nodes = [n for n in layer if n.block != ZERO]
     if not named:
         return nodes
@@ -137,17 +143,17 @@ def _drawn(graph: nx.DiGraph, layer: Sequence[Node], named: bool) -> list[Node]:
     return used if len(used) == len(nodes) else [*used, Node(layer[0].layer, UNUSED)]
 
 
-def line(stops: Sequence[tuple[float, float, float, float]], slot: float) -> Outline:
-    """A smooth line through stops (x, y, half width, offset), level inside every stop.
+def line(stops: Sequence[tuple[float, float, float, float]], slot: float) -> mpath.Path:
+    """Return a smooth line through stops, horizontal inside every stop.
 
-    offset: how far above the centre of the stop. slot: on a steep way the line is shifted sideways
-    by so much, to the right on its way down, so that no two lines of different slots lie on one
-    another.
+    stops: (x, y, half width, offset) of every stop; offset: height of the line above the centre.
+    slot: horizontal shift of steep parts, to the right on the way down. Lines with different slots
+    do not cover each other.
     """
     x, y, half, offset = stops[0]
     points, codes = (
         [(x - half, y + offset), (x + half, y + offset)],
-        [Outline.MOVETO, Outline.LINETO],
+        [mpath.Path.MOVETO, mpath.Path.LINETO],
     )
     for (x0, y0, half0, o0), (x1, y1, half1, o1) in zip(stops, stops[1:], strict=False):
         start, end, rise = x0 + half0, x1 - half1, y1 - y0
@@ -155,5 +161,5 @@ def line(stops: Sequence[tuple[float, float, float, float]], slot: float) -> Out
         lean = slot * -2 * rise / np.hypot(gap, 2 * rise)
         middle = float(np.clip((start + end) / 2 + lean, start, end))
         points += [(middle, y0 + o0), (middle, y1 + o1), (end, y1 + o1), (x1 + half1, y1 + o1)]
-        codes += [Outline.CURVE4] * 3 + [Outline.LINETO]
-    return Outline(np.array(points), codes)
+        codes += [mpath.Path.CURVE4] * 3 + [mpath.Path.LINETO]
+    return mpath.Path(np.array(points), codes)

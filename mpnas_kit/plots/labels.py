@@ -1,4 +1,4 @@
-"""Where the labels of points go, so that none lies on another label, a point or a line."""
+"""Positions of point labels: no label covers another label, a point or a line."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,22 +12,25 @@ from mpnas_kit.plots import style
 
 Box = tuple[float, float, float, float]  # left, lower, right, upper
 Vector = NDArray[np.float64]
-_DISTANCES = (7.5, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0)  # from the point, 1/72 inch
-_DIRECTIONS = (0, 8, 4, 12, 1, 15, 7, 9, 2, 14, 6, 10, 3, 13, 5, 11)  # sixteenths, best first
-_LEADER = 12.0  # from this distance on a line leads from the point to its label
+_DISTANCES = (7.5, 14.0, 22.0, 32.0, 44.0, 58.0, 74.0)  # from point to label, 1/72 inch
+_DIRECTIONS = (0, 8, 4, 12, 1, 15, 7, 9, 2, 14, 6, 10, 3, 13, 5, 11)  # 1/16 circle, best first
+_LEADER = 12.0  # from this distance on, a line joins the point and its label
 
 
 def label_points(
     ax: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str], lines: Sequence[Box] = ()
 ) -> None:
-    """Write a text beside every point (data coordinates), with a thin line where it is far.
+    """Write a text beside every point, and join the two by a thin line if they are far apart.
 
-    lines: upright and level lines (data coordinates) that are kept free. The places hold for the
-    size that the figure has now.
+    The positions hold for the present size of the figure.
+
+    points: data coordinates.
+    texts: one per point.
+    lines: vertical and horizontal lines to keep free, in data coordinates.
     """
     figure = ax.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # before that a layout engine has not placed the axes
+    figure.draw_without_rendering()  # a layout engine places the axes only when it draws
     inch = figure.dpi / 72
 
     def scaled(data: Sequence[tuple[float, float]]) -> Vector:
@@ -55,7 +58,7 @@ def label_points(
 
 
 class Place(NamedTuple):
-    """Where a label may go: its box, its nearest point to the anchor, and how far that is."""
+    """A position of a label: its box, the point of it nearest to the anchor, their distance."""
 
     box: Box
     end: Vector
@@ -63,11 +66,14 @@ class Place(NamedTuple):
 
 
 def places(anchors: Vector, sizes: Vector, taken: Sequence[Box], bounds: Vector) -> list[Place]:
-    """A place a label, near its anchor; anchors and sizes (n, 2), all lengths alike.
+    """Return one position per label, near its anchor.
 
-    In turn, three times over, each label goes where it covers least of other labels, of what is
-    `taken` and of the outside of `bounds`, where its line crosses no label and no label is on a
-    line, and where no other point is nearer; and of such places to the nearest.
+    In three rounds, each label takes the position of least cost. Cost: area shared with other
+    labels, with the boxes `taken` and with the outside of `bounds`; lines that cross labels;
+    another anchor that is nearer than its own; distance.
+
+    anchors: (n, 2). sizes: width and height of the labels, (n, 2). taken: boxes to keep free.
+    bounds: (left, lower, right, upper). All lengths are in the same unit.
     """
     choices = [_choices(a, s) for a, s in zip(anchors, sizes, strict=True)]
     chosen = [c[0] for c in choices]
@@ -86,14 +92,14 @@ def places(anchors: Vector, sizes: Vector, taken: Sequence[Box], bounds: Vector)
                 if place.distance >= _LEADER:
                     cost += 10 + 15 * _inside(_along(anchors[i], place.end), boxes)
                 elif _distance(place.box, np.delete(anchors, i, 0)) < place.distance - 0.5:
-                    cost += 8  # it would seem to be of another point
+                    cost += 8  # the label would seem to belong to another point
                 costs.append(cost + place.distance / 5 + order / 1000)
             chosen[i] = choices[i][int(np.argmin(costs))]
     return chosen
 
 
 def _choices(anchor: Vector, size: Vector) -> list[Place]:
-    """The places a label can go to."""
+    """Return the positions that a label may take."""
     result = []
     for distance, sixteenth in product(_DISTANCES, _DIRECTIONS):
         angle = sixteenth * np.pi / 8
@@ -106,25 +112,25 @@ def _choices(anchor: Vector, size: Vector) -> list[Place]:
 
 
 def _along(start: Vector, end: Vector) -> Vector:
-    """(16, 2): points of a line."""
+    """Return 16 points on a line: (16, 2)."""
     return start + np.linspace(0, 1, 16)[:, None] * (end - start)
 
 
 def _inside(points: Vector, boxes: Vector) -> int:
-    """How many of the points (m, 2) are in one of the boxes (n, 4), counted for every box."""
+    """Return how many of the points (m, 2) are inside a box (n, 4), summed over the boxes."""
     x, y = points[:, :1], points[:, 1:]
     across = (x > boxes[:, 0]) & (x < boxes[:, 2])
     return int((across & (y > boxes[:, 1]) & (y < boxes[:, 3])).sum())
 
 
 def _distance(box: Box, points: Vector) -> float:
-    """From a box to the nearest of the points (m, 2); infinite where there are none."""
+    """Return the distance from a box to the nearest of the points (m, 2); infinite without any."""
     gaps = points - np.clip(points, box[:2], box[2:])
     return float(np.hypot(gaps[:, 0], gaps[:, 1]).min(initial=np.inf))
 
 
 def _overlap(box: Box, others: Vector) -> float:
-    """The area that a box has in common with the `others` (n, 4)."""
+    """Return the area that a box shares with the `others` (n, 4), summed."""
     across = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
     up = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
     return float((np.clip(across, 0, None) * np.clip(up, 0, None)).sum())

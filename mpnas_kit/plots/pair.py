@@ -1,4 +1,4 @@
-"""The paths of two domains beside each other: which blocks they have, and which they share."""
+"""The paths of two domains side by side: their blocks, and which of them are shared."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,22 @@ def two_paths(
     second: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the paths of two of the domains in `paths` side by side, from the first layer down.
+    """Draw the paths of two domains side by side, from the first layer (top) to the classifiers.
 
-    A box a layer with the name of its block, stem and head among them: dark and joined where both
-    have the same block in the same layer, light where they differ. A skipped layer (`zero`) is a
-    thin line. The classifiers are squares in the colours that domains have in all of `paths`.
-    ax: drawn in it, with equal units along both axes; None: a figure as high as there are layers.
+    One box per layer, stem and head included, with the name of the block. If both domains have the
+    same block in a layer, the boxes are dark and joined; otherwise they are light. A skipped layer
+    (`zero`) is a thin line. The classifiers are squares in the colours of the domains.
+
+    space: search space of the paths.
+    paths: path of every domain. Colours are those of all `paths`.
+    first, second: names of two different domains.
+    ax: axes to draw into, with equal units on both axes; None: a new figure.
+
+    Raises `MpnasError` if a domain is unknown or both domains are the same.
     """
     names = style.chosen_domains([first, second], list(paths))
     if first == second:
-        raise MpnasError(f"two paths are those of two domains, not {first!r} twice.")
+        raise MpnasError(f"two_paths needs two different domains, not {first!r} twice.")
     graph = architecture_graph(space, {d: paths[d] for d in names})
     colors = style.domain_colors(list(paths))
     layers = [*(layer.name for layer in space.layers), _CLASSIFIER]
@@ -87,7 +93,7 @@ def _figure(rows: int) -> Axes:
 def _line(
     ax: Axes, x: float, rows: Sequence[float], nodes: Sequence[Node], pitch: float, color: str
 ) -> None:
-    """From the first layer to the classifier, thin and named where a layer is skipped."""
+    """Draw a path from the first layer to the classifier; skipped layers are thin and named."""
     for node, y in zip(nodes, rows, strict=False):
         skips = node.block == ZERO
         how: dict[str, Any] = {"linewidth": 1.0 if skips else 3.0, "solid_capstyle": "butt"}
@@ -102,7 +108,7 @@ def _line(
 def _box(
     ax: Axes, block: str, kind: str, at: tuple[float, float], half: tuple[float, float]
 ) -> None:
-    """A layer that the path has; kind: shared or private."""
+    """Draw the box of a layer that is not skipped. kind: `shared` or `private`."""
     face = {"shared": style.SHARED, "private": style.PRIVATE}[kind]
     color = {"shared": style.TEXT_ON_SHARED, "private": style.TEXT_ON_PRIVATE}[kind]
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.8, "zorder": 3}
@@ -112,13 +118,13 @@ def _box(
 
 
 def _legend(ax: Axes) -> None:
-    """The kinds of boxes and lines, below."""
+    """Draw the legend of boxes and lines below the paths."""
     faces = {"shared": style.SHARED, "private": style.PRIVATE}
     handles: list[Any] = [
         Patch(facecolor=faces[kind], edgecolor=style.OUTLINE, label=text)
         for kind, text in KINDS.items()
     ]
-    handles.append(Line2D([], [], color=style.ink(), linewidth=1.0, label="layer skipped (zero)"))
+    handles.append(Line2D([], [], color=style.ink(), linewidth=1.0, label="skipped layer (zero)"))
     ax.legend(
         handles=handles, loc="lower center", ncols=3, frameon=False, fontsize=8.5, borderaxespad=0.2
     )

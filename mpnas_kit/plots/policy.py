@@ -1,4 +1,4 @@
-"""What a domain's controller makes of its decisions: at the end, and on the way there."""
+"""The policy of one domain's controller: at the end, and over the search."""
 
 from typing import Any
 
@@ -14,11 +14,18 @@ from mpnas_kit.space.space import ZERO, SearchSpace
 
 
 def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) -> Axes:
-    """Draw the final probability of every choice (row) in every decision (column) of a domain.
+    """Draw the final probability of every choice (rows) in every decision (columns) of one domain.
 
-    The chosen ones are marked: a disc where the search decided, a ring where it did not (entropy
-    above half of its maximum; the decision's name then has a question mark), nothing where the
-    layer is skipped and the decision without meaning. Blank: no such choice.
+    A disc marks the chosen choice if the search made the decision. A ring marks the most likely
+    choice if it did not: the entropy is above half of its maximum, and the name of the decision has
+    a question mark. Decisions inside a skipped layer have no mark, because they have no effect. A
+    blank cell: the decision has no such choice.
+
+    result: result of a search.
+    domain: name of the domain.
+    ax: axes to draw into; None: a new figure.
+
+    Raises `MpnasError` if the domain is unknown or no policy was recorded.
     """
     probabilities = _final(result, domain)
     decisions = result.space.decisions
@@ -66,7 +73,7 @@ def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) ->
     ax.set(xlabel="decision", ylabel="choice")
     ax.set_title(
         f"Final policy of {domain!r}: {sum(decided)} of {len(decided)} decisions made\n"
-        "disc: chosen; ring: likeliest choice of a decision not made (?)",
+        "disc: chosen; ring: most likely choice of a decision that was not made (?)",
         fontsize=11,
     )
     return ax
@@ -75,9 +82,15 @@ def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) ->
 def policy_over_time(
     result: SearchResult, domain: str, decision: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw the probabilities of a decision's choices over the search, stacked to 100 %.
+    """Draw the probabilities of one decision's choices over the search, stacked to 100 %.
 
-    decision: its name, for a space with one decision a layer that of the layer (`2.1`).
+    result: result of a search.
+    domain: name of the domain.
+    decision: name of the decision. In a space with one decision per layer, it is the name of the
+    layer, such as `2.1`.
+    ax: axes to draw into; None: a new figure.
+
+    Raises `MpnasError` if the domain or the decision is unknown, or no policy was recorded.
     """
     names = [d.name for d in result.space.decisions]
     if decision not in names:
@@ -103,7 +116,7 @@ def policy_over_time(
 
 
 def choice_rows(space: SearchSpace) -> list[str]:
-    """The distinct choices of all decisions, in order of first appearance, `zero` last."""
+    """Return the distinct choices of all decisions, in order of first appearance, `zero` last."""
     names = dict.fromkeys(c for d in space.decisions for c in d.choices)
     return sorted(names, key=lambda n: n == ZERO)
 
@@ -111,7 +124,11 @@ def choice_rows(space: SearchSpace) -> list[str]:
 def probability_table(
     space: SearchSpace, probabilities: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """(choices, decisions): `probabilities` (decisions, choices of each) by name, else nan."""
+    """Return the probabilities by choice and decision: float64 (choices, decisions).
+
+    probabilities: (decisions, choices), in the order of each decision's own choices. nan: the
+    decision has no such choice.
+    """
     rows = choice_rows(space)
     table = np.full((len(rows), len(space.decisions)), np.nan)
     for column, (decision, p) in enumerate(zip(space.decisions, probabilities, strict=True)):
@@ -121,11 +138,11 @@ def probability_table(
 
 
 def _row(result: SearchResult, domain: str) -> int:
-    """The index of a domain in the policy."""
+    """Return the index of a domain in the policy."""
     if domain not in result.paths:
         raise unknown("domain", domain, result.paths)
     if not len(result.policy):
-        raise MpnasError("the search kept no policy: expected at least one snapshot.")
+        raise MpnasError("the search recorded no policy: expected at least one policy snapshot.")
     return list(result.paths).index(domain)
 
 

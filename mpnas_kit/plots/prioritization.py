@@ -1,4 +1,4 @@
-"""What a domain prioritization does: the weights it gives, what they follow, what they change."""
+"""Domain prioritization: weights, the difficulties that they follow, and their effect."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,51 +12,65 @@ from seaborn.utils import relative_luminance
 
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.difficulty import difficulties
-from mpnas_kit.analysis.weightings import weighting_differences
+from mpnas_kit.analysis.prioritization import prioritization_differences
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.parts import to_text
 from mpnas_kit.plots import style
 from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.comparison import titled
 from mpnas_kit.plots.curves import domain_curves, level
-from mpnas_kit.settings import to_text
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 
-MOST_BARS = 4  # weightings a domain; more are a heatmap
+MOST_BARS = 4  # bars per domain at most; for more prioritizations there is the heatmap
 
 
-def weighting_bars(
+def prioritization_bars(
     comparison: Comparison,
     ax: Axes | None = None,
     *,
     split: str = "test",
     baseline: str = "uniform",
 ) -> Axes:
-    """Draw what up to 4 weightings change in the accuracy of every domain, in percentage points.
+    """Draw how up to 4 prioritizations change the accuracy of every domain, in percentage points.
 
-    From `weighting_differences`: of one approach and norm, against `baseline`, seed by seed; the
-    mean over all domains first. With several seeds the thin line is the standard deviation of
-    their differences.
+    The difference to `baseline` is taken seed by seed (`analysis.prioritization_differences`). The
+    first row is the mean over all domains. With several seeds, a thin line is the standard
+    deviation of the differences.
+
+    comparison: runs of one approach and one norm.
+    ax: axes to draw into; None: a new figure.
+    split: `val` or `test`.
+    baseline: prioritization to compare with, as it is written in the comparison.
+
+    Raises `MpnasError` if there are more than 4 prioritizations beside the baseline, and as
+    `prioritization_differences` does.
     """
-    table = weighting_differences(comparison, split, baseline)
-    weightings, domains = (list(dict.fromkeys(table[c])) for c in ("weighting", "domain"))
-    count = len(weightings)
+    table = prioritization_differences(comparison, split, baseline)
+    prioritizations, domains = (list(dict.fromkeys(table[c])) for c in ("prioritization", "domain"))
+    count = len(prioritizations)
     if count > MOST_BARS:
         raise MpnasError(
-            f"bars are for up to {MOST_BARS} weightings beside {baseline!r}, not {count}: expected "
-            "fewer, or weighting_heatmap."
+            f"prioritization_bars draws up to {MOST_BARS} prioritizations beside {baseline!r}, not "
+            f"{count}: choose fewer with comparison.where, or draw prioritization_heatmap."
         )
-    colors = style.domain_colors(weightings)
+    colors = style.domain_colors(prioritizations)
     ax = style.axes(ax, 8.0, 1.3 + len(domains) * (0.16 + 0.13 * max(count, 1.3)))
     named_rows(ax, domains)
     height = 0.76 / count
-    for i, weighting in enumerate(weightings):
-        rows = table[table["weighting"] == weighting]
-        places = np.arange(len(domains)) + (i - (count - 1) / 2) * height
+    for i, prioritization in enumerate(prioritizations):
+        rows = table[table["prioritization"] == prioritization]
+        positions = np.arange(len(domains)) + (i - (count - 1) / 2) * height
         values, errors = 100 * rows["difference"], 100 * rows["spread"]
-        ax.barh(places, values, color=colors[weighting], height=0.94 * height, label=weighting)
+        ax.barh(
+            positions,
+            values,
+            color=colors[prioritization],
+            height=0.94 * height,
+            label=prioritization,
+        )
         if rows["seeds"].max() > 1:
             thin: dict[str, Any] = {"fmt": "none", "ecolor": style.ink(), "elinewidth": 1}
-            ax.errorbar(values, places, xerr=errors, **thin)
+            ax.errorbar(values, positions, xerr=errors, **thin)
     if count == 1:
         values_beside(ax, [f"{100 * value:+z.1f}" for value in table["difference"]])
     ax.axvline(0, color=style.ink(), linewidth=1)
@@ -65,34 +79,45 @@ def weighting_bars(
     ax.set(xlabel=f"percentage points of {split} accuracy above {baseline}")
     if count > 1:
         style.legend_outside(ax)
-    what = f"{weightings[0] if count == 1 else 'Weightings'} against {baseline}"
-    ax.set_title(titled(what, comparison, "lines: deviation over seeds"), fontsize=11)
+    what = f"{prioritizations[0] if count == 1 else 'Prioritizations'} against {baseline}"
+    ax.set_title(titled(what, comparison, "line: standard deviation over seeds"), fontsize=11)
     return ax
 
 
-def weighting_heatmap(
+def prioritization_heatmap(
     comparison: Comparison,
     ax: Axes | None = None,
     *,
     split: str = "test",
     baseline: str = "uniform",
 ) -> Axes:
-    """Draw what any number of weightings change, in percentage points: see `weighting_bars`.
+    """Draw how any number of prioritizations change the accuracy, in percentage points.
 
-    A row a domain, a column a weighting. Colours end at the largest difference of the weighting in
-    the middle, so that one that fails does not fade all others. With several seeds a figure is bold
-    where it exceeds the standard deviation over them.
+    One row per domain, one column per prioritization; differences as in `prioritization_bars`. The
+    colour scale ends at the median over prioritizations of their largest difference, so that one
+    bad prioritization does not fade the others. With several seeds, a number is bold if it exceeds
+    the standard deviation over seeds.
+
+    comparison: runs of one approach and one norm.
+    ax: axes to draw into; None: a new figure.
+    split: `val` or `test`.
+    baseline: prioritization to compare with, as it is written in the comparison.
+
+    Raises `MpnasError` as `prioritization_differences` does.
     """
-    table = weighting_differences(comparison, split, baseline)
-    weightings, domains = (list(dict.fromkeys(table[c])) for c in ("weighting", "domain"))
+    table = prioritization_differences(comparison, split, baseline)
+    prioritizations, domains = (list(dict.fromkeys(table[c])) for c in ("prioritization", "domain"))
     values, spreads = (
-        100 * table.pivot(index="domain", columns="weighting", values=c).loc[domains, weightings]
+        100
+        * table.pivot(index="domain", columns="prioritization", values=c).loc[
+            domains, prioritizations
+        ]
         for c in ("difference", "spread")
     )
     largest = values.abs().max()
     limit = max(0.1, float(np.quantile(largest, 0.5, method="lower")))
     ends = "both" if largest.max() > limit else "neither"
-    width = 2.9 + 0.72 * len(weightings)
+    width = 2.9 + 0.72 * len(prioritizations)
     ax = style.axes(ax, max(5.2, width), max(3.6, 1.9 + 0.36 * len(domains)))
     sns.heatmap(
         values,
@@ -113,23 +138,28 @@ def weighting_heatmap(
         bar.outline.set_visible(False)
     bold = (values.abs() > spreads).to_numpy().ravel()
     for text, face, far in zip(ax.texts, mesh.get_facecolor(), bold, strict=True):
-        readable = "black" if relative_luminance(face) > 0.18 else "white"  # of more contrast
+        readable = "black" if relative_luminance(face) > 0.18 else "white"  # the higher contrast
         text.set(fontweight="bold" if far else "normal", color=readable)
     ax.axhline(1, color=style.ink(), linewidth=1.5)
     ax.set(xlabel="", ylabel="")
-    ax.set_xticklabels(weightings, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_xticklabels(prioritizations, rotation=40, ha="right", rotation_mode="anchor")
     ax.set_yticklabels(domains, rotation=0)
     ax.tick_params(length=0)
-    note = "bold: beyond the deviation over seeds"
-    ax.set_title(titled(f"Weightings against {baseline}", comparison, note), fontsize=11)
+    note = "bold: larger than the standard deviation over seeds"
+    ax.set_title(titled(f"Prioritizations against {baseline}", comparison, note), fontsize=11)
     return ax
 
 
 def weights_and_difficulties(trained: TrainResult, axes: Sequence[Axes] | None = None) -> Figure:
-    """Draw over the steps the weight of every domain (above) and its difficulty (below).
+    """Draw the weight of every domain's loss (above) and its difficulty (below) over the steps.
 
-    From `difficulties`: 1 is chance, 0 solved; the weights smoothed as in `training_curves`.
-    axes: two, the upper one first; None: a new figure. Returns their figure.
+    Difficulty is 1 at chance and 0 if the domain is solved (`analysis.difficulties`). Weights are
+    smoothed as in `training_curves`. Returns the figure.
+
+    trained: result of a training.
+    axes: two axes to draw into, the upper one first; None: a new figure.
+
+    Raises `MpnasError` if there are not two axes, and as `difficulties` does.
     """
     table = difficulties(trained)
     if axes is None:
@@ -139,13 +169,13 @@ def weights_and_difficulties(trained: TrainResult, axes: Sequence[Axes] | None =
     upper, lower = axes
     domains = list(trained.paths)
     domain_curves(table, domains, "weight", "weight of the loss", upper, None, None)
-    level(upper, 1.0, "all alike")
+    level(upper, 1.0, "equal weights")
     domain_curves(table, domains, "difficulty", "difficulty: loss / ln(classes)", lower, None, 1)
     level(lower, 1.0, "chance")
     lower.legend().remove()
     lower.set_ylim(bottom=0)
     upper.set(xlabel="")
-    name = to_text(trained.config.priority, defaults=False)
+    name = to_text(trained.config.prioritization, defaults=False)
     upper.set_title(f"Weights under {name}", fontsize=11)
     lower.set_title("Difficulty: 1 (dashed) at chance, 0 when solved", fontsize=11)
     figure = lower.get_figure(root=True)

@@ -1,4 +1,4 @@
-"""How alike the domains' paths are, as a heatmap."""
+"""Jaccard similarity of the domains' paths, as a heatmap."""
 
 import numpy as np
 import seaborn as sns
@@ -11,9 +11,12 @@ from mpnas_kit.plots import style
 def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = False) -> Axes:
     """Draw the Jaccard similarity of every two domains' paths, 0 to 1.
 
-    The colour bar marks what random paths of the same costs have on average. cluster: order
-    the domains so that similar ones are neighbours (average linkage on 1 - similarity, optimal
-    leaf order).
+    The line on the colour bar is the mean similarity of random paths with the same costs.
+
+    similarity: result of `analysis.jaccard_matrix`, which states formula and source.
+    ax: axes to draw into; None: a new figure.
+    cluster: whether to order the domains so that similar ones are neighbours (average linkage on
+    1 - similarity, optimal leaf order).
     """
     matrix = similarity.matrix
     if cluster:
@@ -45,17 +48,17 @@ def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = F
         f"{similarity.random_value:.2f}, of the same costs {similarity.matched_value:.2f} {spread}"
     )
     mean = f"mean {similarity.mean:.2f}, " if size > 1 else ""
-    ax.set_title(f"Nodes that two domains share\n{mean}random paths {chance}", fontsize=11)
+    ax.set_title(f"Share of nodes in common\n{mean}random paths {chance}", fontsize=11)
     return ax
 
 
 def _mark_random(ax: Axes, similarity: Similarity) -> None:
-    """A line and a tick on the colour bar where random paths are."""
+    """Draw a line and a tick on the colour bar at the mean of random paths of the same costs."""
     bar = ax.collections[0].colorbar
-    if bar is None:  # pragma: no cover - seaborn always makes one here
+    if bar is None:  # pragma: no cover - seaborn always draws one here
         return
     value = similarity.matched_value
-    near = 0.06  # ticks closer than that would be written over
+    near = 0.06  # a tick closer than this would cover the label
     ticks = [t for t in np.linspace(0, 1, 6) if abs(t - value) > near]
     bar.set_ticks([*ticks, value], labels=[*(f"{t:.1f}" for t in ticks), f"{value:.2f} random"])
     bar.ax.axhline(value, color="white", linewidth=3)

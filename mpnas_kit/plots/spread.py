@@ -1,15 +1,22 @@
-"""Accuracy of random paths against their cost, with the spread over seeds beside it."""
+"""Accuracy of random paths over their cost, with the range over seeds."""
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from mpnas_kit.analysis.spread import PathSpread
-from mpnas_kit.plots.style import domain_colors
+from mpnas_kit.plots.style import domain_colors, log_ticks
 
 
 def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes:
-    """One domain: a dot a path (its first seed), bars over the seeds of paths that have several."""
+    """Draw the validation accuracy of random paths of one domain over their multiply-adds.
+
+    A dot is a path at its first seed. A bar is the range over the seeds of a path that has several.
+    The title gives the standard deviation over paths, that over seeds, and their ratio.
+
+    spread: result of `analysis.read_path_spread`.
+    domain: name of the domain.
+    ax: axes to draw into; None: a new figure.
+    """
     ax = ax if ax is not None else plt.subplots(layout="constrained")[1]
     rows = spread.rows
     color = domain_colors(list(rows["domain"].unique()))[domain]
@@ -23,12 +30,11 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
             ax.plot([cost, cost], [low, high], color=color, lw=5, alpha=0.35)
     row = spread.table().set_index("domain").loc[domain]
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    log_ticks(ax.xaxis)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_title(
         f"{domain}: paths ±{100 * row['over_paths']:.1f}, seeds ±{100 * row['over_seeds']:.1f} "
-        f"({row['ratio']:.1f} times)",
+        f"(ratio {row['ratio']:.1f})",
         fontsize="medium",
     )
     ax.set_xlabel("multiply-adds (M)")

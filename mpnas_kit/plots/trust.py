@@ -1,30 +1,34 @@
-"""What the supernet says of paths against what they reach when they are retrained."""
+"""Accuracy of paths on the supernet against their accuracy when they are trained alone."""
 
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 
-_LOG_ABOVE = 5  # multiply-adds of a wider range than that are coloured by their logarithm
+_LOG_ABOVE = 5  # largest over smallest multiply-adds above which colours are logarithmic
 
 
 def trust_scatter(trust: Trust, ax: Axes | None = None) -> Axes:
-    """Draw the accuracy of paths on the supernet against that of the same paths retrained.
+    """Draw the accuracy of paths on the supernet against that of the same paths trained alone.
 
-    From `Trust.rows`: a dot a path, its colour the multiply-adds. The title has Kendall's tau and
-    the p-value (of no relation at all).
+    One dot per path; its colour is the multiply-adds. The title gives Kendall's tau and its p-value
+    (null hypothesis: no relation).
+
+    trust: result of `supernet_trust`, with at least 3 paths.
+    ax: axes to draw into; None: a new figure.
+
+    Raises `MpnasError` if a column is missing or there are fewer than 3 paths.
     """
     rows = trust.rows
     for column in ("supernet", "retrained", "multiply_adds"):
         if column not in rows:
-            raise MpnasError(f"the paths of this trust have no column {column!r}.")
+            raise MpnasError(f"the rows of this Trust have no column {column!r}.")
     if len(rows) < LEAST_PATHS:
-        raise MpnasError(f"trust is drawn of at least {LEAST_PATHS} paths, not {len(rows)}.")
+        raise MpnasError(f"trust_scatter needs at least {LEAST_PATHS} paths, not {len(rows)}.")
     costs = rows["multiply_adds"]
     logarithmic = costs.max() > _LOG_ABOVE * costs.min()
     norm = (LogNorm if logarithmic else Normalize)(costs.min(), costs.max())
@@ -36,9 +40,7 @@ def trust_scatter(trust: Trust, ax: Axes | None = None) -> Axes:
     bar = ax.figure.colorbar(dots, ax=ax, pad=0.02, label="multiply-adds")
     bar.outline.set_visible(False)
     if logarithmic:
-        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        bar.ax.yaxis.set_minor_locator(NullLocator())
-        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        style.log_ticks(bar.ax.yaxis)
     bar.ax.yaxis.set_major_formatter(style.thousands())
     ax.set(xlabel="accuracy on the supernet (reward images)")
     ax.set(ylabel="validation accuracy, retrained alone")

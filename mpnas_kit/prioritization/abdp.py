@@ -1,4 +1,4 @@
-"""ABDP, and what it is compared with that also follows difficulty: boosted and dynamic weights."""
+"""ABDP, and the prioritizations that are close to it: uniform, boosted and dynamic weights."""
 
 import math
 from abc import abstractmethod
@@ -9,31 +9,52 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mpnas_kit.prioritization.weigher import Average, Seen, Weigher
+from mpnas_kit.domains.task import Task
+from mpnas_kit.prioritization.domain_weights import Average, DomainWeights, Seen
 from mpnas_kit.settings import check, require
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every domain weighs 1."""
+    """Every domain has weight 1.
 
-    def weigher(self, classes: Mapping[str, int], seed: int = 0) -> Weigher:
-        """Begin a loop over domains with these numbers of classes."""
-        return ABDP(start=math.inf, end=math.inf, schedule="constant").weigher(classes, seed)
+    >>> weights = mk.Uniform().begin(suite.tasks)
+    >>> seen = {"planted0": mk.Seen(nll=2.8, quality=0.1), "planted1": mk.Seen(0.5, 0.9)}
+    >>> weights.weights(seen, progress=0.0)
+    {'planted0': 1.0, 'planted1': 1.0}
+    """
+
+    def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
+        """Return weights that stay 1."""
+        return ABDP(start=math.inf, end=math.inf, schedule="constant").begin(tasks, seed)
 
 
 @dataclass(frozen=True)
 class ABDP:
-    """Adaptive balanced domain prioritization (the idea: MPNAS; the formula: ours, bounded).
+    """Adaptive balanced domain prioritization: hard domains get a higher weight.
 
-    difficulty  l_d = moving average of NLL_d / ln(classes_d): 1 at chance, 0 when solved
-    weight      p_d = N * softmax(l / w)_d: mean 1, at most N
+    The idea is that of MPNAS (Wang et al., WACV 2021, arXiv 2010.04904). The formula is ours:
 
-    start, end: the temperature w at the first and the last step; infinity is `uniform`, bit for
-    bit; a small w puts all weight on the hardest domain. schedule: how w goes from one to the
-    other. decay: of the moving average, bias-corrected. Motivated by the tilted mean
-    w log mean exp(l / w) of the losses (Li et al. 2021, TERM), of which p is the gradient's weight
-    up to the division of each loss by ln(classes).
+    difficulty:  l_d = moving average of NLL_d / ln(classes_d), 1 at chance, 0 if solved
+    weight:      p_d = N * softmax(l / w)_d over N domains, mean 1, at most N
+
+    It is motivated by the tilted mean `w log mean exp(l / w)` of the difficulties (TERM, Li et al.,
+    ICLR 2021, arXiv 2007.01162). p weighs the domains as the gradient of that mean does, except
+    that the loss of a domain is not divided by ln(classes).
+
+    start: temperature w at the first step, above 0. A small w puts all weight on the hardest
+    domain. Infinity gives the weights of `Uniform`, bit for bit.
+    end: temperature w that is reached at the end of the stage, above 0.
+    schedule: how w goes from start to end. `constant` keeps w at start.
+    decay: factor of the old average when a value is added to the moving average, 0 to below 1. The
+    average is corrected for its bias towards 0.
+
+    Raises `MpnasError` for a value out of its range.
+
+    >>> weights = mk.ABDP().begin(suite.tasks)
+    >>> seen = {"planted0": mk.Seen(nll=2.8, quality=0.1), "planted1": mk.Seen(0.5, 0.9)}
+    >>> {d: round(w, 2) for d, w in weights.weights(seen, progress=0.0).items()}
+    {'planted0': 1.39, 'planted1': 0.61}
     """
 
     start: float = 1.0
@@ -50,7 +71,7 @@ class ABDP:
         require(0 <= self.decay < 1, f"abdp: decay must be in [0, 1), not {self.decay}.")
 
     def temperature(self, progress: float) -> float:
-        """w after a share `progress` (0 to 1) of the steps."""
+        """Return w after a share `progress` (0 to 1) of the steps."""
         if self.schedule == "constant" or progress <= 0 or math.isinf(self.start):
             return self.start
         if math.isinf(self.end):
@@ -59,19 +80,31 @@ class ABDP:
             return self.start + (self.end - self.start) * progress
         return float(self.start * (self.end / self.start) ** progress)
 
-    def weigher(self, classes: Mapping[str, int], seed: int = 0) -> Weigher:
-        """Begin a loop over domains with these numbers of classes."""
-        return _Abdp(self, classes)
+    def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
+        """Return weights that follow the difficulty of the domains."""
+        return _Abdp(self, tasks)
 
 
 @dataclass(frozen=True)
 class Boosted:
-    """Weights exp(L_d / w), L_d in nats: the boosting of a reimplementation of MPNAS.
+    """Boosted weights `exp(L_d / w)`, with the loss L_d in nats. Here to be compared with.
 
-    At w = 1 a domain at chance weighs as many as it has classes, so the one with the most classes
-    comes first. normalise: divide by the mean over domains, as every other prioritization does;
-    False: the raw, unbounded factors, which also raise the learning rate. decay: of the moving
-    average of L_d; 0: the loss of the batch alone.
+    The formula is that of a reimplementation of MPNAS. We know no paper that states it. At chance
+    and w = 1 the weight of a domain is its number of classes, so the domain with the most classes
+    comes first.
+
+    temperature: w, above 0.
+    normalise: whether the weights are divided by their mean, as in every other prioritization. If
+    not, they are unbounded and also raise the learning rate.
+    decay: factor of the old average when a loss is added to the moving average, 0 to below 1.
+    Default: 0, which takes the loss of the batch alone.
+
+    Raises `MpnasError` for a value out of its range.
+
+    >>> weights = mk.Boosted(normalise=False).begin(suite.tasks)
+    >>> seen = {"planted0": mk.Seen(nll=2.7726, quality=0.1), "planted1": mk.Seen(0.0, 1.0)}
+    >>> {d: round(w, 1) for d, w in weights.weights(seen, progress=0.0).items()}
+    {'planted0': 16.0, 'planted1': 1.0}
     """
 
     temperature: float = 1.0
@@ -80,19 +113,34 @@ class Boosted:
 
     def __post_init__(self) -> None:
         check(self, "boosted")
-        require(self.temperature > 0, f"boosted: temperature must be above 0: {self.temperature}.")
+        require(
+            self.temperature > 0,
+            f"boosted: temperature must be above 0, not {self.temperature}.",
+        )
         require(0 <= self.decay < 1, f"boosted: decay must be in [0, 1), not {self.decay}.")
 
-    def weigher(self, classes: Mapping[str, int], seed: int = 0) -> Weigher:
-        """Begin a loop over domains with these numbers of classes."""
-        return _Boosted(self, classes)
+    def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
+        """Return weights that grow exponentially with the loss."""
+        return _Boosted(self, tasks)
 
 
 @dataclass(frozen=True)
 class DynamicTaskPriority:
-    """Focal weights of an accuracy k: -(1 - k)^gamma log k, mean 1 (Guo et al. 2018, DTP).
+    """Dynamic task prioritization: focal weights of the accuracy (Guo et al., ECCV 2018).
 
-    k_d: moving average of the accuracy on training batches, bias-corrected, kept within [0.01, 1].
+    The weights are `-(1 - k_d)^gamma log k_d`, divided by their mean. k_d is a moving average of
+    the accuracy on training batches, clamped to [0.01, 1].
+
+    gamma: exponent, at least 0. A large one favours hard domains more.
+    decay: factor of the old average when a value is added to the moving average, 0 to below 1. The
+    average is corrected for its bias towards 0.
+
+    Raises `MpnasError` for a value out of its range.
+
+    >>> weights = mk.DynamicTaskPriority().begin(suite.tasks)
+    >>> seen = {"planted0": mk.Seen(nll=2.8, quality=0.1), "planted1": mk.Seen(0.5, 0.9)}
+    >>> {d: round(w, 2) for d, w in weights.weights(seen, progress=0.0).items()}
+    {'planted0': 1.99, 'planted1': 0.01}
     """
 
     gamma: float = 1.0
@@ -100,31 +148,34 @@ class DynamicTaskPriority:
 
     def __post_init__(self) -> None:
         check(self, "dynamic_task_priority")
-        where = "dynamic_task_priority:"
-        require(self.gamma >= 0, f"{where} gamma must not be below 0, not {self.gamma}.")
-        require(0 <= self.decay < 1, f"{where} decay must be in [0, 1), not {self.decay}.")
+        name = "dynamic_task_priority"
+        require(self.gamma >= 0, f"{name}: gamma must be at least 0, not {self.gamma}.")
+        require(0 <= self.decay < 1, f"{name}: decay must be in [0, 1), not {self.decay}.")
 
-    def weigher(self, classes: Mapping[str, int], seed: int = 0) -> Weigher:
-        """Begin a loop over domains with these numbers of classes."""
-        return _Dynamic(self, classes)
+    def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
+        """Return weights that follow the accuracy of the domains."""
+        return _Dynamic(self, tasks)
 
 
-class _OfAverages(Weigher):
-    """Weights that are a function of one moving average a domain."""
+class _OfAverages(DomainWeights):
+    """Weights that are a function of moving averages, one per domain."""
 
-    def __init__(self, classes: Mapping[str, int], decay: float, unseen: float) -> None:
-        self._index = {d: i for i, d in enumerate(classes)}
-        self._average = Average(len(classes), decay, unseen)
+    def __init__(self, tasks: Mapping[str, Task], decay: float, unseen: float) -> None:
+        self._index = {d: i for i, d in enumerate(tasks)}
+        self._average = Average(len(tasks), decay, unseen)
 
     @abstractmethod
     def _measure(self, domain: str, seen: Seen) -> float:
-        """What is averaged."""
+        """Return the value that is averaged."""
 
     @abstractmethod
     def _weights(self, averages: Tensor, progress: float) -> Tensor:
-        """(domains,) -> (domains,)."""
+        """Return the weights of all domains, float64 (domains,).
 
-    def weigh(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
+        averages: float64 (domains,). progress: share of the steps that is done, 0 to 1.
+        """
+
+    def weights(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
         for domain, seen in batches.items():
             self._average.add(self._index[domain], self._measure(domain, seen))
         weights = self._weights(self._average.values, progress)
@@ -138,11 +189,11 @@ class _OfAverages(Weigher):
 
 
 class _Abdp(_OfAverages):
-    """The average is the difficulty: 1 at chance, 0 solved; 1 for a domain not yet seen."""
+    """The weights of ABDP. The average is the difficulty, 1 for a domain that was not seen yet."""
 
-    def __init__(self, setting: ABDP, classes: Mapping[str, int]) -> None:
-        super().__init__(classes, setting.decay, unseen=1.0)
-        self._setting, self._chance = setting, {d: math.log(n) for d, n in classes.items()}
+    def __init__(self, setting: ABDP, tasks: Mapping[str, Task]) -> None:
+        super().__init__(tasks, setting.decay, unseen=1.0)
+        self._setting, self._chance = setting, {d: t.chance_loss for d, t in tasks.items()}
 
     def _measure(self, domain: str, seen: Seen) -> float:
         return seen.nll / self._chance[domain]
@@ -154,16 +205,16 @@ class _Abdp(_OfAverages):
 
 
 class _Boosted(_OfAverages):
-    def __init__(self, setting: Boosted, classes: Mapping[str, int]) -> None:
-        super().__init__(classes, setting.decay, unseen=math.nan)
+    def __init__(self, setting: Boosted, tasks: Mapping[str, Task]) -> None:
+        super().__init__(tasks, setting.decay, unseen=math.nan)
         self._setting = setting
-        self._chance = torch.tensor([math.log(n) for n in classes.values()], dtype=torch.float64)
+        self._chance = torch.tensor([t.chance_loss for t in tasks.values()], dtype=torch.float64)
 
     def _measure(self, domain: str, seen: Seen) -> float:
         return seen.nll
 
     def _weights(self, averages: Tensor, progress: float) -> Tensor:
-        losses = torch.where(averages.isnan(), self._chance, averages)  # unseen: as at chance
+        losses = torch.where(averages.isnan(), self._chance, averages)  # not seen yet: at chance
         scaled = losses / self._setting.temperature
         if not self._setting.normalise:
             return torch.exp(scaled)
@@ -172,17 +223,17 @@ class _Boosted(_OfAverages):
 
 
 class _Dynamic(_OfAverages):
-    def __init__(self, setting: DynamicTaskPriority, classes: Mapping[str, int]) -> None:
-        super().__init__(classes, setting.decay, unseen=math.nan)
+    def __init__(self, setting: DynamicTaskPriority, tasks: Mapping[str, Task]) -> None:
+        super().__init__(tasks, setting.decay, unseen=math.nan)
         self._setting = setting
-        chance = [1 / n for n in classes.values()]
+        chance = [t.chance_quality for t in tasks.values()]
         self._chance = torch.tensor(chance, dtype=torch.float64)
 
     def _measure(self, domain: str, seen: Seen) -> float:
-        return seen.accuracy
+        return seen.quality
 
     def _weights(self, averages: Tensor, progress: float) -> Tensor:
         k = torch.where(averages.isnan(), self._chance, averages).clamp(0.01, 1.0)
         focal = -((1 - k) ** self._setting.gamma) * torch.log(k)
         mean = focal.mean()
-        return focal / mean if mean > 0 else torch.ones_like(focal)  # all solved: alike
+        return focal / mean if mean > 0 else torch.ones_like(focal)  # all domains are solved

@@ -1,57 +1,96 @@
-"""How much each domain's loss weighs, step by step: what every domain prioritization keeps to.
+"""How much each domain's loss counts, step by step: the interface of every prioritization.
 
-One convention for all: what is backpropagated is the sum over domains of weight * loss, and the
-weights of all domains have mean 1, so that no prioritization wins by a larger learning rate. The
-same object serves the search and the training stage.
+All prioritizations keep one convention. The loss of a step is the sum over domains of
+weight * loss. The weights of all domains have mean 1, so no prioritization wins by a larger
+learning rate. Search and training use the same interface.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from mpnas_kit.domains.task import Task
+
 
 class Seen(NamedTuple):
-    """What a domain's batch of one step shows.
+    """Loss and quality of one domain's batch in one step.
 
-    nll: mean negative log-likelihood, nats, no label smoothing. accuracy: top-1, 0 to 1.
+    nll: mean loss over the batch, in nats, without label smoothing.
+    quality: mean quality over the batch (accuracy), 0 to 1.
     """
 
     nll: float
-    accuracy: float
+    quality: float
 
 
-class Weigher(ABC):
-    """A prioritization at work: one loop over steps."""
+class DomainWeights(ABC):
+    """The domain weights of one search or training, with their state.
 
-    looks_back = False
-    """Whether `look_back` is to be told the losses after the step; that costs a forward pass."""
+    `Prioritization.begin` returns them. A subclass needs `weights`. If it has a state, it also needs
+    `state_dict` and `load_state_dict`, so that a resumed stage continues with the same numbers.
+    """
+
+    needs_losses_after_step = False
+    """Whether `after_step` is called. The call costs one more forward pass in every step."""
 
     @abstractmethod
-    def weigh(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
-        """The weights of this step, for the domains in `batches` (those drawn in it).
+    def weights(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
+        """Return the weight of every domain in `batches`.
 
-        progress: the share of the steps that is done, 0 to 1.
+        A weight is finite and at least 0. Over all domains of the run the weights have mean 1.
+
+        batches: loss and quality of the domains that are drawn in this step.
+        progress: share of the steps that is done, 0 to 1.
         """
 
-    def look_back(self, nll: Mapping[str, float]) -> None:  # noqa: B027  (most do not)
-        """Be told the losses of the same batches after the step (if `looks_back`)."""
+    def after_step(self, nll: Mapping[str, float]) -> None:  # noqa: B027  (most do not need it)
+        """Learn from the losses of the same batches after the step.
 
-    @abstractmethod
+        Called only if `needs_losses_after_step` is true.
+
+        nll: mean loss of every drawn domain, in nats, without label smoothing.
+        """
+
     def state_dict(self) -> dict[str, Any]:
-        """What a resume needs."""
+        """Return the state that a resume needs: tensors and plain values. By default empty."""
+        return {}
 
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Continue from a state that `state_dict` returned."""
+
+
+class Prioritization(Protocol):
+    """A domain prioritization, as a setting of a stage.
+
+    A frozen dataclass with `begin` is enough.
+
+    >>> weights = mk.ABDP().begin(suite.tasks)
+    >>> seen = {"planted0": mk.Seen(nll=2.8, quality=0.1), "planted1": mk.Seen(0.5, 0.9)}
+    >>> {d: round(w, 2) for d, w in weights.weights(seen, progress=1.0).items()}
+    {'planted0': 1.93, 'planted1': 0.07}
+    """
+
+    def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
+        """Return the weights at the start of a stage, before its first step.
+
+        tasks: task of every domain of the stage.
+        seed: seed of the stage, for weights that are random. Default: 0.
+        """
+        ...
 
 
 class Average:
-    """Bias-corrected moving averages, one a domain; float64.
+    """Moving averages, one per domain, float64.
 
-    A domain that was not yet seen has the value `unseen`.
+    They are corrected for the bias towards 0 of the first steps (Adam, Kingma and Ba,
+    arXiv 1412.6980).
+
+    domains: number of domains.
+    decay: factor of the old average when a value is added, 0 to below 1.
+    unseen: average of a domain that has no value yet.
     """
 
     def __init__(self, domains: int, decay: float, unseen: float) -> None:
@@ -59,22 +98,22 @@ class Average:
         self._average, self._seen = [0.0] * domains, [0.0] * domains
 
     def add(self, domain: int, value: float) -> None:
-        """A value of the domain at index `domain`."""
+        """Add a value to the average of the domain with index `domain`."""
         self._average[domain] = self.decay * self._average[domain] + (1 - self.decay) * value
         self._seen[domain] += 1
 
     @property
     def values(self) -> Tensor:
-        """(domains,)."""
+        """Averages of all domains, float64 (domains,)."""
         average, seen = (torch.tensor(x, dtype=torch.float64) for x in (self._average, self._seen))
         corrected = 1 - self.decay**seen
         return torch.where(seen > 0, average / corrected.clamp_min(1e-300), self.unseen)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resume needs."""
+        """Return the state that a resume needs."""
         average, seen = (torch.tensor(x, dtype=torch.float64) for x in (self._average, self._seen))
         return {"average": average, "seen": seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from a state that `state_dict` returned."""
         self._average, self._seen = state["average"].tolist(), state["seen"].tolist()

@@ -1,5 +1,8 @@
-"""The domain prioritizations that a config takes, by their text names."""
+"""The prioritizations of the kit, by their names in text."""
 
+from typing import Any
+
+from mpnas_kit.parts import Kind, by_text_name, lacks_attributes
 from mpnas_kit.prioritization.abdp import ABDP, Boosted, DynamicTaskPriority, Uniform
 from mpnas_kit.prioritization.scalarizers import (
     DWA,
@@ -9,14 +12,24 @@ from mpnas_kit.prioritization.scalarizers import (
     Uncertainty,
 )
 
-Prioritization = (
-    ABDP
-    | Uniform
-    | Boosted
-    | Uncertainty
-    | DWA
-    | DynamicTaskPriority
-    | RandomWeights
-    | FAMO
-    | GeometricMean
+
+def _lacks(value: Any) -> str | None:
+    """Return what `value` lacks to be a prioritization."""
+    return lacks_attributes(value, "begin(tasks, seed)")
+
+
+PRIORITIZATION = Kind(
+    "prioritization",
+    by_text_name(
+        ABDP,
+        Uniform,
+        Boosted,
+        Uncertainty,
+        DWA,
+        DynamicTaskPriority,
+        RandomWeights,
+        FAMO,
+        GeometricMean,
+    ),
+    _lacks,
 )

@@ -1,12 +1,14 @@
-"""Weightings of multi-task learning as torchjd has them, brought to one convention.
+"""Prioritizations from multi-task learning. torchjd computes them.
 
-A scalarizer of torchjd makes one value of the losses. The weight of a loss is the derivative of
-that value, and the weights are divided by their mean: the gradient's direction is the scalarizer's,
-its length that of every other prioritization. Losses are the unsmoothed NLL; a domain that was not
-drawn in a step stands in with its latest loss, at first that of chance.
+A scalarizer of torchjd combines the losses of all domains into one value. The weight of a domain is
+the derivative of that value with respect to its loss. The weights are then divided by their mean
+(ours), as in every other prioritization. So the gradient has the direction that the scalarizer
+gives it, but not its length.
+
+Losses are NLLs in nats, without label smoothing. A domain that is not drawn in a step counts with
+its latest loss. Before it is drawn for the first time it counts with the loss of chance.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,47 +17,65 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchjd import scalarization
+from typing_extensions import override
 
-from mpnas_kit.prioritization.weigher import Seen, Weigher
+from mpnas_kit.domains.seeds import derived_seed
+from mpnas_kit.domains.task import Task
+from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
 from mpnas_kit.settings import check, require
 
 
 class _Scalarized(ABC):
-    """A setting whose weigher is a scalarizer of torchjd."""
+    """A prioritization whose weights come from a scalarizer of torchjd."""
 
     @abstractmethod
-    def begin(self, domains: int, seed: int) -> "Scalarization":
-        """A scalarizer that has seen nothing."""
+    def scalarization(self, domains: int, seed: int) -> "Scalarization":
+        """Return a new scalarizer for so many domains. seed: seed of the stage."""
 
-    def weigher(self, classes: Mapping[str, int], seed: int = 0) -> Weigher:
-        """Begin a loop over domains with these numbers of classes."""
-        return _Replayed(self, classes, seed)
+    def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
+        """Return the weights that the scalarizer gives."""
+        return _Replayed(self, tasks, seed)
 
 
 class Scalarization:
-    """A scalarizer at work: weights from losses, then whatever it learns from the step."""
+    """A scalarizer and its state. In every step it gives weights, then learns from the losses."""
 
-    looks_back = False
+    needs_losses_after_step = False
+    """Whether `learn` needs the losses after the step."""
 
     def __init__(self, scalarizer: scalarization.Scalarizer) -> None:
         self.scalarizer: Any = scalarizer
 
     def weights(self, losses: Tensor) -> Tensor:
-        """(domains,) -> (domains,): the derivative of the scalarizer's value."""
+        """Return the derivatives of the scalarizer's value: (domains,) -> (domains,)."""
         losses = losses.clone().requires_grad_()
         with torch.enable_grad():
             (weights,) = torch.autograd.grad(self.scalarizer(losses), losses)
         return weights.detach()
 
     def learn(self, before: Tensor, after: Tensor) -> None:
-        """End the step. after: the losses of the same batches after it, if it `looks_back`."""
+        """Learn from a step, at its end.
+
+        before: losses before the step, (domains,).
+        after: losses of the same batches after the step, (domains,). They equal `before` unless
+        `needs_losses_after_step` is true.
+        """
 
 
 @dataclass(frozen=True)
 class Uncertainty(_Scalarized):
-    """Weights exp(-s_d), s_d a learned log-variance (Kendall et al. 2018): who is hard weighs less.
+    """Uncertainty weighting: hard domains get a lower weight.
 
-    rate: of the Adam optimiser that learns s on the scalarizer's own value.
+    The weights are `exp(-s_d)`, divided by their mean. s_d is a log-variance that starts at 0. Adam
+    minimises `sum over d of (exp(-s_d) L_d + s_d) / 2` over s. Source: Kendall et al., CVPR 2018,
+    arXiv 1705.07115.
+
+    rate: learning rate of that Adam, above 0.
+
+    Raises `MpnasError` for a value out of its range.
+
+    >>> mk.TrainConfig(prioritization="uncertainty(rate=0.01)").prioritization
+    Uncertainty(rate=0.01)
     """
 
     rate: float = 0.025
@@ -64,8 +84,8 @@ class Uncertainty(_Scalarized):
         check(self, "uncertainty")
         require(self.rate > 0, f"uncertainty: rate must be above 0, not {self.rate}.")
 
-    def begin(self, domains: int, seed: int) -> Scalarization:
-        """See the class."""
+    @override
+    def scalarization(self, domains: int, seed: int) -> Scalarization:
         return _Uncertainty(domains, self.rate)
 
 
@@ -83,10 +103,20 @@ class _Uncertainty(Scalarization):
 
 @dataclass(frozen=True)
 class DWA(_Scalarized):
-    """Dynamic weight average (Liu et al. 2019): who falls slowly weighs more.
+    """Dynamic weight average (DWA): domains whose loss falls slowly get a higher weight.
 
-    N softmax(r / temperature), r = L(last epoch) / L(the epoch before); uniform for the first two.
-    Domains have no common epoch, so one is `epoch` steps (ours).
+    The weights are `N softmax(r / temperature)_d` over N domains, with r_d = (mean loss of the last
+    epoch) / (mean loss of the epoch before). In the first two epochs they are uniform. Source: Liu
+    et al., CVPR 2019, arXiv 1803.10704. Domains have no common epoch, so an epoch is a number of
+    steps (ours).
+
+    temperature: above 0. A large one brings the weights closer together.
+    epoch: length of an epoch in steps, at least 1.
+
+    Raises `MpnasError` for a value out of its range.
+
+    >>> mk.TrainConfig(prioritization="dwa(epoch=100)").prioritization
+    DWA(temperature=2.0, epoch=100)
     """
 
     temperature: float = 2.0
@@ -97,8 +127,8 @@ class DWA(_Scalarized):
         require(self.temperature > 0, f"dwa: temperature must be above 0, not {self.temperature}.")
         require(self.epoch >= 1, f"dwa: epoch must be at least 1 step, not {self.epoch}.")
 
-    def begin(self, domains: int, seed: int) -> Scalarization:
-        """See the class."""
+    @override
+    def scalarization(self, domains: int, seed: int) -> Scalarization:
         return _Dwa(self.temperature, self.epoch)
 
 
@@ -115,10 +145,16 @@ class _Dwa(Scalarization):
 
 @dataclass(frozen=True)
 class RandomWeights(_Scalarized):
-    """Softmax of normal noise, anew every step (Lin et al. 2022): the control of all weightings."""
+    """Random weights: the control of all prioritizations (Lin et al., arXiv 2111.10603).
 
-    def begin(self, domains: int, seed: int) -> Scalarization:
-        """See the class."""
+    The weights are the softmax of new normal noise in every step, divided by their mean.
+
+    >>> mk.TrainConfig(prioritization="random_weights").prioritization
+    RandomWeights()
+    """
+
+    @override
+    def scalarization(self, domains: int, seed: int) -> Scalarization:
         return _Random(seed)
 
 
@@ -130,16 +166,25 @@ class _Random(Scalarization):
     def weights(self, losses: Tensor) -> Tensor:
         self.steps += 1
         with torch.random.fork_rng(devices=[]):  # torchjd draws from the global generator
-            torch.default_generator.manual_seed(1_000_003 * self.seed + self.steps)
+            torch.default_generator.manual_seed(derived_seed(self.seed, self.steps))
             return super().weights(losses)
 
 
 @dataclass(frozen=True)
 class FAMO(_Scalarized):
-    """Fast adaptive multitask optimisation (Liu et al. 2023): losses fall at an equal rate.
+    """Fast adaptive multitask optimisation (FAMO): all losses fall at about the same rate.
 
-    It compares the losses before and after each step, so a step costs one more forward pass.
-    rate, decay: of the Adam optimiser of its logits.
+    The weights are `softmax(v)_d / L_d`, divided by their mean. After each step Adam moves the
+    logits v along the change of log L_d. This needs the losses after the step, which cost one more
+    forward pass. Source: Liu et al., NeurIPS 2023, arXiv 2306.03792.
+
+    rate: learning rate of that Adam, above 0.
+    decay: weight decay of that Adam, at least 0.
+
+    Raises `MpnasError` for a value out of its range.
+
+    >>> mk.TrainConfig(prioritization="famo(rate=0.01)").prioritization
+    FAMO(rate=0.01, decay=0.001)
     """
 
     rate: float = 0.025
@@ -148,15 +193,15 @@ class FAMO(_Scalarized):
     def __post_init__(self) -> None:
         check(self, "famo")
         require(self.rate > 0, f"famo: rate must be above 0, not {self.rate}.")
-        require(self.decay >= 0, f"famo: decay must not be below 0, not {self.decay}.")
+        require(self.decay >= 0, f"famo: decay must be at least 0, not {self.decay}.")
 
-    def begin(self, domains: int, seed: int) -> Scalarization:
-        """See the class."""
+    @override
+    def scalarization(self, domains: int, seed: int) -> Scalarization:
         return _Famo(domains, self.rate, self.decay)
 
 
 class _Famo(Scalarization):
-    looks_back = True
+    needs_losses_after_step = True
 
     def __init__(self, domains: int, rate: float, decay: float) -> None:
         super().__init__(scalarization.FAMO(domains, lr=rate, weight_decay=decay).double())
@@ -167,47 +212,53 @@ class _Famo(Scalarization):
 
 @dataclass(frozen=True)
 class GeometricMean(_Scalarized):
-    """The geometric mean of the losses (Chennupati et al. 2019): weights in proportion to 1 / L_d.
+    """Geometric mean of the losses: easy domains get a higher weight.
 
-    So the domain that is nearly solved weighs most.
+    The weights are `1 / L_d`, divided by their mean. So a domain that is nearly solved has most of
+    the weight. Source: Chennupati et al., arXiv 1904.08492.
+
+    >>> weights = mk.GeometricMean().begin(suite.tasks)
+    >>> seen = {"planted0": mk.Seen(nll=1.5, quality=0.4), "planted1": mk.Seen(0.5, 0.9)}
+    >>> weights.weights(seen, progress=0.0)
+    {'planted0': 0.5, 'planted1': 1.5}
     """
 
-    def begin(self, domains: int, seed: int) -> Scalarization:
-        """See the class."""
+    @override
+    def scalarization(self, domains: int, seed: int) -> Scalarization:
         return Scalarization(scalarization.GeometricMean())
 
 
-class _Replayed(Weigher):
-    """A scalarizer and the record of all it was told.
+class _Replayed(DomainWeights):
+    """The weights that a scalarizer gives, with the losses of all steps.
 
-    The record is its state: a resume replays it, which takes no network, and so needs nothing of
-    the scalarizer's insides.
+    These losses are the state: a resume replays them. It needs no network, and no access to the
+    state of the scalarizer.
     """
 
-    def __init__(self, setting: _Scalarized, classes: Mapping[str, int], seed: int) -> None:
+    def __init__(self, setting: _Scalarized, tasks: Mapping[str, Task], seed: int) -> None:
         self._setting, self._seed = setting, seed
-        self._index = {d: i for i, d in enumerate(classes)}
-        chance = [math.log(n) for n in classes.values()]
+        self._index = {d: i for i, d in enumerate(tasks)}
+        chance = [t.chance_loss for t in tasks.values()]
         self._chance = torch.tensor(chance, dtype=torch.float64)
         self._restart()
-        self.looks_back = self._work.looks_back
+        self.needs_losses_after_step = self._work.needs_losses_after_step
 
     def _restart(self) -> None:
-        self._work = self._setting.begin(len(self._index), self._seed)
+        self._work = self._setting.scalarization(len(self._index), self._seed)
         self._before = self._chance.clone()
-        self._record: list[Tensor] = []  # (2, domains) a step: losses before and after it
+        self._record: list[Tensor] = []  # per step (2, domains): losses before and after it
         self._open = False
 
-    def weigh(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
+    def weights(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
         self._end_step(self._before)
         losses = self._before.clone()
         for domain, seen in batches.items():
-            losses[self._index[domain]] = max(seen.nll, 1e-8)  # logarithms are taken of it
+            losses[self._index[domain]] = max(seen.nll, 1e-8)  # its logarithm must be finite
         weights = self._begin_step(losses)
         weights = weights / weights.mean()
         return {d: float(weights[self._index[d]]) for d in batches}
 
-    def look_back(self, nll: Mapping[str, float]) -> None:
+    def after_step(self, nll: Mapping[str, float]) -> None:
         after = self._before.clone()
         for domain, value in nll.items():
             after[self._index[domain]] = max(value, 1e-8)

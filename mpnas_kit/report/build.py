@@ -1,27 +1,25 @@
 """The report: the notebooks run on one run folder, as HTML pages with an index.
 
-Each notebook is run by papermill with the same run folder, so they hand over only what stands in
-it. Pages are complete in themselves: no script, no font and no picture is loaded from anywhere.
+Papermill runs each notebook with the same run folder. Notebooks exchange data through this folder
+only. A page needs no network and no script: its styles and pictures are part of the page.
 """
 
+import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import nbformat
 
-import mpnas_kit
-from mpnas_kit.errors import MpnasError
-from mpnas_kit.notebook.tables import duration
+from mpnas_kit.analysis.units import duration
+from mpnas_kit.errors import MpnasError, reason, suggestion, writing
+from mpnas_kit.notebook.files import find_notebook
 from mpnas_kit.report import pages as report_pages
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import finished_runs
 
-NOTEBOOKS = Path(mpnas_kit.__file__).parents[1] / "notebooks"
-PIPELINE = (  # what a report is made of, unless it is told
+PIPELINE = (  # default notebooks of a report
     "00_domains",
     "01_search",
     "02_paths",
@@ -29,77 +27,102 @@ PIPELINE = (  # what a report is made of, unless it is told
     "04_compare",
     "05_abdp",
 )
+_ERROR_CELL = "papermill-error-cell-tag"  # on cells that papermill adds to a copy that failed
 
 
-def report(
-    notebooks: Sequence[str | Path] = (),
+def build_report(
+    notebooks: Sequence[str | pathlib.Path] = (),
     *,
-    run: str | Path,
+    run: str | pathlib.Path,
     profile: str | None = None,
-    out: str | Path = "reports",
+    data: str | None = None,
+    space: str | None = None,
+    trust: bool = False,
+    out: str | pathlib.Path = "reports",
     parameters: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda line: None,
-) -> Path:
-    """Run notebooks on the run folder `run` and write their pages and an index into `out`.
+) -> pathlib.Path:
+    """Run notebooks on a run folder, write their pages and an index, and return the index page.
 
-    notebooks: names of notebooks of the project (`01_search`, or `search`) or files; none: those
-    of `PIPELINE`.
-    profile: `quick` or `full`, for a run that is new. parameters: name -> value for every notebook
-    that has a parameter of that name; `01_search.steps` for one notebook. tell: called with a line
-    for every notebook.
+    notebooks: names (`01_search` or `search`) or files; empty: those of `PIPELINE`.
+    run: path of the run folder.
+    profile, data, space: values for a new run; an existing run must have the same (see `Run`).
+    trust: whether modules that the run folder names are imported.
+    out: folder of the pages; the executed notebooks are in its folder `notebooks`.
+    parameters: values by name, for every notebook that has such a parameter. A name such as
+    `01_search.steps` is for one notebook.
+    tell: called with one line of text per notebook.
 
-    Returns the index page. Raises `MpnasError` for an unknown notebook or parameter, and for a
-    notebook that fails; its executed copy stays in `out`/notebooks, as all of them do.
+    If a notebook needs something that this machine cannot get, such as images that existed in
+    memory only, its page ends there with a sentence. Raises `MpnasError` if a notebook or a
+    parameter is unknown, or if a notebook fails.
     """
-    files = [_find(name) for name in notebooks or PIPELINE]
-    given = _share_out({"run": str(run), **_some(profile=profile)}, parameters or {}, files)
-    pipeline = Pipeline.open(run, profile=profile)
-    place = Path(out)
-    copies = _make(place / "notebooks")
+    files = [find_notebook(name) for name in notebooks or PIPELINE]
+    common = _given(run=str(run), profile=profile, data=data, space=space, trust=trust or None)
+    given = _distributed(common, parameters or {}, files)
+    about = Run(run, profile=profile, data=data, space=space, trust=trust)
+    folder = pathlib.Path(out)
+    copies = _create(folder / "notebooks")
     pages = []
     for file in files:
         executed = execute(file, copies / file.name, given[file.stem])
         pages.append(report_pages.Page(file.stem, executed))
-        tell(f"{file.stem}: {duration(pages[-1].seconds)}")
-    pipeline = Pipeline.read(run) if (pipeline.folder / "run.json").exists() else pipeline
+        tell(f"{file.stem}: {pages[-1].missing or duration(pages[-1].seconds)}")
+    if (about.folder / "run.json").exists():  # the first notebook may have begun the run
+        about = Run.read(run, trust=trust)
     for page in pages:
-        _write(place / f"{page.name}.html", report_pages.notebook_page(page, pages, pipeline))
-    return _write(place / "index.html", report_pages.index_page(pages, pipeline))
+        _write(folder / f"{page.name}.html", report_pages.notebook_page(page, pages, about))
+    return _write(folder / "index.html", report_pages.index_page(pages, about))
 
 
-def batch(
-    run: str | Path,
+def build_cells_report(
+    run: Run,
     *,
-    notebook: str | Path = "03_train",
-    out: str | Path = "reports/cells",
+    notebook: str | pathlib.Path = "03_train",
+    out: str | pathlib.Path = "reports/cells",
     tell: Callable[[str], None] = lambda line: None,
-) -> Path:
-    """Run one notebook on a run and on every finished cell around it: a page each, and an index.
+) -> pathlib.Path:
+    """Run one notebook on a run and on each of its finished cells, and return the index page.
 
-    The executed copies stay in `out`/notebooks, named as the cells. Returns the index page. Raises
-    `MpnasError` where no training is finished, and for a notebook that fails, as `report`.
+    run: a run with a finished training, or with such cells.
+    notebook: name or file.
+    out: folder of the pages, one per run; the executed notebooks are in its folder `notebooks`.
+    tell: called with one line of text per page.
+
+    Raises `MpnasError` if no training is finished, if the notebook is unknown, or if it fails.
     """
-    file, place = _find(notebook), Path(out)
-    runs = finished_runs(Path(run))
+    file, folder = find_notebook(notebook), pathlib.Path(out)
+    runs = finished_runs(run)
     if not runs:
-        raise MpnasError(f"{run} has no finished training, nor a cell that has: nothing to report.")
-    copies = _make(place / "notebooks")
+        raise MpnasError(
+            f"{run.folder} and its cells have no finished training: run `mpnas train` first."
+        )
+    copies = _create(folder / "notebooks")
     pages = []
-    for number, pipeline in enumerate(runs, start=1):
-        name = pipeline.folder.name
-        parameters = _share_out({"run": str(pipeline.folder)}, {}, [file])[file.stem]
+    for number, one in enumerate(runs, start=1):
+        name = one.folder.name
+        common = _given(run=str(one.folder), trust=one.trust or None)
+        parameters = _distributed(common, {}, [file])[file.stem]
         page = report_pages.Page(name, execute(file, copies / f"{name}.ipynb", parameters))
-        _write(place / f"{name}.html", report_pages.notebook_page(page, [], pipeline))
+        _write(folder / f"{name}.html", report_pages.notebook_page(page, [], one))
         pages.append(page)
-        tell(f"{number} of {len(runs)}, {name}: {duration(page.seconds)}")
-    return _write(place / "index.html", report_pages.cells_page(pages, runs))
+        tell(f"{number} of {len(runs)}, {name}: {page.missing or duration(page.seconds)}")
+    return _write(folder / "index.html", report_pages.cells_page(pages, runs))
 
 
-def execute(file: Path, copy: Path, parameters: Mapping[str, Any]) -> nbformat.NotebookNode:
-    """Run a notebook through papermill into `copy`; returns it executed.
+def execute(
+    file: pathlib.Path, copy: pathlib.Path, parameters: Mapping[str, Any]
+) -> nbformat.NotebookNode:
+    """Run a notebook through papermill, and return the executed notebook.
 
-    Raises `MpnasError`, naming notebook and cell, where a cell fails, the kernel dies, or a
-    callback of a widget has failed (which neither papermill nor the kernel calls an error).
+    file: the notebook.
+    copy: file for the executed notebook.
+    parameters: values by name.
+
+    If a cell needs something that this machine cannot get (`Unavailable`), the notebook ends with
+    that cell, and its metadata has the sentence as `mpnas_missing`. Raises `MpnasError` if another
+    cell fails, if the kernel dies, or if a callback of a widget fails. Papermill and the kernel do
+    not report failed callbacks, so the saved widget states are searched for them.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -115,32 +138,51 @@ def execute(file: Path, copy: Path, parameters: Mapping[str, Any]) -> nbformat.N
             progress_bar={"desc": file.stem, "leave": False} if sys.stderr.isatty() else False,
         )
     except PapermillExecutionError as error:
+        if error.ename == "Unavailable":
+            return _cut_short(nbformat.read(copy, as_version=4), error.cell_index, error.evalue)
         raise _failed(file, copy, error.cell_index, f"{error.ename}: {error.evalue}") from None
     except DeadKernelError:
         raise MpnasError(
-            f"notebook {file.name}: the kernel died, most likely out of memory; the cells that ran "
-            f"are in {copy}."
+            f"notebook {file.name}: the kernel died, probably because memory ran out. The cells "
+            f"that ran are in {copy}."
         ) from None
     executed: nbformat.NotebookNode = nbformat.read(copy, as_version=4)
-    for told in widget_errors(executed):
-        raise MpnasError(f"notebook {file.name}: a widget's callback failed ({told}); see {copy}.")
+    for message in widget_errors(executed):
+        raise MpnasError(
+            f"notebook {file.name}: a callback of a widget failed ({message}). The executed copy "
+            f"is {copy}."
+        )
     return executed
 
 
+def _own_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the cells, without those that papermill adds to a notebook that failed."""
+    return [c for c in notebook.cells if _ERROR_CELL not in c.metadata.get("tags", ())]
+
+
+def _cut_short(notebook: nbformat.NotebookNode, index: int, sentence: str) -> nbformat.NotebookNode:
+    """Return the notebook up to the cell that could not run, with the reason in its metadata."""
+    cells = _own_cells(notebook)[: index + 1]
+    cells[-1].outputs = [o for o in cells[-1].outputs if o.output_type != "error"]
+    notebook.cells = cells
+    notebook.metadata["mpnas_missing"] = sentence
+    return notebook
+
+
 def widget_errors(notebook: nbformat.NotebookNode) -> list[str]:
-    """The errors that callbacks of widgets left behind: only the saved widget states have them."""
+    """Return the errors of widget callbacks; only the saved widget states have them."""
     states = notebook.metadata.get("widgets", {})
     models = [m for kind in states.values() for m in kind.get("state", {}).values()]
     outputs = [o for model in models for o in model.get("state", {}).get("outputs", ())]
     return [f"{o['ename']}: {o['evalue']}" for o in outputs if o.get("output_type") == "error"]
 
 
-def _failed(file: Path, copy: Path, index: int, why: str) -> MpnasError:
-    """The error of a failed cell; `index` counts as papermill does, with its injected cell."""
-    told = "papermill-error-cell-tag"  # papermill marks the failed cell in the copy
-    cells = [
-        c for c in nbformat.read(copy, as_version=4).cells if told not in c.metadata.get("tags", ())
-    ]
+def _failed(file: pathlib.Path, copy: pathlib.Path, index: int, why: str) -> MpnasError:
+    """Return the error of a failed cell.
+
+    index: index of the cell as papermill counts, with the cell of parameters that it injects.
+    """
+    cells = _own_cells(nbformat.read(copy, as_version=4))
     before = [c for c in cells[:index] if "injected-parameters" not in c.metadata.get("tags", ())]
     words = [line for c in before if c.cell_type == "markdown" for line in c.source.splitlines()]
     headings = [line.lstrip("# ") for line in words if line.startswith("#")]
@@ -151,76 +193,48 @@ def _failed(file: Path, copy: Path, index: int, why: str) -> MpnasError:
     )
 
 
-def _find(name: str | Path) -> Path:
-    """A notebook by file, by name, or by name without its number."""
-    path = Path(name)
-    if path.suffix == ".ipynb":
-        if not path.exists():
-            raise MpnasError(f"notebook {path} does not exist.")
-        return path
-    there = {file.stem: file for file in _all()}
-    for stem, file in there.items():
-        if str(name) in (stem, stem.partition("_")[2]):
-            return file
-    near = get_close_matches(str(name), [*there, *(s.partition("_")[2] for s in there)], n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise MpnasError(f"unknown notebook {str(name)!r}: {hint}Known are {', '.join(there)}.")
-
-
-def _all() -> list[Path]:
-    files = sorted(NOTEBOOKS.glob("*.ipynb"))
-    if not files:
-        raise MpnasError(
-            f"there are no notebooks in {NOTEBOOKS}: the report needs a checkout of the project, "
-            "installed with `pip install --editable .`"
-        )
-    return files
-
-
-def _share_out(
-    all_of_them: Mapping[str, Any], asked: Mapping[str, Any], files: Sequence[Path]
+def _distributed(
+    common: Mapping[str, Any], single: Mapping[str, Any], files: Sequence[pathlib.Path]
 ) -> dict[str, dict[str, Any]]:
-    """The parameters of every notebook, by its stem. Only names that a notebook declares."""
+    """Return the parameters of every notebook, by its stem. A notebook gets those it declares.
+
+    common: values that every notebook gets.
+    single: values by `NAME` or `NOTEBOOK.NAME`; at least one notebook must declare each.
+    """
     import papermill
 
     known = {file.stem: set(papermill.inspect_notebook(file)) for file in files}
-    given = {stem: {n: v for n, v in all_of_them.items() if n in known[stem]} for stem in known}
+    given = {stem: {n: v for n, v in common.items() if n in known[stem]} for stem in known}
     every = sorted({name for names in known.values() for name in names})
-    for key, value in asked.items():
+    for key, value in single.items():
         notebook, _, name = key.rpartition(".")
         stems = [s for s in known if notebook in ("", s, s.partition("_")[2])]
-        takers = [s for s in stems if name in known[s]]
-        if not takers:
-            near = get_close_matches(name, every, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+        declaring = [s for s in stems if name in known[s]]
+        if not declaring:
             raise MpnasError(
-                f"no notebook of this report has a parameter {key!r}: {hint}"
+                f"no notebook of this report has a parameter {key!r}: {suggestion(name, every)}"
                 f"Known are {', '.join(every)}."
             )
-        for stem in takers:
+        for stem in declaring:
             given[stem][name] = value
     return given
 
 
-def _some(**values: Any) -> dict[str, Any]:
+def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _write(file: Path, text: str) -> Path:
-    try:
+def _write(file: pathlib.Path, text: str) -> pathlib.Path:
+    with writing(file):
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise MpnasError(f"cannot write {file}: {reason}.") from None
     return file
 
 
-def _make(folder: Path) -> Path:
+def _create(folder: pathlib.Path) -> pathlib.Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise MpnasError(f"cannot make the folder {folder}: {reason}.") from None
+        raise MpnasError(f"cannot create the folder {folder}: {reason(error)}.") from None
     if shutil.disk_usage(folder).free < 50_000_000:
-        raise MpnasError(f"less than 50 MB are free where {folder} is: too little for a report.")
+        raise MpnasError(f"{folder} has less than 50 MB of free space: a report needs more.")
     return folder

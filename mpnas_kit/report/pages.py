@@ -1,10 +1,10 @@
-"""The HTML of a report: a page for every executed notebook, and the first page with the summary."""
+"""The HTML of a report: one page per executed notebook, and the first page with the summary."""
 
+import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
@@ -14,26 +14,35 @@ from traitlets.config import Config
 
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import compare
-from mpnas_kit.engine.stage_folder import environment
+from mpnas_kit.analysis.units import duration
+from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.notebook import show, tables
 from mpnas_kit.report.summary import Summary
-from mpnas_kit.runs.run import STAGES, Pipeline
+from mpnas_kit.runs.run import STAGES, Run
 from mpnas_kit.runs.sweep import outcome
 
-TEMPLATES = Path(__file__).parent / "template"
+TEMPLATES = pathlib.Path(__file__).parent / "template"
 SHOWN = ["text/html", "image/svg+xml", "image/png", "text/markdown", "image/jpeg", "text/plain"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class Heading(NamedTuple):
-    """A heading of a page, and the id it is reached by."""
+    """A heading of a page.
+
+    text: words of the heading.
+    anchor: id of the element, for links.
+    """
 
     text: str
     anchor: str
 
 
 class Picture(NamedTuple):
-    """A figure of a notebook, as an `<svg>` element, and what stands below it."""
+    """A figure of a notebook.
+
+    svg: the `<svg>` element.
+    caption: text below the figure; may be empty.
+    """
 
     svg: str
     caption: str
@@ -41,7 +50,11 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """An executed notebook on its way to a page."""
+    """An executed notebook that becomes a page.
+
+    name: file name of the page, without suffix.
+    notebook: the executed notebook.
+    """
 
     name: str
     notebook: nbformat.NotebookNode
@@ -53,35 +66,40 @@ class Page:
 
     @property
     def title(self) -> str:
-        """The first heading."""
+        """First heading of the notebook; its name if there is none."""
         return next((line[2:].strip() for line in self._words if line.startswith("# ")), self.name)
 
     @property
     def short(self) -> str:
-        """The title up to its colon, for the navigation."""
+        """Title up to its colon, for the navigation."""
         return self.title.split(":")[0]
 
     @property
     def about(self) -> str:
-        """The first paragraph below the title."""
+        """First paragraph below the title; empty if there is none."""
         after = iter(self._words)
         next((line for line in after if line.startswith("# ")), None)
         return next((line for line in after if line.strip() and not line.startswith("#")), "")
 
     @property
     def headings(self) -> list[Heading]:
-        """The headings of the second level."""
+        """Headings of the second level, in order."""
         texts = [line[3:].strip() for line in self._words if line.startswith("## ")]
         return [Heading(text, text.replace(" ", "-")) for text in texts]
 
     @property
     def seconds(self) -> float:
-        """How long the notebook ran."""
+        """Time that the notebook ran, in seconds."""
         return float(self.notebook.metadata.get("papermill", {}).get("duration") or 0.0)
 
     @property
+    def missing(self) -> str:
+        """Sentence that says why the page ends early; empty if it is complete."""
+        return str(self.notebook.metadata.get("mpnas_missing", ""))
+
+    @property
     def pictures(self) -> list[Picture]:
-        """The figures that are for the first page too (`show.figure(headline=True)`)."""
+        """Figures that the first page shows too (`show.figure(headline=True)`)."""
         outputs = [o for c in self.notebook.cells for o in c.get("outputs", ()) if "metadata" in o]
         about = [(o, o.metadata.get(show.SVG, {})) for o in outputs]
         return [
@@ -91,8 +109,13 @@ class Page:
         ]
 
 
-def notebook_page(page: Page, pages: Sequence[Page], pipeline: Pipeline) -> str:
-    """The page of a notebook: its words, tables and figures, no code."""
+def notebook_page(page: Page, pages: Sequence[Page], run: Run) -> str:
+    """Return the HTML page of a notebook: its words, tables and figures, without code.
+
+    page: the notebook.
+    pages: all pages of the report, for the navigation.
+    run: run of the report.
+    """
     notebook = nbformat.from_dict({**page.notebook, "cells": _without_widgets(page.notebook)})
     notebook.metadata.pop("widgets", None)
     notebook.metadata["title"] = f"{page.title} | MPNAS Kit"
@@ -104,22 +127,26 @@ def notebook_page(page: Page, pages: Sequence[Page], pipeline: Pipeline) -> str:
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
-    body, _ = exporter.from_notebook_node(notebook, {"mpnas": _frame(page, pages, pipeline)})
+    body, _ = exporter.from_notebook_node(notebook, {"mpnas": _frame(page, pages, run)})
     return str(body)
 
 
-def index_page(pages: Sequence[Page], pipeline: Pipeline) -> str:
-    """The first page: what came out, for which domains, how it was made."""
+def index_page(pages: Sequence[Page], run: Run) -> str:
+    """Return the first HTML page: results, domains, pages, and how the run was made."""
     return _rendered(
         "overview.html.j2",
-        mpnas=_frame(None, pages, pipeline),
-        summary=Summary.of(pipeline),
-        made=_made(pages, pipeline),
+        mpnas=_frame(None, pages, run),
+        summary=Summary.of(run),
+        made=_made(pages, run),
     )
 
 
-def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
-    """The first page of a batch: the results table, a row and a link for every run."""
+def cells_page(pages: Sequence[Page], runs: Sequence[Run]) -> str:
+    """Return the first HTML page for the cells of a sweep: a table with one row per run.
+
+    pages: pages of the runs, at least one.
+    runs: the runs, in the same order.
+    """
     rows = [
         {
             "page": page.name,
@@ -137,32 +164,32 @@ def cells_page(pages: Sequence[Page], runs: Sequence[Pipeline]) -> str:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    """A page of its own, that no notebook is."""
+    """Return the HTML of a template."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return str(templates.get_template(template).render(**values))
 
 
-def _frame(page: Page | None, pages: Sequence[Page], pipeline: Pipeline) -> dict[str, Any]:
-    """What every page has around its content."""
+def _frame(page: Page | None, pages: Sequence[Page], run: Run) -> dict[str, Any]:
+    """Return the values that the frame of every page uses (frame.html.j2)."""
     return {
         "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
         "page": page,
         "pages": pages,
-        "quick": not pipeline.profile.is_result,
-        "profile": pipeline.setup.profile,
-        "domains": len(pipeline.setup.domains),
-        "run": str(pipeline.folder),
+        "quick": not run.profile.is_result,
+        "profile": run.profile.name,
+        "domains": len(run.domains),
+        "run": str(run.folder),
         "version": __version__,
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        "duration": tables.duration,
+        "duration": duration,
     }
 
 
 def _without_widgets(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The cells without views of widgets, which would load their code from elsewhere.
+    """Return the cells without views of widgets, because views load code from the network.
 
-    Where a view has a static twin, that stands in its place.
+    A static picture of a widget stays.
     """
     cells = []
     for cell in notebook.cells:
@@ -177,24 +204,25 @@ def _without_widgets(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookN
     return cells
 
 
-def _made(pages: Sequence[Page], pipeline: Pipeline) -> list[tuple[str, dict[str, str]]]:
-    """How the run was made, in groups of facts."""
-    setup, now = pipeline.setup, environment()
-    run = {
-        "profile": setup.profile,
-        "run folder": str(pipeline.folder),
-        "suite": f"{setup.suite}: {', '.join(setup.domains)}",
-        "space": setup.space,
+def _made(pages: Sequence[Page], run: Run) -> list[tuple[str, dict[str, str]]]:
+    """Return facts about how the run was made, in groups."""
+    about_run, now = run.description, current_environment()
+    facts = {
+        "profile": about_run.profile,
+        "run folder": str(run.folder),
+        "data": about_run.data or "in memory only",
+        "domains": ", ".join(run.domains),
+        "space": about_run.space["source"] or about_run.space["name"],
     }
-    groups = [("The run", run)]
+    groups = [("The run", facts)]
     for stage in STAGES:
-        if not pipeline.finished(stage):
+        if not run.finished(stage):
             continue
-        config, about = pipeline.config(stage), pipeline.about(stage)
-        changed = ", ".join(f"{n}={getattr(config, n)}" for n in pipeline.changes(config))
+        config, about = run.config(stage), run.about(stage)
+        changed = ", ".join(f"{n}={getattr(config, n)}" for n in run.changes(config))
         commit = f"{(about['git_commit'] or 'unknown')[:12]}{' + changes' * about['git_dirty']}"
         facts = {
-            "steps": f"{config.steps:,} in {tables.duration(about['seconds'])}",
+            "steps": f"{config.steps:,} in {duration(about['seconds'])}",
             "seed": str(config.seed),
             "changed from the profile": changed or "nothing",
             "commit": commit,
@@ -208,6 +236,6 @@ def _made(pages: Sequence[Page], pipeline: Pipeline) -> list[tuple[str, dict[str
         "platform": now["platform"],
         "processors": str(now["processors"]),
         "commit": f"{(now['git_commit'] or 'unknown')[:12]}{' + changes' * now['git_dirty']}",
-        "notebooks ran": tables.duration(sum(page.seconds for page in pages)),
+        "notebooks ran": duration(sum(page.seconds for page in pages)),
     }
     return [*groups, ("This report", made_with)]

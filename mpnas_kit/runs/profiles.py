@@ -1,15 +1,15 @@
-"""The two profiles, as plain data: what every stage and every sweep is asked for.
+"""The two profiles: settings of the stages and of the sweep, as plain data.
 
-`quick` shows that everything works, in minutes on two cores; its figures are no results. `full` is
-the run behind the results: all domains, the defaults of both configs but for a larger reward
-budget. Both hold the mean cost over domains to half of what random paths cost: where compute is
-short it matters which domain has it.
+`quick` shows that everything works, in minutes on two cores. Its figures are not results. `full` is
+the run behind the results. It has all domains and the defaults of both configs, except for a larger
+reward budget. In both profiles the cost target holds for the mean over domains and is half of what
+random paths cost. With so little compute, it matters which domain gets it.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from mpnas_kit.domains.pocket import POCKET_DOMAINS
+from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS
 from mpnas_kit.errors import unknown
 
 COST: dict[str, Any] = {"cost_scope": "joint", "cost_level": 0.42}
@@ -17,20 +17,28 @@ COST: dict[str, Any] = {"cost_scope": "joint", "cost_level": 0.42}
 
 @dataclass(frozen=True)
 class Profile:
-    """Domains and settings of a run.
+    """Domains and settings of a run and its sweep.
 
-    search, train: the fields of `SearchConfig` and `TrainConfig` that differ from their defaults.
-    approaches, weightings, seeds: the cells of the comparison, of the ablation, and their repeats;
-    cell_search, cell_train: settings of cells that differ from those of the run they are around.
-    trust_domain, trust_paths, trust_steps: the random paths that the supernet is tried on, and for
-    how long each is trained (None: as the run).
+    name: name of the profile.
+    about: one line for the help of the commands.
+    domains: names of the domains.
+    data: text form of the suite.
+    space: text form of the search space.
+    search, train: fields of `SearchConfig` and `TrainConfig` that differ from their defaults.
+    approaches: approaches of the comparison, each with ABDP.
+    prioritizations: prioritizations of the ablation, each with MPNAS.
+    seeds: seeds of every cell.
+    cell_search, cell_train: settings of cells that differ from those of the run.
+    trust_domain: domain on which `supernet_trust` compares paths.
+    trust_paths: number of random paths in that comparison.
+    trust_steps: steps for which each of these paths is trained; None: as many as the run.
     is_result: whether figures of this profile may be read as results.
     """
 
     name: str
     about: str
     domains: tuple[str, ...]
-    suite: str = "pocket"
+    data: str = "pocket"
     space: str = "pocket"
     search: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
@@ -48,7 +56,7 @@ class Profile:
         "even_paths(draw=2)",
         "shared_trunk",
     )
-    weightings: tuple[str, ...] = (
+    prioritizations: tuple[str, ...] = (
         "abdp",
         "uniform",
         "abdp > uniform",
@@ -88,7 +96,7 @@ QUICK = Profile(
         "shared_trunk",
     ),
     seeds=(0,),
-    weightings=(  # on the paths of two searches: one for each would take too long
+    prioritizations=(  # two searches in all; one search for each would take too long
         "abdp",
         "uniform",
         "abdp > uniform",
@@ -120,7 +128,7 @@ PROFILES: dict[str, Profile] = {p.name: p for p in (QUICK, FULL)}
 
 
 def profile(name: str) -> Profile:
-    """The profile of that name."""
+    """Return the profile called `name`. Raises `MpnasError` if there is none."""
     if name not in PROFILES:
         raise unknown("profile", name, PROFILES)
     return PROFILES[name]

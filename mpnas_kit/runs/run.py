@@ -1,217 +1,386 @@
-"""The pipeline on one run folder: what command line, notebooks and report all call.
+"""A run: a search, the training of its paths, and the sweep around it, in one folder.
 
-    RUN/run.json   profile, suite, domains, space and approach, set when the run is begun
-    RUN/search     the run folder of the search stage, if the approach searches
-    RUN/pretrain   the run folder of the largest domain alone, if the approach begins with it
-    RUN/train      the run folder of the training stage
+    RUN/run.json   profile, data, domains, space and approach, set when the run is begun
+    RUN/search     stage folder of the search, if the approach searches
+    RUN/pretrain   stage folder of the largest domain alone, if the approach begins with it
+    RUN/train      stage folder of the training
+    RUN/cells      run folders of a sweep around this run
 
-A later stage takes from RUN what an earlier one left there, and nothing else. A stage that was
-begun goes on with the config it was begun with; one that is finished is only read.
+A later stage uses only the files that earlier stages wrote into the folder. A stage that was begun
+continues with the config it was begun with. A finished stage is only read.
 """
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from mpnas_kit.approaches.approach import Approach, Context, Plan, label, read_approach
+from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.approaches.approach import Approach, Context, Plan
+from mpnas_kit.approaches.methods import APPROACH, label
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.suites import SUITE, suite_from_text
+from mpnas_kit.domains.task import Classification, Task
+from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, Unavailable, reason, unknown
 from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.parts import Missing, absolute, to_text
 from mpnas_kit.runs import profiles
-from mpnas_kit.runs.description import Setup, place
+from mpnas_kit.runs.description import (
+    RunDescription,
+    describe_run_space,
+    domain_names,
+    place,
+    refuse_strangers,
+    relative,
+)
 from mpnas_kit.runs.profiles import Profile
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
-from mpnas_kit.settings import from_dict, require, to_dict
-from mpnas_kit.space.space import Path as ArchPath
-from mpnas_kit.space.space import SearchSpace
-from mpnas_kit.space.spaces import space_by_name
-from mpnas_kit.training.stage import TrainConfig, TrainResult, train
+from mpnas_kit.settings import from_dict, read_dict, require, to_dict
+from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.texts import read_space, space_from_text
+from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.training.result import TrainResult
+from mpnas_kit.training.stage import train
 
-Stage = Literal["search", "train"]
-STAGES: tuple[Stage, ...] = ("search", "train")
-Config = TypeVar("Config", SearchConfig, TrainConfig)
+StageName = Literal["search", "train"]
+STAGES: tuple[StageName, ...] = ("search", "train")
+Config = TypeVar("Config", bound=StageConfig)
 
 
-class Pipeline:
-    """Search and training on one run folder. Made by `open` (begin or go on) or `read`."""
+class Run:
+    """A run in a folder. A new folder begins a run; an existing run folder continues it.
 
-    def __init__(self, folder: Path, setup: Setup) -> None:
-        self.folder, self.setup = folder, setup
+    folder: path of the run folder.
+    profile: `quick` or `full`; it gives the default settings. A new run has `quick` by default.
+    data: suite of domains, as an object or as text (`pocket`, `my_data.py:suite`).
+    domains: names of the domains, as a sequence or as text with commas; or a whole suite.
+    space: search space, as an object or as text.
+    approach: how the domains are served, as an object or as text. A new run has `mpnas` by default.
+    search_from: folder of a run whose search this run takes, instead of its own search.
+    matched_to: folder of the MPNAS run that this control is matched to.
+    trust: whether modules that the run folder names are imported. By default they are not.
 
-    def __reduce__(self) -> tuple[type["Pipeline"], tuple[Path, Setup]]:
-        """Sent to another process, it takes along no images: it reads them there."""
-        return Pipeline, (self.folder.absolute(), self.setup)
+    A parameter that is None keeps the value the run was begun with; in a new run the profile gives
+    the value. Raises `MpnasError` if the run was begun with another value, if a name is unknown, or
+    if the folder has other files and no run.json.
 
-    @classmethod
-    def open(
-        cls,
-        run: str | Path,
+    >>> run = mk.Run("runs/mine", domains=suite, space=space)  # doctest: +SKIP
+    >>> found = run.search(steps=600)  # doctest: +SKIP
+    >>> trained = run.train(prioritization=mk.ABDP())  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        folder: str | pathlib.Path,
         *,
         profile: str | None = None,
-        suite: str | None = None,
-        domains: str | Sequence[str] | None = None,
-        space: str | None = None,
-        approach: str | Approach | None = None,
-        like: str | Path | None = None,
-    ) -> "Pipeline":
-        """The run in folder `run`, begun if it is not there.
+        data: DomainSuite | str | None = None,
+        domains: DomainSuite | str | Sequence[str] | None = None,
+        space: SearchSpace | str | None = None,
+        approach: Approach | str | None = None,
+        search_from: str | pathlib.Path | None = None,
+        matched_to: str | pathlib.Path | None = None,
+        trust: bool = False,
+    ) -> None:
+        self.folder, self.trust = place(folder), trust
+        self._suite: DomainSuite | None = None
+        self._space: SearchSpace | None = None
+        self._approach: Approach | None = None
+        if isinstance(domains, DomainSuite):
+            require(
+                data is None,
+                "domains and data are both suites: expected names in `domains`, or no `data`.",
+            )
+            data, domains = domains, None
+        names = domain_names(domains)
+        others = {
+            "search_from": None if search_from is None else relative(search_from, self.folder),
+            "matched_to": None if matched_to is None else relative(matched_to, self.folder),
+        }
+        if approach is not None:
+            text = isinstance(approach, str)
+            self._approach = APPROACH.parse(approach) if text else APPROACH.check(approach)  # type: ignore[arg-type]
+        if (self.folder / "run.json").exists():
+            self._continue(profile, data, names, space, others)
+        else:
+            self._begin(profile, data, names, space, others)
 
-        profile: `quick` (the default of a new run) or `full`; suite, domains (a sequence, or text
-        with commas), space: instead of the profile's. approach: how the domains are served (a new
-        run: `mpnas`). like: the folder of another run, whose search this one takes instead of one
-        of its own; for a control, the MPNAS run that it is matched to. None, for a run that was
-        begun: as it was.
-        Raises `MpnasError` where a run was begun with something else, or a name is unknown.
-        """
-        folder = place(run)
-        setup = Setup.agreed(
-            folder,
-            profile=profile,
-            suite=suite,
-            domains=domains,
-            space=space,
-            approach=approach,
-            like=like,
-        )
-        return cls(folder, setup)
+    def _begin(
+        self,
+        profile: str | None,
+        data: DomainSuite | str | None,
+        names: tuple[str, ...] | None,
+        space: SearchSpace | str | None,
+        others: Mapping[str, str | None],
+    ) -> None:
+        refuse_strangers(self.folder)
+        chosen = profiles.profile(profile or "quick")
+        if data is None or data == chosen.data:
+            data, names = data or chosen.data, names or chosen.domains
+        suite = suite_from_text(data, names) if isinstance(data, str) else SUITE.check(data)
+        self._suite = suite.select(names) if names is not None else suite
+        space = space or chosen.space
+        resolution = self._suite.resolution
+        whole = space_from_text(space, resolution) if isinstance(space, str) else space
+        self._space = whole
+        approach = "mpnas" if self._approach is None else to_text(self._approach)
+        self.description = RunDescription.of(chosen.name, self._suite, whole, approach, **others)
+
+    def _continue(
+        self,
+        profile: str | None,
+        data: DomainSuite | str | None,
+        names: tuple[str, ...] | None,
+        space: SearchSpace | str | None,
+        others: Mapping[str, str | None],
+    ) -> None:
+        """Compare the given values with run.json. Modules of given values may be imported."""
+        there = RunDescription.read(self.folder)
+        given: dict[str, Any] = {"profile": profile, "names": names, **others}
+        if self._approach is not None:
+            given["approach"] = to_text(self._approach)
+        if isinstance(data, str):
+            given["data"] = absolute(data)
+        elif data is not None:
+            given["names"] = names or data.names
+            if data.source is not None:
+                given["data"] = data.source
+        if there.data is None:  # the suite existed in memory only: the given one replaces it
+            given.pop("data", None)
+        there.refuse_other(self.folder, given)
+        if isinstance(data, str):
+            self._suite = suite_from_text(data, there.names)
+        elif data is not None:
+            self._suite = data.select(there.names)
+        if isinstance(space, str):
+            space = space_from_text(space, there.resolution)
+        if space is not None:
+            same = space.fingerprint() == there.space["fingerprint"]
+            there.refuse_other(self.folder, {"space": None if same else describe_run_space(space)})
+            self._space = space
+        self.description = there
 
     @classmethod
-    def read(cls, run: str | Path) -> "Pipeline":
-        """The run in folder `run`, which must have been begun."""
-        folder = place(run)
-        if not (folder / "run.json").exists():
+    def read(cls, folder: str | pathlib.Path, *, trust: bool = False) -> "Run":
+        """Return the run in an existing run folder.
+
+        folder: path of the run folder.
+        trust: whether modules that the run folder names are imported.
+
+        Raises `MpnasError` if the folder has no run.json.
+        """
+        if not (place(folder) / "run.json").exists():
             raise MpnasError(
-                f"{folder} has no run.json: expected a run folder, as "
-                f"`mpnas search --run {folder}` makes it."
+                f"{place(folder)} has no run.json: expected a run folder. "
+                f"`mpnas search --run {folder}` begins one."
             )
-        return cls(folder, Setup.read(folder))
+        return cls(folder, trust=trust)
+
+    def __reduce__(self) -> tuple[Callable[..., "Run"], tuple[Any, ...]]:
+        """Pickle the run for another process, without images if that process can load them."""
+        loadable = self.description.data is not None
+        suite = None if loadable else self._suite
+        return _unpickled, (self.folder.absolute(), self.trust or loadable, suite)
+
+    # Description ---------------------------------------------------------------------------------
 
     @property
     def profile(self) -> Profile:
-        """The profile the run was begun with."""
-        return profiles.profile(self.setup.profile)
-
-    @cached_property
-    def suite(self) -> DomainSuite:
-        """The domains of the run."""
-        return self.setup.make_suite()
-
-    @cached_property
-    def space(self) -> SearchSpace:
-        """The search space of the run."""
-        return space_by_name(self.setup.space, self.suite.resolution)
-
-    @cached_property
-    def approach(self) -> Approach:
-        """How the domains of the run are served."""
-        return read_approach(self.setup.approach)
-
-    @cached_property
-    def like(self) -> "Pipeline | None":
-        """The run that this one takes its search from, or is matched to."""
-        if self.setup.like is None:
-            return None
-        return Pipeline.read(os.path.normpath(self.folder / self.setup.like))
+        """Profile of the run."""
+        return profiles.profile(self.description.profile)
 
     @property
-    def origin(self) -> "Pipeline":
-        """The run whose search and cost target this one goes by: itself, if it is like no other."""
-        return self if self.like is None else self.like.origin
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains, in order. No images are loaded."""
+        return self.description.names
+
+    @property
+    def trust_domain(self) -> str:
+        """Domain for `supernet_trust`: that of the profile, or the first if the run lacks it."""
+        preferred = self.profile.trust_domain
+        return preferred if preferred in self.domains else self.domains[0]
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """Tasks of the domains, by name. No images are loaded."""
+        return {d.name: Classification(len(d.classes)) for d in self.description.domains}
+
+    @property
+    def suite(self) -> DomainSuite:
+        """The domains with their images. Raises `Unavailable` if they cannot be loaded."""
+        if self._suite is None:
+            text = self.description.data
+            if text is None:
+                raise Unavailable(
+                    f"the images of {self.folder} existed in memory only and are not in its "
+                    "folder: give the suite again, as Run(folder, domains=suite)."
+                )
+            missing = SUITE.read(text, self.trust, {"domains": self.domains})
+            if isinstance(missing, Missing):
+                raise missing.error()
+            self._suite = suite_from_text(text, self.domains)
+        return self._suite
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space. Raises `Unavailable` if the run folder cannot recreate it."""
+        if self._space is None:
+            self._space = read_space(self.description.space, self.trust)
+        return self._space
+
+    @property
+    def approach(self) -> Approach:
+        """How the domains are served. `Missing` if its module is not trusted or not installed."""
+        if self._approach is None:
+            self._approach = APPROACH.read(self.description.approach, self.trust)
+        return self._approach
+
+    @cached_property
+    def other(self) -> "Run | None":
+        """The run that this one takes its search from or is matched to; None: there is none."""
+        folder = self.description.search_from or self.description.matched_to
+        if folder is None:
+            return None
+        return Run.read(os.path.normpath(self.folder / folder), trust=self.trust)
+
+    @property
+    def origin(self) -> "Run":
+        """The run whose search and cost target this one uses; the run itself if `other` is None."""
+        return self if self.other is None else self.other.origin
 
     @property
     def searches(self) -> bool:
         """Whether the run has a search of its own."""
-        return self.approach.searches and self.setup.like is None
+        return self.description.search_from is None and self.approach.searches
 
     @cached_property
     def plan(self) -> Plan:
-        """What the approach asks for, in this run."""
-        config = self.origin._plain_config(SearchConfig, "search", {})
-        like = self.like.paths() if self.like is not None else None
-        return self.approach.plan(Context(self.space, self.suite.names, config, like))
+        """What the approach requires in this run: paths and fixed settings."""
+        config = self.origin._plain_config(SearchConfig, {})
+        matched = self.other.paths() if self.other is not None else None
+        return self.approach.plan(Context(self.space, self.domains, config, matched))
 
     # Configs -------------------------------------------------------------------------------------
 
     def search_config(self, **overrides: Any) -> SearchConfig:
-        """The search's config: as it was begun, else the profile's; `overrides` that are not None.
+        """Return the config of the search: as it was begun, otherwise that of the profile.
 
-        Values may be text, as on a command line.
+        overrides: fields that differ. None counts as not given. Values may be text, as on a command
+        line.
+
+        Raises `MpnasError` if a field is unknown, a value is wrong, or the approach fixes the field
+        at another value.
         """
-        return self._config(SearchConfig, "search", overrides)
+        return self._config(SearchConfig, overrides)
 
     def train_config(self, **overrides: Any) -> TrainConfig:
-        """The training's config, as `search_config`."""
-        return self._config(TrainConfig, "train", overrides)
+        """Return the config of the training. Otherwise like `search_config`."""
+        return self._config(TrainConfig, overrides)
 
-    def config(self, stage: Stage) -> SearchConfig | TrainConfig:
-        """The config of a stage, as it was begun or will be."""
+    def config(self, stage: StageName) -> StageConfig:
+        """Return the config of a stage: as it was begun, otherwise the one it will begin with."""
         return self.search_config() if stage == "search" else self.train_config()
 
-    def _config(self, cls: type[Config], stage: Stage, overrides: Mapping[str, Any]) -> Config:
-        """The config in force; a field that the approach fixes cannot be overruled."""
-        plain = self._plain_config(cls, stage, overrides)
-        fixed = getattr(self.plan, stage)
+    def _config(self, cls: type[Config], overrides: Mapping[str, Any]) -> Config:
+        """Return the config in force. A field that the approach fixes cannot be overridden."""
+        plain = self._plain_config(cls, overrides)
+        if isinstance(self.approach, Missing):
+            return plain
+        fixed = getattr(self.plan, cls.stage)
         for name, value in fixed.items():
             if overrides.get(name) is not None and getattr(plain, name) != value:
                 raise MpnasError(
-                    f"{stage}: {name} is {value!r} in the approach {label(self.approach)}, not "
-                    f"{getattr(plain, name)!r}."
+                    f"{cls.stage}: {name} is {value!r} in the approach {label(self.approach)}, not "
+                    f"{getattr(plain, name)!r}: expected no other value."
                 )
         return replace(plain, **fixed)
 
-    def _plain_config(
-        self, cls: type[Config], stage: Stage, overrides: Mapping[str, Any]
-    ) -> Config:
-        if self.begun(stage):
-            values = RunFolder.read(self.folder / stage).read_json("config.json")["config"]
+    def _plain_config(self, cls: type[Config], overrides: Mapping[str, Any]) -> Config:
+        if self.begun(cls.stage):
+            begun = StageFolder.read(self.folder / cls.stage).read_config()["config"]
+            values = read_dict(begun, cls, self.trust)
         else:
-            values = getattr(self.profile, stage)
+            values = getattr(self.profile, cls.stage)
         given = {key: value for key, value in overrides.items() if value is not None}
-        return from_dict(cls, {**values, **given}, where=stage)
+        return from_dict(cls, {**values, **given}, where=cls.stage)
 
-    def changes(self, config: SearchConfig | TrainConfig) -> list[str]:
-        """The fields in which a config differs from that of the run's profile."""
-        stage = "search" if isinstance(config, SearchConfig) else "train"
-        plain, used = to_dict(type(config)(**getattr(self.profile, stage))), to_dict(config)
+    def changes(self, config: StageConfig) -> list[str]:
+        """Return the names of the fields in which a config differs from that of the profile."""
+        profile = getattr(self.profile, config.stage)
+        plain, used = to_dict(type(config)(**profile)), to_dict(config)
         return [name for name, value in used.items() if value != plain[name]]
 
     # Stages --------------------------------------------------------------------------------------
 
-    def begun(self, stage: Stage) -> bool:
-        """Whether the stage has a folder."""
+    def begun(self, stage: str) -> bool:
+        """Return whether the stage has a folder."""
         return (self.folder / stage / "config.json").exists()
 
-    def finished(self, stage: Stage) -> bool:
-        """Whether the stage has its results."""
+    def finished(self, stage: str) -> bool:
+        """Return whether the stage has its results."""
         return (self.folder / stage / "results.json").exists()
 
     def search(
-        self, config: SearchConfig | None = None, callbacks: Sequence[Callback] = ()
+        self,
+        config: SearchConfig | None = None,
+        *,
+        callbacks: Sequence[Callback] = (),
+        **settings: Any,
     ) -> SearchResult:
-        """Search in RUN/search; goes on where it was stopped, only reads when it is finished."""
-        self._own_search()
-        config = config or self.search_config()
-        resolve_target(self.space, config, len(self.suite))  # refused before a folder is made
+        """Search in RUN/search, and return the result.
+
+        A stopped search continues from its last checkpoint. A finished search is only read.
+
+        config: all settings; None: those of `search_config` with `settings`.
+        callbacks: called after every step.
+        settings: fields that differ, as in `run.search(steps=600)`; not together with `config`.
+
+        Raises `MpnasError` if the run has no search of its own, if settings are wrong, or if the
+        search was begun with other settings.
+        """
+        self._refuse_other_search()
+        config = self._chosen(self.search_config, config, settings)
+        if self._only_read("search"):
+            _require_config(self.folder / "search", self.search_result().config, config)
+            return self.search_result()
+        resolve_target(self.space, config, len(self.domains))  # refused before a folder is made
         folder = self.begin() / "search"
         return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
 
     def train(
         self,
         config: TrainConfig | None = None,
+        *,
+        paths: Mapping[str, Path] | None = None,
         callbacks: Sequence[Callback] = (),
-        paths: Mapping[str, ArchPath] | None = None,
+        **settings: Any,
     ) -> TrainResult:
-        """Train in RUN/train; paths: as it was begun, else those of the run, unless given."""
-        config = config or self.train_config()
+        """Train in RUN/train, and return the result.
+
+        A stopped training continues from its last checkpoint. A finished training is only read.
+
+        config: all settings; None: those of `train_config` with `settings`.
+        paths: path of every domain; None: the paths the training was begun with, otherwise those of
+        the run (see `paths`).
+        callbacks: called after every step.
+        settings: fields that differ, as in `run.train(steps=600)`; not together with `config`.
+
+        Raises `MpnasError` if there are no paths yet, if settings are wrong, or if the training was
+        begun with other settings.
+        """
+        config = self._chosen(self.train_config, config, settings)
+        if self._only_read("train"):
+            _require_config(self.folder / "train", self.train_result().config, config)
+            return self.train_result()
         paths = paths if paths is not None else Team.current().lead(self._paths_to_train)
         folder = self.begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
@@ -225,21 +394,44 @@ class Pipeline:
             callbacks=callbacks,
         )
 
-    def _paths_to_train(self) -> dict[str, ArchPath]:
+    def _chosen(
+        self, make: Callable[..., Config], config: Config | None, settings: Mapping[str, Any]
+    ) -> Config:
+        if config is None:
+            return make(**settings)
+        require(
+            not settings,
+            "a whole config and single settings were given: expected only one of them.",
+        )
+        return config
+
+    def _only_read(self, stage: StageName) -> bool:
+        """Whether a stage is finished and cannot be compared with the images it was made from."""
+        if not self.finished(stage):
+            return False
+        if StageFolder.read(self.folder / stage).read_config()["format"] == 1:
+            return True
+        try:
+            _ = self.suite
+        except Unavailable:
+            return True
+        return False
+
+    def _paths_to_train(self) -> dict[str, Path]:
         if not self.begun("train"):
             return self.paths()
-        archs = RunFolder.read(self.folder / "train").read_json("config.json")["paths"]
+        archs = StageFolder.read(self.folder / "train").read_config()["paths"]
         return {domain: self.space.parse(arch) for domain, arch in archs.items()}
 
     def _pretrained(
-        self, paths: Mapping[str, ArchPath], config: TrainConfig, callbacks: Sequence[Callback]
+        self, paths: Mapping[str, Path], config: TrainConfig, callbacks: Sequence[Callback]
     ) -> MultiPathNet:
-        """The path of the largest domain, trained on that domain alone, with the same settings."""
+        """Return the network of the largest domain's path, trained on that domain alone."""
         largest = max(self.suite, key=lambda domain: len(domain.train)).name
         require(
             largest in paths,
-            f"there is no path for {largest!r}, the largest domain, on which the approach "
-            f"{label(self.approach)} trains first.",
+            f"there is no path for {largest!r}, the largest domain: the approach "
+            f"{label(self.approach)} trains that path first.",
         )
         alone = self.suite.select([largest])
         config = replace(config, frozen=False)
@@ -247,65 +439,125 @@ class Pipeline:
         path = {largest: paths[largest]}
         return train(alone, self.space, path, config, folder=folder, callbacks=callbacks).net
 
-    def paths(self, file: str | Path | None = None) -> dict[str, ArchPath]:
-        """The paths in a JSON file of arch strings by domain; None: those of the run.
+    def paths(self, file: str | pathlib.Path | None = None) -> dict[str, Path]:
+        """Return the path of every domain.
 
-        That are those which its search, or the search it takes, found; else those its approach has.
+        file: JSON file with one arch string per domain; None: the paths of the run. They are those
+        that its search found, or the search it takes; or those of its approach, if the
+        approach does not search.
+
+        Raises `MpnasError` if the file cannot be read, if a domain or an arch string is unknown, or
+        if the search is not finished.
         """
-        if file is None and self.plan.paths is not None:
+        if file is None and not isinstance(self.approach, Missing) and self.plan.paths is not None:
             return dict(self.plan.paths)
-        if file is None and self.like is not None:
-            return self.like.paths()
+        if file is None and self.other is not None:
+            return self.other.paths()
         if file is None:
             self._need("search")
-        place = Path(file) if file is not None else self.folder / "search" / "paths.json"
+        source = pathlib.Path(file) if file is not None else self.folder / "search" / "paths.json"
         try:
-            archs = json.loads(place.read_text())
+            archs = json.loads(source.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "no valid JSON"
-            raise MpnasError(f"paths file {place} cannot be read: {reason.lower()}.") from None
+            raise MpnasError(f"paths file {source} cannot be read: {reason(error)}.") from None
         if not isinstance(archs, dict) or not all(isinstance(a, str) for a in archs.values()):
-            raise MpnasError(f"paths file {place} must hold one arch string a domain.")
+            raise MpnasError(f"paths file {source} must hold one arch string per domain.")
         for domain in archs:
-            _ = self.suite[domain]
+            if domain not in self.domains:
+                raise unknown("domain", domain, self.domains)
         return {domain: self.space.parse(arch) for domain, arch in archs.items()}
 
-    def found(self) -> SearchResult:
-        """What the finished search of this run found; nothing is computed."""
-        if self.approach.searches and self.like is not None:
-            return self.like.found()
-        self._own_search()
-        self._need("search")
-        return self.search()
+    # Results -------------------------------------------------------------------------------------
 
-    def trained(self) -> TrainResult:
-        """What the finished training of this run gave; nothing is computed."""
+    def search_result(self) -> SearchResult:
+        """Return the result of the finished search. The folder is read; no step is computed.
+
+        Raises `MpnasError` if the search is not finished or the run has none.
+        """
+        if self.description.search_from is not None and self.other is not None:
+            return self.other.search_result()
+        if not self.finished("search"):
+            self._refuse_other_search()
+            self._need("search")
+        return SearchResult.load(self.folder / "search", space=self.space, trust=self.trust)
+
+    def train_result(self) -> TrainResult:
+        """Return the result of the finished training. The folder is read; no step is computed.
+
+        Raises `MpnasError` if the training is not finished.
+        """
         self._need("train")
-        return self.train()
+        return TrainResult.load(self.folder / "train", space=self.space, trust=self.trust)
 
-    def about(self, stage: Stage) -> dict[str, Any]:
-        """Where a finished stage ran and how long: environment.json and timing.json together."""
-        folder = RunFolder.read(self.folder / stage, "environment.json", "timing.json")
+    def compare(self) -> Comparison:
+        """Return the finished trainings of this run and of its cells, side by side.
+
+        Raises `MpnasError` if no training is finished.
+        """
+        from mpnas_kit.runs.sweep import finished_comparison
+
+        return finished_comparison(self)
+
+    def report(self, out: str | pathlib.Path = "reports", **options: Any) -> pathlib.Path:
+        """Run the notebooks on this run, write their pages, and return the index page.
+
+        out: folder of the pages.
+        options: further parameters of `mpnas_kit.report.build.build_report`.
+
+        Raises `MpnasError` if a notebook or a parameter is unknown, or if a notebook fails.
+        """
+        from mpnas_kit.report.build import build_report
+
+        index: pathlib.Path = build_report(run=self.begin(), out=out, trust=self.trust, **options)
+        return index
+
+    def sibling(
+        self,
+        folder: str | pathlib.Path,
+        *,
+        approach: Approach | str | None = None,
+        search_from: str | pathlib.Path | None = None,
+        matched_to: str | pathlib.Path | None = None,
+    ) -> "Run":
+        """Return a run in another folder with the profile, domains and space of this run.
+
+        A new folder begins the run. Only in that case images are loaded. Parameters: see the class
+        `Run`.
+        """
+        begun = (place(folder) / "run.json").exists()
+        return Run(
+            folder,
+            profile=self.profile.name,
+            data=self._suite if begun else self.suite,
+            space=self.space,
+            approach=approach,
+            search_from=search_from,
+            matched_to=matched_to,
+            trust=self.trust,
+        )
+
+    def about(self, stage: StageName) -> dict[str, Any]:
+        """Return where a finished stage ran and how long: environment.json and timing.json."""
+        folder = StageFolder.read(self.folder / stage, "environment.json", "timing.json")
         environment: dict[str, Any] = folder.read_json("environment.json")
         return {**environment, **folder.read_json("timing.json")}
 
-    def begin(self) -> Path:
-        """The folder, with its run.json; unknown names are told before it is written."""
-        _ = self.suite, self.space
-        Team.current().lead(lambda: self.setup.write(self.folder))
+    def begin(self) -> pathlib.Path:
+        """Return the folder. If it is new, create it and write its run.json."""
+        Team.current().lead(lambda: self.description.write(self.folder))
         return self.folder
 
-    def _own_search(self) -> None:
+    def _refuse_other_search(self) -> None:
         if self.searches:
             return
         why = (
-            f"it takes the search of {self.like.folder}"
-            if self.approach.searches and self.like is not None
+            f"it takes the search of {self.other.folder}"
+            if self.description.search_from is not None and self.other is not None
             else f"the approach {label(self.approach)} does not search"
         )
         raise MpnasError(f"{self.folder} has no search stage: {why}.")
 
-    def _need(self, stage: Stage) -> None:
+    def _need(self, stage: StageName) -> None:
         if self.finished(stage):
             return
         how = "was not finished" if self.begun(stage) else "was not begun"
@@ -315,7 +567,42 @@ class Pipeline:
         )
 
     def __repr__(self) -> str:
+        about = self.description
         return (
-            f"Pipeline({str(self.folder)!r}, {label(self.approach)}, {self.setup.profile}, "
-            f"{len(self.suite)} domains)"
+            f"Run({str(self.folder)!r}, {about.approach}, {about.profile}, "
+            f"{len(self.domains)} domains)"
         )
+
+
+def load(folder: str | pathlib.Path, *, trust: bool = False) -> TrainResult:
+    """Return the result of a finished training.
+
+    The folder is read; no step is computed. The network is loaded when it is first used.
+
+    folder: a run folder, or the stage folder of a training.
+    trust: whether modules that the folder names are imported.
+
+    Raises `MpnasError` if the training is not finished or a file is damaged.
+
+    >>> trained = mk.load("runs/mine")  # doctest: +SKIP
+    >>> trained.net  # doctest: +SKIP
+    """
+    if (place(folder) / "run.json").exists():
+        return Run.read(folder, trust=trust).train_result()
+    return TrainResult.load(place(folder), trust=trust)
+
+
+def _unpickled(folder: pathlib.Path, trust: bool, suite: DomainSuite | None) -> Run:
+    """Return the run in another process."""
+    return Run(folder, domains=suite, trust=trust)
+
+
+def _require_config(folder: pathlib.Path, finished: StageConfig, given: StageConfig) -> None:
+    """Raise `MpnasError` if a finished stage had another config than the given one."""
+    before, now = to_dict(finished), to_dict(given)
+    for name, value in now.items():
+        if before[name] != value:
+            raise MpnasError(
+                f"{folder} was made with {name} = {before[name]!r}, not {value!r}: use another "
+                "run folder, or the same setting."
+            )

@@ -1,139 +1,185 @@
-"""A sweep: many runs that differ in approach, weighting, norm or seed, around one run.
+"""A sweep: many runs that differ in approach, prioritization, norm or seed, around one run.
 
-    RUN/             the run it is around: domains, space and all other settings are its own
+    RUN/             the run itself: it gives the domains, the space and all other settings
     RUN/cells/NAME   a run folder for every cell
 
-A cell that is finished is never run again; a sweep that was killed goes on, and a cell in it, at
-its last checkpoint. Cells with the same search share it: the first one searches, the others take
-it; where that is the search of the run itself, the run is the first cell. A control is matched to
-the MPNAS cell of its weighting, norm and seed.
+A finished cell is never run again. A sweep that was killed continues with the first cell that is
+not finished, and that cell continues from its last checkpoint. Cells with the same search share it:
+the first cell searches, and the others take its search. If the search of the run itself is the
+same, the run is the first cell. A control is matched to the MPNAS cell of the same prioritization,
+norm and seed.
 """
 
+import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from mpnas_kit.analysis.comparison import NO_WEIGHTING, Comparison, Outcome, compare
-from mpnas_kit.approaches.approach import MPNAS, Approach, label, read_approach
+from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome, compare
+from mpnas_kit.approaches.approach import Approach
+from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.norms import Norm
+from mpnas_kit.parts import split_list, to_text
 from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.prioritization.methods import Prioritization
-from mpnas_kit.runs.run import Pipeline, Stage
-from mpnas_kit.settings import convert, from_text, require, split_list, to_text
+from mpnas_kit.prioritization.domain_weights import Prioritization
+from mpnas_kit.prioritization.methods import PRIORITIZATION
+from mpnas_kit.runs.run import Run, StageName
+from mpnas_kit.settings import convert, require
 
-CELLS = "cells"  # the folder of cells in that of the run they are around
-OF_CELLS = {"norm": "norms", "seed": "seeds", "priority": "weightings"}
-ARROW = " > "  # between the weighting of the search and that of the training, where they differ
+CELLS = "cells"  # folder of the cells in the run folder
+OF_CELLS = {"norm": "norms", "seed": "seeds", "prioritization": "prioritizations"}
+ARROW = " > "  # separates the prioritizations of search and training if they differ
 
 
 @dataclass(frozen=True)
-class Weighting:
-    """The domain prioritization of the search and of the training."""
+class Prioritizations:
+    """The prioritizations of a cell.
+
+    search: prioritization in the search.
+    train: prioritization in the training.
+
+    >>> mk.Prioritizations.parse("uniform > abdp").train
+    ABDP(start=1.0, end=0.25, schedule='exponential', decay=0.95)
+    """
 
     search: Prioritization
     train: Prioritization
 
     @classmethod
-    def parse(cls, text: str) -> "Weighting":
-        """`abdp` for both stages; `uniform > abdp(end=0.5)` for search and training."""
+    def parse(cls, text: str) -> "Prioritizations":
+        """Return the prioritizations that a text describes.
+
+        text: one prioritization for both stages, such as `abdp`; or those of search and training
+        separated by `>`, such as `uniform > abdp(end=0.5)`.
+
+        Raises `MpnasError` if the text has more than two parts or names an unknown prioritization.
+        """
         parts = [part.strip() for part in text.split(ARROW.strip())]
         if len(parts) > 2:
             raise MpnasError(
-                f"weighting {text!r} cannot be read: expected one for both stages, or two, as "
+                f"prioritization {text!r} cannot be read: expected one for both stages, or two, as "
                 f"'uniform{ARROW}abdp'."
             )
-        made = [from_text(p, get_args(Prioritization), "weighting") for p in parts]
-        return cls(made[0], made[-1])
+        prioritizations = [PRIORITIZATION.parse(p) for p in parts]
+        return cls(prioritizations[0], prioritizations[-1])
 
     @property
     def label(self) -> str:
-        """How it stands in tables: as it is parsed, without what is as by default."""
+        """Text form in tables, as `parse` reads it. Omits options that have their default value."""
         search, train = (to_text(p, defaults=False) for p in (self.search, self.train))
         return search if search == train else f"{search}{ARROW}{train}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A run of a sweep."""
+    """One run of a sweep.
+
+    approach: how the domains are served.
+    prioritization: prioritizations of search and training.
+    norm: batch norm of both stages: `per_domain`, `mixed` or `naive`.
+    seed: seed of both stages, at least 0.
+
+    >>> both = mk.Prioritizations(mk.ABDP(), mk.ABDP())
+    >>> print(mk.Cell(mk.MPNAS(), both, seed=1))
+    mpnas, abdp, per_domain, seed 1
+    """
 
     approach: Approach
-    weighting: Weighting
+    prioritization: Prioritizations
     norm: Norm = "per_domain"
     seed: int = 0
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
-        words = (label(self.approach), self.weighting.label, self.norm, f"seed{self.seed}")
+        """Name of the folder of the cell."""
+        words = (label(self.approach), self.prioritization.label, self.norm, f"seed{self.seed}")
         return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", w).strip("-") for w in words)
 
     @property
     def search_key(self) -> tuple[object, ...]:
-        """What its search depends on."""
-        return self.approach, self.weighting.search, self.norm, self.seed
+        """Settings that the search of the cell depends on. Cells with equal keys share a search."""
+        return self.approach, self.prioritization.search, self.norm, self.seed
 
     def __str__(self) -> str:
-        return f"{label(self.approach)}, {self.weighting.label}, {self.norm}, seed {self.seed}"
+        return f"{label(self.approach)}, {self.prioritization.label}, {self.norm}, seed {self.seed}"
 
 
 def cells(
     approaches: Sequence[Approach],
-    weightings: Sequence[Weighting],
+    prioritizations: Sequence[Prioritizations],
     norms: Sequence[Norm] = ("per_domain",),
     seeds: Sequence[int] = (0,),
 ) -> list[Cell]:
-    """Every combination, each once; seed by seed, so that whole tables come first.
+    """Return a cell for every combination, each cell once.
 
-    An approach that weighs no domains against each other is there once, as uniform.
+    approaches: approaches, at least one.
+    prioritizations: prioritizations of search and training, at least one.
+    norms: batch norms: `per_domain`, `mixed`, `naive`.
+    seeds: seeds, each at least 0.
+
+    An approach in which domains do not compete has one cell per norm and seed, with uniform
+    weights. All cells of one seed come before those of the next, so that the first seeds give a
+    complete table early.
+
+    >>> both = mk.Prioritizations(mk.ABDP(), mk.ABDP())
+    >>> [str(cell) for cell in mk.cells([mk.MPNAS(), mk.Bundle()], [both])]
+    ['mpnas, abdp, per_domain, seed 0', 'bundle, uniform, per_domain, seed 0']
     """
-    alone = Weighting(Uniform(), Uniform())
-    made = [
-        Cell(a, w if a.weighs else alone, n, s)
-        for s, n, w, a in product(seeds, norms, weightings, approaches)
+    alone = Prioritizations(Uniform(), Uniform())
+    combined = [
+        Cell(a, p if a.weighs else alone, n, s)
+        for s, n, p, a in product(seeds, norms, prioritizations, approaches)
     ]
-    return list(dict.fromkeys(made))
+    return list(dict.fromkeys(combined))
 
 
 class Sweep:
-    """The cells around a run."""
+    """A sweep: the cells around a run.
+
+    around: the run that gives the domains, the space and all settings the cells do not set.
+    cells: cells of the sweep. The MPNAS cells that controls are matched to are added.
+    search, train: settings of the stages of all cells that differ from those of the run; None: no
+    setting differs. The norm, the seed and the prioritization belong to the cells.
+
+    Raises `MpnasError` if `search` or `train` sets norm, seed or prioritization.
+
+    >>> run = mk.Run("runs/mine")  # doctest: +SKIP
+    >>> sweep = mk.sweep_of(run, approaches="mpnas, bundle", seeds="0,1")  # doctest: +SKIP
+    >>> comparison = sweep.run()  # doctest: +SKIP
+    """
 
     def __init__(
         self,
-        around: Pipeline,
+        around: Run,
         cells: Sequence[Cell],
         search: Mapping[str, Any] | None = None,
         train: Mapping[str, Any] | None = None,
     ) -> None:
-        """search, train: settings of all cells that differ from those of the run.
-
-        Raises `MpnasError` where they set what a cell is told apart by.
-        """
         for name in (*(search or {}), *(train or {})):
             require(
                 name not in OF_CELLS,
-                f"{name} cannot be a setting of all cells, since they differ in it: expected it in "
-                f"{OF_CELLS.get(name)}.",
+                f"{name} cannot be a setting of all cells, because cells differ in it: expected it "
+                f"in {OF_CELLS.get(name)}.",
             )
         self.around = around
         self._search, self._train = dict(search or {}), dict(train or {})
-        wanted = [c for cell in cells for c in _with_its_match(cell)]
+        matched = [c for cell in cells for c in _with_match(cell)]
         own = _cell_of(around)
-        taken = _one_run(around) and any(c.search_key == own.search_key for c in wanted)
-        first = [own] if taken and self.folder(own) == around.folder else []
-        self.cells = list(dict.fromkeys([*first, *wanted]))
+        shared = _has_one_key(around) and any(c.search_key == own.search_key for c in matched)
+        first = [own] if shared and self.folder(own) == around.folder else []
+        self.cells = list(dict.fromkeys([*first, *matched]))
 
-    def folder(self, cell: Cell) -> Path:
-        """The run folder of a cell: the run itself where it is that cell."""
+    def folder(self, cell: Cell) -> pathlib.Path:
+        """Return the run folder of a cell; the folder of the run itself if the run is that cell."""
         own = not self._search and not self._train and cell == _cell_of(self.around)
         return self.around.folder if own else self.around.folder / CELLS / cell.name
 
-    def like(self, cell: Cell) -> Cell | None:
-        """The cell whose search `cell` takes, or that it is matched to; None: there is none."""
+    def other(self, cell: Cell) -> Cell | None:
+        """Return the cell that `cell` takes its search from or is matched to; None if none."""
         if not cell.approach.searches:
             return _match(cell)
         if self._searched(cell):
@@ -143,28 +189,26 @@ class Sweep:
         return None if first == cell else first
 
     def _searched(self, cell: Cell) -> bool:
-        """Whether a search of its own was begun in a cell."""
+        """Return whether a cell has begun a search of its own."""
         return (self.folder(cell) / "search").exists()
 
-    def open(self, cell: Cell) -> Pipeline:
-        """The run of a cell, begun if it is not there."""
+    def open(self, cell: Cell) -> Run:
+        """Return the run of a cell. It is begun if its folder is new."""
         if self.folder(cell) == self.around.folder:
             return self.around
-        setup, folder = self.around.setup, self.folder(cell)
-        begun = (folder / "run.json").exists()  # a cell stays with the one it was begun with
-        like = None if begun else self.like(cell)
-        return Pipeline.open(
+        folder = self.folder(cell)
+        begun = (folder / "run.json").exists()  # a cell keeps the search it was begun with
+        other = None if begun else self.other(cell)
+        source = None if other is None else self.folder(other)
+        return self.around.sibling(
             folder,
-            profile=setup.profile,
-            suite=setup.suite,
-            domains=setup.domains,
-            space=setup.space,
             approach=cell.approach,
-            like=None if like is None else self.folder(like),
+            search_from=source if cell.approach.searches else None,
+            matched_to=None if cell.approach.searches else source,
         )
 
     def finished(self, cell: Cell) -> bool:
-        """Whether a cell has its results."""
+        """Return whether the training of a cell is finished."""
         return (self.folder(cell) / "train" / "results.json").exists()
 
     def run(
@@ -173,53 +217,76 @@ class Sweep:
         callbacks: Sequence[Callback] = (),
         jobs: int = 1,
     ) -> Comparison:
-        """Run what is not finished, and compare. tell: called with a line for every cell.
+        """Run the cells that are not finished, and return the comparison of all cells.
 
-        jobs: how many cells at once, each in a process of its own, through joblib: its
-        `parallel_config(backend=...)` sends them to other processes, of a dask cluster for
-        instance (not to threads: seeds and torch's settings are those of a process). A cell waits
-        for the one whose search it takes. joblib divides the processors among the jobs, so with
-        large images and `threads` not set, results are those of so many threads. callbacks are
-        told of cells in this process only: there must be none where jobs is above 1.
+        tell: called with one line of text per cell.
+        callbacks: called after every step of every cell. With several jobs there must be none,
+        because steps then run in other processes.
+        jobs: number of cells that run at the same time, at least 1, each in its own process.
+
+        Processes are started by joblib. Its `parallel_config(backend=...)` can send them elsewhere,
+        for example to a dask cluster, but not to threads, because seeds and torch's settings belong
+        to a process. A cell waits for the cell whose search it takes. joblib divides the processors
+        among the jobs: with large images and `threads` not set, results are those of that number of
+        threads.
+
+        Raises `MpnasError` if `jobs` is below 1, if there are callbacks with several jobs, or if a
+        cell was begun with other settings.
         """
         require(jobs >= 1, f"jobs must be at least 1, not {jobs}.")
-        require(jobs == 1 or not callbacks, "a sweep of several jobs can tell no callbacks.")
+        require(
+            jobs == 1 or not callbacks,
+            f"a sweep with {jobs} jobs cannot call callbacks: expected none, or one job.",
+        )
         if jobs == 1:
             for cell in self.cells:
                 tell(self.run_cell(cell, callbacks))
             return self._compared()
         from joblib import Parallel, delayed
 
-        at_once = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
         for wave in self._waves():
-            for line in at_once(delayed(self.run_cell)(cell) for cell in wave):
+            for line in parallel(delayed(self.run_cell)(cell) for cell in wave):
                 tell(line)
         return self._compared()
 
     def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
-        """Run a cell; returns a line about it.
+        """Run a cell, and return one line of text about it. A finished cell is only read.
 
-        A finished one is only read. Raises `MpnasError` where it was begun with other settings.
+        cell: a cell of this sweep.
+        callbacks: called after every step.
+
+        Raises `MpnasError` if the cell was begun with other settings.
         """
         number, before = self.cells.index(cell) + 1, self.finished(cell)
-        pipeline = self.open(cell)
-        told = [_within(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
+        run = self.open(cell)
+        callbacks = [_in_cell(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
         own = {"norm": cell.norm, "seed": cell.seed}
-        if pipeline.searches:
-            priority = cell.weighting.search
-            settings = {**self._changed("search"), **self._search, **own, "priority": priority}
-            pipeline.search(pipeline.search_config(**settings), told)
-        priority = cell.weighting.train
-        settings = {**self._changed("train"), **self._train, **own, "priority": priority}
-        trained = pipeline.train(pipeline.train_config(**settings), told)
+        if run.searches:
+            prioritization = cell.prioritization.search
+            settings = {
+                **self._changed("search"),
+                **self._search,
+                **own,
+                "prioritization": prioritization,
+            }
+            run.search(**settings, callbacks=callbacks)
+        prioritization = cell.prioritization.train
+        settings = {
+            **self._changed("train"),
+            **self._train,
+            **own,
+            "prioritization": prioritization,
+        }
+        trained = run.train(**settings, callbacks=callbacks)
         how = "finished before" if before else f"mean test top-1 {trained.accuracy().mean():.1%}"
         return f"{number} of {len(self.cells)}: {cell}: {how}"
 
     def _waves(self) -> list[list[Cell]]:
-        """The cells in groups: what a cell takes from another one is there in an earlier group."""
+        """Return the cells in groups. A cell depends on cells of earlier groups only."""
 
         def depth(cell: Cell) -> int:
-            before = self.like(cell)
+            before = self.other(cell)
             return 0 if before is None else 1 + depth(before)
 
         depths = {cell: depth(cell) for cell in self.cells}
@@ -228,102 +295,115 @@ class Sweep:
     def _compared(self) -> Comparison:
         return compare(outcome(self.open(cell)) for cell in self.cells)
 
-    def _changed(self, stage: Stage) -> dict[str, Any]:
-        """What the run changed of its profile's settings, but for what its approach fixes."""
+    def _changed(self, stage: StageName) -> dict[str, Any]:
+        """Return the settings that the run changed, except those that its approach fixes."""
         config, fixed = self.around.config(stage), getattr(self.around.plan, stage)
         changed = [name for name in self.around.changes(config) if name not in fixed]
         return {name: getattr(config, name) for name in changed}
 
 
 def sweep_of(
-    run: Pipeline,
+    run: Run,
     *,
     approaches: str | None = None,
-    weightings: str | None = None,
+    prioritizations: str | None = None,
     norms: str | None = None,
     seeds: str | None = None,
     search: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
 ) -> Sweep:
-    """A sweep written as text: lists with commas.
+    """Return the sweep that texts describe; each text is a list with commas.
 
-    approaches, weightings, norms, seeds: None: mpnas, abdp, per_domain, the seeds of the run's
-    profile. Where neither approaches nor weightings are given, the cells are those of the profile:
-    every approach with ABDP, and MPNAS with every weighting. search, train: settings of all cells;
-    None, for one of them: what the profile says of cells.
+    run: the run that the sweep is around.
+    approaches: such as `mpnas, bundle`; None: `mpnas`.
+    prioritizations: such as `abdp, uniform > abdp`; None: `abdp`.
+    norms: such as `per_domain, naive`; None: `per_domain`.
+    seeds: such as `0, 1`; None: the seeds of the run's profile.
+    search, train: settings of the stages of all cells; None, or a value None: as in the profile.
+
+    If approaches and prioritizations are both None, the cells are those of the profile: every
+    approach with ABDP, and MPNAS with every prioritization.
+
+    Raises `MpnasError` if a name or a number cannot be read, or if `search` or `train` sets norm,
+    seed or prioritization.
+
+    >>> run = mk.Run("runs/mine")  # doctest: +SKIP
+    >>> comparison = mk.sweep_of(run, prioritizations="abdp, uniform").run()  # doctest: +SKIP
     """
     profile = run.profile
     repeats = [convert(s, int, "seed") for s in split_list(seeds)] if seeds else profile.seeds
     kinds = [convert(n, Norm, "norm") for n in split_list(norms or "per_domain")]
 
-    def crossed(approaches: Sequence[str], weightings: Sequence[str]) -> list[Cell]:
-        ways = [read_approach(text) for text in approaches]
-        return cells(ways, [Weighting.parse(text) for text in weightings], kinds, repeats)
+    def crossed(approaches: Sequence[str], prioritizations: Sequence[str]) -> list[Cell]:
+        ways = [APPROACH.parse(text) for text in approaches]
+        return cells(
+            ways, [Prioritizations.parse(text) for text in prioritizations], kinds, repeats
+        )
 
-    if approaches or weightings:
-        wanted = crossed(split_list(approaches or "mpnas"), split_list(weightings or "abdp"))
+    if approaches or prioritizations:
+        chosen = crossed(split_list(approaches or "mpnas"), split_list(prioritizations or "abdp"))
     else:
-        wanted = crossed(profile.approaches, ["abdp"]) + crossed(["mpnas"], profile.weightings)
+        chosen = crossed(profile.approaches, ["abdp"]) + crossed(["mpnas"], profile.prioritizations)
 
     def settings(plain: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
         return {**plain, **{k: v for k, v in (given or {}).items() if v is not None}}
 
     return Sweep(
-        run, wanted, settings(profile.cell_search, search), settings(profile.cell_train, train)
+        run, chosen, settings(profile.cell_search, search), settings(profile.cell_train, train)
     )
 
 
-def _within(place: str, callback: Callback) -> Callback:
-    """The callback, told in which cell a stage is."""
-    return lambda event: callback(replace(event, stage=f"{place}, {event.stage}"))
+def _in_cell(name: str, callback: Callback) -> Callback:
+    """Return a callback that puts the name of the cell before the name of the stage."""
+    return lambda event: callback(replace(event, stage=f"{name}, {event.stage}"))
 
 
 def _match(cell: Cell) -> Cell:
-    """The MPNAS cell that a cell without a search goes by: its cost target, its paths' costs."""
+    """Return the MPNAS cell that gives a control its cost target and the costs of its paths."""
     return replace(cell, approach=MPNAS())
 
 
-def _with_its_match(cell: Cell) -> Iterator[Cell]:
+def _with_match(cell: Cell) -> Iterator[Cell]:
     if not cell.approach.searches:
         yield _match(cell)
     yield cell
 
 
-def _cell_of(run: Pipeline) -> Cell:
+def _cell_of(run: Run) -> Cell:
     search, train = run.origin.search_config(), run.train_config()
-    weighting = Weighting(search.priority, train.priority)
-    return Cell(run.approach, weighting, train.norm, train.seed)
+    prioritization = Prioritizations(search.prioritization, train.prioritization)
+    return Cell(run.approach, prioritization, train.norm, train.seed)
 
 
-def _one_run(run: Pipeline) -> bool:
-    """Whether a run has a search of its own, and of the norm and seed of its training."""
+def _has_one_key(run: Run) -> bool:
+    """Return whether a run has its own search, with the norm and seed of its training."""
     if not run.searches:
         return False
     search, train = run.search_config(), run.train_config()
     return (search.norm, search.seed) == (train.norm, train.seed)
 
 
-def finished_runs(run: Path) -> list[Pipeline]:
-    """The run in a folder and the cells around it, those that have finished their training."""
-    folders = [run, *sorted((run / CELLS).glob("*"))]
-    there = [Pipeline.read(f) for f in folders if (f / "run.json").exists()]
-    return [pipeline for pipeline in there if pipeline.finished("train")]
+def finished_runs(run: Run) -> list[Run]:
+    """Return those of a run and its cells that have finished their training."""
+    folders = sorted((run.folder / CELLS).glob("*"))
+    cells = [Run.read(f, trust=run.trust) for f in folders if (f / "run.json").exists()]
+    return [one for one in (run, *cells) if one.finished("train")]
 
 
-def finished_comparison(run: Path) -> Comparison:
-    """The run in a folder and the finished cells around it, beside each other.
+def finished_comparison(run: Run) -> Comparison:
+    """Return a run and its finished cells side by side. Folders are read; no step is computed.
 
-    Where a cell is of the run's own approach, weighting, norm and seed, its settings are those of
-    the cells and not of the run, which is then left out.
+    If a cell has the approach, prioritization, norm and seed of the run, the run is omitted: the
+    settings of the cell are those of the other cells.
     """
     runs = finished_runs(run)
-    cells = {_cell_of(r) for r in runs if r.folder != run}
-    return compare(outcome(r) for r in runs if r.folder != run or _cell_of(r) not in cells)
+    cells = {_cell_of(r) for r in runs if r.folder != run.folder}
+    return compare(outcome(r) for r in runs if r.folder != run.folder or _cell_of(r) not in cells)
 
 
-def outcome(run: Pipeline) -> Outcome:
-    """A finished run, for a comparison."""
+def outcome(run: Run) -> Outcome:
+    """Return a finished run as an outcome for `compare`."""
     weights = run.folder / "train" / "model.safetensors"
     cell = _cell_of(run)
-    weighting = cell.weighting.label if cell.approach.weighs else NO_WEIGHTING
-    return Outcome(label(cell.approach), weighting, run.trained(), weights.stat().st_size)
+    text = cell.prioritization.label if cell.approach.weighs else NO_PRIORITIZATION
+    return Outcome(label(cell.approach), text, run.train_result(), weights.stat().st_size)

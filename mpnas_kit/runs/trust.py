@@ -1,13 +1,13 @@
-"""Is the supernet worth trusting? What it says of a path against the path retrained.
+"""Measure whether the supernet ranks paths as training them alone would.
 
-A search rewards a path for its quality on shared weights. That is worth as much as it orders paths
-as training them alone, from scratch, would: Kendall's tau over random paths says how much (1: the
-same order, 0: no relation).
+A search rewards a path for its quality on shared weights. This is useful only if paths have the
+same order when each is trained alone from scratch. Kendall's tau-b over random paths measures it: 1
+is the same order, 0 is no relation.
 """
 
+import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path as FilePath
 
 import pandas as pd
 import safetensors.torch
@@ -16,12 +16,11 @@ import torch
 from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
 from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.stage_folder import RunFolder
-from mpnas_kit.engine.step import accuracy
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.search.data import divide
 from mpnas_kit.settings import require
 from mpnas_kit.space.space import Path
@@ -29,29 +28,43 @@ from mpnas_kit.training.stage import train
 
 
 def supernet_trust(
-    run: Pipeline,
+    run: Run,
     domain: str,
     *,
     paths: int = 20,
     steps: int | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Trust:
-    """Measure `paths` random paths of `domain`: on the supernet of the run's search, and retrained.
+    """Measure random paths of a domain on the supernet of a run's search, and retrained.
 
-    Each is trained alone in RUN/trust/DOMAIN/STEPS_PATH with the run's training settings, but
-    uniform weights (there is one domain); steps: instead of theirs. What was trained is only read.
-    Raises `MpnasError` for a domain the run has not, or a run without a finished search.
+    Every path is trained alone in RUN/trust/DOMAIN/STEPS_PATH with the training settings of the
+    run. A path that is already trained there is only read. The seed of the run's training
+    determines which paths are drawn.
+
+    run: a run with a finished search.
+    domain: name of a domain of the run.
+    paths: number of random paths, at least 3.
+    steps: training steps of each path; None: as many as the run's training.
+    tell: called with one line of text per path.
+
+    Raises `MpnasError` if there are fewer than 3 paths, if the run has no such domain, or if its
+    search is not finished.
+
+    >>> run = mk.Run("runs/mine")  # doctest: +SKIP
+    >>> tau, p_value = mk.supernet_trust(run, "digits", paths=20).tau()  # doctest: +SKIP
     """
     require(paths >= LEAST_PATHS, f"trust needs at least {LEAST_PATHS} paths, not {paths}.")
     suite, space = run.suite.select([domain]), run.space
-    config = replace(run.train_config(), priority=Uniform(), evaluate_every=0, private_from=None)
+    config = replace(
+        run.train_config(), prioritization=Uniform(), evaluate_every=0, private_from=None
+    )
     if steps is not None:
         config = replace(config, steps=steps)
     generator = torch.Generator().manual_seed(config.seed)
-    drawn = [space.sample(generator) for _ in range(paths)]
-    qualities = supernet_quality(run, domain, drawn)
+    sampled = [space.sample(generator) for _ in range(paths)]
+    qualities = supernet_quality(run, domain, sampled)
     rows = []
-    for number, (path, quality) in enumerate(zip(drawn, qualities, strict=True)):
+    for number, (path, quality) in enumerate(zip(sampled, qualities, strict=True)):
         folder = run.folder / "trust" / domain / f"{config.steps}_{number:02d}"
         trained = train(suite, space, {domain: path}, config, folder=folder)
         retrained = float(trained.accuracy("val")[domain])
@@ -64,47 +77,53 @@ def supernet_trust(
                 "retrained": retrained,
             }
         )
-        tell(f"{domain}, path {number + 1} of {paths}: {quality:.1%} and {retrained:.1%}")
+        tell(
+            f"{domain}, path {number + 1} of {paths}: {quality:.1%} on the supernet, "
+            f"{retrained:.1%} retrained"
+        )
     return Trust(domain, pd.DataFrame(rows))
 
 
-def supernet_quality(
-    run: Pipeline, domain: str, paths: Sequence[Path], batch: int = 128
-) -> list[float]:
-    """Accuracy of paths on the supernet of a finished search, over the domain's whole reward part.
+def supernet_quality(run: Run, domain: str, paths: Sequence[Path], batch: int = 128) -> list[float]:
+    """Return the accuracy of paths on the supernet of a finished search, 0 to 1 each.
 
-    Batch statistics, as in the search; the last batch, if smaller, is left out where there are
-    others.
+    The images are the reward part of the domain. Batch norm uses batch statistics, as in the
+    search. A last batch of fewer images is not used, unless it is the only one.
+
+    run: a run with a finished search.
+    domain: name of a domain of the run.
+    paths: paths through the space of the run.
+    batch: images per batch.
     """
     origin = run.origin
-    config = origin.found().config
+    config = origin.search_result().config
     part = divide(run.suite, config.reward_share, config.seed)[domain]
-    net = _supernet(origin)
+    net, task = _supernet(origin), part.task
     count = len(part.reward.split)
     stream = DomainStream(part.reward, min(batch, count), config.seed)
     batches = [stream.next().take() for _ in range(max(1, count // batch))]
     with reproducible(config.threads, run.space.resolution), torch.no_grad():
         return [
-            sum(accuracy(net([Flow(domain, x, path)])[0], y) for x, y in batches) / len(batches)
+            sum(task.quality(net([Flow(domain, x, path)])[0], y) for x, y in batches) / len(batches)
             for path in paths
         ]
 
 
-def _supernet(run: Pipeline) -> MultiPathNet:
-    config = run.found().config
+def _supernet(run: Run) -> MultiPathNet:
+    config = run.search_result().config
     net = MultiPathNet.supernet(
-        run.space, run.suite.classes, config.norm, config.seed, config.private_from, config.collapse
+        run.space, run.suite.tasks, config.norm, config.seed, config.private_from, config.collapse
     )
-    file = RunFolder.read(run.folder / "search").folder / "supernet.safetensors"
+    file = StageFolder.read(run.folder / "search").folder / "supernet.safetensors"
     net.load_state_dict(_weights(file))
     return net
 
 
-def _weights(file: FilePath) -> dict[str, torch.Tensor]:
+def _weights(file: pathlib.Path) -> dict[str, torch.Tensor]:
     try:
         return safetensors.torch.load_file(file)
     except Exception:
         raise MpnasError(
-            f"{file} is missing or cut short: delete results.json beside it to finish that search "
-            "again."
+            f"{file} is missing or cut short: to finish that search again, delete results.json in "
+            "the same folder and run the search."
         ) from None

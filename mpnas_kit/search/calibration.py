@@ -1,6 +1,6 @@
-"""Controllers against a known reward, without a network: what REINFORCE alone can find (ours).
+"""Controllers that learn from a known reward, without a network (ours).
 
-Used to calibrate the controllers' rate and to show that they find a planted truth.
+Used to calibrate the controllers' learning rate, and to show that REINFORCE finds a planted truth.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +18,12 @@ def reward_only(
     paths_per_step: int,
     generator: torch.Generator,
 ) -> dict[str, Path]:
-    """Run all steps of `controllers`; returns the most likely path of every domain.
+    """Do all steps of `controllers`. Return the most likely path of every domain.
 
-    reward: from the sampled paths of every domain to their rewards, (paths_per_step,) each.
+    reward: function from the sampled paths of every domain to their rewards, (paths_per_step,) per
+    domain.
+    paths_per_step: paths that each controller samples per step.
+    generator: source of the random paths.
     """
     for step in range(controllers.steps):
         if controllers.learns(step):

@@ -1,7 +1,8 @@
-"""Controllers: a factorised policy over the paths of a space for every domain, and REINFORCE.
+"""Controllers: one policy over the paths of a space per domain, learned with REINFORCE.
 
-One independent categorical per decision; logits start at 0. Decisions inside a skipped layer
-contribute nothing to log-probability or entropy (TuNAS).
+A policy has one independent categorical distribution per decision. Its logits start at 0. Decisions
+inside a skipped layer add nothing to log-probability and entropy (TuNAS, Bender et al., CVPR 2020,
+arXiv 2008.06120).
 """
 
 import math
@@ -19,7 +20,11 @@ Baseline = Literal["leave_one_out", "moving_average"]
 
 
 class PathController(nn.Module):
-    """The policy of one domain: logits (decisions, most choices of any), padded with -inf."""
+    """The policy of one domain.
+
+    logits: float32 (decisions, choices). A decision with fewer choices than the largest one has
+    unused logits at the end of its row.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
@@ -31,26 +36,26 @@ class PathController(nn.Module):
 
     @property
     def log_probabilities(self) -> Tensor:
-        """(decisions, choices), -inf where a decision has fewer choices."""
+        """Log-probabilities, (decisions, choices). Choices that a decision lacks have -inf."""
         masked = self.logits.masked_fill(~self.get_buffer("exists"), -math.inf)
         return torch.log_softmax(masked, 1)
 
     @property
     def probabilities(self) -> Tensor:
-        """(decisions, choices), detached, rows sum to 1."""
+        """Probabilities, (decisions, choices), detached. Each row sums to 1."""
         return self.log_probabilities.detach().exp()
 
     def sample(self, generator: torch.Generator) -> Path:
-        """A path drawn from the policy."""
+        """Draw a path from the policy."""
         drawn = torch.multinomial(self.probabilities, 1, generator=generator)
         return self.space.path(drawn[:, 0].tolist())
 
     def best(self) -> Path:
-        """The most likely choice of every decision: what the search found. Nothing is drawn."""
+        """Return the path with the most likely choice of every decision. Nothing is random."""
         return self.space.path(self.log_probabilities.argmax(1).tolist())
 
     def score(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
-        """log pi(path) and entropy (nats) of every path, (paths,) each, with gradient.
+        """Return log pi(path) and entropy (nats) of every path: (paths,) each, with gradient.
 
         Both are sums over the decisions that are active in the path.
         """
@@ -62,7 +67,10 @@ class PathController(nn.Module):
         return (chosen * active).sum(1), (entropy * active).sum(1)
 
     def indecision(self) -> Tensor:
-        """Entropy over log(choices) of every decision, (D,), detached: 1 undecided, 0 certain."""
+        """Return entropy / log(choices) of every decision, (decisions,), detached.
+
+        0 is certain, 1 undecided. A decision with one choice has 0.
+        """
         logs = self.log_probabilities.detach()
         exists = self.get_buffer("exists")
         entropy = -(logs.exp() * logs.masked_fill(~exists, 0)).sum(1)
@@ -71,14 +79,21 @@ class PathController(nn.Module):
 
 @dataclass(frozen=True)
 class ControllerSchedule:
-    """The controllers' learning rate over a search: shape as in TuNAS (section 3), scale ours.
+    """The controllers' learning rate over a search.
 
-    0 for a share `delay` of the steps, then growing exponentially by `growth` to the end. TuNAS
-    gives a rate per step, for tens of thousands of steps; over some hundreds it leaves every logit
-    where it started, and a fixed larger one decides by chance. So the scale is set by what chance
-    may do: `spread` is the root of the sum of the squared rates, which is the deviation a logit
-    has at the end if rewards are pure noise (Adam's steps then are as large as the rate, of random
-    sign). What a reward tells moves a logit on in every step, so it wins as steps grow in number.
+    The shape is that of TuNAS (arXiv 2008.06120): 0 for the first steps, then exponential growth.
+    The scale is ours. TuNAS states a rate for tens of thousands of steps. Over a few hundred steps
+    it moves the logits too little, and a larger fixed rate lets chance decide.
+
+    So the scale is set by the effect of chance. If rewards are pure noise, Adam's steps are about
+    as large as the rate and have a random sign. At the end a logit then has the standard deviation
+    `sqrt(sum over steps of rate ** 2)`. The schedule makes it equal to `spread`. A real difference
+    in reward moves a logit in the same direction in every step, so over enough steps it outweighs
+    chance.
+
+    delay: share of the steps in which the rate is 0, 0 to below 1.
+    growth: last rate divided by the first, above 0.
+    spread: standard deviation of a logit at the end if rewards are pure noise, at least 0.
     """
 
     delay: float
@@ -86,15 +101,16 @@ class ControllerSchedule:
     spread: float
 
     def second_decay(self, steps: int) -> float:
-        """Adam's beta2: it remembers a twentieth of the steps that learn, as TuNAS's 0.999 does.
+        """Return Adam's beta2. It averages over a twentieth of the steps that learn (ours).
 
-        (Of its 21,000 such steps.) Remembered for the whole of a short search, the large gradients
-        of its beginning would keep the late steps small, and the policy from settling.
+        TuNAS has 0.999 for 21,000 such steps, which is the same share. In a short search, 0.999
+        would average over all steps: the large gradients of the first ones would keep the last ones
+        small, and the policy could not settle.
         """
         return 1 - 1 / max(2.0, 0.05 * (1 - self.delay) * steps)
 
     def rate(self, step: int, steps: int) -> float:
-        """The rate of step `step` (from 0)."""
+        """Return the learning rate of step `step` (from 0)."""
         first = math.floor(self.delay * steps)
         if step < first:
             return 0.0
@@ -105,12 +121,19 @@ class ControllerSchedule:
 
 
 class Controllers:
-    """All controllers of a search, their optimiser and their baselines.
+    """All controllers of a search, with their optimiser and their baselines.
 
-    REINFORCE: logits move along advantage * grad log pi(path), averaged over the paths of a step;
-    Adam with beta1 = 0 (TuNAS). baseline: `leave_one_out`, the mean reward of the
-    other paths of this step; `moving_average` of all rewards so far, per domain, decay
-    `baseline_decay`, bias-corrected.
+    They learn with REINFORCE (Williams 1992, doi 10.1007/BF00992696). In a step, the logits move
+    along `advantage * grad log pi(path)`, averaged over the paths of the step. The advantage is
+    reward - baseline. The optimiser is Adam with beta1 = 0 (as in TuNAS, arXiv 2008.06120).
+
+    domains: names of the controllers.
+    steps: number of steps of the search.
+    baseline: `leave_one_out`, the mean reward of the other paths of the step; or `moving_average`,
+    that of all rewards of the controller so far. A step of one path always uses the latter.
+    baseline_decay: factor of the old average when a step is added to the moving average, 0 to below
+    1. The average is corrected for its bias towards 0.
+    entropy_weight: weight of the entropy in the objective, at least 0. Default: 0, as in TuNAS.
     """
 
     def __init__(
@@ -138,17 +161,22 @@ class Controllers:
         return policy
 
     def learns(self, step: int) -> bool:
-        """Whether step `step` moves logits: False during the delay."""
+        """Return whether step `step` (from 0) moves logits. It does not during the delay."""
         return self.schedule.rate(step, self.steps) > 0
 
     def best(self) -> dict[str, Path]:
-        """The most likely path of every domain."""
+        """Return the most likely path of every domain."""
         return {d: self[d].best() for d in self.domains}
 
     def update(
         self, step: int, paths: Mapping[str, Sequence[Path]], rewards: Mapping[str, Tensor]
     ) -> None:
-        """One REINFORCE step. rewards: (paths of the domain,), higher is better."""
+        """Do one REINFORCE step.
+
+        step: number of the step, from 0.
+        paths: sampled paths by domain.
+        rewards: rewards of these paths by domain, (paths,) each. Higher is better.
+        """
         terms = []
         for domain, sampled in paths.items():
             gain = self._advantage(domain, rewards[domain]).float()
@@ -161,7 +189,7 @@ class Controllers:
         self.optimiser.step()
 
     def _advantage(self, domain: str, rewards: Tensor) -> Tensor:
-        """Reward less baseline, (paths,)."""
+        """Return reward - baseline, float64 (paths,)."""
         rewards = rewards.double()
         count = len(rewards)
         if self.baseline == "leave_one_out" and count > 1:
@@ -172,7 +200,7 @@ class Controllers:
         return rewards - self._average[domain] / (1 - decay ** self._seen[domain])
 
     def state_dict(self) -> dict[str, Any]:
-        """Logits, optimiser and baselines."""
+        """Return the state that a resume needs: logits, optimiser and baselines."""
         return {
             "policies": self.policies.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -181,7 +209,7 @@ class Controllers:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from a state that `state_dict` returned."""
         self.policies.load_state_dict(state["policies"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._average, self._seen = dict(state["average"]), dict(state["seen"])

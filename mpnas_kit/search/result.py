@@ -1,19 +1,28 @@
-"""What a search gives back: paths, their history, and whether the search decided."""
+"""The result of a search: paths, history, and whether the search decided."""
 
+import pathlib
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mpnas_kit.engine.loop import read_history, recorded_space
+from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.settings import from_dict, read_dict
 from mpnas_kit.space.space import Path, SearchSpace
 
-UNDECIDED = 0.5  # entropy over log(choices) above which a decision counts as not made
+UNDECIDED = 0.5  # entropy / log(choices) above which a decision counts as undecided
 
 
 def likeliest(space: SearchSpace, policy: NDArray[np.float32]) -> list[Path]:
-    """The most likely path by every policy of (controllers, decisions, choices)."""
+    """Return the most likely path of every domain.
+
+    policy: probabilities, float32 (domains, decisions, choices).
+    """
     counts = [len(decision.choices) for decision in space.decisions]
     return [
         space.path([int(row[:n].argmax()) for row, n in zip(one, counts, strict=True)])
@@ -21,40 +30,102 @@ def likeliest(space: SearchSpace, policy: NDArray[np.float32]) -> list[Path]:
     ]
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search gives back.
+def snapshot_every(config: SearchConfig) -> int:
+    """Return the number of steps from one snapshot of the policies to the next."""
+    return max(1, config.steps // config.policy_snapshots)
 
-    paths: the most likely path of every domain. cost_target: in the unit of `config.cost`.
-    history: a row a step and domain: loss (nats), weight, accuracy (training batch), and once
-    controllers learn reward, quality (accuracy on the reward batch), cost, all mean over the
-    sampled paths, and entropy (over log(choices), mean over decisions).
-    policy: float32 (snapshots, domains, decisions, choices), probabilities, 0 where a decision has
-    fewer choices; policy_steps: the step of each snapshot.
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResult:
+    """The result of a search. `search` returns it, and `load` reads it from a stage folder.
+
+    space: search space of the search.
+    config: settings of the search.
+    paths: most likely path of every domain, by domain.
+    costs: cost of every domain's path, by domain, in `cost_unit`.
+    cost_target: cost target of the search, in `cost_unit`.
+    cost_unit: unit of the cost model, in words.
+    history: metrics, one row per step and drawn domain. Columns: step (from 1), domain, loss (nats,
+    without label smoothing), weight, accuracy (on the training batch, 0 to 1), entropy (of the
+    policy, divided by log(choices), mean over decisions, 0 to 1). Steps in which the controllers
+    learn also have reward, quality (accuracy on the reward batch, 0 to 1) and cost (in
+    `cost_unit`), as means over the sampled paths.
+    policy: choice probabilities, float32 (snapshots, domains, decisions, choices). A decision with
+    fewer choices than the largest one has 0 for those it lacks.
+
+    >>> sorted(found.paths), found.cost_unit
+    (['planted0', 'planted1'], 'multiply-adds')
+    >>> found.policy.shape
+    (4, 2, 4, 3)
     """
 
     space: SearchSpace
     config: SearchConfig
     paths: dict[str, Path]
+    costs: dict[str, float]
     cost_target: float
+    cost_unit: str
     history: pd.DataFrame
     policy: NDArray[np.float32]
-    policy_steps: tuple[int, ...]
 
-    def paths_at(self, snapshot: int) -> dict[str, Path]:
-        """The most likely path of every domain at a snapshot of the policy; -1 is the last one."""
-        return dict(zip(self.paths, likeliest(self.space, self.policy[snapshot]), strict=True))
+    @classmethod
+    def load(
+        cls,
+        folder: str | pathlib.Path,
+        *,
+        space: SearchSpace | None = None,
+        config: SearchConfig | None = None,
+        trust: bool = False,
+    ) -> "SearchResult":
+        """Return the result of a finished search from its stage folder. Nothing is computed.
+
+        folder: stage folder, such as `runs/quick/search`.
+        space: search space of the search. None: the space that the folder records.
+        config: settings of the search. None: the settings that the folder records.
+        trust: whether modules that the folder names are imported.
+
+        Raises `MpnasError` if the search is not finished or a file is damaged, and `Unavailable` if
+        the space cannot be made from the folder.
+        """
+        stage = StageFolder.read(folder, "results.json")
+        recorded = stage.read_config()
+        if config is None:
+            config = from_dict(SearchConfig, read_dict(recorded["config"], SearchConfig, trust))
+        if space is None:
+            space = recorded_space(stage, trust)
+        results = stage.read_json("results.json")
+        try:
+            paths = {d: space.parse(arch) for d, arch in results["paths"].items()}
+            costs = {d: float(cost) for d, cost in results["costs"].items()}
+            target = float(results["cost_target"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise MpnasError(
+                f"{stage.folder / 'results.json'} cannot be read: {reason(error)}."
+            ) from None
+        unit = recorded["record"].get("cost_unit") or config.cost.unit
+        policy = stage.read_array("policy.npy")
+        history = read_history(stage, config.steps)
+        return cls(space, config, paths, costs, target, unit, history, policy)
 
     @property
-    def costs(self) -> dict[str, float]:
-        """The cost of every domain's path, in the unit of `config.cost`."""
-        return self.config.cost.costs(self.space, self.paths)
+    def policy_steps(self) -> tuple[int, ...]:
+        """Number of the step after which each snapshot of the policy was taken, from 1."""
+        every, steps = snapshot_every(self.config), self.config.steps
+        return tuple(dict.fromkeys([*range(every, steps + 1, every), steps]))
+
+    def paths_at(self, snapshot: int) -> dict[str, Path]:
+        """Return the most likely path of every domain at a snapshot of the policy.
+
+        snapshot: index of the snapshot. -1 is the last one, which gives `paths`.
+        """
+        return dict(zip(self.paths, likeliest(self.space, self.policy[snapshot]), strict=True))
 
     def decisions(self) -> pd.DataFrame:
-        """Whether the search decided: a row a domain and decision.
+        """Return whether the search decided: one row per domain and decision.
 
-        Columns domain, decision, choice (the most likely one), probability, entropy (over
-        log(choices): 1 undecided, 0 certain), decided (entropy at most 0.5).
+        Columns: domain, decision, choice (the most likely one), probability (of that choice, 0 to
+        1), entropy (divided by log(choices): 0 certain, 1 undecided), decided (whether the entropy
+        is at most 0.5).
         """
         rows = []
         for domain, probabilities in zip(self.paths, self.policy[-1], strict=True):
@@ -76,16 +147,27 @@ class SearchResult:
         return pd.DataFrame(rows, columns=columns).astype({"decided": bool})
 
     def verdict(self) -> str:
-        """One sentence: whether the search decided."""
+        """Return one sentence that says whether the search decided."""
         table = self.decisions()
-        open_ = table[~table["decided"]]
-        if len(open_) == 0:
+        undecided = table[~table["decided"]]
+        if len(undecided) == 0:
             return f"the search decided all {len(table)} choices."
-        worst = open_.groupby("domain").size().sort_values(ascending=False)
-        named = ", ".join(f"{d} {n}" for d, n in worst.items())
+        worst = undecided.groupby("domain").size().sort_values(ascending=False)
+        counts = ", ".join(f"{d} {n}" for d, n in worst.items())
         return (
-            f"the search did not decide {len(open_)} of {len(table)} choices "
-            f"(entropy above {UNDECIDED} of its maximum): {named}."
+            f"the search did not decide {len(undecided)} of {len(table)} choices "
+            f"(entropy above {UNDECIDED} of its maximum): {counts}."
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{d}</td><td><code>{p.arch}</code></td><td>{self.costs[d]:,.0f}</td></tr>"
+            for d, p in self.paths.items()
+        )
+        head = f"<tr><th>domain</th><th>path</th><th>cost ({escape(self.cost_unit)})</th></tr>"
+        verdict = escape(self.verdict())
+        return (
+            f"<table><caption>{verdict}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
         )
 
     def __repr__(self) -> str:

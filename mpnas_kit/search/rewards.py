@@ -1,31 +1,53 @@
-"""Rewards of a path: its quality and its cost in one number.
+"""Rewards: quality and cost of a path in one number.
 
-Q quality (accuracy on a reward batch, 0 to 1), T cost, T0 target, both in the cost model's unit.
+In the formulas, Q is the quality (accuracy on a reward batch, 0 to 1), T the cost, and T0 the cost
+target. T and T0 are in the unit of the cost model.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
+from mpnas_kit.parts import Kind, by_text_name
 from mpnas_kit.settings import require
 
 
-class RewardFunction(Protocol):
-    """A reward: a function of quality, cost and target, element by element."""
+class Reward(Protocol):
+    """A reward: a function of quality, cost and target, element by element.
+
+    A frozen dataclass with `__call__`, or a function at the top level of a module, is enough.
+
+    >>> def half_above_target(quality, cost, target):
+    ...     return quality * torch.where(cost > target, 0.5, 1.0)
+    >>> half_above_target(torch.tensor([0.8, 0.8]), torch.tensor([1e6, 3e6]), target=2e6)
+    tensor([0.8000, 0.4000])
+    >>> config = mk.SearchConfig(reward=half_above_target)
+    """
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
-        """The reward, of the shape of `quality` and `cost`."""
+        """Return the rewards: finite, (domains, paths). Higher is better.
+
+        quality: float64 (domains, paths), 0 to 1.
+        cost: float64 (domains, paths), in the unit of the cost model. May be negative if the cost
+        target holds for the mean over domains.
+        target: cost target, in the same unit.
+        """
         ...
 
 
 def charged(cost: Tensor, target: float) -> Tensor:
-    """What a domain is charged where the mean cost has a target (ours): (domains, paths), as cost.
+    """Return the cost charged to each path if the target holds for the mean over domains (ours).
 
-    Its own cost, and all that the others are above the target or below it, taken over their paths
-    of the step; below 0 where they are far below. So a domain may go above the target where others
-    stay below. With `absolute` a unit has the same price for every domain, and the one it has where
-    every domain has the target for itself.
+    `charged[d, k] = cost[d, k] + sum over e != d of (mean over k of cost[e, k] - target)`
+
+    cost: (domains, paths), in the unit of the cost model. Returns the same shape and unit; values
+    may be negative. A domain may exceed the target if others stay below it.
+
+    >>> import torch
+    >>> charged(torch.tensor([[5.0], [1.0]]), target=2.0)
+    tensor([[4.],
+            [4.]])
     """
     excess = (cost - target).mean(1, keepdim=True)
     others = excess.sum(0, keepdim=True) - excess
@@ -34,49 +56,89 @@ def charged(cost: Tensor, target: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Absolute:
-    """Q + beta |T / T0 - 1| (TuNAS, Bender et al. 2020, eq. 2); more negative: a harder target."""
+    """Absolute reward: `Q + beta |T / T0 - 1|`. Costs above and below the target both lose.
+
+    Source: TuNAS, Bender et al., CVPR 2020, arXiv 2008.06120.
+
+    beta: at most 0. A more negative value keeps the cost closer to the target.
+
+    Raises `MpnasError` if beta is above 0.
+
+    >>> cost = torch.tensor([1e6, 2e6, 3e6])
+    >>> mk.Absolute()(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
+    tensor([0.7500, 0.8000, 0.7500])
+    """
 
     beta: float = -0.1
 
     def __post_init__(self) -> None:
-        require(self.beta <= 0, f"reward absolute: beta must not be above 0, not {self.beta}.")
+        require(self.beta <= 0, f"reward absolute: beta must be at most 0, not {self.beta}.")
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
-        """See the class."""
+        """Return `Q + beta |T / T0 - 1|`, element by element."""
         return quality + self.beta * (cost / target - 1).abs()
 
 
 @dataclass(frozen=True)
 class Mnas:
-    """Q (T / T0) ** beta (MnasNet, Tan et al. 2019, soft constraint)."""
+    """Reward of MnasNet with a soft constraint: `Q (T / T0) ** beta`. A low cost gains.
+
+    Source: Tan et al., CVPR 2019, arXiv 1807.11626. T / T0 counts as at least 0.1 (ours).
+
+    beta: at most 0. A more negative value penalises cost harder.
+
+    Raises `MpnasError` if beta is above 0.
+
+    >>> cost = torch.tensor([1e6, 2e6, 3e6])
+    >>> mk.Mnas(beta=-1.0)(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
+    tensor([1.6000, 0.8000, 0.5333])
+    """
 
     beta: float = -0.07
 
     def __post_init__(self) -> None:
-        require(self.beta <= 0, f"reward mnas: beta must not be above 0, not {self.beta}.")
+        require(self.beta <= 0, f"reward mnas: beta must be at most 0, not {self.beta}.")
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
-        """See the class."""
+        """Return `Q (T / T0) ** beta`, element by element."""
         return quality * _share(cost, target) ** self.beta
 
 
 @dataclass(frozen=True)
 class MnasHard:
-    """Q min((T / T0) ** beta, 1) (MnasNet, hard constraint): nothing is won below the target."""
+    """Reward of MnasNet with a hard constraint: `Q min((T / T0) ** beta, 1)`.
+
+    A cost below the target gains nothing. Source: Tan et al., CVPR 2019, arXiv 1807.11626. T / T0
+    counts as at least 0.1 (ours).
+
+    beta: at most 0. A more negative value penalises a cost above the target harder.
+
+    Raises `MpnasError` if beta is above 0.
+
+    >>> cost = torch.tensor([1e6, 2e6, 3e6])
+    >>> mk.MnasHard(beta=-1.0)(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
+    tensor([0.8000, 0.8000, 0.5333])
+    """
 
     beta: float = -0.5
 
     def __post_init__(self) -> None:
-        require(self.beta <= 0, f"reward mnas_hard: beta must not be above 0, not {self.beta}.")
+        require(self.beta <= 0, f"reward mnas_hard: beta must be at most 0, not {self.beta}.")
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
-        """See the class."""
+        """Return `Q min((T / T0) ** beta, 1)`, element by element."""
         return quality * (_share(cost, target) ** self.beta).clamp_max(1)
 
 
 def _share(cost: Tensor, target: float) -> Tensor:
-    """T / T0, at least 0.1: a charged cost may be 0 and less, of which there is no power."""
+    """Return T / T0, at least 0.1. A charged cost can be negative, and then has no power."""
     return (cost / target).clamp_min(0.1)
 
 
-Reward = Absolute | Mnas | MnasHard
+def _lacks(value: Any) -> str | None:
+    """Return what `value` lacks to be a reward."""
+    ours = callable(value) and not isinstance(value, type)
+    return None if ours else "method __call__(quality, cost, target)"
+
+
+REWARD = Kind("reward", by_text_name(Absolute, Mnas, MnasHard), _lacks)

@@ -1,12 +1,12 @@
-"""The search stage: one controller per domain, one supernetwork, both learned at once.
+"""The search stage: the controllers and the weights of the supernet learn at the same time.
 
-With one controller for all domains it is multi-head NAS, with no shared layer the domain-
-independent search of the article: the same steps on the same batches.
+MPNAS has one controller per domain and a shared supernet. Multi-head NAS has one controller for all
+domains. Domain-independent NAS (the bundle) shares no layer. All three do the same steps on the
+same batches.
 """
 
-import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,69 +18,90 @@ from torch import Tensor
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.loop import Callback, Stage, describe
+from mpnas_kit.engine.loop import Callback, Stage, history_table, identity, record, require_size
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.stage_folder import RunFolder, at_work
-from mpnas_kit.engine.step import accuracy, learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.engine.stage_folder import Contents, StageFolder, at_work
+from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
+from mpnas_kit.parts import shown
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
 from mpnas_kit.search.data import SearchPart, divide
-from mpnas_kit.search.result import SearchResult, likeliest
-from mpnas_kit.search.rewards import RewardFunction, charged
+from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every
+from mpnas_kit.search.rewards import charged
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import to_dict
+from mpnas_kit.space.costs import path_costs
 from mpnas_kit.space.space import Path, SearchSpace
 
-Decided = TypeVar("Decided")
-ALL = "all"  # the controller of all domains, where there is one
+Answer = TypeVar("Answer")
+ALL = "all"  # name of the controller if there is one for all domains
 
 
 def search(
     suite: DomainSuite,
     space: SearchSpace,
-    config: SearchConfig,
+    config: SearchConfig | None = None,
     *,
-    reward: RewardFunction | None = None,
-    folder: str | FilePath | None = None,
+    folder: str | pathlib.Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> SearchResult:
-    """Search a path for every domain of `suite` through `space`, jointly (MPNAS).
+    """Search a path through `space` for every domain of `suite`, jointly.
 
-    Reads the training splits only. reward: any reward function, instead of `config.reward`.
-    folder: a run folder; an interrupted search goes on in it and ends bit-identical, a finished one
-    is only read. callbacks: told after every step. Raises `MpnasError` for a cost target that no
-    path can reach, a folder of another config, a loss that is not finite.
+    The method is MPNAS (Wang et al., WACV 2021, arXiv 2010.04904). The controllers learn as in
+    TuNAS (Bender et al., CVPR 2020, arXiv 2008.06120). Only the training splits are read.
+
+    suite: domains with their images.
+    space: search space for images of the suite's resolution.
+    config: settings. None: `SearchConfig()`.
+    folder: stage folder. An interrupted search continues in it, and ends as if it had not been
+    interrupted, bit for bit. A finished search is only read. None: no files are written.
+    callbacks: functions of a `StepEvent`, called after every step.
+
+    Raises `MpnasError` if no path can have the cost target, if the folder has another config, or if
+    a loss is not finite.
+
+    >>> config = mk.SearchConfig(steps=4, batch_size=8, reward_batch=8)
+    >>> found = mk.search(suite, space, config)
+    >>> sorted(found.paths)
+    ['planted0', 'planted1']
     """
-    parts = divide(suite, config.reward_share, config.seed)
+    config = config or SearchConfig()
+    require_size(suite, space)
     target = resolve_target(space, config, len(suite))
-    description = {
-        **describe("search", suite, space),
-        "reward_function": None if reward is None else _named(reward),
-        "config": to_dict(config),
-    }
     compute = Compute.of(
         config.device, config.precision, config.micro_batches, config.norm, len(suite)
     )
-    known = to_dict(SearchConfig())
     with (
         reproducible(config.threads, space.resolution),
-        at_work(folder, description, known, compute.team) as run,
+        at_work(folder, lambda: _contents(suite, space, config), compute.team) as run,
     ):
-        stage = _Search(parts, space, config, target, reward or config.reward, run, compute)
-        return stage.run(callbacks)
+        finished = compute.team.lead(lambda: _finished(run, space, config))
+        if finished is not None:
+            return finished
+        parts = divide(suite, config.reward_share, config.seed)
+        return _Search(parts, space, config, target, run, compute).run(callbacks)
 
 
-def _named(reward: RewardFunction) -> str:
-    """What a run folder knows a reward function by: its module and name, or its settings."""
-    if dataclasses.is_dataclass(reward):
-        return repr(reward)
-    named = reward if hasattr(reward, "__qualname__") else type(reward)
-    return f"{named.__module__}.{named.__qualname__}"
+def _contents(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> Contents:
+    """Return the content of the search's config.json."""
+    return Contents(
+        {**identity("search", suite, space, ["train"]), "config": to_dict(config)},
+        known=to_dict(SearchConfig()),
+        record={**record(suite, space), "cost_unit": config.cost.unit},
+    )
+
+
+def _finished(
+    folder: StageFolder | None, space: SearchSpace, config: SearchConfig
+) -> SearchResult | None:
+    if folder is None or not folder.is_finished:
+        return None
+    return SearchResult.load(folder.folder, space=space, config=config)
 
 
 class _Search(Stage):
-    """One search and all of its state."""
+    """One search, with all of its state."""
 
     name = "search"
 
@@ -90,25 +111,24 @@ class _Search(Stage):
         space: SearchSpace,
         config: SearchConfig,
         target: float,
-        reward: RewardFunction,
-        folder: RunFolder | None,
+        folder: StageFolder | None,
         compute: Compute,
     ) -> None:
         super().__init__(config.steps, config.checkpoint_every, folder, compute)
-        self.space, self.config, self.target, self.reward = space, config, target, reward
-        classes = {d: p.classes for d, p in parts.items()}
+        self.space, self.config, self.target = space, config, target
+        tasks = {d: p.task for d, p in parts.items()}
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
-            space, classes, config.norm, config.seed, config.private_from, config.collapse
+            space, tasks, config.norm, config.seed, config.private_from, config.collapse
         ).to(compute.device)
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread
         )
-        self.decider = {d: ALL if config.controllers == "one" else d for d in self.domains}
+        self.controller_of = {d: ALL if config.controllers == "one" else d for d in self.domains}
         self.controllers = Controllers(
             space,
-            tuple(dict.fromkeys(self.decider.values())),
+            tuple(dict.fromkeys(self.controller_of.values())),
             schedule,
             config.steps,
             config.baseline,
@@ -126,14 +146,11 @@ class _Search(Stage):
         )
         sizes = {d: len(p.weights.split) for d, p in parts.items()}
         self.draws = DrawSchedule(sizes, config.draw_temperature)
-        self.weigher = config.priority.weigher(classes, config.seed)
+        self.weights = config.prioritization.begin(tasks, config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.policies: list[NDArray[np.float32]] = []
 
     def run(self, callbacks: Sequence[Callback]) -> SearchResult:
-        before = self.finished(lambda folder, results: folder.read_array("policy.npy"))
-        if before is not None:
-            return self._result(before)
         self.loop(callbacks)
         policy = np.stack(self.policies)
         result = self._result(policy)
@@ -164,17 +181,17 @@ class _Search(Stage):
         drawn = self.draws.drawn(self.step)
         chance = warmup_probability(self.step, config.steps, config.warmup_share)
 
-        def warmed(policy: PathController) -> Path | Blend:
+        def sample(policy: PathController) -> Path | Blend:
             path = policy.sample(self.generator)
             return warm(self.space, path, chance, config.warmup_candidates, self.generator)
 
-        paths = self._decided(drawn, warmed)
+        paths = self._ask(drawn, sample)
         figures = weighted_step(
             self.net,
             self.optimiser,
             {d: self.streams[d].next() for d in drawn},
             paths,
-            self.weigher,
+            self.weights,
             config.label_smoothing,
             self.step / config.steps,
             self.compute,
@@ -183,30 +200,30 @@ class _Search(Stage):
             for domain, more in self._reward(drawn).items():
                 figures[domain] |= more
         for domain in drawn:
-            policy = self.controllers[self.decider[domain]]
+            policy = self.controllers[self.controller_of[domain]]
             figures[domain]["entropy"] = float(policy.indecision().mean())
         if self._snapshot_due():
             self.policies.append(self.policy())
         return figures
 
-    def _decided(
-        self, drawn: Sequence[str], decide: Callable[[PathController], Decided]
-    ) -> dict[str, Decided]:
-        """What the controller of every drawn domain decides; a controller of several, once."""
-        made = {
-            name: decide(self.controllers[name])
-            for name in dict.fromkeys(self.decider[d] for d in drawn)
+    def _ask(
+        self, domains: Sequence[str], question: Callable[[PathController], Answer]
+    ) -> dict[str, Answer]:
+        """Return the answer of every domain's controller. Each controller is asked once."""
+        answers = {
+            name: question(self.controllers[name])
+            for name in dict.fromkeys(self.controller_of[d] for d in domains)
         }
-        return {d: made[self.decider[d]] for d in drawn}
+        return {d: answers[self.controller_of[d]] for d in domains}
 
     def _reward(self, drawn: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Sample paths, measure them on the reward part, move the controllers.
+        """Sample paths, measure their quality on the reward part, and update the controllers.
 
-        What a path costs may hang on those of all domains, so all are sampled; only the drawn ones
-        are measured, and only their controllers moved.
+        The cost of a path may depend on the paths of all domains, so paths are sampled for all
+        domains. Quality is measured for the drawn domains only, and only their controllers learn.
         """
         count = self.config.paths_per_step
-        sampled = self._decided(
+        sampled = self._ask(
             self.domains, lambda policy: [policy.sample(self.generator) for _ in range(count)]
         )
         quality = self._quality({d: sampled[d] for d in drawn})
@@ -216,8 +233,8 @@ class _Search(Stage):
         cost = cost[rows]
         rewards = self._rewards(quality, charge[rows])
         own = {
-            name: [i for i, d in enumerate(drawn) if self.decider[d] == name]
-            for name in dict.fromkeys(self.decider[d] for d in drawn)
+            name: [i for i, d in enumerate(drawn) if self.controller_of[d] == name]
+            for name in dict.fromkeys(self.controller_of[d] for d in drawn)
         }
         self.controllers.update(
             self.step,
@@ -231,8 +248,9 @@ class _Search(Stage):
         }
 
     def _quality(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
-        """(domains, paths), float64: accuracy on the next reward batch."""
+        """Return the quality on the next reward batch, float64 (domains, paths), 0 to 1."""
         domains, count = list(sampled), self.config.paths_per_step
+        tasks = [self.net.tasks[d] for d in domains]
         parts = self.compute.parts({d: self.reward_streams[d].next() for d in domains})
         flows = [
             Flow(domains[p.domain], p.images, path)
@@ -241,24 +259,29 @@ class _Search(Stage):
         ]
         with torch.no_grad(), self.compute.autocast():
             logits = iter(self.net(flows))
-        right = [[accuracy(next(logits), p.labels) for _ in range(count)] for p in parts]
-        return self.compute.means((len(domains), count), parts, right)
+        qualities = [
+            [tasks[p.domain].quality(next(logits), p.labels) for _ in range(count)] for p in parts
+        ]
+        return self.compute.means((len(domains), count), parts, qualities)
 
     def _cost(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
-        """(domains, paths), float64: the k-th paths of all domains are one network."""
-        together = zip(*sampled.values(), strict=True)
+        """Return the costs, float64 (domains, paths).
+
+        The k-th paths of all domains form one network, since a joint cost depends on all its paths.
+        """
+        networks = zip(*sampled.values(), strict=True)
         costs = [
-            self.config.cost.costs(self.space, dict(zip(sampled, paths, strict=True)))
-            for paths in together
+            path_costs(self.config.cost, self.space, dict(zip(sampled, paths, strict=True)))
+            for paths in networks
         ]
         return torch.tensor([[c[d] for c in costs] for d in sampled], dtype=torch.float64)
 
     def _rewards(self, quality: Tensor, cost: Tensor) -> Tensor:
-        """(domains, paths)."""
-        rewards = self.reward(quality, cost, self.target)
+        """Return the rewards, float64 (domains, paths)."""
+        rewards = self.config.reward(quality, cost, self.target)
         if rewards.shape != quality.shape or not bool(rewards.isfinite().all()):
             raise self.compute.team.alike(
-                f"the reward function {_named(self.reward)} gave {rewards.tolist()} in step "
+                f"the reward {shown(self.config.reward)} gave {rewards.tolist()} in step "
                 f"{self.step + 1}: expected a finite number for each of {len(quality)} domains x "
                 f"{self.config.paths_per_step} paths."
             )
@@ -267,21 +290,26 @@ class _Search(Stage):
         return rewards
 
     def _snapshot_due(self) -> bool:
-        every = max(1, self.config.steps // self.config.policy_snapshots)
+        every = snapshot_every(self.config)
         return (self.step + 1) % every == 0 or self.step + 1 == self.config.steps
 
     def policy(self) -> NDArray[np.float32]:
         stacked = torch.stack(
-            [self.controllers[self.decider[d]].probabilities for d in self.domains]
+            [self.controllers[self.controller_of[d]].probabilities for d in self.domains]
         )
         return stacked.numpy().astype(np.float32)
 
     def _result(self, policy: NDArray[np.float32]) -> SearchResult:
-        every = max(1, self.config.steps // self.config.policy_snapshots)
-        steps = tuple(dict.fromkeys([*range(every, self.steps + 1, every), self.steps]))
         paths = dict(zip(self.domains, likeliest(self.space, policy[-1]), strict=True))
         return SearchResult(
-            self.space, self.config, paths, self.target, self.history(), policy, steps
+            self.space,
+            self.config,
+            paths,
+            path_costs(self.config.cost, self.space, paths),
+            self.target,
+            self.config.cost.unit,
+            history_table(self.rows),
+            policy,
         )
 
     def state(self) -> dict[str, Any]:
@@ -289,7 +317,7 @@ class _Search(Stage):
             "net": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "controllers": self.controllers.state_dict(),
-            "weigher": self.weigher.state_dict(),
+            "prioritization": self.weights.state_dict(),
             "streams": {n: s.state_dict() for n, s in self.streams.items()},
             "reward_streams": {n: s.state_dict() for n, s in self.reward_streams.items()},
             "generator": self.generator.get_state(),
@@ -300,7 +328,7 @@ class _Search(Stage):
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.controllers.load_state_dict(state["controllers"])
-        self.weigher.load_state_dict(state["weigher"])
+        self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
         for name, stream in self.reward_streams.items():

@@ -1,4 +1,7 @@
-"""Warm-up of the shared weights: early in a search, candidates are averaged instead of sampled."""
+"""Warm-up of the shared weights: early in a search, candidates are averaged instead of sampled.
+
+Source: TuNAS, Bender et al., CVPR 2020, arXiv 2008.06120.
+"""
 
 import torch
 
@@ -7,7 +10,13 @@ from mpnas_kit.space.space import Path, SearchSpace, Use
 
 
 def warmup_probability(step: int, steps: int, share: float) -> float:
-    """The chance that a layer is averaged: from 1 at step 0 linearly to 0 at `share` of `steps`."""
+    """Return the probability that a layer is averaged.
+
+    It falls linearly from 1 at step 0 to 0 after a share `share` of the steps.
+
+    >>> [warmup_probability(step, steps=8, share=0.5) for step in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
     length = share * steps
     return max(0.0, 1 - step / length) if length > 0 else 0.0
 
@@ -19,11 +28,16 @@ def warm(
     candidates: int,
     generator: torch.Generator,
 ) -> Path | Blend:
-    """The path, or a blend in which each searched layer is averaged with this `probability`.
+    """Return the path, or a blend in which some searched layers are averaged.
 
-    An averaged layer is the mean of its candidates, `zero` among them, or of `candidates` random
-    ones where it has more (ours; TuNAS takes all: "op warm-up"). Searched widths are, with the same
-    probability, at their largest ("filter warm-up").
+    An averaged layer gives the mean of its candidates (including `zero`). This is the "op warm-up"
+    of TuNAS. If a layer has more than `candidates` candidates, so many random ones are averaged
+    (ours; TuNAS averages all). Searched widths are set to their largest with the same probability
+    ("filter warm-up").
+
+    probability: probability that a searched layer is averaged, 0 to 1. 0 returns the path.
+    candidates: largest number of candidates that are averaged.
+    generator: source of the random choices.
     """
     if probability <= 0:
         return path

@@ -1,14 +1,13 @@
-"""The candidate blocks of a layer: what they compute, from which widths to which.
+"""Blocks: the candidates of a layer.
 
-A block is a description; `build` makes its module. Modules are plain `nn.Module`s on (B, C, H, W).
-In a space whose widths are searched, a module holds its largest width and computes on a slice:
-it reads the width of its input from the input, and is called with its output width.
+A block is a description. Its method `build` returns a module, a plain `nn.Module` on (B, C, H, W).
 
-To add a block: subclass `Block`, give it a `name` and a `build`. Its costs are counted from the
-module it builds.
+If widths are searched, a module has weights for the largest width and computes with a slice of
+them. It takes the input width from its input, and the output width is its second argument.
+
+A block of your own is a frozen dataclass with a `name` and a `build`; see `docs/extend.md`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -17,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.depthwise import depthwise_conv
+from mpnas_kit.space.strips import depthwise_conv
 
-NormFactory = Callable[[int], nn.Module]  # channels -> normalisation over (B, C, H, W)
+NormFactory = Callable[[int], nn.Module]
+"""Function: number of channels C -> new batch normalisation of (B, C, H, W)."""
+
 Activation = Literal["relu", "hardswish", "identity"]
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -30,85 +31,112 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 def round8(channels: float) -> int:
-    """The multiple of 8 nearest to `channels`, never below 8 or 90 % of it (MobileNetV3)."""
+    """Return the multiple of 8 nearest to `channels`, at least 8 and at least 90 % of `channels`.
+
+    This is the rounding of widths in MobileNetV3 (Howard et al. 2019, arXiv 1905.02244).
+    """
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
-class Block(ABC):
-    """A candidate of a layer."""
+@runtime_checkable
+class Block(Protocol):
+    """A candidate of a layer: a description that builds a module.
+
+    A frozen dataclass with these two members is a block. Its costs are counted from its module.
+
+    name: unique within a layer, without blanks, such as `k5e3` or `k3e6se`.
+    """
 
     @property
-    @abstractmethod
     def name(self) -> str:
-        """Its name, unique within a layer, without blanks: `k5e3`, `k3e6se`."""
+        """Name of the block in arch strings."""
+        ...
 
-    @abstractmethod
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
-        """A module from (B, in, H, W) to (B, out, ceil(H / stride), ceil(W / stride)).
+        """Return a new module: (B, in, H, W) -> (B, out, ceil(H / stride), ceil(W / stride)).
 
-        Every batch normalisation in it must come from `norm(channels)`: the network decides whose
-        statistics it keeps.
+        in_channels: width of the input, at least 1.
+        out_channels: width of the output, at least 1.
+        stride: at least 1.
+        norm: returns every batch normalisation of the module. With it the network decides which
+        domains share statistics.
         """
+        ...
 
-    def hull(self, other: "Block") -> "Block | None":
-        """The smallest block that holds the weights of this one and of `other`; None: none does.
 
-        Candidates of a layer that have one can share weights in a supernet: then the modules of all
-        three are a `Borrower`.
+@runtime_checkable
+class Collapsible(Protocol):
+    """A block that can share weights with other candidates of its layer in a supernet.
+
+    TuNAS calls this operation collapsing (Bender et al. 2020, arXiv 2008.06120).
+    """
+
+    def hull(self, other: Block) -> Block | None:
+        """Return the smallest block that has the weights of this block and of `other`.
+
+        Return None if there is no such block. Otherwise the module of each of the three blocks must
+        be a `Borrower`.
         """
-        return None
+        ...
 
 
 @runtime_checkable
 class Borrower(Protocol):
-    """A module that can use the weights of a larger one of its kind instead of its own."""
+    """A module that can use the weights of a larger module of its kind instead of its own."""
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights of `lender` from now on; have none."""
+        """Use the weights of `lender` from now on, and delete the own weights."""
         ...
 
 
 def lend(lender: nn.Module | None, borrower: nn.Module | None) -> None:
-    """Let `borrower` use the weights of `lender`; where there is no borrower, do nothing."""
+    """Let `borrower` use the weights of `lender`. Do nothing if `borrower` is None.
+
+    Raises `MpnasError` if `borrower` cannot borrow.
+    """
     if borrower is not None:
         if not isinstance(borrower, Borrower) or lender is None:
             raise MpnasError(
-                f"a module {type(borrower).__name__} of a block with a hull has no `borrow`: "
-                "expected one, or a `hull` that returns None."
+                f"a module {type(borrower).__name__} has no method `borrow`, but its block has a "
+                "hull: expected that method, or a `hull` that returns None."
             )
         borrower.borrow(lender)
 
 
 class ElasticConv(nn.Conv2d):
-    """A convolution, dense or depthwise, that can be used at less than its full width.
+    """A dense or depthwise convolution that can be used at less than its full width.
 
-    It may borrow its weights from a larger one: then they are the first channels of that one, and
-    the centre of its kernels.
+    It may borrow its weights from a larger convolution. Then it uses the first channels of that
+    convolution and the centre of its kernels.
     """
 
-    _lender: "tuple[ElasticConv, ...]" = ()  # a tuple: torch must not see it as a part of this one
+    _lender: "tuple[ElasticConv, ...]" = ()  # in a tuple, so that torch does not register it here
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
-        """(B, C, H, W) -> (B, `out_channels`, H', W'); None: the full width, depthwise: C."""
+        """Return the output: (B, C, H, W) -> (B, out_channels, H', W').
+
+        out_channels: width of the output; None: the full width. A depthwise convolution ignores
+        it: its output has the width of its input.
+        """
         weight = self._weight()
         if self.groups > 1:
             return depthwise_conv(x, weight[: x.shape[1]], self.stride[0])
-        wanted = out_channels or self.out_channels
-        bias = None if self.bias is None else self.bias[:wanted]
-        return F.conv2d(x, weight[:wanted, : x.shape[1]], bias, self.stride, self.padding)
+        width = out_channels or self.out_channels
+        bias = None if self.bias is None else self.bias[:width]
+        return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, self.padding)
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use weights of `lender`, an `ElasticConv`, instead of weights of its own."""
+        """Use the weights of `lender`, an `ElasticConv`, and delete the own weights."""
         assert isinstance(lender, ElasticConv)
         del self.weight
         self._lender = (lender,)
 
     @property
     def borrows(self) -> bool:
-        """Whether it has no weights of its own."""
+        """Whether this convolution has no weights of its own."""
         return bool(self._lender)
 
     def _weight(self) -> Tensor:
@@ -123,18 +151,21 @@ class ElasticConv(nn.Conv2d):
 def conv(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, bias: bool = False
 ) -> ElasticConv:
-    """A dense convolution with the padding that keeps the map at ceil(size / stride)."""
+    """Return a dense convolution. Its output has the size ceil(size / stride)."""
     return ElasticConv(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias)
 
 
 def depthwise(channels: int, kernel: int, stride: int) -> ElasticConv:
-    """A depthwise convolution with the padding that keeps the map at ceil(size / stride)."""
+    """Return a depthwise convolution. Its output has the size ceil(size / stride)."""
     pad = kernel // 2
     return ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
 
 
 class SqueezeExcite(nn.Module):
-    """Squeeze-and-excite with width round8(channels / 4), ReLU, hard sigmoid (MobileNetV3)."""
+    """Squeeze-and-excite (Hu et al. 2018, arXiv 1709.01507) in the form of MobileNetV3.
+
+    Width `round8(channels / 4)`, biased, ReLU, then hard sigmoid (Howard et al. 2019).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -142,19 +173,34 @@ class SqueezeExcite(nn.Module):
         self.expand = conv(round8(channels / 4), channels, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same, every channel scaled by a gate in [0, 1]."""
+        """Return `x` (B, C, H, W) with every channel multiplied by a gate in [0, 1]."""
         channels = x.shape[1]
         gate = F.relu(self.reduce(x.mean((2, 3), keepdim=True), round8(channels / 4)))
         return x * F.hardsigmoid(self.expand(gate, channels))
 
 
 @dataclass(frozen=True)
-class InvertedBottleneck(Block):
-    """1x1 expand, depthwise k x k, optional squeeze-and-excite, 1x1 project (MobileNetV2/V3).
+class InvertedBottleneck:
+    """Inverted bottleneck: 1x1 expand, depthwise k x k, optional squeeze-and-excite, 1x1 project.
 
-    `expansion`: hidden channels per input channel. `hidden`: hidden channels as an absolute
-    number, instead (the rows of MobileNetV3). Without a real expansion there is no expand
-    convolution. The input is added where stride is 1 and the widths agree.
+    Batch normalisation follows every convolution except those of squeeze-and-excite. The activation
+    follows the expand and the depthwise convolution. There is no expand convolution if the hidden
+    width equals the input width. The input is added to the output if stride is 1 and both widths
+    are equal.
+
+    Sources: MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) and, for squeeze-and-excite and
+    hard-swish, MobileNetV3 (Howard et al. 2019, arXiv 1905.02244).
+
+    kernel: height and width of the depthwise kernel, odd.
+    expansion: hidden channels per input channel, at least 1.
+    se: whether the block has squeeze-and-excite.
+    activation: `relu`, `hardswish` or `identity`.
+    hidden: number of hidden channels, instead of `expansion`; None: `expansion` sets it.
+
+    >>> block = mk.InvertedBottleneck(kernel=5, expansion=3, se=True)
+    >>> module = block.build(8, 16, stride=2, norm=torch.nn.BatchNorm2d)
+    >>> block.name, module(torch.zeros(2, 8, 32, 32)).shape
+    ('k5e3se', torch.Size([2, 16, 16, 16]))
     """
 
     kernel: int = 3
@@ -165,21 +211,25 @@ class InvertedBottleneck(Block):
 
     @property
     def name(self) -> str:
-        """`k5e3`, `k3e6se`; with an absolute width `k3h64`."""
+        """Name, such as `k5e3` or `k3e6se`; with `hidden` such as `k3h64`."""
         width = f"e{self.expansion}" if self.hidden is None else f"h{self.hidden}"
         return f"k{self.kernel}{width}{'se' if self.se else ''}"
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
-        """The module."""
+        """Return a new module (see `Block.build`)."""
         return _InvertedBottleneck(self, in_channels, out_channels, stride, norm)
 
     def hull(self, other: Block) -> "InvertedBottleneck | None":
-        """The largest kernel and expansion; none where only one of both expands. No SE."""
+        """Return the block with the larger kernel and expansion, without squeeze-and-excite.
+
+        Return None if the two blocks cannot share weights: only one of them expands, their
+        activations differ, one has `hidden`, or one is not a plain `InvertedBottleneck`.
+        """
         if (
             not isinstance(other, InvertedBottleneck)
-            or {type(self), type(other)} != {InvertedBottleneck}  # another build, other weights
+            or {type(self), type(other)} != {InvertedBottleneck}  # a subclass may build otherwise
             or (self.expansion == 1) != (other.expansion == 1)
             or self.activation != other.activation
             or self.hidden is not None
@@ -218,7 +268,7 @@ class _InvertedBottleneck(nn.Module):
         return x + y if self.stride == 1 and x.shape[1] == out else y
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights and norms of `lender`, the module of a hull; SE stays its own."""
+        """Use the weights and norms of `lender`, but keep the own squeeze-and-excite."""
         assert isinstance(lender, _InvertedBottleneck)
         for name in ("expand", "depthwise", "project"):
             lend(getattr(lender, name), getattr(self, name))
@@ -226,21 +276,28 @@ class _InvertedBottleneck(nn.Module):
 
 
 @dataclass(frozen=True)
-class Conv(Block):
-    """A k x k convolution, normalised, with an activation: stems and head convolutions."""
+class Conv:
+    """Dense k x k convolution, batch normalisation, activation. For stems and heads.
+
+    kernel: height and width of the kernel, odd.
+    activation: `relu`, `hardswish` or `identity`.
+
+    >>> mk.Conv(3).build(3, 16, stride=2, norm=torch.nn.BatchNorm2d)(torch.zeros(2, 3, 9, 9)).shape
+    torch.Size([2, 16, 5, 5])
+    """
 
     kernel: int = 3
     activation: Activation = "hardswish"
 
     @property
     def name(self) -> str:
-        """`conv3`."""
+        """Name, such as `conv3`."""
         return f"conv{self.kernel}"
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
-        """The module."""
+        """Return a new module (see `Block.build`)."""
         return _Normalised(
             conv(in_channels, out_channels, self.kernel, stride), norm(out_channels), self
         )
@@ -258,38 +315,48 @@ class _Normalised(nn.Module):
 
 
 @dataclass(frozen=True)
-class SeparableConv(Block):
-    """Depthwise k x k and 1x1 convolution, each normalised; the input is added where it fits."""
+class SeparableConv:
+    """Depthwise k x k convolution and 1x1 convolution, each with batch normalisation.
+
+    The activation follows the depthwise convolution. The input is added to the output if stride is
+    1 and both widths are equal.
+
+    kernel: height and width of the depthwise kernel, odd.
+    activation: `relu`, `hardswish` or `identity`.
+    """
 
     kernel: int = 3
     activation: Activation = "relu"
 
     @property
     def name(self) -> str:
-        """`sep3`."""
+        """Name, such as `sep3`."""
         return f"sep{self.kernel}"
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
-        """The module: an inverted bottleneck that does not expand."""
+        """Return a new module: an inverted bottleneck that does not expand."""
         bottleneck = InvertedBottleneck(self.kernel, 1, activation=self.activation)
         return _InvertedBottleneck(bottleneck, in_channels, out_channels, stride, norm)
 
 
 @dataclass(frozen=True)
-class PooledConv(Block):
-    """Global average pooling, then a biased 1x1 convolution without normalisation, hard-swish."""
+class PooledConv:
+    """Global average pooling, 1x1 convolution with bias, hard-swish. No normalisation.
+
+    The last layer before the classifier in MobileNetV3 (Howard et al. 2019, arXiv 1905.02244).
+    """
 
     @property
     def name(self) -> str:
-        """`pooled`."""
+        """Name: `pooled`."""
         return "pooled"
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
-        """The module; its output is (B, out, 1, 1)."""
+        """Return a new module: (B, in, H, W) -> (B, out, 1, 1)."""
         return _PooledConv(conv(in_channels, out_channels, bias=True))
 
 

@@ -1,8 +1,7 @@
-"""Parameters and multiply-adds, counted from the module a block builds.
+"""Parameters and multiply-adds, counted from the module that a block builds.
 
-The forward pass of one image is run on torch's meta device, without data. Papers of this field
-say FLOPs and mean multiply-adds: those of convolutions and linear layers, batch norm and
-activations left out.
+The forward pass of one image runs on torch's meta device, without data. Multiply-adds are those of
+convolutions and linear layers, without batch norm and activations. Papers write FLOPs for them.
 """
 
 from functools import cache
@@ -16,7 +15,12 @@ from mpnas_kit.space.blocks import Block
 
 
 class Cost(NamedTuple):
-    """What something costs. `parameters` leave out `norm_parameters`, of batch norm."""
+    """Cost of a block, a path or a union.
+
+    multiply_adds: multiply-adds of one image.
+    parameters: number of parameters without those of batch norm.
+    norm_parameters: number of parameters of batch norm.
+    """
 
     multiply_adds: int = 0
     parameters: int = 0
@@ -28,7 +32,10 @@ class Cost(NamedTuple):
 
 @cache
 def count(block: Block, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
-    """The cost of a block on one (in_channels, size, size) map; batch norm of one domain."""
+    """Return the cost of a block for one input map, with the batch norm of one domain.
+
+    The map has the shape (in_channels, size, size). `block` must be hashable.
+    """
     with torch.device("meta"):
         module = block.build(in_channels, out_channels, stride, nn.BatchNorm2d).eval()
         image = torch.empty(1, in_channels, size, size)
@@ -37,5 +44,5 @@ def count(block: Block, in_channels: int, out_channels: int, stride: int, size: 
     norm = sum(
         p.numel() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()
     )
-    everything = sum(p.numel() for p in module.parameters())
-    return Cost(counter.get_total_flops() // 2, everything - norm, norm)
+    total = sum(p.numel() for p in module.parameters())
+    return Cost(counter.get_total_flops() // 2, total - norm, norm)

@@ -1,7 +1,9 @@
-"""The full MobileNetV3-like space: several decisions a layer, a searched width a stage."""
+"""The full MobileNetV3-like space: several decisions per layer, and a searched width per stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+
+from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.blocks import (
@@ -12,40 +14,58 @@ from mpnas_kit.space.blocks import (
     PooledConv,
     SeparableConv,
 )
-from mpnas_kit.space.space import ZERO, Decision, Layer, Measure, Path, SearchSpace, choice_index
+from mpnas_kit.space.space import ZERO, Decision, Layer, Path, SearchSpace, Use, choice_index
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (1, 2, 3, 4, 5, 6)
 WIDTH_MULTIPLIERS = (0.5, 0.625, 0.75, 1.0, 1.25, 1.5, 2.0)
 STAGES = ((16, 2), (32, 2), (64, 2), (128, 1), (256, 2))  # base width, stride
-LAYERS_A_STAGE = 4  # one strided, the others optional
-_PARTS = ("kernel", "expansion", "se")  # of a block, as decisions are named
-FIRST = 2  # the index of the first stage's first layer: behind the stem and the separable layer
+LAYERS_A_STAGE = 4  # the first layer has the stride, the other three are optional
+_PARTS = ("kernel", "expansion", "se")  # decisions about a block
+FIRST = 2  # index of the first layer of stage 1; stem and separable layer come before it
 
 
 def mobilenet_v3_like(resolution: int = 224) -> "FactoredSpace":
-    """The MobileNetV3-like space of TuNAS (Bender et al. 2020, arXiv 2008.06120, section 4).
+    """Return the MobileNetV3-like search space of TuNAS (Bender et al. 2020, arXiv 2008.06120).
 
-    20 searched bottleneck layers in 5 stages; a layer decides kernel, expansion,
-    squeeze-and-excite and, where optional, whether it is there; a stage decides its width.
-    Kernel of the stem and presence of a separable layer behind it are decided too.
+    It has 20 layers of inverted bottlenecks in 5 stages. These are the decisions:
+
+    - per layer: kernel 3, 5 or 7; expansion 1 to 6; squeeze-and-excite or not; for the last three
+      layers of a stage also whether the layer is skipped;
+    - per stage: output width, 0.5 to 2 times the base width 16, 32, 64, 128 or 256;
+    - kernel of the stem, 3 or 5, and whether a separable layer follows it.
+
+    The stem and all stages except stage 4 have stride 2. Blocks of stages 1 and 2 have ReLU, those
+    of stages 3 to 5 hard-swish.
+
+    resolution: height and width of the images, pixels, at least 1.
+
+    >>> large = mk.mobilenet_v3_like(64)
+    >>> len(large.searched), len(large.decisions)
+    (22, 82)
     """
     return FactoredSpace("mobilenet_v3_like", resolution)
 
 
 class FactoredSpace(SearchSpace):
-    """See `mobilenet_v3_like`. A node is (layer, kernel, expansion, squeeze-and-excite).
+    """The search space that `mobilenet_v3_like` returns.
 
-    A node's tensors hold its largest width and are sliced. Arch string: a word a searched layer
-    (`conv5`, `sep3`, `k5e3se`, `zero`), and before the layers of a stage its width, `x1.25`.
+    A node is a layer with a kernel, an expansion, and squeeze-and-excite or not. Its tensors have
+    the largest width and are sliced.
+
+    The arch string has one word per searched layer: `conv5`, `sep3`, `k5e3se` or `zero`. The width
+    of a stage, such as `x1.25`, comes before its layers.
+
+    name: name and text form of the space.
+    resolution: height and width of the images, pixels.
     """
 
     def __init__(self, name: str, resolution: int) -> None:
-        super().__init__(name, tuple(_layers()), resolution, tuple(_decisions()))
+        super().__init__(name, tuple(_layers()), resolution, tuple(_decisions()), name)
         self._index = {d.name: i for i, d in enumerate(self.decisions)}
 
     def _chosen(self, choices: Sequence[int], name: str) -> str | None:
-        """The choice made in the decision called `name`; None where there is no such decision."""
+        """Return the choice in the decision called `name`, or None if there is no such decision."""
         index = self._index.get(name)
         return None if index is None else self.decisions[index].choices[choices[index]]
 
@@ -56,20 +76,20 @@ class FactoredSpace(SearchSpace):
         word = "".join(p for p in parts if p and p != "plain")
         return word or self._chosen(choices, layer.name) or layer.choices[0]
 
+    @override
     def picks(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """For every layer the index of its candidate."""
         return tuple(x.choices.index(self._word(choices, x)) for x in self.layers)
 
+    @override
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """For every layer its output width."""
         result = [self.layers[0].widths[0], self.layers[1].widths[0]]
         for i, layer in enumerate(self.layers[FIRST:]):
             decision = self._index.get(f"stage{i // LAYERS_A_STAGE + 1}/width")
             result.append(layer.widths[0 if decision is None else choices[decision]])
         return tuple(result)
 
+    @override
     def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
-        """False for the inner decisions of a skipped layer."""
         skipped = {
             d.layer for d, c in zip(self.decisions, choices, strict=True) if d.choices[c] == ZERO
         }
@@ -78,8 +98,9 @@ class FactoredSpace(SearchSpace):
             for d in self.decisions
         )
 
+    @override
     def arch(self, choices: Sequence[int]) -> str:
-        """See the class."""
+        """Return the arch string: one word per searched layer and one per stage (its width)."""
         words = []
         for i, layer in enumerate(self.layers):
             if len(layer.candidates) == 1:
@@ -90,30 +111,36 @@ class FactoredSpace(SearchSpace):
             words.append(self._word(choices, layer))
         return " ".join(words)
 
+    @override
     def parse(self, arch: str) -> Path:
-        """The path written as `arch`."""
         words = arch.split()
         expected = len(self.searched) + len(STAGES)
         if len(words) != expected:
             raise MpnasError(
-                f"arch string {arch!r} has {len(words)} words: {self.name!r} needs {expected}."
+                f"arch string {arch!r} has {len(words)} words: space {self.name!r} needs "
+                f"{expected}, one per searched layer and one per stage."
             )
         remaining = iter(words)
-        made: dict[str, str] = {}
+        chosen: dict[str, str] = {}
         for i in self.searched:
             layer = self.layers[i]
             stage, index = divmod(i - FIRST, LAYERS_A_STAGE)
             if stage >= 0 and index == 0:
-                made[f"stage{stage + 1}/width"] = next(remaining)
+                chosen[f"stage{stage + 1}/width"] = next(remaining)
             word = next(remaining)
             pick = choice_index(Decision(layer.name, i, layer.choices), word)
-            made |= _parts(layer, layer.candidates[pick], word)
+            chosen |= _parts(layer, layer.candidates[pick], word)
         return self.path(
-            [choice_index(d, made[d.name]) if d.name in made else 0 for d in self.decisions]
+            [choice_index(d, chosen[d.name]) if d.name in chosen else 0 for d in self.decisions]
         )
 
-    def extremes(self, measure: Measure = "multiply_adds") -> tuple[Path, Path]:
-        """Everything smallest and skipped; everything largest and there."""
+    @override
+    def extremes(self, price: Callable[[Use], float]) -> tuple[Path, Path]:
+        """Return the path with the smallest choice in every decision, and with the largest.
+
+        These are the cheapest and the most expensive path if the price grows with width, kernel,
+        expansion and squeeze-and-excite. `price` itself is not called.
+        """
         small = [d.choices.index(ZERO) if ZERO in d.choices else 0 for d in self.decisions]
         large = [
             1 - d.choices.index(ZERO) if ZERO in d.choices else len(d.choices) - 1
@@ -121,23 +148,23 @@ class FactoredSpace(SearchSpace):
         ]
         return self.path(small), self.path(large)
 
-    def alike(self) -> tuple[Path, ...]:
-        """One path for every kernel, expansion and squeeze-and-excite, at the base widths."""
+    @override
+    def uniform_paths(self) -> tuple[Path, ...]:
         blocks = product((f"k{k}" for k in KERNELS), (f"e{e}" for e in EXPANSIONS), ("plain", "se"))
-        return tuple(self._alike(dict(zip(_PARTS, block, strict=True))) for block in blocks)
+        return tuple(self._uniform(dict(zip(_PARTS, block, strict=True))) for block in blocks)
 
-    def _alike(self, block: dict[str, str]) -> Path:
-        wanted = {**block, "width": "x1", "on": "on"}
+    def _uniform(self, block: dict[str, str]) -> Path:
+        choice = {**block, "width": "x1", "on": "on"}
         kinds = [d.name.partition("/")[2] for d in self.decisions]
         return self.path(
             [
-                d.choices.index(wanted[kind]) if kind else 0
+                d.choices.index(choice[kind]) if kind else 0
                 for d, kind in zip(self.decisions, kinds, strict=True)
             ]
         )
 
+    @override
     def widest(self, path: Path) -> Path:
-        """The same path, every stage at its largest width."""
         largest = len(WIDTH_MULTIPLIERS) - 1
         pairs = zip(self.decisions, path.choices, strict=True)
         return self.path([largest if d.name.endswith("/width") else c for d, c in pairs])
@@ -179,7 +206,7 @@ def _decisions() -> Iterator[Decision]:
 
 
 def _parts(layer: Layer, block: Block | None, word: str) -> dict[str, str]:
-    """The choices that the word of a layer stands for, by the names of their decisions."""
+    """Return the choices that the word of a layer stands for, by the name of the decision."""
     if block is None and word == ZERO and len(layer.candidates) > 2:
         return {f"{layer.name}/on": ZERO}
     if not isinstance(block, InvertedBottleneck):

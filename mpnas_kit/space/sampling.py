@@ -1,11 +1,11 @@
-"""Random paths of a wanted cost."""
+"""Random paths that have a given cost."""
 
 import math
 
 import torch
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.costs import CostModel
+from mpnas_kit.space.costs import CostModel, cost_bounds, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
 
 
@@ -17,15 +17,31 @@ def sample_at_cost(
     generator: torch.Generator,
     tries: int = 20_000,
 ) -> Path:
-    """A random path whose cost is within `tolerance` (a share) of `target`.
+    """Draw a random path whose cost is near `target` (ours).
 
-    From a uniform path on, random decisions are redrawn as long as that brings the cost no farther
-    from the target; begun afresh where that leads nowhere. So the path is random but not uniform
-    among those of this cost (ours). Raises `MpnasError` after `tries` proposals.
+    The search starts at a path that is drawn uniformly. Each try draws one decision again, and
+    accepts the new path if its cost is not further from the target. After more than 500 tries
+    without progress it starts again at a new path. So the path is random, but not uniform among all
+    paths of this cost.
+
+    space: the search space.
+    model: cost model; its costs must be above 0.
+    target: target cost, in the unit of the model, above 0.
+    tolerance: the cost is within `target / (1 + tolerance)` and `target * (1 + tolerance)`; at
+    least 0.
+    generator: source of all random numbers.
+    tries: number of tries, at least 1.
+
+    Raises `MpnasError` if no path is found within `tries` tries.
+
+    >>> pocket, generator = mk.pocket_space(), torch.Generator().manual_seed(0)
+    >>> path = mk.sample_at_cost(pocket, mk.MultiplyAdds(), 5e5, 0.05, generator)
+    >>> abs(pocket.cost(path).multiply_adds / 5e5 - 1) <= 0.05
+    True
     """
 
     def distance(path: Path) -> float:
-        return abs(math.log(model.costs(space, {"": path})[""] / target))
+        return abs(math.log(path_costs(model, space, {"": path})[""] / target))
 
     path = space.sample(generator)
     current, stuck = distance(path), 0
@@ -33,18 +49,19 @@ def sample_at_cost(
         if current <= math.log1p(tolerance):
             return path
         changed = list(path.choices)
-        which = int(torch.randint(len(changed), (), generator=generator))
-        count = len(space.decisions[which].choices)
-        changed[which] = int(torch.randint(count, (), generator=generator))
+        index = int(torch.randint(len(changed), (), generator=generator))
+        count = len(space.decisions[index].choices)
+        changed[index] = int(torch.randint(count, (), generator=generator))
         proposal = space.path(changed)
-        reached = distance(proposal)
-        stuck = 0 if reached < current else stuck + 1
-        if reached <= current:
-            path, current = proposal, reached
+        proposed = distance(proposal)
+        stuck = 0 if proposed < current else stuck + 1
+        if proposed <= current:
+            path, current = proposal, proposed
         if stuck > 500:
             path, stuck = space.sample(generator), 0
             current = distance(path)
     raise MpnasError(
-        f"no path of {target:g} {model.unit} (within {tolerance:.0%}) found in {space.name!r}: "
-        f"paths cost {' to '.join(f'{b:g}' for b in model.bounds(space, 1))}."
+        f"no path of {target:g} {model.unit} (within {tolerance:.0%}) found in space "
+        f"{space.name!r}: its paths cost "
+        f"{' to '.join(f'{b:g}' for b in cost_bounds(model, space, 1))} {model.unit}."
     )

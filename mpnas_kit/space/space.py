@@ -1,27 +1,29 @@
-"""Search spaces and paths: which blocks stand to choose in every layer, and what was chosen."""
+"""Search spaces and paths: the candidates of every layer, and what a path chooses among them."""
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
+from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.space.blocks import Block
 from mpnas_kit.space.counting import Cost, count
 
-Measure = Literal["multiply_adds", "parameters"]
-ZERO = "zero"  # the choice that skips a layer
+ZERO = "zero"  # choice that skips a layer
 
 
 class Node(NamedTuple):
-    """A candidate of a layer. Domains whose paths meet in a node share its weights.
+    """A block in a layer. If two paths use the same node, they share its weights.
 
-    owner: the domain that has a copy of its own; empty where whoever comes shares.
+    layer: index of the layer, from 0.
+    block: name of the block.
+    owner: domain that has a private copy of the node; empty: the node is shared.
     """
 
     layer: int
@@ -30,7 +32,19 @@ class Node(NamedTuple):
 
 
 class Use(NamedTuple):
-    """A node as a path uses it: with widths, and the size of its input map in pixels."""
+    """A node as a path uses it.
+
+    node: the node.
+    block: its block.
+    in_channels: width of its input, channels.
+    out_channels: width of its output, channels.
+    stride: stride of its layer.
+    size: height and width of its input map, pixels.
+
+    >>> use = space.uses(space.parse("row row column column"))[1]
+    >>> use.node.block, use.in_channels, use.size, use.cost.parameters
+    ('row', 12, 16, 744)
+    """
 
     node: Node
     block: Block
@@ -41,17 +55,28 @@ class Use(NamedTuple):
 
     @property
     def cost(self) -> Cost:
-        """Its parameters and multiply-adds."""
-        return count(self.block, self.in_channels, self.out_channels, self.stride, self.size)
+        """Multiply-adds for one image, and parameters."""
+        sizes = (self.in_channels, self.out_channels, self.stride, self.size)
+        return count(self.block, *sizes)  # type: ignore[arg-type] # frozen dataclasses are hashable
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a space.
+    """One layer of a search space.
 
-    `candidates`: the blocks to choose from; None is `zero`, which skips the layer and may stand
-    only where the layer keeps the shape. `widths`: output widths, ascending; more than one where
-    the width is searched. `counts`: whether its nodes count in path similarity, if it is searched.
+    name: name of the layer, for decisions and errors.
+    stride: stride of every candidate, at least 1.
+    widths: output widths in channels, ascending. More than one if the width is searched.
+    candidates: blocks to choose from, with distinct names. One candidate: the layer is not
+    searched. None among them is `zero`, which skips the layer. Only a layer that keeps the shape of
+    its map may have it.
+    counts: whether the nodes of the layer count in path similarity, if the layer is searched.
+
+    Raises `MpnasError` if there is no candidate, two have one name, a name is not valid in an arch
+    string, or a layer with a stride other than 1 has `zero`.
+
+    >>> mk.Layer("body", 1, (8,), (mk.Conv(3), mk.InvertedBottleneck(5, 2), None)).choices
+    ('conv3', 'k5e2', 'zero')
     """
 
     name: str
@@ -64,23 +89,33 @@ class Layer:
         for name in (c.name for c in self.candidates if c is not None):
             if name == ZERO or not re.fullmatch(r"\S+", name):
                 raise MpnasError(
-                    f"layer {self.name!r}: a block cannot be called {name!r}; expected a name "
+                    f"layer {self.name!r}: a block cannot be called {name!r}: expected a name "
                     f"without blanks, other than {ZERO!r}."
                 )
         if len(set(self.choices)) < len(self.choices) or not self.candidates:
-            raise MpnasError(f"layer {self.name!r} needs distinct candidates, not {self.choices}.")
+            raise MpnasError(
+                f"layer {self.name!r} needs distinct candidates, at least one, not {self.choices}."
+            )
         if None in self.candidates and self.stride != 1:
-            raise MpnasError(f"layer {self.name!r} has stride {self.stride}: it cannot be skipped.")
+            raise MpnasError(
+                f"layer {self.name!r} has stride {self.stride}: it cannot be skipped, so remove "
+                "None from its candidates."
+            )
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The names of the candidates, in order."""
+        """Names of the candidates, in order; `zero` for None."""
         return tuple(ZERO if c is None else c.name for c in self.candidates)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One categorical decision of a controller: its name, the layer it is about, its choices."""
+    """One categorical decision of a controller.
+
+    name: name of the decision, unique in its space.
+    layer: index of the layer that it belongs to, from 0.
+    choices: names of the choices, in order.
+    """
 
     name: str
     layer: int
@@ -89,10 +124,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Path:
-    """One end-to-end path: a choice for every decision of its space. Prints as its arch string.
+    """One end-to-end path: a choice for every decision of its space. It prints as its arch string.
 
-    `choices`: an index for every decision; 0 for decisions inside a skipped layer, so that equal
-    architectures are equal paths. Made by `SearchSpace.path` and `SearchSpace.parse` only.
+    Get paths from `SearchSpace.path`, `SearchSpace.parse` and `SearchSpace.sample` only.
+
+    choices: index of the choice for every decision. Decisions inside a skipped layer have 0, so
+    that equal architectures are equal paths.
+    arch: arch string. It does not take part in comparisons.
+
+    >>> path = space.parse("row diagonal column row")
+    >>> path.choices, str(path), path == space.path([0, 2, 1, 0])
+    ((0, 2, 1, 0), 'row diagonal column row', True)
     """
 
     choices: tuple[int, ...]
@@ -103,10 +145,19 @@ class Path:
 
 
 class SearchSpace(ABC):
-    """A supernetwork as a description: layers, candidates, and the decisions that pick among them.
+    """A search space: layers, their candidates, and the decisions that choose among them.
 
-    `resolution`: height and width of the input images, pixels. Layers with one candidate (stem,
-    head) are not searched.
+    Layers with one candidate (stem, head) are not searched. This is a base class: use
+    `LayerwiseSpace` or `FactoredSpace`, or implement the abstract methods.
+
+    name: name of the space, for tables and errors.
+    layers: layers from input to output. The first one gets an RGB image.
+    resolution: height and width of the images, pixels.
+    decisions: decisions of a controller; None: one per searched layer, which chooses its candidate.
+    source: text form that creates the space again, such as `pocket` or
+    `my_pkg.spaces:tiny(width=8)`; None: no text creates it, so it exists only in this process.
+
+    Raises `MpnasError` if a layer that changes the width has `zero`.
     """
 
     def __init__(
@@ -115,61 +166,94 @@ class SearchSpace(ABC):
         layers: Sequence[Layer],
         resolution: int,
         decisions: Sequence[Decision] | None = None,
+        source: str | None = None,
     ) -> None:
         self.name, self.layers, self.resolution = name, tuple(layers), resolution
-        self.decisions = tuple(decisions if decisions is not None else self._one_a_layer())
+        self.source = source
+        self.decisions = tuple(decisions if decisions is not None else self._one_per_layer())
         previous: tuple[int, ...] = ()
         for layer in self.layers:
             if None in layer.candidates and layer.widths != previous:
-                raise MpnasError(f"layer {layer.name!r} changes the width: it cannot be skipped.")
+                raise MpnasError(
+                    f"layer {layer.name!r} changes the width: it cannot be skipped, so remove None "
+                    "from its candidates."
+                )
             previous = layer.widths
 
-    def _one_a_layer(self) -> Iterable[Decision]:
+    def _one_per_layer(self) -> Iterable[Decision]:
         for i, layer in enumerate(self.layers):
             if len(layer.candidates) > 1:
                 yield Decision(layer.name, i, layer.choices)
 
-    # What a path means ---------------------------------------------------------------------------
+    # What a subclass implements -------------------------------------------------------------------
 
     @abstractmethod
     def picks(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """For every layer the index of the candidate that `choices` picks."""
+        """Return the index of the candidate that `choices` choose, for every layer.
+
+        choices: index of the choice for every decision.
+        """
 
     @abstractmethod
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """For every layer the output width that `choices` picks."""
+        """Return the output width that `choices` choose, for every layer, in channels.
+
+        choices: index of the choice for every decision.
+        """
 
     @abstractmethod
     def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
-        """For every decision whether it matters (False inside a skipped layer)."""
+        """Return whether each decision matters. Decisions inside a skipped layer do not.
+
+        choices: index of the choice for every decision.
+        """
 
     @abstractmethod
     def arch(self, choices: Sequence[int]) -> str:
-        """The arch string: a word a searched layer, its block or `zero`."""
+        """Return the arch string of a path: one word per searched layer, its block or `zero`.
+
+        choices: index of the choice for every decision.
+        """
 
     @abstractmethod
     def parse(self, arch: str) -> Path:
-        """The path written as `arch`; an unknown layer or choice is named."""
+        """Return the path that an arch string describes.
+
+        Raises `MpnasError` if the number of words is wrong or a choice is unknown.
+        """
 
     @abstractmethod
-    def extremes(self, measure: Measure = "multiply_adds") -> tuple[Path, Path]:
-        """The path of the least and the path of the greatest cost."""
+    def extremes(self, price: Callable[[Use], float]) -> tuple[Path, Path]:
+        """Return the cheapest and the most expensive path.
+
+        price: cost of a block as a path uses it. A path costs the sum over its blocks.
+        """
 
     @abstractmethod
-    def alike(self) -> tuple[Path, ...]:
-        """The paths by hand: the same block in every layer, none skipped, widths as they are."""
+    def uniform_paths(self) -> tuple[Path, ...]:
+        """Return the uniform paths: one per block that every searched layer offers (ours).
+
+        A uniform path has the same block in every layer, skips no layer, and has the base widths.
+        The approaches `single_path` and `shared_trunk` use these paths as baselines.
+        """
 
     def widest(self, path: Path) -> Path:
-        """The same path with the largest width wherever widths are searched."""
+        """Return the path with the same blocks and the largest width in every layer."""
         return path
 
-    # What follows from it ------------------------------------------------------------------------
+    # What follows from these methods --------------------------------------------------------------
 
     def path(self, choices: Sequence[int]) -> Path:
-        """The path with these choices, one index a decision."""
+        """Return the path with these choices.
+
+        choices: index of the choice for every decision. Inside a skipped layer any valid index
+        gives the same path.
+
+        Raises `MpnasError` if the number of choices is wrong or an index is out of range.
+        """
         if len(choices) != len(self.decisions):
             raise MpnasError(
-                f"a path through {self.name!r} has {len(self.decisions)} choices, "
+                f"a path through space {self.name!r} has {len(self.decisions)} choices, "
                 f"not {len(choices)}."
             )
         for decision, choice in zip(self.decisions, choices, strict=True):
@@ -178,25 +262,33 @@ class SearchSpace(ABC):
                     f"decision {decision.name!r} has choices 0 to {len(decision.choices) - 1}, "
                     f"not {choice}."
                 )
-        kept = zip(choices, self.active(choices), strict=True)
-        clean = tuple(int(c) if active else 0 for c, active in kept)
-        return Path(clean, self.arch(clean))
+        pairs = zip(choices, self.active(choices), strict=True)
+        canonical = tuple(int(c) if active else 0 for c, active in pairs)
+        return Path(canonical, self.arch(canonical))
 
     def sample(self, generator: torch.Generator) -> Path:
-        """A path drawn uniformly: every choice of every decision equally likely."""
+        """Draw a random path. Every choice of a decision has the same probability.
+
+        generator: source of the random numbers.
+        """
         return self.path(
             [int(torch.randint(len(d.choices), (), generator=generator)) for d in self.decisions]
         )
 
     def uses(self, path: Path) -> tuple[Use | None, ...]:
-        """For every layer how the path uses it; None where it skips it."""
+        """Return how the path uses each layer; None for a layer that it skips."""
         picks, widths = self.picks(path.choices), self.widths(path.choices)
         return tuple(
             self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
         )
 
     def use(self, layer: int, pick: int, in_channels: int, out_channels: int) -> Use | None:
-        """Candidate `pick` of layer `layer` at these widths; None for `zero`."""
+        """Return the use of one candidate at these widths, or None for `zero`.
+
+        layer: index of the layer.
+        pick: index of the candidate.
+        in_channels, out_channels: widths of input and output.
+        """
         spec = self.layers[layer]
         block = spec.candidates[pick]
         if block is None:
@@ -206,7 +298,7 @@ class SearchSpace(ABC):
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:
-        """The size of every layer's input map, pixels."""
+        """Height and width of every layer's input map, pixels."""
         sizes = [self.resolution]
         for layer in self.layers:
             sizes.append(-(-sizes[-1] // layer.stride))
@@ -214,24 +306,31 @@ class SearchSpace(ABC):
 
     @cached_property
     def searched(self) -> tuple[int, ...]:
-        """The indices of the layers that have something to choose."""
+        """Indices of the searched layers: those with more than one candidate."""
         return tuple(i for i, layer in enumerate(self.layers) if len(layer.candidates) > 1)
 
     def nodes(self, path: Path, *, all_layers: bool = False) -> frozenset[Node]:
-        """The nodes a path uses: those that count in path similarity, or all.
+        """Return the nodes of a path that count in path similarity, or all its nodes.
 
-        `zero` is no node; layers that are not searched, stems and heads do not count.
+        `zero` is not a node. Layers that are not searched do not count, and neither do searched
+        layers with `counts=False`.
+
+        all_layers: whether to return the nodes of all layers.
         """
         counted = [i for i in self.searched if self.layers[i].counts]
-        kept = range(len(self.layers)) if all_layers else counted
-        return frozenset(u.node for u in self.uses(path) if u is not None and u.node.layer in kept)
+        layers = range(len(self.layers)) if all_layers else counted
+        used = (u for u in self.uses(path) if u is not None)
+        return frozenset(u.node for u in used if u.node.layer in layers)
 
     def cost(self, path: Path) -> Cost:
-        """Exact parameters and multiply-adds of a path, classifiers left out."""
+        """Return multiply-adds for one image and parameters of a path, without the classifier."""
         return sum((u.cost for u in self.uses(path) if u is not None), Cost())
 
     def union_cost(self, paths: Iterable[Path]) -> Cost:
-        """The cost of all nodes that the paths use, each once, at its largest width in use."""
+        """Return the cost of the union of paths: each distinct node once, without classifiers.
+
+        A node counts with the largest widths that any path uses.
+        """
         largest: dict[Node, Use] = {}
         for use in (u for p in paths for u in self.uses(p) if u is not None):
             known = largest.get(use.node, use)
@@ -243,12 +342,15 @@ class SearchSpace(ABC):
         return sum((u.cost for u in largest.values()), Cost())
 
     def fingerprint(self) -> str:
-        """A short hash over resolution, layers, widths and the names of all choices."""
+        """Return a short hash over name, resolution, layers, strides, widths and choices."""
         described = [(x.name, x.stride, x.widths, x.choices) for x in self.layers]
         return sha256(repr((self.name, self.resolution, described)).encode()).hexdigest()[:16]
 
     def blocks_fingerprint(self) -> str:
-        """A short hash over the settings of all candidates, which their names need not tell."""
+        """Return a short hash over the settings of all candidates.
+
+        Two blocks with the same name may have different settings.
+        """
         described = repr([x.candidates for x in self.layers])
         return sha256(re.sub(r" at 0x\w+", "", described).encode()).hexdigest()[:16]
 
@@ -258,67 +360,86 @@ class SearchSpace(ABC):
 
 
 class LayerwiseSpace(SearchSpace):
-    """A space with fixed widths and one decision a layer: which candidate. Costs are exact sums."""
+    """A search space with fixed widths and one decision per searched layer: its candidate.
 
-    def __init__(self, name: str, layers: Sequence[Layer], resolution: int) -> None:
-        super().__init__(name, layers, resolution)
+    The arch string has one word per searched layer: the name of its block, or `zero`.
+
+    name: name of the space, for tables and errors.
+    layers: layers from input to output, each with one width.
+    resolution: height and width of the images, pixels.
+    source: text form that creates the space again; None: it exists only in this process.
+
+    Raises `MpnasError` if a layer has several widths, or changes the width and has `zero`.
+
+    >>> body = (mk.InvertedBottleneck(3, 2), mk.InvertedBottleneck(5, 2), None)
+    >>> layers = [mk.Layer("stem", 2, (8,), (mk.Conv(3),)), mk.Layer("body", 1, (8,), body)]
+    >>> mk.LayerwiseSpace("tiny", layers, resolution=32).parse("k5e2").choices
+    (1,)
+    """
+
+    def __init__(
+        self, name: str, layers: Sequence[Layer], resolution: int, source: str | None = None
+    ) -> None:
+        super().__init__(name, layers, resolution, source=source)
         for layer in self.layers:
             if len(layer.widths) != 1:
-                raise MpnasError(f"layer {layer.name!r} of {name!r} needs one width.")
+                raise MpnasError(
+                    f"layer {layer.name!r} of space {name!r} needs one width, not {layer.widths}."
+                )
 
+    @override
     def picks(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """For every layer the index of its candidate."""
         remaining = iter(choices)
         return tuple(next(remaining) if len(x.candidates) > 1 else 0 for x in self.layers)
 
+    @override
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """The fixed widths."""
         return tuple(layer.widths[0] for layer in self.layers)
 
+    @override
     def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
-        """All: a decision is the whole layer."""
         return (True,) * len(choices)
 
+    @override
     def arch(self, choices: Sequence[int]) -> str:
-        """`k5e3 zero k3e6se ...`, a word a decision."""
         pairs = zip(self.decisions, choices, strict=True)
         return " ".join(decision.choices[choice] for decision, choice in pairs)
 
+    @override
     def parse(self, arch: str) -> Path:
-        """The path written as `arch`."""
         words = arch.split()
         if len(words) != len(self.decisions):
             raise MpnasError(
-                f"arch string {arch!r} has {len(words)} words: {self.name!r} needs "
-                f"{len(self.decisions)}, one a searched layer."
+                f"arch string {arch!r} has {len(words)} words: space {self.name!r} needs "
+                f"{len(self.decisions)}, one per searched layer."
             )
         return self.path(
             [choice_index(d, word) for d, word in zip(self.decisions, words, strict=True)]
         )
 
-    def alike(self) -> tuple[Path, ...]:
-        """One path for every block that all searched layers have; where none is, the only path."""
+    @override
+    def uniform_paths(self) -> tuple[Path, ...]:
+        """Return the uniform paths, or the only path if no layer is searched."""
         if not self.decisions:
             return (self.path(()),)
         names = [d.choices for d in self.decisions]
         common = [n for n in names[0] if n != ZERO and all(n in own for own in names)]
         return tuple(self.parse(" ".join([name] * len(names))) for name in common)
 
-    def extremes(self, measure: Measure = "multiply_adds") -> tuple[Path, Path]:
-        """The path of the least and the path of the greatest cost."""
-
-        def cost(layer: int, pick: int) -> int:
+    @override
+    def extremes(self, price: Callable[[Use], float]) -> tuple[Path, Path]:
+        def cost(layer: int, pick: int) -> float:
             width = self.layers[layer - 1].widths[0] if layer else 3
             use = self.use(layer, pick, width, self.layers[layer].widths[0])
-            return int(getattr(use.cost, measure)) if use else 0
+            return price(use) if use else 0.0
 
         costs = [[cost(d.layer, c) for c in range(len(d.choices))] for d in self.decisions]
-        least, most = ([c.index(pick(c)) for c in costs] for pick in (min, max))
-        return self.path(least), self.path(most)
+        lowest, highest = ([c.index(best(c)) for c in costs] for best in (min, max))
+        return self.path(lowest), self.path(highest)
 
 
 def choice_index(decision: Decision, word: str) -> int:
-    """The index of choice `word` of a decision; an unknown one is named with the nearest."""
+    """Return the index of the choice called `word`. Raises `MpnasError` if it is unknown."""
     if word not in decision.choices:
         raise unknown(f"choice in layer {decision.name!r}", word, decision.choices)
     return decision.choices.index(word)

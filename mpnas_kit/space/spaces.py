@@ -1,24 +1,26 @@
-"""The spaces that come with the kit, by name."""
+"""The pocket space and MobileNetV3-Large."""
 
-from collections.abc import Callable
-
-from mpnas_kit.errors import unknown
 from mpnas_kit.space.blocks import (
     Activation,
     Conv,
     InvertedBottleneck,
     PooledConv,
 )
-from mpnas_kit.space.factored import mobilenet_v3_like
-from mpnas_kit.space.space import Layer, LayerwiseSpace, SearchSpace
+from mpnas_kit.space.space import Layer, LayerwiseSpace
 
 
 def pocket_space(resolution: int = 32) -> LayerwiseSpace:
-    """The space for 32 x 32 images (ours): 10 searched layers of 8 blocks, most can be skipped.
+    """Return the pocket space (ours): 10 searched layers of 8 blocks, for images of 32x32 pixels.
 
-    Widths are fixed a stage. Its paths cost 0.13 to 1.87 million multiply-adds, a factor of 15. It
-    is narrow, so that accuracy depends on the path (`benchmarks/path_spread.py` measures how far).
-    Only the layers that change the width must stay.
+    Blocks are inverted bottlenecks (see `InvertedBottleneck`) of a few kernels and expansions. Only
+    a layer that changes the width cannot be skipped. The width is fixed per stage: 8, 16, 24, 32.
+    The space is narrow, so that accuracy depends on the path; `benchmarks/path_spread.py` measures
+    how much. At 32 pixels paths cost 0.13 to 1.87 million multiply-adds.
+
+    resolution: height and width of the images, pixels, at least 1.
+
+    >>> mk.pocket_space()
+    LayerwiseSpace('pocket', 12 layers, choices [9, 8, 9, 9, 8, 9, 9, 8, 9, 9])
     """
     stages = ((8, 1, 1), (16, 2, 3), (24, 2, 3), (32, 1, 3))  # width, stride, layers
     activation: Activation = "hardswish"
@@ -42,13 +44,20 @@ def pocket_space(resolution: int = 32) -> LayerwiseSpace:
             layers.append(Layer(f"{stage}.{index + 1}", step, (width,), candidates))
             width_before = width
     layers.append(Layer("head", 1, (64,), (Conv(1),)))
-    return LayerwiseSpace("pocket", layers, resolution)
+    return LayerwiseSpace("pocket", layers, resolution, source="pocket")
 
 
 def mobilenet_v3_large(resolution: int = 224) -> LayerwiseSpace:
-    """MobileNetV3-Large as a space with a single path (Howard et al. 2019, table 1).
+    """Return MobileNetV3-Large as a space with a single path.
 
-    At 224 pixels and 1000 classes: 5,483,032 parameters, 216,589,760 multiply-adds.
+    Source: Howard et al. 2019, arXiv 1905.02244, table 1. With 224 pixels and 1000 classes it has
+    5,483,032 parameters and 216,589,760 multiply-adds, classifier and batch norm included.
+
+    resolution: height and width of the images, pixels, at least 1.
+
+    >>> large = mk.mobilenet_v3_large()
+    >>> large.cost(large.parse("")).parameters
+    4177632
     """
     rows: tuple[tuple[int, int, int, bool, Activation, int], ...] = (
         # kernel, hidden, width, squeeze-and-excite, activation, stride
@@ -74,18 +83,4 @@ def mobilenet_v3_large(resolution: int = 224) -> LayerwiseSpace:
         layers.append(Layer(f"{i}", stride, (width,), (block,)))
     layers.append(Layer("head", 1, (960,), (Conv(1),)))
     layers.append(Layer("hidden", 1, (1280,), (PooledConv(),)))
-    return LayerwiseSpace("mobilenet_v3_large", layers, resolution)
-
-
-SPACES: dict[str, Callable[[int], SearchSpace]] = {
-    "pocket": pocket_space,
-    "mobilenet_v3_like": mobilenet_v3_like,
-    "mobilenet_v3_large": mobilenet_v3_large,
-}
-
-
-def space_by_name(name: str, resolution: int) -> SearchSpace:
-    """The space of that name for images of `resolution` pixels."""
-    if name not in SPACES:
-        raise unknown("space", name, SPACES)
-    return SPACES[name](resolution)
+    return LayerwiseSpace("mobilenet_v3_large", layers, resolution, source="mobilenet_v3_large")

@@ -1,9 +1,9 @@
-"""A faster backward pass for depthwise convolutions with large kernels, on CPUs.
+"""A faster backward pass for depthwise convolutions with large kernels, on CPUs (ours).
 
-The stock gradient of the weights is as fast as its arithmetic for kernels of up to 3 columns, with
-any number of rows, and ten times slower for wider ones. So a k x k gradient is put together here
-from strips of 3 columns, each taken on the image moved sideways: its tap (i, j) is the same sum of
-products either way. `benchmarks/engine.py` measures both.
+Torch computes the gradient of the weights fast if a kernel has at most 3 columns, with any number
+of rows. Wider kernels are about ten times slower. So this module computes the gradient of a k x k
+kernel in strips of 3 columns, each from a part of the image that is moved sideways. Every tap is
+the same sum of products in both ways. `benchmarks/engine.py` measures both.
 """
 
 from typing import Any
@@ -12,13 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_STRIP = 3  # columns
+_STRIP = 3  # columns of a strip
 
 
 def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """(B, C, H, W), (C, 1, k, k) -> (B, C, ceil(H / stride), ceil(W / stride)), k odd, no bias."""
+    """Return a depthwise convolution without bias: (B, C, ceil(H / stride), ceil(W / stride)).
+
+    x: float (B, C, H, W).
+    weight: float (C, 1, k, k), k odd.
+    stride: at least 1.
+    """
     if weight.shape[-1] > _STRIP and x.device.type == "cpu" and torch.is_grad_enabled():
-        if torch.is_autocast_enabled("cpu"):  # here: what is called inside does not see it
+        if torch.is_autocast_enabled("cpu"):  # a custom function does not see autocast
             x, weight = (t.to(torch.get_autocast_dtype("cpu")) for t in (x, weight))
         y: Tensor = _StripGradient.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return y
@@ -26,7 +31,7 @@ def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 class _StripGradient(torch.autograd.Function):
-    """See the module."""
+    """Depthwise convolution whose weight gradient is computed in strips."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -39,20 +44,20 @@ class _StripGradient(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         gradient, stride = gradients[0], ctx.stride
         kernel, pad = weight.shape[-1], weight.shape[-1] // 2
-        to_x = to_weight = None
+        x_gradient = weight_gradient = None
         if ctx.needs_input_grad[0]:
-            to_x = _backward(gradient, x, weight, stride, pad, (True, False, False))[0]
+            x_gradient = _backward(gradient, x, weight, stride, pad, (True, False, False))[0]
         if ctx.needs_input_grad[1]:
-            to_weight = torch.empty_like(weight)
+            weight_gradient = torch.empty_like(weight)
             strip = weight[..., :_STRIP].contiguous(memory_format=torch.channels_last)
-            padded = F.pad(x, (pad,) * 4)  # a convolution that pads is slow again on small maps
+            padded = F.pad(x, (pad,) * 4)  # padding inside the convolution is slow on small maps
             height, width = ((n - 1) * stride for n in gradient.shape[2:])
             for first in (*range(0, kernel - _STRIP, _STRIP), kernel - _STRIP):
                 moved = padded[..., : height + kernel, first : first + width + _STRIP]
                 moved = moved.contiguous(memory_format=torch.channels_last)
                 taps = _backward(gradient, moved, strip, stride, 0, (False, True, False))[1]
-                to_weight[..., first : first + _STRIP] = taps
-        return to_x, to_weight, None
+                weight_gradient[..., first : first + _STRIP] = taps
+        return x_gradient, weight_gradient, None
 
 
 def _backward(
@@ -61,7 +66,7 @@ def _backward(
     weight: Tensor,
     stride: int,
     pad: int,
-    wanted: tuple[bool, ...],
+    needed: tuple[bool, ...],
 ) -> tuple[Tensor, Tensor, Tensor]:
     result: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
         gradient,
@@ -74,6 +79,6 @@ def _backward(
         False,
         [0, 0],
         len(weight),
-        wanted,
+        needed,
     )
     return result

@@ -1,10 +1,9 @@
-"""Accuracy of a trained network, and the batch-norm statistics it needs for that."""
+"""Accuracy of a trained network, and the batch-norm statistics that its evaluation needs."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
@@ -21,10 +20,14 @@ def recalibrate(
     batches: int = 8,
     batch_size: int = 128,
 ) -> None:
-    """Measure the statistics of every batch norm, on plain training images.
+    """Measure the statistics of every batch norm, on training images without augmentation.
 
-    Training keeps none, and averaged weights would need others; these are the plain mean over
-    `batches` batches of all domains together. Weights stay as they are.
+    Training keeps no statistics, and averaged weights would need others anyway. The statistics are
+    the mean over `batches` batches. The weights do not change.
+
+    paths: paths of the domains that are measured.
+    batches: number of batches, each with images of all these domains.
+    batch_size: images per domain and batch.
     """
     mode, device = net.training, next(net.parameters()).device
     draw = {
@@ -47,11 +50,22 @@ def evaluate(
     split: str,
     team: Team | None = None,
 ) -> pd.DataFrame:
-    """Top-1 accuracy (0 to 1) and loss (nats) of every domain on a split.
+    """Return accuracy and loss on a split: one row per domain.
 
-    split: `train`, `val` or `test`. Returns a row a domain: domain, split, images, accuracy, loss.
-    Uses the statistics as `recalibrate` has measured them. team: the processes that share out the
-    images, each with the same network; None: this one takes all.
+    Columns: domain, split, images (their number), accuracy (top-1, 0 to 1), loss (mean in nats,
+    without label smoothing). Batch norms use the statistics that the network has.
+
+    net: trained network.
+    suite: domains with their images.
+    paths: paths of the domains to evaluate, by domain.
+    split: `train`, `val` or `test`.
+    team: processes that divide the images, each with the same network. None: this process alone.
+
+    Raises `MpnasError` if the split is unknown.
+
+    >>> table = mk.evaluate(trained.net, suite, trained.paths, "test")
+    >>> list(table.columns), list(table["images"])
+    (['domain', 'split', 'images', 'accuracy', 'loss'], [16, 16])
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
@@ -59,18 +73,18 @@ def evaluate(
     net.eval()
     rows = []
     for domain in (d for d in suite if d.name in paths):
-        images, standard = getattr(domain, split), Standard.of(domain)
-        right, loss = 0, 0.0
+        images, standard, task = domain.split(split), Standard.of(domain), domain.task
+        quality, loss = 0.0, 0.0
         for index in team.share(torch.split(torch.arange(len(images)), 500)):
-            batch = images[index]
-            x, labels = standard(batch.images.to(device)), batch.labels.to(device)
+            x = standard(images.take(index).to(device))
+            labels = images.labels[index].to(device)
             with torch.no_grad():
                 (logits,) = net([Flow(domain.name, x, paths[domain.name])])
-            right += int((logits.argmax(1) == labels).sum())
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            quality += task.quality(logits, labels, reduction="sum")
+            loss += float(task.loss(logits, labels, reduction="sum"))
         n = len(images)
-        right, loss = team.sum(torch.tensor([right, loss], dtype=torch.float64)).tolist()
+        quality, loss = team.sum(torch.tensor([quality, loss], dtype=torch.float64)).tolist()
         row = {"domain": domain.name, "split": split, "images": n}
-        rows.append({**row, "accuracy": right / n, "loss": loss / n})
+        rows.append({**row, "accuracy": quality / n, "loss": loss / n})
     net.train(mode)
     return pd.DataFrame(rows)

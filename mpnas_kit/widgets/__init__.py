@@ -1,7 +1,7 @@
-"""Explorers for JupyterLab: views of what the library has computed; none of them computes itself.
+"""Explorers for JupyterLab: interactive views of results. None of them computes results itself.
 
-Every explorer can be read and set from Python, and has a static twin, `figure()`, which is what a
-report shows in its place.
+Every explorer can be read and set from Python. Its method `figure()` returns a static figure, which
+a report shows in its place.
 """
 
 from mpnas_kit.widgets.domains import DomainBrowser

@@ -1,4 +1,4 @@
-// Panels of lines or points over a common horizontal axis, with names to switch on and off.
+// Panels of lines or points over a common horizontal axis. Check boxes show and hide the lines.
 
 const PAD = { left: 58, right: 12, top: 26, bottom: 40 };
 
@@ -26,7 +26,7 @@ function scale(low, high, from, to, log) {
 function render({ model, el }) {
   const root = element("div", { class: "mpnas chart" });
   keepKeys(root);
-  const legend = element("div", { class: "controls", role: "group", "aria-label": "shown" });
+  const legend = element("div", { class: "controls", role: "group", "aria-label": "lines to show" });
   const card = element("div", { class: "card", role: "status", "aria-live": "polite" });
   const panels = element("div", { class: "controls", style: "align-items:flex-start" });
   root.append(legend, panels, card);
@@ -75,7 +75,7 @@ function render({ model, el }) {
     for (const t of content.x_log ? logTicks(x0, x1) : ticks(x0, x1))
       picture.append(drawn("text", { x: X(t), y: HEIGHT - PAD.bottom + 17, "text-anchor": "middle", class: "quiet", text: amount(t) }));
     picture.append(drawn("text", { x: (PAD.left + WIDTH - PAD.right) / 2, y: HEIGHT - 6, "text-anchor": "middle", class: "quiet", text: content.x_title }));
-    let names = 0;  // written above and below in turn
+    let names = 0;  // names of points are written above and below them in turn
     for (const s of seen) {
       const color = content.colors[s.name] || "var(--mpnas-ink)";
       if (s.x.length > 1 && !s.points) {

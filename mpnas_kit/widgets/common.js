@@ -1,18 +1,18 @@
-// What all views share: elements, numbers in words, colours of the page.
+// Functions that all views share: elements, numbers as text, keys, colours.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 function element(name, attributes = {}, children = [], space = null) {
-  const made = space ? document.createElementNS(space, name) : document.createElement(name);
+  const node = space ? document.createElementNS(space, name) : document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") made.textContent = value;
-    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (key.startsWith("aria-") && typeof value === "boolean") made.setAttribute(key, value);
+    if (key === "text") node.textContent = value;
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (key.startsWith("aria-") && typeof value === "boolean") node.setAttribute(key, value);
     else if (value !== null && value !== undefined && value !== false)
-      made.setAttribute(key, value === true ? "" : value);
+      node.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
 const drawn = (name, attributes = {}, children = []) =>
@@ -28,12 +28,12 @@ function amount(value) {
 
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
-// A control is left alone by JupyterLab's own keys while it has the focus.
+// While a control has the focus, JupyterLab's keyboard shortcuts do not react.
 function keepKeys(root) {
   root.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
-// Enter and space act as a click, as on a button.
+// Make a node act like a button: a click, Enter and space call `act`.
 function asButton(node, act) {
   node.addEventListener("click", act);
   node.addEventListener("keydown", (event) => {
@@ -45,7 +45,7 @@ function asButton(node, act) {
   });
 }
 
-// Arrow keys move the focus among the nodes of a grid: at(row, column) is one or undefined.
+// Move the focus in a grid with the arrow keys. at(row, column) is a node or undefined.
 function moveWithArrows(event, row, column, at) {
   const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   const step = steps[event.key];
@@ -58,7 +58,7 @@ function moveWithArrows(event, row, column, at) {
   }
 }
 
-// Scale a value to 0..1 and to a colour between the page and ink; text on it stays legible.
+// Return the colour of a value from 0 to 1, from weak to strong. Other values are clipped.
 function shade(value) {
   const share = Math.max(0, Math.min(1, value || 0));
   return `color-mix(in srgb, var(--mpnas-strong) ${Math.round(100 * share)}%, var(--mpnas-weak))`;

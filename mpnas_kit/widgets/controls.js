@@ -1,5 +1,5 @@
-// Pause, resume and stop. Clicks are sent as messages and not as state: a kernel whose cell waits
-// for the search takes one change of state, and no second one until the cell ends.
+// Buttons that pause, resume and stop a search. Clicks are sent as messages, not as state: while a
+// cell waits for the search, the kernel accepts only one change of state until the cell ends.
 
 function render({ model, el }) {
   const pause = element("button", { type: "button" });

@@ -1,4 +1,4 @@
-"""The images of a domain, what a network says of them, and where it errs."""
+"""Explorer of images, predictions and mistakes."""
 
 import base64
 import html
@@ -12,20 +12,29 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mpnas_kit import plots
-from mpnas_kit.analysis.predictions import confident_mistakes, confusion, predictions
+from mpnas_kit.analysis.mistakes import confident_mistakes, confusion, images_at, predictions
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 from mpnas_kit.widgets.view import Explorer, Matrix, matrix
 
-IMAGES = 24  # in a gallery
+IMAGES = 24  # images in the gallery at most
 EVERY, MISTAKES = "all images", "most confident mistakes"
 
 
 class DomainBrowser(Explorer):
-    """Images of a domain; with a trained network also its predictions and confusion matrix.
+    """Images of a domain. With a trained network also its predictions and the confusion matrix.
 
-    A cell of the confusion matrix shows the images behind it. selected: indices, in the split, of
-    the images in the gallery.
+    A click on a cell of the confusion matrix shows the images behind it.
+
+    suite: domains to show.
+    trained: training whose predictions are shown; None: images and their classes only.
+
+    The attribute `selected` has the indices (in the split) of the images in the gallery. `table()`
+    returns the predictions of the chosen domain and split.
+
+    >>> browser = mk.widgets.DomainBrowser(suite, trained)
+    >>> len(browser.selected)
+    16
     """
 
     alt = "images of the domain"
@@ -54,10 +63,13 @@ class DomainBrowser(Explorer):
         return self.suite[self.domain.value]
 
     def table(self) -> pd.DataFrame:
-        """`predictions` of the domain and split; without a network images and labels alone."""
+        """Return the predictions for the chosen domain and split, one row per image.
+
+        Columns as of `analysis.predictions`; without a network only image and label.
+        """
         key = (self.domain.value, self.split.value)
         if key not in self._known:
-            domain, split = self._domain, getattr(self._domain, self.split.value)
+            domain, split = self._domain, self._domain.split(self.split.value)
             self._known[key] = (
                 pd.DataFrame({"image": range(len(split)), "label": split.labels.numpy()})
                 if self.trained is None
@@ -66,7 +78,7 @@ class DomainBrowser(Explorer):
         return self._known[key]
 
     def _change(self) -> None:
-        """Another domain or split: its confusion matrix, no cell of it chosen."""
+        """Show another domain or split: its confusion matrix, with no cell selected."""
         if self.trained is not None:
             classes = self._domain.classes
             counts = confusion(self.table(), len(classes)).to_numpy()
@@ -84,40 +96,40 @@ class DomainBrowser(Explorer):
         if self.matrix.selected:
             label, predicted = self.matrix.selected
             table = table[(table["label"] == label) & (table["predicted"] == predicted)]
-        if self.which.value == EVERY:  # some of every class rather than the first ones
+        if self.which.value == EVERY:  # spread over the split, not only its first images
             table = table.iloc[np.linspace(0, len(table) - 1, min(IMAGES, len(table))).astype(int)]
         table = table.head(IMAGES)
         self.selected = table["image"].tolist()
         self.gallery.value = self._images(table)
 
     def _images(self, table: pd.DataFrame) -> str:
-        domain, images = self._domain, getattr(self._domain, self.split.value).images
-        items = []
-        for row in table.to_dict("records"):
+        domain, items = self._domain, []
+        images = images_at(domain, self.split.value, table["image"])
+        for row, image in zip(table.to_dict("records"), images, strict=True):
             name = domain.classes[row["label"]]
-            said = f"class {name}"
+            alt = f"class {name}"
             line = html.escape(name)
             if self.trained is not None:
                 other = domain.classes[row["predicted"]]
-                said += f", predicted {other}, confidence {row['confidence']:.0%}"
+                alt += f", predicted {other}, confidence {row['confidence']:.0%}"
                 wrong = "" if row["right"] else ' class="wrong"'
                 sign = "✓" if row["right"] else "✗"
                 line += f"<br><span{wrong}>{sign} {html.escape(other)}</span>"
                 line += f" {row['confidence']:.0%}"
-            data = _png(images[row["image"]].numpy())
-            picture = f'<img src="data:image/png;base64,{data}" alt="{html.escape(said)}">'
+            data = _png(image)
+            picture = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
             items.append(f"<li>{picture}{line}</li>")
-        told = "" if items else "<p>no such image</p>"
-        return f'<div class="mpnas"><ul class="gallery">{"".join(items)}</ul>{told}</div>'
+        note = "" if items else "<p>No image matches this selection.</p>"
+        return f'<div class="mpnas"><ul class="gallery">{"".join(items)}</ul>{note}</div>'
 
     def figure(self) -> Figure:
-        """As `plots.samples`, of the domain."""
+        """Return the figure of `plots.samples` for the chosen domain and split."""
         figure = plots.samples(self._domain, split=self.split.value).get_figure(root=True)
         assert figure is not None
         return figure
 
     def rehearse(self) -> None:
-        """Set every control, and choose a cell of the confusion matrix."""
+        """Set every control, and select a cell of the confusion matrix."""
         super().rehearse()
         if self.trained is not None:
             self.matrix.selected = [0, 0]
@@ -125,7 +137,7 @@ class DomainBrowser(Explorer):
 
 
 def _png(image: Iterable[object]) -> str:
-    """uint8 (C, H, W) as a PNG, base64."""
+    """Return an image, uint8 (C, H, W), as PNG in base64."""
     pixels = np.asarray(image).transpose(1, 2, 0)
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")

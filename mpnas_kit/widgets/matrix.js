@@ -1,4 +1,4 @@
-// A table of shaded values, each a button: rows and columns by name, arrow keys move.
+// A table of shaded cells with named rows and columns. Cells are buttons; arrow keys move the focus.
 
 function render({ model, el }) {
   const root = element("div", { class: "mpnas" });

@@ -1,4 +1,4 @@
-"""A search as it runs: what it earns, what it costs, and what it comes to prefer."""
+"""Live view of a search: rewards, costs, and the probabilities of the choices."""
 
 import asyncio
 import threading
@@ -23,13 +23,16 @@ PANELS = {
     "reward": "reward",
     "quality": "accuracy of sampled paths",
     "cost": "cost of sampled paths",
-    "entropy": "entropy over its maximum",
+    "entropy": "entropy, as a share of its maximum",
 }
-POINTS = 150  # a line has so many at most
+POINTS = 150  # points of a line at most
 
 
 class Controls(anywidget.AnyWidget):
-    """Pause, resume, stop; `heard` is called with what was clicked."""
+    """Buttons that pause, resume and stop a search.
+
+    on_click: called with the name of the button: `pause`, `resume` or `stop`.
+    """
 
     _esm = script("controls.js")
     _css = STYLE
@@ -37,21 +40,31 @@ class Controls(anywidget.AnyWidget):
     paused = traitlets.Bool(False).tag(sync=True)
     status = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, heard: Callable[[str], None]) -> None:
+    def __init__(self, on_click: Callable[[str], None]) -> None:
         super().__init__()
-        self.on_msg(lambda _, message, __: heard(str(message.get("do"))))
+        self.on_msg(lambda _, message, __: on_click(str(message.get("do"))))
 
 
 class SearchMonitor(Explorer):
-    """A callback of `search` that shows, live, reward, quality, cost and entropy of every domain,
-    and the probability of every choice in every layer; it can pause, resume and stop.
+    """A live view of a search, with buttons that pause, resume and stop it.
 
-    With `start` the search runs in a thread of its own, and the kernel stays free; a cell with
-    `await monitor.wait()` waits for it, and the buttons go on to work. (Given to `search` as a
-    callback it shows as much, but a kernel that is busy hears no button.) Stopped, the search has
-    ended its step and written a checkpoint, and goes on from it.
+    It shows reward, quality, cost and entropy of every domain, and the probability of every choice
+    in every layer.
 
-    every: seconds between two pictures, at least.
+    `start` runs the search in its own thread, so that the kernel stays free. `await monitor.wait()`
+    waits for the result while the buttons still work. The monitor is also a callback that `search`
+    accepts; the kernel is then busy, and the buttons do not work. A search that is stopped first
+    ends its step and writes a checkpoint to its folder. It continues from there when it is started
+    again.
+
+    space: search space of the search.
+    domains: names of the domains.
+    every: least time between two updates, in seconds.
+
+    The attribute `found` has the result of the search; None: it has not ended.
+
+    >>> monitor = mk.widgets.SearchMonitor(space, suite.names)
+    >>> monitor.start(lambda callback: run.search(callbacks=[callback]))  # doctest: +SKIP
     """
 
     alt = "reward, quality, cost and entropy of every domain over the steps of the search"
@@ -67,12 +80,12 @@ class SearchMonitor(Explorer):
         self._stopped = False
         self.controls = Controls(lambda what: self._try(lambda: self._hear(what)))
         self.chart, self.policy = Chart(), Policy()
-        self._say("not begun")
+        self._say("not started")
         self._show(self.controls, self.chart, self.policy)
 
     @classmethod
     def of(cls, found: SearchResult) -> "SearchMonitor":
-        """On a finished search."""
+        """Return a monitor that shows a finished search."""
         monitor = cls(found.space, list(found.paths))
         monitor._end(found)
         return monitor
@@ -80,7 +93,7 @@ class SearchMonitor(Explorer):
     # While a search runs --------------------------------------------------------------------------
 
     def __call__(self, event: StepEvent) -> None:
-        """Take note of a step; wait while paused; raise `KeyboardInterrupt` to stop."""
+        """Record a step. Wait while paused. Raise `KeyboardInterrupt` if stopped."""
         if event.stage != "search":
             return
         self._try(lambda: self._take(event))
@@ -92,33 +105,35 @@ class SearchMonitor(Explorer):
             raise KeyboardInterrupt
 
     def pause(self) -> None:
-        """Wait after the step that is at work."""
+        """Pause the search after the present step."""
         self.controls.paused = True
 
     def resume(self) -> None:
-        """Go on."""
+        """Continue the search after a pause."""
         self.controls.paused = False
 
     def stop(self) -> None:
-        """End after the step that is at work, with a checkpoint."""
+        """Stop the search after the present step, with a checkpoint if it has a folder."""
         self._stopped = True
 
     def _hear(self, what: str) -> None:
         {"pause": self.pause, "resume": self.resume, "stop": self.stop}[what]()
 
     def start(self, search: Callable[[Callback], SearchResult]) -> None:
-        """Run `search(callback)` in a thread of its own; the cell ends at once.
+        """Run `search(callback)` in its own thread and return at once.
 
-        Raises `MpnasError` while the search that was started before is at work.
+        search: function that gets a callback, passes it to a search, and returns the result.
+
+        Raises `MpnasError` if a search of this monitor is still running.
         """
         if self._thread is not None and self._thread.is_alive():
-            raise MpnasError("a search is at work in this monitor: stop it first, or wait for it.")
+            raise MpnasError("a search is running in this monitor: wait for it, or stop it first.")
 
         def run() -> None:
             try:
                 self._end(search(self))
             except KeyboardInterrupt:
-                self._error = MpnasError("the search was stopped: started again, it goes on.")
+                self._error = MpnasError("the search was stopped: start it again to continue.")
             except BaseException as error:
                 self._error, self.controls.running = error, False
                 self._say(f"failed: {error}")
@@ -129,9 +144,10 @@ class SearchMonitor(Explorer):
         self._thread.start()
 
     async def wait(self) -> SearchResult:
-        """`result`, while the kernel goes on to hear what is clicked.
+        """Wait for the search, while the kernel still reacts to clicks. Return its result.
 
-        Interrupted, by the stop button of the notebook for instance, it stops the search.
+        If the wait is interrupted, such as by the stop button of the notebook, the search stops.
+        Raises as `result` does.
         """
         try:
             while self._thread is not None and self._thread.is_alive():
@@ -142,19 +158,19 @@ class SearchMonitor(Explorer):
         return self.result()
 
     def result(self) -> SearchResult:
-        """What the search that was started has found, when it ends.
+        """Wait for the search, and return its result.
 
-        Raises what the search raised, and `MpnasError` if it was stopped or never started.
+        Raises the error of the search, or `MpnasError` if it was stopped or never started.
         """
         if self._thread is not None:
             self._thread.join()
         if self._error is not None:
             raise self._error
         if self.found is None:
-            raise MpnasError("no search was started in this monitor.")
+            raise MpnasError("no search was started in this monitor: call its `start` first.")
         return self.found
 
-    # What is shown --------------------------------------------------------------------------------
+    # Display --------------------------------------------------------------------------------------
 
     def _take(self, event: StepEvent) -> None:
         for domain, row in event.rows.items():
@@ -172,7 +188,7 @@ class SearchMonitor(Explorer):
         }
 
     def _note(self, name: str, domain: str, step: int, steps: int, value: float) -> None:
-        """Add a value to the mean of its stretch of steps."""
+        """Add a value to the mean of its interval of steps."""
         width = -(-steps // POINTS)
         total = self._bins[name][domain].setdefault((step - 1) // width * width + 1, [0.0, 0.0])
         total[0] += value if np.isfinite(value) else 0.0
@@ -211,7 +227,7 @@ class SearchMonitor(Explorer):
         }
 
     def _end(self, found: SearchResult) -> None:
-        """The whole course: also of steps that another process did."""
+        """Show the whole history, including steps of an earlier process."""
         self.found, steps = found, found.config.steps
         self._forget()
         for name in [n for n in PANELS if n in found.history]:
@@ -226,7 +242,7 @@ class SearchMonitor(Explorer):
         self.controls.status = f"Search: {words}"
 
     def figure(self) -> Figure | None:
-        """As `plots.search_curves`; None while nothing is found."""
+        """Return the figure of `plots.search_curves`; None: the search has not ended."""
         if self.found is None:
             return None
         figure = plots.search_curves(self.found).get_figure(root=True)

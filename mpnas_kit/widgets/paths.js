@@ -1,5 +1,5 @@
-// The domains' paths through the space: domains to show, two to compare, a slider through the
-// search, nodes to look at and to pin. Draws what it is given; the numbers come from Python.
+// The domains' paths through the search space: domains can be shown and compared, nodes pinned, and
+// a slider moves through the search. All numbers come from Python.
 
 const COLUMN = 64, ROW = 34, TOP = 34, WIDE = 30, HIGH = 20, RIGHT = 110;
 
@@ -23,13 +23,13 @@ function render({ model, el }) {
   const width = x(layers.length) + RIGHT, height = y(rows.length) + 10;
   const picture = drawn("svg", {
     width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
-    "aria-label": "the layers of the space from left to right, a row a choice",
+    "aria-label": "the layers of the search space from left to right, one row per choice",
   });
   const scroll = element("div", { class: "scroll" }, [picture]);
   root.append(controls, second, card, scroll);
   el.append(root);
 
-  // Controls: built once, set from the model.
+  // The controls are built once. The model sets their values.
   const boxes = domains.map((domain) => {
     const box = element("input", { type: "checkbox" });
     box.addEventListener("change", () => {
@@ -46,7 +46,7 @@ function render({ model, el }) {
     controls.append(chip);
     return box;
   });
-  const pick = (which) => {
+  const domainSelect = (which) => {
     const select = element("select", { "aria-label": `compare: ${which} domain` }, [
       element("option", { value: "", text: "–" }),
       ...domains.map((d) => element("option", { value: d, text: d })),
@@ -58,7 +58,7 @@ function render({ model, el }) {
     });
     return select;
   };
-  const first = pick("first"), other = pick("second");
+  const first = domainSelect("first"), other = domainSelect("second");
   second.append(element("span", { text: "compare" }), first, other);
   const slider = element("input", {
     type: "range", min: 0, max: steps.length - 1, step: 1, "aria-label": "step of the search",
@@ -70,7 +70,7 @@ function render({ model, el }) {
   });
   if (steps.length > 1) second.append(element("label", {}, ["search step", slider, when]));
 
-  // The picture: nodes stand for good, classes and lines follow the model.
+  // The nodes are drawn once. Their classes and the lines follow the model.
   rows.forEach((name, i) =>
     picture.append(drawn("text", { x: LEFT - 34, y: y(i) + 4, "text-anchor": "end", class: "quiet", text: name })));
   layers.forEach((name, i) =>
@@ -89,14 +89,14 @@ function render({ model, el }) {
         drawn("rect", { class: "body", x: -WIDE / 2, y: -HIGH / 2, width: WIDE, height: HIGH, rx: 4 }),
         number, drawn("circle", { class: "pin", cx: WIDE / 2, cy: -HIGH / 2, r: 4 }),
       ]);
-      if (column.length === 1)  // nothing to choose: its row says nothing
+      if (column.length === 1)  // a single candidate has no row of its own: write its name below
         picture.append(drawn("text", {
           x: x(layer), y: y(row) + 26, "text-anchor": "middle", class: "quiet", text: node.block,
         }));
       const entry = { node, layer, row, mark, number };
-      mark.addEventListener("mouseenter", () => tell(entry));
+      mark.addEventListener("mouseenter", () => describe(entry));
       mark.addEventListener("focus", () => {
-        tell(entry);
+        describe(entry);
         marks.forEach((m) => m.mark.setAttribute("tabindex", m === entry ? 0 : -1));
       });
       mark.addEventListener("keydown", (event) =>
@@ -118,12 +118,12 @@ function render({ model, el }) {
   function words(entry) {
     const { node, layer } = entry;
     const by = users(entry);
-    const what = node.block === "zero" ? "layer skipped" : node.about;
-    const whose = by.length > 1 ? `Shared by ${by.join(", ")}` : by.length ? `Only ${by[0]}` : "Unused";
+    const what = node.block === "zero" ? "skips the layer" : node.about;
+    const whose = by.length > 1 ? `Shared by ${by.join(", ")}` : by.length ? `Private to ${by[0]}` : "Unused";
     return { head: `${layers[layer]} ${node.block}`, what, whose };
   }
 
-  function tell(entry) {
+  function describe(entry) {
     const { head, what, whose } = words(entry);
     const { node } = entry;
     const cost = node.block === "zero" ? "" :
@@ -156,9 +156,9 @@ function render({ model, el }) {
     const pinned = model.get("pinned");
     const two = model.get("compare");
     domains.forEach((d, i) => { boxes[i].checked = model.get("shown").includes(d); });
-    const half = first.value === other.value || !first.value || !other.value;  // still choosing
+    const incomplete = first.value === other.value || !first.value || !other.value;
     if (two.length) [first.value, other.value] = two;
-    else if (!half) first.value = other.value = "";
+    else if (!incomplete) first.value = other.value = "";
     slider.value = model.get("at");
     when.textContent = steps[model.get("at")];
     drawPaths();
@@ -177,7 +177,7 @@ function render({ model, el }) {
 
   model.on("change:shown change:compare change:at change:pinned", draw);
   draw();
-  card.textContent = "Move over a node, or reach it with the arrow keys; click or Enter pins it.";
+  card.textContent = "Point at a node, or move to it with the arrow keys. A click or Enter pins it.";
 }
 
 export default { render };

@@ -1,4 +1,4 @@
-"""The architecture as an interactive graph."""
+"""Explorer of the domains' paths: the architecture as an interactive graph."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,27 +9,44 @@ from matplotlib.figure import Figure
 
 from mpnas_kit import plots
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.settings import require, to_text
+from mpnas_kit.settings import require
 from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
+from mpnas_kit.space.texts import block_text
 from mpnas_kit.widgets.view import STYLE, Twin, script
 
 
 class Selection(NamedTuple):
-    """What is chosen in a `PathExplorer`: the pinned nodes, the domains that are shown."""
+    """The selection in a `PathExplorer`.
+
+    nodes: pinned nodes.
+    domains: the two domains that are compared, or else the domains that are shown.
+    """
 
     nodes: tuple[Node, ...]
     domains: tuple[str, ...]
 
 
 class PathExplorer(Twin, anywidget.AnyWidget):
-    """The domains' paths through a space, to look into.
+    """An interactive graph of the domains' paths through a search space.
 
-    Domains are shown or hidden; a node tells its block, its cost and who shares it when the pointer
-    or the focus is on it, and is pinned by a click; two domains can be compared, their differences
-    marked; a slider goes through the search.
+    Domains can be shown or hidden. If the pointer or the focus is on a node, its block, its cost
+    and its domains are shown; a click pins the node. Two domains can be compared: their differences
+    are marked. A slider moves through the search.
 
-    shown: domains; compare: two of them, or none; at: index of the snapshot; pinned: [layer index,
-    block] of nodes. All can be set from Python as well.
+    space: search space of the paths.
+    snapshots: paths of all domains, one mapping per step of `steps`.
+    steps: steps of the search at which the snapshots were taken.
+
+    These attributes can be read and set. An invalid value raises `MpnasError`.
+    shown: names of the domains that are shown.
+    compare: names of the two domains that are compared; empty: none.
+    at: index of the snapshot, from 0.
+    pinned: pinned nodes, each as [layer index, name of the block].
+
+    >>> explorer = mk.widgets.PathExplorer.of(found)
+    >>> explorer.shown = ["planted1"]
+    >>> explorer.selected
+    Selection(nodes=(), domains=('planted1',))
     """
 
     _esm = script("paths.js")
@@ -48,7 +65,6 @@ class PathExplorer(Twin, anywidget.AnyWidget):
         snapshots: Sequence[Mapping[str, Path]],
         steps: Sequence[int] = (0,),
     ) -> None:
-        """snapshots: the paths of all domains at every one of `steps` (of the search)."""
         self.space, self.snapshots = space, [dict(s) for s in snapshots]
         domains = list(self.snapshots[-1])
         super().__init__(
@@ -59,18 +75,18 @@ class PathExplorer(Twin, anywidget.AnyWidget):
 
     @classmethod
     def of(cls, found: SearchResult) -> "PathExplorer":
-        """On a finished search, with its course."""
+        """Return an explorer of a finished search, with the paths of all its policy snapshots."""
         count = len(found.policy_steps)
         return cls(found.space, [found.paths_at(i) for i in range(count)], found.policy_steps)
 
     @property
     def selected(self) -> Selection:
-        """The pinned nodes, and the domains that are shown (or compared)."""
+        """The pinned nodes, and the domains that are compared or shown."""
         nodes = tuple(Node(int(layer), block) for layer, block in self.pinned)
         return Selection(nodes, tuple(self.compare or self.shown))
 
     def figure(self) -> Figure:
-        """As `plots.path_graph`, or `plots.two_paths` where two are compared."""
+        """Return the figure of `plots.path_graph`, or of `plots.two_paths` if two are compared."""
         paths = self.snapshots[self.at]
         if self.compare:
             first, second = self.compare
@@ -104,7 +120,7 @@ class PathExplorer(Twin, anywidget.AnyWidget):
             layer, block = pin if isinstance(pin, list | tuple) and len(pin) == 2 else (-1, "")
             require(
                 layer in range(len(layers)) and block in layers[layer].choices,
-                f"pinned must be nodes, as [index of a layer, block of it], not {pin!r}.",
+                f"pinned must be nodes, each as [layer index, name of a block], not {pin!r}.",
             )
         return list(proposal["value"])
 
@@ -112,7 +128,7 @@ class PathExplorer(Twin, anywidget.AnyWidget):
 def _graph(
     space: SearchSpace, snapshots: Sequence[Mapping[str, Path]], steps: Sequence[int]
 ) -> dict[str, Any]:
-    """What the view draws: layers, their nodes with what they cost, and all paths by block."""
+    """Return the data of the view: layers, their nodes with costs, and all paths by block."""
     names = dict.fromkeys(b for i in space.searched for b in space.layers[i].choices)
     domains = list(snapshots[-1])
     return {
@@ -129,21 +145,21 @@ def _graph(
 def _nodes(space: SearchSpace, layer: int) -> list[dict[str, Any]]:
     before = space.layers[layer - 1].widths[-1] if layer else 3
     after = space.layers[layer].widths[-1]
-    made = []
-    for pick, name in enumerate(space.layers[layer].choices):
-        use = space.use(layer, pick, before, after)
+    nodes = []
+    for choice, name in enumerate(space.layers[layer].choices):
+        use = space.use(layer, choice, before, after)
         cost = None if use is None else use.cost
-        made.append(
+        nodes.append(
             {
                 "block": name,
-                "about": "" if use is None else to_text(use.block, defaults=False),
+                "about": "" if use is None else block_text(use.block),
                 "parameters": 0 if cost is None else cost.parameters,
                 "multiply_adds": 0 if cost is None else cost.multiply_adds,
             }
         )
-    return made
+    return nodes
 
 
 def _blocks(space: SearchSpace, path: Path) -> list[str]:
-    picks = space.picks(path.choices)
-    return [x.choices[k] for x, k in zip(space.layers, picks, strict=True)]
+    chosen = space.picks(path.choices)
+    return [layer.choices[k] for layer, k in zip(space.layers, chosen, strict=True)]

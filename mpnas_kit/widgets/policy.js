@@ -1,4 +1,4 @@
-// The probability of every choice in every layer, a small picture a domain, as it sharpens.
+// The probability of every choice in every layer, one small picture per domain, updated live.
 
 const CELL = 15;
 

@@ -1,4 +1,4 @@
-"""What a domain prioritization did in a training, and what another would have done."""
+"""Explorer of a training's domain weights, and of the weights that other settings would give."""
 
 from typing import Any
 
@@ -9,17 +9,24 @@ from matplotlib.figure import Figure
 from mpnas_kit import plots
 from mpnas_kit.analysis.difficulty import difficulties, replayed
 from mpnas_kit.prioritization.abdp import ABDP
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 from mpnas_kit.widgets.view import Chart, Explorer, numbers
 
-POINTS = 200  # a line has so many at most
+POINTS = 200  # points of a line at most
 
 
 class PrioritizationExplorer(Explorer):
-    """Weights, difficulties, losses and accuracies of every domain through a training.
+    """Weights, difficulties, losses and accuracies of every domain over a training.
 
-    Under sliders: the weights that ABDP with another schedule would have given on the recorded
-    losses (dashed lines). priority: that ABDP. What is recorded stays as it is.
+    Solid lines are recorded values. Dashed lines are the weights that ABDP with the settings of the
+    sliders would have given for the recorded losses.
+
+    trained: result of a training.
+
+    The property `prioritization` is ABDP with the settings of the sliders.
+
+    >>> mk.widgets.PrioritizationExplorer(trained).prioritization
+    ABDP(start=1.0, end=0.25, schedule='exponential', decay=0.95)
     """
 
     alt = "weights and difficulties of every domain over the steps of the training"
@@ -27,16 +34,16 @@ class PrioritizationExplorer(Explorer):
     def __init__(self, trained: TrainResult) -> None:
         super().__init__()
         self.trained = trained
-        used = trained.config.priority
+        used = trained.config.prioritization
         start = used if isinstance(used, ABDP) else ABDP()
         style = {"description_width": "initial"}
         log = {"base": 10, "min": -1.3, "max": 1.0, "step": 0.02, "style": style}
         late = {"continuous_update": False, "readout_format": ".2f"}
         self.start = ipywidgets.FloatLogSlider(
-            _within(start.start), description="w at the start", **log, **late
+            _within(start.start), description="temperature at the start", **log, **late
         )
         self.end = ipywidgets.FloatLogSlider(
-            _within(start.end), description="w at the end", **log, **late
+            _within(start.end), description="temperature at the end", **log, **late
         )
         self.schedule = ipywidgets.Dropdown(
             options=["exponential", "linear", "constant"],
@@ -44,13 +51,13 @@ class PrioritizationExplorer(Explorer):
             description="schedule",
         )
         self.decay = ipywidgets.FloatSlider(
-            start.decay, min=0, max=0.995, step=0.005, description="memory", **late
+            start.decay, min=0, max=0.995, step=0.005, description="decay", **late
         )
         recorded, history = difficulties(trained), trained.history
         self._panels = [
-            _panel("weight (dashed: under the sliders)", recorded, "weight"),
+            _panel("weight (dashed: with the sliders' settings)", recorded, "weight"),
             _panel("difficulty", recorded, "difficulty"),
-            _panel("loss, nats", history, "loss"),
+            _panel("loss (nats)", history, "loss"),
             {**_panel("accuracy on training batches", history, "accuracy"), "percent": True},
         ]
         self.chart = Chart()
@@ -64,13 +71,13 @@ class PrioritizationExplorer(Explorer):
         )
 
     @property
-    def priority(self) -> ABDP:
-        """The ABDP that the sliders say."""
+    def prioritization(self) -> ABDP:
+        """ABDP with the settings of the sliders."""
         return ABDP(self.start.value, self.end.value, self.schedule.value, self.decay.value)
 
     def _draw(self) -> None:
         weights, *others = self._panels
-        other = _panel("", replayed(self.trained, self.priority), "weight", dashed=True)
+        other = _panel("", replayed(self.trained, self.prioritization), "weight", dashed=True)
         both = {**weights, "series": [*weights["series"], *other["series"]]}
         domains = list(self.trained.paths)
         self.chart.content = {
@@ -81,7 +88,7 @@ class PrioritizationExplorer(Explorer):
         }
 
     def figure(self) -> Figure:
-        """As `plots.weights_and_difficulties`."""
+        """Return the figure of `plots.weights_and_difficulties`."""
         return plots.weights_and_difficulties(self.trained)
 
 
@@ -98,7 +105,7 @@ def _panel(title: str, table: pd.DataFrame, column: str, dashed: bool = False) -
 
 
 def _thinned(own: pd.DataFrame, column: str) -> dict[str, Any]:
-    """A line in at most `POINTS` points, each the mean of its steps."""
+    """Return a line of at most `POINTS` points, each the mean of an interval of steps."""
     own = own[own[column].notna()]
     width = -(-len(own) // POINTS) or 1
     means = own[["step", column]].groupby(pd.Series(range(len(own)), own.index) // width).mean()

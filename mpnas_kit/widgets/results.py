@@ -1,4 +1,4 @@
-"""Approaches by domains, and accuracy against cost."""
+"""Explorer of a comparison: accuracy against cost, and accuracy by domain."""
 
 from typing import Any
 
@@ -13,10 +13,18 @@ from mpnas_kit.widgets.view import Chart, Explorer, Matrix, matrix, numbers
 
 
 class ResultsExplorer(Explorer):
-    """Every run against its cost, the Pareto front, and the accuracy of every domain.
+    """Mean accuracy of every approach against its cost, and its accuracy in every domain.
 
-    cost: which cost lies along the axis; split: whose accuracy. selected: the row of
-    `Comparison.table` whose point was chosen, or None.
+    A large point is the mean over seeds, a small point is one seed. The dashed line is the Pareto
+    front. The controls choose the cost and the split.
+
+    comparison: runs to show.
+
+    The property `selected` is the row of `Comparison.table` whose point was clicked; None: none.
+
+    >>> results = mk.widgets.ResultsExplorer(run.compare())  # doctest: +SKIP
+    >>> results.selected["approach"]  # doctest: +SKIP
+    'mpnas'
     """
 
     alt = "mean accuracy of every approach against its cost"
@@ -40,7 +48,7 @@ class ResultsExplorer(Explorer):
 
     @property
     def selected(self) -> dict[str, Any] | None:
-        """The chosen row of `Comparison.table`."""
+        """Selected row of `Comparison.table`, by column; None: no point is selected."""
         if self.chart.selected not in self._labels:
             return None
         return dict(self._table.iloc[self._labels.index(self.chart.selected)])
@@ -85,7 +93,7 @@ class ResultsExplorer(Explorer):
         return cells[same[0] & same[1] & same[2]]
 
     def figure(self) -> Figure:
-        """As `plots.pareto`."""
+        """Return the figure of `plots.pareto` for the chosen cost and split."""
         drawn = plots.pareto(self.comparison, cost=self.cost.value, split=self.split.value)
         figure = drawn.get_figure(root=True)
         assert figure is not None

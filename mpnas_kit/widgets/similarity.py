@@ -1,4 +1,4 @@
-"""How alike the domains' paths are, beside chance; two of them side by side."""
+"""Explorer of the similarity of paths: the Jaccard matrix, and two paths side by side."""
 
 import html
 
@@ -13,9 +13,17 @@ from mpnas_kit.widgets.view import Explorer, Matrix, matrix
 
 
 class SimilarityExplorer(Explorer):
-    """The Jaccard matrix, similar domains side by side; a cell opens the two paths.
+    """The Jaccard similarity of every two domains' paths. A cell opens its two paths.
 
-    similarity: the `Similarity` behind it. selected: the two domains of the cell, or None.
+    Similar domains are neighbours in the matrix.
+
+    found: result of a search.
+
+    The attribute `similarity` is the `analysis.Similarity` that is shown. The property `selected`
+    has the two domains of the selected cell; None: no cell is selected.
+
+    >>> mk.widgets.SimilarityExplorer(found).selected is None
+    True
     """
 
     alt = "Jaccard similarity of every two domains' paths"
@@ -29,21 +37,21 @@ class SimilarityExplorer(Explorer):
         self.matrix = Matrix(content=matrix(self.alt, self._order, self._order, values, texts))
         self.paths = PathExplorer(found.space, [found.paths])
         self._when(self.matrix, self._open, "selected")
-        told = ipywidgets.HTML(f'<p class="mpnas">{html.escape(self.chance())}</p>')
-        self._show(told, self.matrix, self.paths)
+        note = ipywidgets.HTML(f'<p class="mpnas">{html.escape(self.chance())}</p>')
+        self._show(note, self.matrix, self.paths)
 
     def chance(self) -> str:
-        """What random paths would have, in a sentence."""
+        """Return the mean similarity, and that of random paths, in words."""
         found = self.similarity
         return (
-            f"Mean over pairs {found.mean:.2f}; random paths {found.random_value:.2f}, random "
-            f"paths of the same costs {found.matched_value:.2f} ± {found.matched_spread:.2f}. "
-            "Choose a cell to see the two paths side by side."
+            f"Mean over pairs: {found.mean:.2f}. Random paths: {found.random_value:.2f}. Random "
+            f"paths of the same costs: {found.matched_value:.2f} ± {found.matched_spread:.2f}. "
+            "Select a cell to see its two paths side by side."
         )
 
     @property
     def selected(self) -> tuple[str, str] | None:
-        """The domains of the chosen cell."""
+        """The two domains of the selected cell; None: no cell is selected."""
         if not self.matrix.selected:
             return None
         row, column = self.matrix.selected
@@ -54,13 +62,13 @@ class SimilarityExplorer(Explorer):
         self.paths.compare = list(pair) if pair is not None and pair[0] != pair[1] else []
 
     def figure(self) -> Figure:
-        """As `plots.jaccard`."""
+        """Return the figure of `plots.jaccard`, with similar domains as neighbours."""
         figure = plots.jaccard(self.similarity, cluster=True).get_figure(root=True)
         assert figure is not None
         return figure
 
     def rehearse(self) -> None:
-        """Choose every cell of the first row, then none."""
+        """Select every cell of the first row, then none."""
         for column in range(len(self._order)):
             self.matrix.selected = [0, column]
         self.matrix.selected = []

@@ -1,13 +1,13 @@
-"""What all explorers have in common: views in the browser, static twins, errors that show.
+"""Common parts of all explorers: views in the browser, static figures, and visible errors.
 
-A view is a module of JavaScript that draws what it is sent and sends back what was chosen. Nothing
-is loaded from elsewhere.
+A view is a JavaScript module. It draws the data that it gets and sends back the selection. It loads
+nothing from other machines.
 """
 
 import html
 import math
+import pathlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -18,24 +18,24 @@ from matplotlib.figure import Figure
 
 from mpnas_kit.notebook import picture, show
 
-_HERE = Path(__file__).parent
+_HERE = pathlib.Path(__file__).parent
 _COMMON = (_HERE / "common.js").read_text(encoding="utf-8")
 STYLE = (_HERE / "widgets.css").read_text(encoding="utf-8")
 
 
 def script(name: str) -> str:
-    """The module of a view, with what all of them share."""
+    """Return the JavaScript of a view, with the functions that all views share."""
     return _COMMON + (_HERE / name).read_text(encoding="utf-8")
 
 
 class Twin:
-    """Has a static twin, which stands where there is no JupyterLab: in reports, on paper."""
+    """A widget with a static figure, which a report or a printed page shows instead."""
 
     alt = ""
-    """What the twin shows, in words."""
+    """Description of the figure, in words."""
 
     def figure(self) -> Figure | None:
-        """The same as a figure, as it is now; None while there is nothing to show."""
+        """Return the present state as a figure; None: there is nothing to show yet."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -52,7 +52,12 @@ class Twin:
 
 
 class Chart(anywidget.AnyWidget):
-    """Panels of lines or points. `content`: see `chart`; `selected`: the key of a point, or ''."""
+    """Panels of lines or points.
+
+    content: panels, each with title, series, and whether values are points and shares (percent);
+    colors, by series; legend; x_title; x_log. See `chart.js`.
+    selected: key of the selected point; empty: none.
+    """
 
     _esm = script("chart.js")
     _css = STYLE
@@ -61,7 +66,10 @@ class Chart(anywidget.AnyWidget):
 
 
 class Policy(anywidget.AnyWidget):
-    """The probability of every choice, domain by domain. `content`: domains, layers, choices."""
+    """Probability of every choice, one picture per domain.
+
+    content: domains, layers and choices by name; values by domain, layer and choice.
+    """
 
     _esm = script("policy.js")
     _css = STYLE
@@ -69,7 +77,7 @@ class Policy(anywidget.AnyWidget):
 
 
 class Matrix(anywidget.AnyWidget):
-    """A table of shaded values. `content`: see `matrix`; `selected`: [row, column], or []."""
+    """A table of shaded cells. content: see `matrix`. selected: [row, column], or []: no cell."""
 
     _esm = script("matrix.js")
     _css = STYLE
@@ -85,7 +93,13 @@ def matrix(
     texts: Iterable[Iterable[str]] | None = None,
     small: bool = False,
 ) -> dict[str, Any]:
-    """The content of a `Matrix`. values: 0 to 1, the shade; texts: what stands in the cells."""
+    """Return the content of a `Matrix`.
+
+    title: description in words. rows, columns: names.
+    values: shade of every cell, 0 to 1.
+    texts: text in every cell; None: no text.
+    small: whether the cells are small.
+    """
     return {
         "title": title,
         "rows": list(map(str, rows)),
@@ -97,16 +111,16 @@ def matrix(
 
 
 def numbers(values: Iterable[Any]) -> list[float | None]:
-    """As JSON has them: None where there is no number; five digits are enough to draw."""
+    """Return numbers for JSON, with five digits. None stands for nan and infinity."""
     return [
         None if v is None or math.isnan(v) or math.isinf(v) else float(f"{v:.5g}") for v in values
     ]
 
 
 class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
-    """Controls and views. What fails in a callback stands on top of it, and is raised too.
+    """Controls and views. An error in a callback is shown above them, and raised.
 
-    So an error is seen by who clicks, and ends a run without a person in which a control is set.
+    So the person who clicks sees it, and an automatic run that sets a control ends with it.
     """
 
     def __init__(self) -> None:
@@ -124,15 +138,15 @@ class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
         try:
             react()
         except Exception as error:
-            told = html.escape(f"{type(error).__name__}: {error}")
-            self._problem.value = f'<div class="mpnas problem" role="alert">{told}</div>'
+            message = html.escape(f"{type(error).__name__}: {error}")
+            self._problem.value = f'<div class="mpnas problem" role="alert">{message}</div>'
             raise
         self._problem.value = ""
 
     def rehearse(self) -> None:
-        """Set every control to each of a few values and back, as a person would.
+        """Set every control to a few values and back, as a person would.
 
-        What is broken in a callback is raised here: so a batch run of a notebook fails.
+        An error in a callback is raised here, so that an automatic run of a notebook fails.
         """
         for control in _controls(self.children):
             for value in _values(control):
@@ -150,7 +164,7 @@ def _controls(widgets: Iterable[ipywidgets.Widget]) -> Iterable[ipywidgets.Widge
 
 
 def _values(control: ipywidgets.Widget) -> list[Any]:
-    """Other values that a control can take."""
+    """Return some values that a control can take."""
     if hasattr(control, "options"):
         return [value for _, value in control._options_full][:4]
     if isinstance(control, ipywidgets.FloatLogSlider):

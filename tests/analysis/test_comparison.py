@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from mpnas_kit.analysis.comparison import (
-    NO_WEIGHTING,
+    NO_PRIORITIZATION,
     Comparison,
     Outcome,
     claims,
@@ -16,7 +16,8 @@ from mpnas_kit.analysis.comparison import (
 )
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.training.stage import TrainResult, train
+from mpnas_kit.training.result import TrainResult
+from mpnas_kit.training.stage import train
 
 SIZES = {"mpnas": 400, "bundle": 1000, "single_path": 100, "random_paths": 410}
 TEST = {  # by approach: two seeds of (a, b)
@@ -31,9 +32,14 @@ TEST = {  # by approach: two seeds of (a, b)
 def made() -> Comparison:
     cells, domains = [], []
     for approach, seeds in TEST.items():
-        weighting = NO_WEIGHTING if approach == "bundle" else "abdp"
+        prioritization = NO_PRIORITIZATION if approach == "bundle" else "abdp"
         for seed, accuracies in enumerate(seeds):
-            key = {"approach": approach, "weighting": weighting, "norm": "per_domain", "seed": seed}
+            key = {
+                "approach": approach,
+                "prioritization": prioritization,
+                "norm": "per_domain",
+                "seed": seed,
+            }
             size = SIZES[approach]
             cells.append(
                 {
@@ -76,7 +82,7 @@ def test_the_table_has_means_and_spread_over_seeds_and_ratios_to_the_single_path
 
 def test_accuracy_by_domain_is_the_mean_over_seeds(made: Comparison) -> None:
     wide = made.by_domain()
-    assert list(wide.columns) == ["approach", "weighting", "norm", "a", "b"]
+    assert list(wide.columns) == ["approach", "prioritization", "norm", "a", "b"]
     assert list(wide["approach"]) == list(TEST)
     mpnas = row(wide, "mpnas")
     assert (mpnas["a"], mpnas["b"]) == pytest.approx((0.85, 0.65))
@@ -84,27 +90,27 @@ def test_accuracy_by_domain_is_the_mean_over_seeds(made: Comparison) -> None:
 
 
 def test_differences_are_taken_seed_by_seed(made: Comparison) -> None:
-    """random - mpnas: seed 0 (0, .1), seed 1 (-.1, .1); the bundle has no weighting, but a pair."""
+    """random - mpnas: seed 0 (0, .1), seed 1 (-.1, .1). The bundle is paired with abdp."""
     paired = made.paired("mpnas")
     random = row(paired, "random_paths")
     assert random["difference"] == pytest.approx(0.025)
     assert random["spread"] == pytest.approx(0.05 / 2**0.5)
     assert (random["better"], random["seeds"]) == (1, 2)
     bundle = row(paired, "bundle")
-    assert bundle["weighting"] == "abdp"
+    assert bundle["prioritization"] == "abdp"
     assert bundle["difference"] == pytest.approx((0.05 - 0.1) / 2)
     assert set(paired["approach"]) == set(TEST) - {"mpnas"}
 
 
-def test_only_cells_of_one_weighting_and_norm_are_paired(made: Comparison) -> None:
+def test_only_cells_of_one_prioritization_and_norm_are_paired(made: Comparison) -> None:
     domains = made.domains.copy()
     domains.loc[domains["approach"] == "random_paths", "norm"] = "naive"
-    domains.loc[domains["approach"] == "single_path", "weighting"] = "uniform"
+    domains.loc[domains["approach"] == "single_path", "prioritization"] = "uniform"
     paired = Comparison(made.cells, domains).paired("mpnas")
     assert set(paired["approach"]) == {"bundle"}
 
 
-def test_the_pareto_front_has_what_nothing_cheaper_reaches(made: Comparison) -> None:
+def test_the_pareto_front_has_the_rows_that_no_cheaper_row_reaches(made: Comparison) -> None:
     assert list(made.pareto("parameters")["approach"]) == ["single_path", "mpnas", "random_paths"]
     worse = made.cells.assign(
         test=made.cells["test"].where(made.cells["approach"] != "random_paths", 0.1)
@@ -113,11 +119,12 @@ def test_the_pareto_front_has_what_nothing_cheaper_reaches(made: Comparison) -> 
     assert list(front["approach"]) == ["single_path", "mpnas"]
 
 
-def test_claims_are_told_with_these_figures(made: Comparison) -> None:
+def test_claims_have_the_figures_of_these_runs(made: Comparison) -> None:
     bundle, random, best = claims(made)
     assert "MPNAS has 60% fewer parameters and 60% fewer multiply-adds" in bundle
-    assert "+2.5 points of mean test accuracy (2 seeds" in bundle
-    assert "random paths of the same cost, domain by domain, reach +2.5 points" in random
+    assert "Its mean test accuracy differs by +2.5 points (2 seeds)." in bundle
+    assert "random paths with the same cost per domain differ" in random
+    assert "by +2.5 points of mean test accuracy" in random
     assert "1 draw," in random
     assert "most accurate approach is random_paths (77.5%)" in best
     assert "the smallest single_path (50.0% with 100 parameters)" in best
@@ -155,7 +162,7 @@ def test_a_cell_is_counted_and_measured_from_its_network() -> None:
         (lambda: compare([]), "no finished run"),
         (
             lambda: compare([Outcome("mpnas", "abdp", trained(), 1)] * 2),
-            "the cell mpnas, abdp, per_domain, 0 .* twice",
+            "the cell mpnas, abdp, per_domain, 0 .* given twice",
         ),
         (
             lambda: compare(
@@ -170,7 +177,7 @@ def test_what_cannot_be_compared_is_named(ask: Callable[[], object], message: st
         ask()
 
 
-def test_unknown_names_are_told(made: Comparison) -> None:
+def test_unknown_names_are_refused(made: Comparison) -> None:
     for ask, message in (
         (lambda: made.paired("mpnsa"), "unknown approach of this comparison 'mpnsa'"),
         (lambda: made.pareto("size"), "unknown cost"),

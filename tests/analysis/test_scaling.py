@@ -28,10 +28,10 @@ def test_gradients_are_those_of_a_step(collapse: bool) -> None:
     """Whole weights of which a path uses a part; every domain's batch norms; classifiers."""
     space = tiny.space()
     paths = dict(zip("abc", random_paths(space, 3), strict=True))
-    classes = dict.fromkeys(paths, 100)
+    tasks = tiny.tasks(dict.fromkeys(paths, 100))
     nets = {
-        "search": MultiPathNet.supernet(space, classes, "per_domain", 1, collapse=collapse),
-        "train": MultiPathNet.of_paths(space, paths, classes, "per_domain", 1),
+        "search": MultiPathNet.supernet(space, tasks, "per_domain", 1, collapse=collapse),
+        "train": MultiPathNet.of_paths(space, paths, tasks, "per_domain", 1),
     }
     configs = {"search": tiny.search_config(collapse=collapse), "train": tiny.train_config()}
     for stage, net in nets.items():
@@ -64,7 +64,7 @@ def test_sums_of_gradients_take_their_time() -> None:
 def test_the_figure_has_a_line_a_stage_and_its_ideal() -> None:
     work = [Work(s, 10, 100.0, 10.0, 8) for s in ("search", "train")]
     table = estimate(work, [1, 4, 8], speed=100.0, bandwidth=1e3)
-    ax = plots.scaling(table)
+    ax = plots.scaling_curves(table)
     lines = {line.get_label(): line for line in ax.get_lines() if line.get_linestyle() == "-"}
     assert list(lines) == ["search", "train"] and len(ax.get_lines()) == 4
     hours = table[table["stage"] == "train"]["hours"].tolist()

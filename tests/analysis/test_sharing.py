@@ -35,7 +35,7 @@ def test_usage_lists_every_candidate(space: LayerwiseSpace) -> None:
 @pytest.mark.parametrize(("norm", "sets"), [("per_domain", 2), ("mixed", 1), ("naive", 1)])
 def test_by_hand(space: LayerwiseSpace, norm: Norm, sets: int) -> None:
     paths = {"a": space.parse("conv1 zero"), "b": space.parse("conv1 conv3")}
-    net = MultiPathNet.of_paths(space, paths, CLASSES, norm, seed=0)
+    net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), norm, seed=0)
     found = account(net, paths)
 
     sizes = found.categories.set_index("category")["parameters"].to_dict()
@@ -76,7 +76,7 @@ def test_by_hand(space: LayerwiseSpace, norm: Norm, sets: int) -> None:
 
 def test_one_domain_shares_nothing(space: LayerwiseSpace) -> None:
     paths = {"a": space.parse("conv1 conv1")}
-    net = MultiPathNet.of_paths(space, paths, {"a": 3}, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(space, paths, tiny.tasks({"a": 3}), "per_domain", seed=0)
     sizes = account(net, paths).categories.set_index("category")["parameters"]
     assert sizes["shared"] == 0
     assert sizes["private"] == STEM + 2 * CONV1 + HEAD
@@ -91,7 +91,7 @@ def test_searched_widths_count_as_the_network_has_them() -> None:
         space.path([*base.choices[:width], k, *base.choices[width + 1 :]]) for k in (0, 6)
     )
     paths = {"a": narrow, "b": wide}
-    net = MultiPathNet.of_paths(space, paths, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
     found = account(net, paths)
     assert found.parameters() == sum(p.numel() for p in net.parameters())
     domains = found.domains.set_index("domain")
@@ -107,9 +107,9 @@ def test_searched_widths_count_as_the_network_has_them() -> None:
 
 def test_another_network_is_refused(space: LayerwiseSpace) -> None:
     paths = {"a": space.parse("conv1 zero"), "b": space.parse("conv1 conv3")}
-    supernet = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    supernet = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     with pytest.raises(MpnasError, match="node 'conv3' of layer '1.1' .* not a supernet"):
         account(supernet, paths)
-    net = MultiPathNet.of_paths(space, paths, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
     with pytest.raises(MpnasError, match="serves a, b, but paths are given for a:"):
         account(net, {"a": paths["a"]})

@@ -7,6 +7,7 @@ import tiny
 from mpnas_kit.analysis.similarity import jaccard, jaccard_matrix
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.blocks import Conv
+from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Node
 
 
@@ -70,7 +71,7 @@ def test_random_value_is_near_one_over_2k_minus_1(kernels: tuple[int, ...], zero
 def test_random_paths_as_costly_as_cheap_ones_meet_more_often() -> None:
     """Two layers: the cheapest block of both is one node each, so paths of its cost are alike."""
     space = tiny.space()
-    cheapest, dearest = space.extremes()
+    cheapest, dearest = space.extremes(MultiplyAdds().price)
     cheap = jaccard_matrix(space, {"a": cheapest, "b": cheapest})
     assert cheap.matched_value == 1.0 and cheap.matched_spread == 0.0
     apart = jaccard_matrix(space, {"a": cheapest, "b": dearest})

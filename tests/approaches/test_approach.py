@@ -9,11 +9,11 @@ import tiny
 import torch
 from torch import nn
 
-from mpnas_kit.approaches.approach import (
+from mpnas_kit.approaches.approach import Approach, Context
+from mpnas_kit.approaches.methods import (
+    APPROACH,
     MPNAS,
-    Approach,
     Bundle,
-    Context,
     EvenPaths,
     MultiHead,
     RandomPaths,
@@ -21,7 +21,6 @@ from mpnas_kit.approaches.approach import (
     SinglePath,
     by_hand,
     label,
-    read_approach,
     union_parameters,
 )
 from mpnas_kit.engine.loop import StepEvent
@@ -30,11 +29,13 @@ from mpnas_kit.network.net import Blend, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.search import stage as search_module
 from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.search.controller import Controllers
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
-from mpnas_kit.training.stage import TrainConfig, train
+from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.training.stage import train
 
 DOMAINS = ("a", "b", "c")
 APPROACHES: tuple[Approach, ...] = (
@@ -143,7 +144,7 @@ def test_multi_head_is_rewarded_for_the_mean_over_domains(
     def watched(self: Any, step: int, paths: Any, rewards: Any) -> None:
         told.append(rewards)
 
-    monkeypatch.setattr("mpnas_kit.search.controller.Controllers.update", watched)
+    monkeypatch.setattr(Controllers, "update", watched)
     config, _ = configs(MultiHead())
     found = search(tiny.suite(3), tiny.space(), config, callbacks=[events.append])
     rows = [e.rows for e in events if "reward" in e.rows["a"]]
@@ -179,7 +180,7 @@ def test_domains_share_weights_up_to_the_first_private_layer(
     """Paths of b and c meet in the stem (0), layer 1 and the head (3); a meets both at the ends."""
     suite, space = tiny.suite(3), tiny.space()
     net = MultiPathNet.of_paths(
-        space, tiny_like(), suite.classes, "per_domain", 0, private_from
+        space, tiny_like(), suite.tasks, "per_domain", 0, private_from
     ).train()
     meet = touched(net, "b") & touched(net, "c")
     assert {int(name.partition("_")[0]) for name in meet} == shared & {0, 1, 3}
@@ -190,12 +191,12 @@ def test_domains_share_weights_up_to_the_first_private_layer(
 def test_the_bundle_shares_nothing_in_search_and_training_and_weighs_all_alike() -> None:
     search_config, train_config = configs(Bundle())
     for config in (search_config, train_config):
-        assert config.private_from == 0 and config.priority == Uniform()
+        assert config.private_from == 0 and config.prioritization == Uniform()
     paths = tiny_like()
     suite, space = tiny.suite(3), tiny.space()
     trained = train(suite, space, paths, train_config)
     assert all(len(domains) == 1 for domains in trained.net.users.values())
-    supernet = MultiPathNet.supernet(space, suite.classes, "per_domain", 0, private_from=0)
+    supernet = MultiPathNet.supernet(space, suite.tasks, "per_domain", 0, private_from=0)
     assert all(len(domains) == 1 for domains in supernet.users.values())
     nodes = sum(len(layer.candidates) - (None in layer.candidates) for layer in space.layers)
     assert len(supernet.users) == 3 * nodes
@@ -242,7 +243,7 @@ def test_the_single_path_is_taken_over_from_the_largest_domain_and_can_be_frozen
     learned = alone.nodes.get_parameter(f"{scale}a")
     for domain in DOMAINS:
         assert torch.equal(frozen.nodes.get_parameter(f"{scale}{domain}"), learned)
-    fresh = MultiPathNet.of_paths(space, paths, suite.classes, "per_domain", 0)
+    fresh = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", 0)
     before, after = (n.head_of("b").get_parameter("weight") for n in (fresh, frozen))
     assert not torch.equal(before, after)
 
@@ -262,8 +263,8 @@ def test_weights_of_another_path_are_not_taken_over() -> None:
 
 def test_the_path_by_hand_has_one_block_and_is_nearest_to_the_target() -> None:
     space = pocket_space()
-    costs = {p.arch.split()[0]: space.cost(p).multiply_adds for p in space.alike()}
-    assert len(costs) == 8 and all(len(set(p.arch.split())) == 1 for p in space.alike())
+    costs = {p.arch.split()[0]: space.cost(p).multiply_adds for p in space.uniform_paths()}
+    assert len(costs) == 8 and all(len(set(p.arch.split())) == 1 for p in space.uniform_paths())
     for block, cost in costs.items():
         if list(costs.values()).count(cost) == 1:
             path = by_hand(context(cost_target=cost * 0.999), None)
@@ -273,12 +274,12 @@ def test_the_path_by_hand_has_one_block_and_is_nearest_to_the_target() -> None:
 
 def test_a_space_of_one_path_has_it_by_hand() -> None:
     space = mobilenet_v3_large(32)
-    assert space.alike() == (space.parse(""),)
+    assert space.uniform_paths() == (space.parse(""),)
 
 
 def test_the_full_space_has_paths_by_hand_too() -> None:
     space = mobilenet_v3_like()
-    paths = space.alike()
+    paths = space.uniform_paths()
     assert len(paths) == 3 * 6 * 2
     words = paths[0].arch.split()
     assert words.count("k3e1") == 20 and words.count("x1") == 5 and "zero" not in words
@@ -331,9 +332,11 @@ def test_the_shared_trunk_comes_nearest_to_the_size_of_mpnas() -> None:
 
 def test_the_union_of_a_trunk_and_tails_is_counted_as_the_network_has_it() -> None:
     space, classes = pocket_space(), dict.fromkeys(DOMAINS, 4)
-    paths = dict.fromkeys(DOMAINS, space.alike()[1])
+    paths = dict.fromkeys(DOMAINS, space.uniform_paths()[1])
     for private_from in (0, 4, len(space.layers)):
-        net = MultiPathNet.of_paths(space, paths, classes, "per_domain", 0, private_from)
+        net = MultiPathNet.of_paths(
+            space, paths, tiny.tasks(classes), "per_domain", 0, private_from
+        )
         kernels = sum(p.numel() for n, p in net.nodes.named_parameters() if "norm" not in n)
         assert union_parameters(space, paths, private_from) == kernels
 
@@ -343,18 +346,21 @@ def test_the_union_of_a_trunk_and_tails_is_counted_as_the_network_has_it() -> No
 
 @pytest.mark.parametrize("approach", APPROACHES, ids=label)
 def test_an_approach_is_read_as_it_is_written(approach: Approach) -> None:
-    assert read_approach(label(approach)) == approach
+    assert APPROACH.parse(label(approach)) == approach
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: read_approach("mpans"), "unknown approach 'mpans'.*did you mean 'mpnas'"),
-        (lambda: RandomPaths(-1), "draw must not be below 0"),
-        (lambda: SharedTrunk().plan(Context(pocket_space(), DOMAINS, SearchConfig())), "like"),
+        (lambda: APPROACH.parse("mpans"), "unknown approach 'mpans'.*did you mean 'mpnas'"),
+        (lambda: RandomPaths(-1), "draw must be at least 0"),
+        (
+            lambda: SharedTrunk().plan(Context(pocket_space(), DOMAINS, SearchConfig())),
+            "matched_to",
+        ),
         (lambda: SinglePath(path="k3e1").plan(context()), "has 1 words"),
-        (lambda: tiny.train_config(private_from=-1), "private_from must be a layer's index"),
-        (lambda: tiny.search_config(private_from=-1), "private_from must be a layer's index"),
+        (lambda: tiny.train_config(private_from=-1), "private_from must be at least 0"),
+        (lambda: tiny.search_config(private_from=-1), "private_from must be at least 0"),
         (lambda: tiny.search_config(controllers="two"), "controllers must be"),
     ],
 )
@@ -365,4 +371,4 @@ def test_what_is_wrong_is_named(make: Callable[[], object], message: str) -> Non
 
 def test_abdp_is_the_default_of_both_stages() -> None:
     search_config, train_config = configs(MPNAS())
-    assert search_config.priority == train_config.priority == ABDP()
+    assert search_config.prioritization == train_config.prioritization == ABDP()

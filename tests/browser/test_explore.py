@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tabs import AXE_SCRIPT, Tab, new_tab
 
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.runs import sweep
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 
 pytestmark = pytest.mark.xdist_group("browser")
 STEPS = {"steps": 10, "policy_snapshots": 5, "batch_size": 8, "threads": 1}
@@ -49,7 +49,7 @@ def clicks() -> Iterator[ModuleType]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of three domains and a cell around it, as short as can be."""
     folder = tmp_path_factory.mktemp("explored") / "run"
-    pipeline = Pipeline.open(folder, domains="digits,icons,textures")
+    pipeline = Run(folder, domains="digits,icons,textures")
     pipeline.search(pipeline.search_config(**STEPS, controller_delay=0.2, warmup_share=0.1))
     pipeline.train(pipeline.train_config(**{**STEPS, "policy_snapshots": None}, evaluate_every=0))
     small = {"steps": 4, "batch_size": 8}
@@ -159,10 +159,10 @@ def test_sliders_move_the_replayed_weights_and_leave_the_recorded_ones(explored:
     for _ in range(5):
         page.keyboard.press("ArrowDown")
     expect(dashed).not_to_have_attribute("d", str(lines[0]))
-    before = float(asked(page, "prioritization.priority.end"))
+    before = float(asked(page, "prioritization.prioritization.end"))
     assert before < 0.25
     area.get_by_label("schedule").select_option("constant")
-    assert "constant" in asked(page, "prioritization.priority")
+    assert "constant" in asked(page, "prioritization.prioritization")
     asked(page, "setattr(prioritization.end, 'value', 0.25)")
     shot(page, area, "prioritization")
 
@@ -242,7 +242,7 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
     browser: Browser, clicks: ModuleType, tmp_path: Path
 ) -> None:
     """The kernel answers meanwhile; stopped, the folder has a checkpoint of the last step."""
-    pipeline = Pipeline.open(tmp_path / "live", domains="digits,icons")
+    pipeline = Run(tmp_path / "live", domains="digits,icons")
 
     class Left(Exception):
         """Leaves a search that is begun."""
@@ -277,5 +277,5 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
         error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
         expect(told.or_(error).first).to_contain_text("the search was stopped", timeout=20_000)
         assert asked(page, "1 + 1") == "2"
-    left = RunFolder(tmp_path / "live" / "search").load_checkpoint()
+    left = StageFolder(tmp_path / "live" / "search").load_checkpoint()
     assert left is not None and left["step"] == step < LIVE["steps"]

@@ -1,35 +1,23 @@
 """The command line: a tiny run through both stages, and one sentence for whatever is wrong."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import tiny
 
 from mpnas_kit.cli import commands as cli
-from mpnas_kit.notebook.parameters import options
-from mpnas_kit.runs.description import SUITES
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.space.spaces import SPACES
-from mpnas_kit.training.stage import TrainConfig
+from mpnas_kit.settings import options
+from mpnas_kit.training.config import TrainConfig
 
 TINY = ["--batch-size", "4", "--threads", "1"]
-SMALL = ["--suite", "tiny", "--space", "tiny", "--domains", "a,b"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_names() -> Iterator[None]:
-    """`--suite tiny` and `--space tiny`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SUITES, "tiny", lambda names: tiny.suite().select(names))
-        patch.setitem(SPACES, "tiny", tiny.space)
-        yield
+SMALL = ["--data", "tiny:suite", "--space", "tiny:space", "--domains", "a,b"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_names: None) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with both stages finished through the command line."""
     folder = tmp_path_factory.mktemp("cli") / "run"
     search = ["--steps", "4", "--reward-batch", "4", *TINY, *SMALL]
@@ -48,19 +36,21 @@ def said(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
 
 
 def test_a_run_goes_through_its_folder(run: Path) -> None:
-    setup = json.loads((run / "run.json").read_text())
-    assert setup == {
-        "profile": "quick",
-        "suite": "tiny",
-        "domains": ["a", "b"],
-        "space": "tiny",
-        "approach": "mpnas()",
-        "like": None,
-    }
-    pipeline = Pipeline.read(run)
+    about = json.loads((run / "run.json").read_text())
+    assert [about[name] for name in ("format", "profile", "data", "approach")] == [
+        2,
+        "quick",
+        "tiny:suite",
+        "mpnas",
+    ]
+    assert [d["name"] for d in about["domains"]] == ["a", "b"]
+    assert about["domains"][1]["classes"] == ["class0", "class1", "class2", "class3"]
+    assert about["space"]["source"] == "tiny:space"
+    assert about["search_from"] is None and about["matched_to"] is None
+    pipeline = Run.read(run)
     assert pipeline.search_config().steps == 4
-    assert list(pipeline.found().paths) == ["a", "b"]
-    assert pipeline.trained().paths == pipeline.found().paths
+    assert list(pipeline.search_result().paths) == ["a", "b"]
+    assert pipeline.train_result().paths == pipeline.search_result().paths
     assert {"steps", "batch_size", "threads"} <= set(pipeline.changes(pipeline.train_config()))
 
 
@@ -70,7 +60,7 @@ def test_a_finished_stage_is_only_read(run: Path, capsys: pytest.CaptureFixture[
     assert (run / "search" / "metrics.jsonl").read_bytes() == before
     told = capsys.readouterr().out
     assert "The verdict: the search did" in told
-    for domain, path in Pipeline.read(run).found().paths.items():
+    for domain, path in Run.read(run).search_result().paths.items():
         assert domain in told
         assert path.arch in told
 
@@ -78,7 +68,7 @@ def test_a_finished_stage_is_only_read(run: Path, capsys: pytest.CaptureFixture[
 def test_train_prints_the_accuracies(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--run", str(run)]) == 0
     told = capsys.readouterr().out
-    mean = Pipeline.read(run).trained().accuracy("test").mean()
+    mean = Run.read(run).train_result().accuracy("test").mean()
     assert f"{mean:.1%}" in told
 
 
@@ -102,7 +92,7 @@ def test_paths_of_a_file_can_be_trained(run: Path, tmp_path: Path) -> None:
         (["search", "--steps", "many"], ["steps", "a whole number", "'many'"]),
         (["search", "--steps", "0"], ["steps must be at least 1"]),
         (["search", "--profile", "quik"], ["'quik'", "did you mean 'quick'?"]),
-        (["search", "--suite", "pockets"], ["'pockets'", "did you mean 'pocket'?"]),
+        (["search", "--data", "pockets"], ["'pockets'", "did you mean 'pocket'?"]),
         (["search", "--domains", "digit"], ["'digit'", "did you mean 'digits'?"]),
         (["search", "--space", "poket"], ["'poket'", "did you mean 'pocket'?"]),
         (["search", "--reward", "mnass"], ["'mnass'", "did you mean 'mnas'?"]),
@@ -143,7 +133,7 @@ def test_a_folder_of_something_else_is_left_alone(
     assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_stopping_says_that_the_run_goes_on(
+def test_stopping_says_that_the_run_continues(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(*_: object, **__: object) -> None:
@@ -151,7 +141,7 @@ def test_stopping_says_that_the_run_goes_on(
 
     monkeypatch.setattr("mpnas_kit.runs.run.search", stop)
     assert cli.main(["search", "--run", str(tmp_path / "run")]) == 130
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert "the same command continues from the last checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "config"), [("search", SearchConfig), ("train", TrainConfig)])

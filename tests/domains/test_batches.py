@@ -12,7 +12,8 @@ from mpnas_kit.domains.batches import (
     Standard,
     streams,
 )
-from mpnas_kit.domains.domain import DomainSuite, Split
+from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.errors import MpnasError
 
 IDENTITY = Standard(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1))
@@ -21,16 +22,16 @@ IDENTITY = Standard(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1))
 def numbered(count: int) -> Source:
     """A source whose labels are the numbers of its images."""
     return Source(
-        Split(torch.zeros(count, 1, 4, 4, dtype=torch.uint8), torch.arange(count)), IDENTITY
+        TensorSplit(torch.zeros(count, 1, 4, 4, dtype=torch.uint8), torch.arange(count)), IDENTITY
     )
 
 
 def drawn(stream: DomainStream, batches: int) -> list[list[int]]:
-    """The labels of the next batches."""
+    """Return the labels of the next batches."""
     return [stream.next().take()[1].tolist() for _ in range(batches)]
 
 
-def test_every_image_comes_once_a_shuffle_and_the_stream_never_ends() -> None:
+def test_every_image_comes_once_per_shuffle_and_the_stream_never_ends() -> None:
     stream = DomainStream(numbered(12), batch_size=4, seed=0)
     epochs = [sum(drawn(stream, 3), []) for _ in range(20)]
     assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
@@ -65,7 +66,7 @@ def test_streams_of_two_domains_and_of_two_seeds_differ() -> None:
     assert len({tuple(b) for b in batches}) == 4
 
 
-def test_a_stream_goes_on_where_its_state_was_taken() -> None:
+def test_a_stream_continues_from_its_state() -> None:
     a = domain("a", flip=True)
     source = Source(a.train, Standard.of(a), True)
     whole = DomainStream(source, 8, seed=3, augment=Augment(2))
@@ -89,12 +90,12 @@ def test_batches_are_float_rgb_in_channels_last() -> None:
 
 
 def test_the_parts_of_a_batch_are_the_batch() -> None:
-    """So processes that each make their part have together what one would have."""
+    """Several processes that take one part each have the batch of one process."""
     a = domain("a", flip=True)
     batch = DomainStream(Source(a.train, Standard.of(a), True), 8, 3, Augment(2)).next()
     parts = [batch.take(part) for part in torch.arange(8).tensor_split(3)]
-    for whole, made in zip(batch.take(), zip(*parts, strict=True), strict=True):
-        assert torch.equal(whole, torch.cat(made))
+    for whole, pieces in zip(batch.take(), zip(*parts, strict=True), strict=True):
+        assert torch.equal(whole, torch.cat(pieces))
 
 
 # How often a domain is drawn ------------------------------------------------------------------
@@ -156,7 +157,7 @@ def augmented(
 
 
 def seen(images: torch.Tensor, reach: int, flip: bool) -> set[tuple[int, int, bool]]:
-    """Which shift and mirroring makes each augmented ramp; fails where none does."""
+    """Return the shifts and mirrorings of augmented ramps. Fail if an image has none of them."""
     original, found = ramp(1)[0], set()
     moves = range(-reach, reach + 1)
     for image in images:
@@ -177,7 +178,7 @@ def test_images_are_shifted_by_up_to_the_allowed_pixels_and_no_more() -> None:
     assert len(found) == 9
 
 
-def test_images_are_mirrored_only_where_the_domain_allows_it() -> None:
+def test_images_are_mirrored_only_if_the_domain_allows_it() -> None:
     generator = torch.Generator().manual_seed(0)
     found = seen(augmented(0, ramp(64), True, generator), 0, flip=True)
     assert found == {(0, 0, False), (0, 0, True)}
@@ -186,7 +187,7 @@ def test_images_are_mirrored_only_where_the_domain_allows_it() -> None:
 
 
 def test_a_stream_mirrors_as_its_source_says() -> None:
-    split = Split(ramp(32), torch.zeros(32, dtype=torch.int64))
+    split = TensorSplit(ramp(32), torch.zeros(32, dtype=torch.int64))
     for flip in (False, True):
         stream = DomainStream(Source(split, IDENTITY, flip), 32, 0, Augment(0))
         images = (stream.next().take()[0] * 255).round().to(torch.uint8)[:, :1]
@@ -220,8 +221,8 @@ def test_a_negative_shift_is_refused() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_training_images_have_zero_mean_and_unit_deviation_per_channel(channels: int) -> None:
-    made = domain("a", channels=channels, train=50)
-    x = Standard.of(made)(made.train.images)
+    a = domain("a", channels=channels, train=50)
+    x = Standard.of(a)(a.train.images)
     assert x.shape == (50, 3, 16, 16)
     torch.testing.assert_close(x.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.std((0, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)
@@ -235,6 +236,6 @@ def test_the_standard_comes_from_the_training_split_alone() -> None:
 
 
 def test_constant_images_do_not_divide_by_zero() -> None:
-    grey = Split(torch.full((4, 1, 16, 16), 7, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+    grey = TensorSplit(torch.full((4, 1, 16, 16), 7, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
     flat = type(domain("a"))("flat", ("x", "y"), grey, grey, grey)
     assert torch.isfinite(Standard.of(flat)(grey.images)).all()

@@ -1,21 +1,22 @@
-"""A domain and a suite: what they refuse, and in which words."""
+"""Domains and suites: wrong inputs and their messages, selection and fingerprints."""
 
 from typing import Any
 
 import pytest
 import torch
-from tiny import domain, paths, search_config, space, split, suite, train_config
+from tiny import domain, paths, search_config, space, split, suite, tasks, train_config
 
-from mpnas_kit.domains.domain import Domain, DomainSuite, Split
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.stage import search
 from mpnas_kit.training.stage import train
 
 
-def made(part: str = "train", images: Any = None, labels: Any = None, **more: Any) -> Domain:
+def birds(part: str = "train", images: Any = None, labels: Any = None, **more: Any) -> Domain:
     """A domain of three classes whose split `part` has these images and labels."""
     good = split(3, 6, 1, torch.Generator().manual_seed(0))
-    bad = Split(
+    bad = TensorSplit(
         good.images if images is None else images, good.labels if labels is None else labels
     )
     parts = {**dict.fromkeys(("train", "val", "test"), good), part: bad}
@@ -27,13 +28,13 @@ def made(part: str = "train", images: Any = None, labels: Any = None, **more: An
 def test_a_label_out_of_range_is_named_with_domain_and_split(part: str, label: int) -> None:
     labels = torch.tensor([0, 1, 2, 0, 1, label])
     with pytest.raises(MpnasError, match=f"'birds', split '{part}'.*label {label} .* 0 to 2"):
-        made(part, labels=labels)
+        birds(part, labels=labels)
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
 def test_an_empty_split_is_named(part: str) -> None:
     with pytest.raises(MpnasError, match=f"'birds', split '{part}' is empty"):
-        made(part, torch.empty(0, 1, 16, 16, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+        birds(part, torch.empty(0, 1, 16, 16, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_an_empty_split_is_named(part: str) -> None:
 )
 def test_images_of_a_wrong_kind_are_named(images: torch.Tensor) -> None:
     with pytest.raises(MpnasError, match="'birds', split 'train': images must be uint8"):
-        made(images=images)
+        birds(images=images)
 
 
 @pytest.mark.parametrize(
@@ -56,27 +57,27 @@ def test_images_of_a_wrong_kind_are_named(images: torch.Tensor) -> None:
 )
 def test_labels_of_a_wrong_kind_are_named(labels: torch.Tensor) -> None:
     with pytest.raises(MpnasError, match="'birds', split 'train': labels must be int64"):
-        made(labels=labels)
+        birds(labels=labels)
 
 
 def test_splits_of_different_shape_are_refused() -> None:
     with pytest.raises(MpnasError, match="'birds': the splits differ in image shape"):
-        made("test", images=torch.zeros(6, 3, 16, 16, dtype=torch.uint8))
+        birds("test", images=torch.zeros(6, 3, 16, 16, dtype=torch.uint8))
 
 
 def test_a_domain_needs_two_classes_and_a_plain_name() -> None:
     with pytest.raises(MpnasError, match="'birds' needs at least 2 classes"):
-        made(classes=("x",), labels=torch.zeros(6, dtype=torch.int64))
+        birds(classes=("x",), labels=torch.zeros(6, dtype=torch.int64))
     with pytest.raises(MpnasError, match="'my birds' may have letters"):
-        made(name="my birds")
+        birds(name="my birds")
 
 
-def test_a_suite_refuses_duplicates_other_sizes_and_nothing() -> None:
+def test_a_suite_refuses_duplicates_other_sizes_and_no_domains() -> None:
     with pytest.raises(MpnasError, match="names a domain twice: a, a"):
         DomainSuite((domain("a"), domain("a")))
     with pytest.raises(MpnasError, match="no domains"):
         DomainSuite(())
-    small = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+    small = TensorSplit(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
     with pytest.raises(MpnasError, match="differ in resolution: {'a': 16, 's': 8}"):
         DomainSuite((domain("a"), Domain("s", ("x", "y"), small, small, small)))
 
@@ -91,25 +92,29 @@ def test_an_unknown_domain_is_named_with_the_nearest() -> None:
 
 def test_select_keeps_the_order_asked_for() -> None:
     assert suite(3).select(["c", "a"]).names == ("c", "a")
-    assert suite(3).select(["c", "a"]).classes == {"c": 2, "a": 3}
+    assert suite(3).select(["c", "a"]).tasks == tasks({"c": 2, "a": 3})
 
 
-def test_the_fingerprint_sees_training_images_labels_and_flip() -> None:
+def test_the_fingerprint_sees_images_labels_and_flip_of_the_splits_it_guards() -> None:
     def fingerprint(**more: Any) -> str:
         return DomainSuite((domain("a", **more),)).fingerprint()
 
     other = domain("a").train
-    relabelled = Split(other.images, other.labels.roll(1))
+    relabelled = TensorSplit(other.images, other.labels.roll(1))
     assert fingerprint() == fingerprint()
     changed = [{"seed": 1}, {"flip": True}, {"train": 35}]
     marks = {fingerprint(), *(fingerprint(**c) for c in changed)}
     a = domain("a")
     marks.add(DomainSuite((Domain("a", a.classes, relabelled, a.val, a.test),)).fingerprint())
     assert len(marks) == 5
+    test = TensorSplit(a.test.take(torch.arange(12)), a.test.labels.roll(1))
+    other = DomainSuite((Domain("a", a.classes, a.train, a.val, test),))
+    assert other.fingerprint() != fingerprint()
+    assert other.fingerprint(["train"]) == DomainSuite((a,)).fingerprint(["train"])
 
 
 @pytest.mark.parametrize("name", ["items", "children", "train", "type", "shared"])
-def test_a_domain_may_be_called_like_anything_in_torch(name: str) -> None:
+def test_a_domain_may_have_the_name_of_a_torch_attribute(name: str) -> None:
     both = DomainSuite((domain("a"), domain(name, seed=1)))
     found = search(both, space(), search_config(steps=2))
     assert list(found.paths) == ["a", name]

@@ -1,4 +1,4 @@
-"""The pocket suite: what it holds, that nothing leaks, and what is said when a file is wrong."""
+"""The pocket suite: its images, no image in two splits, and errors for wrong files."""
 
 import importlib
 import json
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from mpnas_kit.domains import pocket as module
+from mpnas_kit.domains import pocket_suite as module
 from mpnas_kit.domains.domain import DomainSuite
-from mpnas_kit.domains.pocket import POCKET_DATA, POCKET_DOMAINS, pocket
+from mpnas_kit.domains.pocket_suite import POCKET_DATA, POCKET_DOMAINS, pocket
 from mpnas_kit.errors import MpnasError
 
 # Domain: classes, channels, train, val, test.
@@ -78,7 +78,7 @@ def test_every_class_is_in_every_split(full: DomainSuite, small: DomainSuite, na
 
 
 @pytest.mark.parametrize("name", POCKET_DOMAINS)
-def test_no_image_stands_twice(full: DomainSuite, name: str) -> None:
+def test_no_image_occurs_twice(full: DomainSuite, name: str) -> None:
     domain = full[name]
     splits = (domain.train, domain.val, domain.test)
     images = [image.numpy().tobytes() for split in splits for image in split.images]
@@ -169,7 +169,7 @@ def test_sources_name_every_domain(name: str) -> None:
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, ModuleType]]:
-    """The modules of the builder that need none of its source packages."""
+    """The modules of the builder that need no source packages."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools" / "pocket"))
     yield importlib.import_module("tiles"), importlib.import_module("sheets")
     for name in ("tiles", "sheets"):
@@ -192,7 +192,7 @@ def test_builder_drops_duplicates_over_all_splits(tools: tuple[ModuleType, Modul
     tiles, _ = tools
     images = [np.full((32, 32), value) for value in (1, 2, 2, 3, 3, 4)]
     made = tiles.make_tiles("ab", images, [0, 0, 0, 0, 1, 1], [0, 2, 0, 0, 1, 2])
-    # 2 stands twice with one label: train stays. 3 has two labels: both go.
+    # 2 occurs twice with one label: the training image stays. 3 has two labels: both go.
     assert tiles.distinct(made).tolist() == [0, 2, 5]
 
 

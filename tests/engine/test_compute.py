@@ -20,9 +20,9 @@ def test_a_network_on_another_device_makes_nothing_on_the_cpu(kind: str) -> None
     path = space.parse("k5e2 k3e2se k7e2 zero k5e4 k3e2 k3e2se k5e4 k5e2 k3e1")
     paths = {"a": path, "b": space.parse(" ".join(["k3e1"] * 10))}
     if kind == "supernet":
-        net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0, collapse=True)
+        net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0, collapse=True)
     else:
-        net = MultiPathNet.of_paths(space, paths, CLASSES, "per_domain", seed=0)
+        net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
     net.to("meta")
     flows = [Flow(d, torch.empty(4, 3, 32, 32, device="meta"), paths[d]) for d in paths]
     with net.measure():
@@ -36,13 +36,13 @@ def test_a_network_on_another_device_makes_nothing_on_the_cpu(kind: str) -> None
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_weights(arch: str) -> None:
     space = tiny.space()
     paths = tiny.paths(space, [arch, "k3e1 k3e1"], "ab")
-    net = MultiPathNet.of_paths(space, paths, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
     seen: set[torch.dtype] = set()
     stem = tiny.node(net, 0, "conv3")
     stem.register_forward_hook(lambda module, x, y: seen.add(y.dtype))
     batches = {d: (tiny.images(16), torch.arange(16) % n) for d, n in CLASSES.items()}
-    compute, weigher = Compute(precision="bfloat16"), Uniform().weigher(CLASSES)
-    tiny.step(net, sgd(net, 0.9, 0.0), batches, paths, weigher, compute=compute)
+    compute, state = Compute(precision="bfloat16"), Uniform().begin(tiny.tasks(CLASSES))
+    tiny.step(net, sgd(net, 0.9, 0.0), batches, paths, state, compute=compute)
     assert seen == {torch.bfloat16}
     assert {p.dtype for p in net.parameters()} == {torch.float32}
 
@@ -53,10 +53,10 @@ def test_bfloat16_gradients_are_those_of_float32_but_for_rounding() -> None:
     batches = {d: (tiny.images(16), torch.arange(16) % n) for d, n in CLASSES.items()}
     gradients = []
     for precision in ("float32", "bfloat16"):
-        net = MultiPathNet.of_paths(space, paths, CLASSES, "per_domain", seed=0)
+        net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
         compute = Compute(precision=precision)  # type: ignore[arg-type]
-        weigher = Uniform().weigher(CLASSES)
-        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, weigher, compute=compute)
+        state = Uniform().begin(tiny.tasks(CLASSES))
+        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, state, compute=compute)
         gradients.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
     exact, rounded = gradients
     assert not torch.equal(exact, rounded)

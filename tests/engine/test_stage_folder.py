@@ -21,10 +21,10 @@ from whole import FEW, FILES, STAGES, assert_same_run, run
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine import stage_folder as runs
 from mpnas_kit.engine.loop import StepEvent
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import Contents, StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.blocks import Activation, InvertedBottleneck
 from mpnas_kit.space.space import Layer, LayerwiseSpace
@@ -105,7 +105,7 @@ def test_an_interrupted_run_ends_its_step_writes_a_checkpoint_and_resumes_to_the
     with pytest.raises(KeyboardInterrupt):
         run(stage, tmp_path / "run", interrupt)
     assert signal.getsignal(signal.SIGINT) is handler and seen[-1] <= 4
-    left = RunFolder(tmp_path / "run").load_checkpoint()
+    left = StageFolder(tmp_path / "run").load_checkpoint()
     assert left is not None and left["step"] == seen[-1]
     run(stage, tmp_path / "run")
     assert_same_run(stage, tmp_path / "run", whole[stage])
@@ -124,7 +124,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("breaks_in", "told"),
-    [(1, "step 6 of train: the loss of domain 'a' is nan"), (2, "step 6 of train left weights")],
+    [(1, "step 6 of train: the loss of domain 'a' is nan"), (2, "step 6 of train gave weights")],
 )
 def test_weights_that_are_not_finite_never_reach_the_checkpoint(
     breaks_in: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -153,9 +153,9 @@ def test_weights_that_are_not_finite_never_reach_the_checkpoint(
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
     """Let the `number`-th write of file `name` end before it is whole, and later ones too."""
-    write, calls = RunFolder.write, [0]
+    write, calls = StageFolder.write, [0]
 
-    def broken(self: RunFolder, file: str, fill: Callable[[Any], Any]) -> None:
+    def broken(self: StageFolder, file: str, fill: Callable[[Any], Any]) -> None:
         if file == name:
             calls[0] += 1
         if calls[0] >= number:
@@ -163,7 +163,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
             raise tiny.Stopped
         write(self, file, fill)
 
-    monkeypatch.setattr(RunFolder, "write", broken)
+    monkeypatch.setattr(StageFolder, "write", broken)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_a_finished_folder_is_only_read(stage: str, whole: dict[str, Path]) -> N
         ({"seed": 3}, "config.seed = 0, not 3"),
         ({"learning_rate": 0.05}, "config.learning_rate = 0.1, not 0.05"),
         (
-            {"priority": ABDP(decay=0.5)},
-            r"config.priority = .abdp\(.*decay=0.95\)., not .abdp\(.*decay=0.5\)",
+            {"prioritization": ABDP(decay=0.5)},
+            r"config.prioritization = .abdp\(.*decay=0.95\)., not .abdp\(.*decay=0.5\)",
         ),
     ],
 )
@@ -308,10 +308,6 @@ def test_a_folder_of_blocks_of_other_settings_is_refused(tmp_path: Path) -> None
     search(tiny.suite(1), first, config, folder=tmp_path)
     with pytest.raises(MpnasError, match="space.blocks"):
         search(tiny.suite(1), second, config, folder=tmp_path)
-    description = json.loads((tmp_path / "config.json").read_text())
-    del description["space"]["blocks"]  # as a folder of an earlier release
-    (tmp_path / "config.json").write_text(json.dumps(description))
-    search(tiny.suite(1), first, config, folder=tmp_path)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -323,8 +319,8 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
 
 def test_a_run_that_was_killed_while_it_was_begun_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / "run.json.tmp").write_text('{"profile": "qu')
-    Pipeline.open(tmp_path, domains="digits,icons").begin()
-    assert Pipeline.read(tmp_path).suite.names == ("digits", "icons")
+    Run(tmp_path, domains="digits,icons").begin()
+    assert Run.read(tmp_path).suite.names == ("digits", "icons")
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
@@ -334,14 +330,14 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_folder_that_is_at_work_is_refused_and_the_first_run_goes_on(
+def test_a_folder_in_use_is_refused_and_the_first_run_continues(
     stage: str, whole: dict[str, Path], tmp_path: Path
 ) -> None:
     refused = []
 
     def second(event: StepEvent) -> None:
         if event.step == 3:
-            with pytest.raises(MpnasError, match="another run is at work in"):
+            with pytest.raises(MpnasError, match="another process uses "):
                 run(stage, tmp_path / stage)
             refused.append(event.step)
 
@@ -416,21 +412,26 @@ def test_a_damaged_file_of_a_finished_run_is_named(
         cut(folder, name)
     else:
         (folder / name).unlink()
-    assert name in sentence(lambda: run(stage, folder))
+
+    def read() -> object:
+        result = run(stage, folder)
+        return result.history, result.policy if stage == "search" else result.net
+
+    assert name in sentence(read)
 
 
 def test_a_missing_file_of_a_stage_is_named(tmp_path: Path) -> None:
     with pytest.raises(MpnasError, match=f"{tmp_path} has no config.json: expected the folder"):
-        RunFolder.read(tmp_path)
+        StageFolder.read(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(MpnasError, match="has no paths.json"):
-        RunFolder.read(tmp_path, "paths.json")
+        StageFolder.read(tmp_path, "paths.json")
 
 
 @pytest.mark.parametrize("content", ["", '{"a": "k3e1', "\udcff"])
 def test_truncated_json_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "paths.json").write_bytes(content.encode(errors="surrogateescape"))
-    message = sentence(lambda: RunFolder(tmp_path).read_json("paths.json"))
+    message = sentence(lambda: StageFolder(tmp_path).read_json("paths.json"))
     assert message.startswith(f"{tmp_path / 'paths.json'} cannot be read")
 
 
@@ -459,7 +460,7 @@ def test_a_pickle_in_a_checkpoint_is_never_executed(tmp_path: Path) -> None:
 def test_a_pickle_in_an_array_is_never_executed(tmp_path: Path) -> None:
     mark = tmp_path / "executed"
     np.save(tmp_path / "policy.npy", np.array([Malicious(mark)], dtype=object), allow_pickle=True)
-    assert "policy.npy" in sentence(lambda: RunFolder(tmp_path).read_array("policy.npy"))
+    assert "policy.npy" in sentence(lambda: StageFolder(tmp_path).read_array("policy.npy"))
     assert not mark.exists()
 
 
@@ -500,7 +501,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_run_can_be_resumed(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_metrics_on_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    folder = RunFolder.open(tmp_path, {"stage": "search"})
+    folder = StageFolder.open(tmp_path, Contents({"stage": "search"}))
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
     folder.log({"step": 1})
     message = sentence(lambda: folder.save_checkpoint({"step": 1}))
@@ -538,10 +539,10 @@ def test_a_folder_that_cannot_be_made_is_named() -> None:
 
 
 def test_the_environment_is_written_down(whole: dict[str, Path]) -> None:
-    content = RunFolder.read(whole["search"]).read_json("environment.json")
+    content = StageFolder.read(whole["search"]).read_json("environment.json")
     assert content["versions"]["torch"] == torch.__version__
     assert content["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"git_commit", "git_dirty", "threads", "platform"} <= set(content)
-    timing = RunFolder.read(whole["search"]).read_json("timing.json")
+    timing = StageFolder.read(whole["search"]).read_json("timing.json")
     assert timing["seconds"] > 0
     assert timing["seconds_a_step"] == pytest.approx(timing["seconds"] / 7)

@@ -6,27 +6,13 @@ import pytest
 import tiny
 import torch
 import torch.nn.functional as F
+from one_step import CLASSES, setup
 from torch import Tensor
 
-from mpnas_kit.engine.step import accuracy, learning_rate, set_rate, sgd
+from mpnas_kit.engine.step import learning_rate, set_rate, sgd
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
-from mpnas_kit.space.space import Path
-
-CLASSES = {"a": 3, "b": 40}
-ARCHS = ["k3e1 k5e3", "k3e1 k3e1"]
-Batches = dict[str, tuple[Tensor, Tensor]]
-
-
-def setup() -> tuple[MultiPathNet, dict[str, Path], Batches]:
-    space = tiny.space()
-    paths = tiny.paths(space, ARCHS)
-    net = MultiPathNet.of_paths(space, paths, CLASSES, "per_domain", seed=0)
-    batches = {
-        d: (tiny.images(8, seed=i), torch.arange(8) % n) for i, (d, n) in enumerate(CLASSES.items())
-    }
-    return net, paths, batches
 
 
 def gradients(net: MultiPathNet) -> dict[str, Tensor]:
@@ -42,9 +28,15 @@ def test_what_is_backpropagated_is_the_weighted_sum_of_the_raw_losses(smoothing:
         net.head_of("a").weight.mul_(100)  # so that a is far harder than b
     optimiser = sgd(net, 0.0, 0.0)
     set_rate(optimiser, 0.0)
-    priority = ABDP(0.5, 0.5, "constant")
+    prioritization = ABDP(0.5, 0.5, "constant")
     figures = tiny.step(
-        net, optimiser, batches, paths, priority.weigher(CLASSES), smoothing, progress=0.0
+        net,
+        optimiser,
+        batches,
+        paths,
+        prioritization.begin(tiny.tasks(CLASSES)),
+        smoothing,
+        progress=0.0,
     )
     total = gradients(net)
     raw = {}
@@ -66,19 +58,19 @@ def test_what_is_backpropagated_is_the_weighted_sum_of_the_raw_losses(smoothing:
 
 def test_reported_losses_are_without_label_smoothing() -> None:
     net, paths, batches = setup()
-    optimiser, weigher = sgd(net, 0.0, 0.0), Uniform().weigher(CLASSES)
-    plain = tiny.step(net, optimiser, batches, paths, weigher, 0.0, 0.0)
-    smooth = tiny.step(net, optimiser, batches, paths, weigher, 0.3, 0.0)
+    optimiser, state = sgd(net, 0.0, 0.0), Uniform().begin(tiny.tasks(CLASSES))
+    plain = tiny.step(net, optimiser, batches, paths, state, 0.0, 0.0)
+    smooth = tiny.step(net, optimiser, batches, paths, state, 0.3, 0.0)
     assert {d: f["loss"] for d, f in plain.items()} == {d: f["loss"] for d, f in smooth.items()}
 
 
 def test_only_nodes_that_took_part_move() -> None:
     net, paths, batches = setup()
-    optimiser, weigher = sgd(net, 0.9, 0.1), Uniform().weigher(CLASSES)
+    optimiser, state = sgd(net, 0.9, 0.1), Uniform().begin(tiny.tasks(CLASSES))
     set_rate(optimiser, 0.1)
-    tiny.step(net, optimiser, batches, paths, weigher, 0.0, 0.0)
+    tiny.step(net, optimiser, batches, paths, state, 0.0, 0.0)
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
-    tiny.step(net, optimiser, {"a": batches["a"]}, paths, weigher, 0.0, 0.5)
+    tiny.step(net, optimiser, {"a": batches["a"]}, paths, state, 0.0, 0.5)
     for name, parameter in net.named_parameters():
         private = name.startswith(("nodes.2_k3e1", "heads.of_b")) or name.endswith(".of_b")
         assert torch.equal(before[name], parameter) is private, name
@@ -92,7 +84,7 @@ def test_the_optimiser_has_every_parameter_once(kind: str) -> None:
     """Fails if stem, any head, any batch norm or any node is left out."""
     net, _, _ = setup()
     if kind == "supernet":
-        net = MultiPathNet.supernet(tiny.space(), CLASSES, "mixed", seed=0)
+        net = MultiPathNet.supernet(tiny.space(), tiny.tasks(CLASSES), "mixed", seed=0)
     held = [p for g in sgd(net, 0.9, 1e-4).param_groups for p in g["params"]]
     names = {id(p): n for n, p in net.named_parameters()}
     assert sorted(names[id(p)] for p in held) == sorted(names.values())
@@ -106,7 +98,7 @@ def test_every_kernel_and_every_head_moves_in_a_step() -> None:
     set_rate(optimiser, 0.1)
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
     for _ in range(2):
-        tiny.step(net, optimiser, batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
+        tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(CLASSES)), 0.1, 0.0)
     still = [n for n, p in net.named_parameters() if torch.equal(before[n], p)]
     assert not still
 
@@ -147,11 +139,6 @@ def test_a_loss_that_is_not_finite_names_the_domain_and_the_rate(bad: float) -> 
     batches["b"][0][0, 0, 0, 0] = bad
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
     with pytest.raises(MpnasError, match="domain 'b' is nan at learning rate 0.125") as caught:
-        tiny.step(net, optimiser, batches, paths, Uniform().weigher(CLASSES), 0.1, 0.0)
+        tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(CLASSES)), 0.1, 0.0)
     assert "\n" not in str(caught.value)
     assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
-
-
-def test_accuracy_is_the_share_of_right_images() -> None:
-    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, -1.0], [0.0, 5.0]])
-    assert accuracy(logits, torch.tensor([0, 1, 1, 1])) == 0.75

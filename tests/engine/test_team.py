@@ -151,7 +151,7 @@ def test_a_lost_process_ends_the_others_and_the_folder_goes_on_with_another_numb
     for status, output in (ended[0], ended[2]):
         assert status == 2
         assert "another process of this job has ended" in output
-        assert "goes on from the last checkpoint" in output and output.count("\n") == 1
+        assert "resumes from the last checkpoint" in output and output.count("\n") == 1
     assert not (tmp_path / "run" / "results.json").exists()
     alone(stage, tmp_path / "run")
     alone(stage, tmp_path / "whole")
@@ -211,8 +211,8 @@ def test_processes_that_cannot_find_each_other_are_told(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", size)
     monkeypatch.delenv("RANK", raising=False)
-    told = f"WORLD_SIZE is {size}, .*expected what torchrun sets"
-    with pytest.raises(MpnasError, match=told), joined():
+    message = f"WORLD_SIZE is {size}, .*expected the variables that torchrun sets"
+    with pytest.raises(MpnasError, match=message), joined():
         pass
 
 

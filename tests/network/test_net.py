@@ -12,6 +12,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network import maps
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, Norm, member
+from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
 from mpnas_kit.space.spaces import mobilenet_v3_large
 
@@ -25,7 +26,7 @@ def union(norm: Norm = "per_domain", seed: int = 0, **paths: str) -> MultiPathNe
     archs = paths or dict(zip("abc", ARCHS, strict=True))
     parsed = {d: space.parse(arch) for d, arch in archs.items()}
     classes = {d: CLASSES[d] for d in parsed}
-    return MultiPathNet.of_paths(space, parsed, classes, norm, seed)
+    return MultiPathNet.of_paths(space, parsed, tiny.tasks(classes), norm, seed)
 
 
 def flow(domain: str, arch: str, count: int = 6, seed: int = 0, shift: float = 0.0) -> Flow:
@@ -33,7 +34,7 @@ def flow(domain: str, arch: str, count: int = 6, seed: int = 0, shift: float = 0
 
 
 def three(net_batches: tuple[int, int, int] = (6, 4, 5)) -> list[Flow]:
-    """A flow a domain, of different sizes and statistics."""
+    """One flow per domain, of different sizes and statistics."""
     return [
         flow(d, arch, count, seed=i, shift=float(i))
         for i, (d, arch, count) in enumerate(zip("abc", ARCHS, net_batches, strict=True))
@@ -84,7 +85,7 @@ def test_the_order_of_the_flows_does_not_matter() -> None:
 
 def test_a_supernet_runs_every_mixture_of_paths() -> None:
     space = tiny.space()
-    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     paths = list(tiny.all_paths(space))
     flows = [Flow("abc"[i % 3], tiny.images(4, seed=i), path) for i, path in enumerate(paths)]
     for one, logits in zip(flows, net(flows), strict=True):
@@ -94,7 +95,7 @@ def test_a_supernet_runs_every_mixture_of_paths() -> None:
 
 def test_different_paths_give_different_logits() -> None:
     space = tiny.space()
-    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     x = tiny.images(4)
     outputs = net([Flow("a", x, path) for path in tiny.all_paths(space)])
     for first, second in itertools.combinations(outputs, 2):
@@ -108,9 +109,9 @@ def test_in_mixed_batches_all_images_of_a_node_are_one_batch() -> None:
     assert not torch.allclose(alone, together, atol=1e-3)
 
 
-def test_flows_of_the_same_images_run_once_for_as_long_as_their_ways_are_one() -> None:
+def test_flows_of_the_same_images_run_once_while_their_paths_are_equal() -> None:
     space = tiny.space()
-    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     paths = [space.parse(a) for a in ("k3e1 k5e3", "k3e1 k3e1", "zero k3e1", "k3e1 k5e3")]
     x, images = tiny.images(4), {}
     handles = [
@@ -127,13 +128,13 @@ def test_flows_of_the_same_images_run_once_for_as_long_as_their_ways_are_one() -
         (0, "conv3"): 8,  # the last flow has images of its own
         (1, "k3e1"): 8,
         (2, "k5e3"): 8,
-        (2, "k3e1"): 8,  # two ways
+        (2, "k3e1"): 8,  # with two different inputs
     }
     for one, logits in zip(flows, together, strict=True):
         torch.testing.assert_close(net([one])[0], logits, atol=1e-5, rtol=1e-5)
 
 
-def test_what_a_node_takes_in_one_go_does_not_change_the_outcome(
+def test_the_maps_per_call_of_a_node_do_not_change_the_outcome(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net = union().train()
@@ -160,7 +161,7 @@ def test_every_domain_has_its_own_batch_norm() -> None:
     net = union(a="k3e1 k5e3", b="k3e1 k5e3", c="k3e1 k5e3").eval()
     flows = [flow(d, "k3e1 k5e3") for d in "abc"]
     with torch.no_grad():
-        for d in "abc":  # one classifier for all, so that the logits tell of the features alone
+        for d in "abc":  # one classifier for all, so that logits depend on features alone
             net.heads[member(d)] = nn.Linear(16, 5)
             net.head_of(d).load_state_dict(net.head_of("a").state_dict())
     for changed in ("weight", "bias", "mean", "var"):
@@ -268,7 +269,7 @@ def test_the_gradient_of_a_shared_node_is_the_sum_over_its_domains() -> None:
 def test_a_domain_without_a_path_is_named() -> None:
     space = tiny.space()
     with pytest.raises(MpnasError, match="'b'"):
-        MultiPathNet.of_paths(space, {"a": space.parse(ARCHS[0])}, CLASSES, "mixed", 0)
+        MultiPathNet.of_paths(space, {"a": space.parse(ARCHS[0])}, tiny.tasks(CLASSES), "mixed", 0)
 
 
 # Initialisation -----------------------------------------------------------------------------------
@@ -283,16 +284,16 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert not torch.equal(first["heads.of_a.weight"], other["heads.of_a.weight"])
 
 
-def test_the_global_generator_is_left_alone() -> None:
+def test_the_global_generator_does_not_change() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     union()
-    MultiPathNet.supernet(tiny.space(), CLASSES, "mixed", seed=0)
+    MultiPathNet.supernet(tiny.space(), tiny.tasks(CLASSES), "mixed", seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_kernels_start_as_kaiming_normal_and_classifiers_small() -> None:
-    net = MultiPathNet.supernet(mobilenet_v3_large(32), {"a": 200}, "mixed", seed=0)
+    net = MultiPathNet.supernet(mobilenet_v3_large(32), tiny.tasks({"a": 200}), "mixed", seed=0)
     kernel = next(p for n, p in net.named_parameters() if p.shape == (960, 160, 1, 1))
     assert float(kernel.detach().std()) == pytest.approx((2 / 960) ** 0.5, rel=0.02)
     head = net.head_of("a").weight.detach()
@@ -304,7 +305,7 @@ def test_kernels_start_as_kaiming_normal_and_classifiers_small() -> None:
 
 def test_a_blended_layer_gives_the_mean_of_its_candidates_and_of_its_input() -> None:
     space = tiny.space()
-    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     path = space.parse("k3e1 k5e3")
     uses = space.uses(path)
     blended = (space.use(1, 1, 8, 8), None, space.use(1, 3, 8, 8))
@@ -322,9 +323,9 @@ def test_a_blended_layer_gives_the_mean_of_its_candidates_and_of_its_input() -> 
     torch.testing.assert_close(maps["after"], (maps["stem"] + maps["small"] + maps["large"]) / 3)
 
 
-def test_a_blend_of_one_candidate_a_layer_is_the_path() -> None:
+def test_a_blend_of_one_candidate_per_layer_is_the_path() -> None:
     space = tiny.space()
-    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     path = space.parse("zero k3e3")
     blend = Blend(tuple((use,) for use in space.uses(path)))
     x = tiny.images(4)
@@ -334,7 +335,7 @@ def test_a_blend_of_one_candidate_a_layer_is_the_path() -> None:
 
 def test_blends_and_paths_of_several_domains_do_not_mix() -> None:
     space = tiny.space()
-    net = MultiPathNet.supernet(space, CLASSES, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0)
     uses = space.uses(space.parse("k3e1 k5e3"))
     both = tuple(space.use(1, pick, 8, 8) for pick in (0, 1, 2))
     blend = Blend((uses[:1], both, uses[2:3], uses[3:]))
@@ -356,8 +357,10 @@ def test_slices_of_a_wide_network_equal_a_small_one(monkeypatch: pytest.MonkeyPa
     narrow = space.parse("conv3 sep3 x0.5 k5e2se k3e2 x0.5 k3e1 k3e2se")
     wide = space.widest(narrow)
     classes = {"a": 3, "b": 2}
-    large = MultiPathNet.of_paths(space, {"a": narrow, "b": wide}, classes, "per_domain", 0)
-    small = MultiPathNet.of_paths(space, {"a": narrow}, {"a": 3}, "per_domain", 1)
+    large = MultiPathNet.of_paths(
+        space, {"a": narrow, "b": wide}, tiny.tasks(classes), "per_domain", 0
+    )
+    small = MultiPathNet.of_paths(space, {"a": narrow}, tiny.tasks({"a": 3}), "per_domain", 1)
     unlike_norms(large)
     with torch.no_grad():
         for name, tensor in small.state_dict(keep_vars=True).items():
@@ -374,11 +377,11 @@ def test_slices_of_a_wide_network_equal_a_small_one(monkeypatch: pytest.MonkeyPa
 
 def test_the_full_space_runs_paths_of_different_widths_in_one_network() -> None:
     space = mobilenet_v3_like(32)
-    smallest = space.extremes()[0]
+    smallest = space.extremes(MultiplyAdds().price)[0]
     words = smallest.arch.split()
     wider = space.parse(" ".join("x0.625" if w == "x0.5" else w for w in words))
     paths = {"a": smallest, "b": wider}
-    net = MultiPathNet.of_paths(space, paths, {"a": 3, "b": 4}, "per_domain", 0).eval()
+    net = MultiPathNet.of_paths(space, paths, tiny.tasks({"a": 3, "b": 4}), "per_domain", 0).eval()
     flows = [Flow(d, torch.randn(2, 3, 32, 32), p) for d, p in paths.items()]
     for one, logits in zip(flows, net(flows), strict=True):
         torch.testing.assert_close(net([one])[0], logits, atol=1e-5, rtol=1e-5)

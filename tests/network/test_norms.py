@@ -10,7 +10,7 @@ from mpnas_kit.network.norms import DomainNorm, Norm, Segments
 A, B = ("a", 6), ("b", 10)
 
 
-def made(norm: Norm, tracked: bool = True) -> tuple[DomainNorm, Segments, Tensor]:
+def norm_and_images(norm: Norm, tracked: bool = True) -> tuple[DomainNorm, Segments, Tensor]:
     """A norm of two channels, and images of two domains with quite different statistics."""
     segments = Segments()
     segments.current = [A, B]
@@ -31,19 +31,19 @@ def is_standard(x: Tensor) -> bool:
 
 def test_per_domain_and_naive_normalise_every_domain_alone() -> None:
     for norm in ("per_domain", "naive"):
-        layer, _, x = made(norm)  # type: ignore[arg-type]
+        layer, _, x = norm_and_images(norm)  # type: ignore[arg-type]
         y = layer(x)
         assert is_standard(y[:6]) and is_standard(y[6:])
 
 
 def test_mixed_normalises_all_images_of_the_node_together() -> None:
-    layer, _, x = made("mixed")
+    layer, _, x = norm_and_images("mixed")
     y = layer(x)
     assert is_standard(y) and not is_standard(y[:6]) and not is_standard(y[6:])
 
 
 def test_per_domain_keeps_the_statistics_of_each_domain_apart() -> None:
-    layer, segments, x = made("per_domain")
+    layer, segments, x = norm_and_images("per_domain")
     with layer.measure():
         layer(x)
         segments.current = [B]
@@ -55,7 +55,7 @@ def test_per_domain_keeps_the_statistics_of_each_domain_apart() -> None:
 
 
 def test_mixed_keeps_one_average_over_all_images() -> None:
-    layer, _, x = made("mixed")
+    layer, _, x = norm_and_images("mixed")
     with layer.measure():
         layer(x)
     mean, var = moments(x)
@@ -65,7 +65,7 @@ def test_mixed_keeps_one_average_over_all_images() -> None:
 
 
 def test_naive_keeps_one_average_over_batches_of_single_domains() -> None:
-    layer, _, x = made("naive")
+    layer, _, x = norm_and_images("naive")
     with layer.measure():
         layer(x)
     mean = (moments(x[:6])[0] + moments(x[6:])[0]) / 2
@@ -74,7 +74,7 @@ def test_naive_keeps_one_average_over_batches_of_single_domains() -> None:
 
 def test_scale_and_shift_are_a_domain_s_own_or_shared() -> None:
     for norm, own in (("per_domain", True), ("mixed", False), ("naive", False)):
-        layer, _, x = made(norm)  # type: ignore[arg-type]
+        layer, _, x = norm_and_images(norm)  # type: ignore[arg-type]
         before = layer(x)
         with torch.no_grad():
             name = "of_b" if own else "shared"
@@ -86,7 +86,7 @@ def test_scale_and_shift_are_a_domain_s_own_or_shared() -> None:
 
 
 def test_evaluation_uses_the_statistics_of_the_image_s_own_domain() -> None:
-    layer, segments, x = made("per_domain")
+    layer, segments, x = norm_and_images("per_domain")
     with layer.measure():
         layer(x)
     layer.eval()
@@ -101,20 +101,20 @@ def test_evaluation_uses_the_statistics_of_the_image_s_own_domain() -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_statistics_move_only_when_they_are_measured(training: bool) -> None:
-    layer, _, x = made("per_domain")
+    layer, _, x = norm_and_images("per_domain")
     before = {n: b.clone() for n, b in layer.named_buffers()}
     layer.train(training)(x)
     assert all(torch.equal(before[n], b) for n, b in layer.named_buffers())
 
 
 def test_untracked_norms_use_batch_statistics_in_evaluation_too() -> None:
-    layer, _, x = made("per_domain", tracked=False)
+    layer, _, x = norm_and_images("per_domain", tracked=False)
     assert not list(layer.buffers())
     assert torch.equal(layer.eval()(x), layer.train()(x))
 
 
 def test_fewer_channels_use_the_first_ones() -> None:
-    layer, _, x = made("per_domain")
+    layer, _, x = norm_and_images("per_domain")
     with torch.no_grad():
         layer.weight["of_a"].copy_(torch.tensor([2.0, 7.0]))
     whole = layer(x)

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.notebook.parameters import check_parameters, field_docs, options
+from mpnas_kit.notebook.parameters import check_parameters
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.training.stage import TrainConfig
+from mpnas_kit.settings import field_docs, options
+from mpnas_kit.training.config import TrainConfig
 
 OWN = """# Parameters. None: the profile's.
 from typing import Optional

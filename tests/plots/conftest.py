@@ -13,8 +13,10 @@ import tiny
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
+from mpnas_kit.space.costs import path_costs
 from mpnas_kit.space.space import LayerwiseSpace, Path
-from mpnas_kit.training.stage import TrainConfig, TrainResult
+from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.training.result import TrainResult
 
 
 @pytest.fixture(autouse=True)
@@ -64,14 +66,17 @@ def found(space: LayerwiseSpace, paths: dict[str, Path]) -> SearchResult:
         for step in range(1, 51)
         for i, domain in enumerate(paths)
     ]
-    config = SearchConfig(steps=50)
-    return SearchResult(space, config, paths, 10_000.0, pd.DataFrame(rows), policy, (25, 50))
+    config = SearchConfig(steps=50, policy_snapshots=2)
+    costs = path_costs(config.cost, space, paths)
+    return SearchResult(
+        space, config, paths, costs, 10_000.0, config.cost.unit, pd.DataFrame(rows), policy
+    )
 
 
 @pytest.fixture
 def trained(found: SearchResult) -> TrainResult:
     classes = {"a": 3, "b": 4, "c": 5}
-    net = MultiPathNet.of_paths(found.space, found.paths, classes, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(found.space, found.paths, tiny.tasks(classes), "per_domain", seed=0)
     evaluation = pd.DataFrame(
         [
             {"domain": d, "split": split, "images": 100, "accuracy": 0.9 - 0.2 * i, "loss": 1.0}

@@ -1,4 +1,4 @@
-"""Figures of comparisons, weightings, trust and two paths draw what their tables say."""
+"""Figures of comparisons, prioritizations, trust and two paths draw what their tables say."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,19 +17,20 @@ from matplotlib.patches import FancyBboxPatch
 from mpnas_kit import plots
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.difficulty import difficulties
+from mpnas_kit.analysis.prioritization import MEAN, prioritization_differences
 from mpnas_kit.analysis.trust import Trust
-from mpnas_kit.analysis.weightings import MEAN, weighting_differences
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots.comparison import kind_labels
 from mpnas_kit.plots.labels import places
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
+from mpnas_kit.prioritization.domain_weights import Seen
 from mpnas_kit.prioritization.scalarizers import FAMO
-from mpnas_kit.prioritization.weigher import Seen
 from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import mobilenet_v3_large
-from mpnas_kit.training.stage import TrainConfig, TrainResult
+from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.training.result import TrainResult
 
-Kind = tuple[str, str, str]  # approach, weighting, norm
+Kind = tuple[str, str, str]  # approach, prioritization, norm
 APPROACHES: dict[Kind, tuple[float, float]] = {  # mean test accuracy at seed 0, parameters
     ("mpnas", "abdp", "per_domain"): (0.70, 2e6),
     ("bundle", "none", "per_domain"): (0.60, 9e6),
@@ -47,7 +48,7 @@ def comparison(
     """Seed s adds s^2 %; domain i lies i * 10 % above the first; validation 1 % above test."""
     cells, rows = [], []
     for seed, (kind, (mean, parameters)) in product(range(seeds), kinds.items()):
-        key = dict(zip(("approach", "weighting", "norm"), kind, strict=True), seed=seed)
+        key = dict(zip(("approach", "prioritization", "norm"), kind, strict=True), seed=seed)
         first = mean + 0.01 * seed**2 - 0.05 * (len(domains) - 1)
         for (i, domain), (split, more) in product(
             enumerate(domains), (("val", 0.01), ("test", 0.0))
@@ -69,19 +70,19 @@ SHIFT = 0.05 / 3  # of the mean over three seeds from seed 0
 @pytest.fixture
 def weighed(trained: TrainResult) -> TrainResult:
     """100 steps under ABDP; domain a is at chance, b half way, c solved; c every other step."""
-    priority = ABDP(start=1.0, end=0.5, decay=0.9)
-    classes = trained.net.classes
-    weigher, noise, rows = priority.weigher(classes), np.random.default_rng(0), []
+    prioritization = ABDP(start=1.0, end=0.5, decay=0.9)
+    tasks = trained.tasks
+    state, noise, rows = prioritization.begin(tasks), np.random.default_rng(0), []
     for step in range(100):
         drawn = "abc" if step % 2 == 0 else "ab"
         levels = {d: {"a": 1.0, "b": 0.5, "c": 0.0}[d] + noise.uniform(0, 0.1) for d in drawn}
-        seen = {d: Seen(x * math.log(classes[d]), 0.5) for d, x in levels.items()}
-        weights = weigher.weigh(seen, step / 100)
+        seen = {d: Seen(x * tasks[d].chance_loss, 0.5) for d, x in levels.items()}
+        weights = state.weights(seen, step / 100)
         rows += [
             {"step": step + 1, "domain": d, "loss": seen[d].nll, "weight": weights[d]}
             for d in drawn
         ]
-    config = TrainConfig(priority=priority, steps=100)
+    config = TrainConfig(prioritization=prioritization, steps=100)
     return replace(trained, config=config, history=pd.DataFrame(rows))
 
 
@@ -135,7 +136,7 @@ def texts(ax: Axes) -> list[str]:
 def test_all_take_and_return_axes_in_the_colours_in_force(
     weighed: TrainResult, trust: Trust, space: LayerwiseSpace, paths: dict[str, Path]
 ) -> None:
-    approaches, weightings = comparison(APPROACHES), comparison(WEIGHTINGS)
+    approaches, prioritizations = comparison(APPROACHES), comparison(WEIGHTINGS)
 
     def stacked(ax: Axes | None) -> Axes:
         if ax is None:
@@ -149,8 +150,8 @@ def test_all_take_and_return_axes_in_the_colours_in_force(
         lambda ax: plots.approach_bars(approaches, ax),
         lambda ax: plots.domain_bars(approaches, ax),
         lambda ax: plots.pareto(approaches, ax),
-        lambda ax: plots.weighting_bars(weightings, ax),
-        lambda ax: plots.weighting_heatmap(weightings, ax),
+        lambda ax: plots.prioritization_bars(prioritizations, ax),
+        lambda ax: plots.prioritization_heatmap(prioritizations, ax),
         lambda ax: plots.two_paths(space, paths, "a", "b", ax),
         lambda ax: plots.trust_scatter(trust, ax),
         stacked,
@@ -185,7 +186,7 @@ def test_approach_bars() -> None:
     places = np.asarray(dots.get_offsets())
     expected = {(m + s, row) for row, m in enumerate((0.7, 0.6, 0.5)) for s in (0, 0.01, 0.04)}
     assert {(round(x, 6), round(y)) for x, y in places} == {(round(x, 6), y) for x, y in expected}
-    assert "abdp weighting, per_domain norm, 3 seeds" in ax.get_title()
+    assert "abdp prioritization, per_domain norm, 3 seeds" in ax.get_title()
 
 
 def test_approach_bars_of_one_seed_have_no_spread() -> None:
@@ -193,14 +194,14 @@ def test_approach_bars_of_one_seed_have_no_spread() -> None:
     assert widths(bars(ax)[0]) == pytest.approx([0.71, 0.61, 0.51])
     assert texts(ax) == ["71.0%", "61.0%", "51.0%"]
     assert not ax.collections
-    assert ax.get_title() == "Mean accuracy (abdp weighting, per_domain norm, 1 seed)"
+    assert ax.get_title() == "Mean accuracy (abdp prioritization, per_domain norm, 1 seed)"
 
 
 def test_rows_are_named_by_what_differs() -> None:
-    kinds = pd.DataFrame(APPROACHES.keys(), columns=["approach", "weighting", "norm"])
+    kinds = pd.DataFrame(APPROACHES.keys(), columns=["approach", "prioritization", "norm"])
     assert kind_labels(kinds) == ["mpnas", "bundle", "single_path"]
     assert kind_labels(kinds.iloc[:1]) == ["mpnas"]
-    more = pd.concat([kinds, kinds.assign(weighting="famo").iloc[:1]])
+    more = pd.concat([kinds, kinds.assign(prioritization="famo").iloc[:1]])
     assert kind_labels(more) == ["mpnas, abdp", "bundle", "single_path, abdp", "mpnas, famo"]
     norms = pd.concat([kinds, kinds.assign(norm="mixed")])
     assert kind_labels(norms)[::3] == ["mpnas, per_domain", "mpnas, mixed"]
@@ -273,19 +274,19 @@ def test_a_label_is_nearest_to_its_own_point() -> None:
 
 
 def uneven() -> Comparison:
-    """Weightings of which abdp gains 3 % in domain a alone, at seed 1 another 2 %."""
+    """Prioritizations of which abdp gains 3 % in domain a alone, at seed 1 another 2 %."""
     compared = comparison(WEIGHTINGS, seeds=2)
     rows = compared.domains.copy()
-    rows.loc[rows["weighting"] == "abdp", "accuracy"] -= 0.03
-    gains = (rows["weighting"] == "abdp") & (rows["domain"] == "a")
+    rows.loc[rows["prioritization"] == "abdp", "accuracy"] -= 0.03
+    gains = (rows["prioritization"] == "abdp") & (rows["domain"] == "a")
     rows.loc[gains, "accuracy"] += 0.03 + 0.02 * rows.loc[gains, "seed"]
     return Comparison(compared.cells, rows)
 
 
 def test_weighting_differences_are_paired_by_seed() -> None:
-    table = weighting_differences(uneven())
-    assert list(table.columns) == ["weighting", "domain", "seeds", "difference", "spread"]
-    rows = table.set_index(["weighting", "domain"])
+    table = prioritization_differences(uneven())
+    assert list(table.columns) == ["prioritization", "domain", "seeds", "difference", "spread"]
+    rows = table.set_index(["prioritization", "domain"])
     assert list(rows.index) == [(w, d) for w in ("abdp", "famo") for d in (MEAN, "a", "b")]
     spread = 0.02 / math.sqrt(2)
     expected = {"a": (0.04, spread), "b": (0.0, 0.0), MEAN: (0.02, spread / 2)}
@@ -293,14 +294,14 @@ def test_weighting_differences_are_paired_by_seed() -> None:
         assert tuple(rows.loc[("abdp", domain), ["difference", "spread"]]) == pytest.approx(values)
     assert rows.loc["famo", "difference"].tolist() == pytest.approx([-0.02] * 3)
     one = uneven()
-    dropped = one.domains[(one.domains["weighting"] != "abdp") | (one.domains["seed"] == 1)]
-    fewer = weighting_differences(Comparison(one.cells, dropped)).set_index("weighting")
+    dropped = one.domains[(one.domains["prioritization"] != "abdp") | (one.domains["seed"] == 1)]
+    fewer = prioritization_differences(Comparison(one.cells, dropped)).set_index("prioritization")
     assert fewer.loc["abdp", "seeds"].tolist() == [1, 1, 1]
     assert fewer.loc["abdp", "difference"].tolist() == pytest.approx([0.025, 0.05, 0.0])
 
 
 def test_weighting_bars() -> None:
-    ax = plots.weighting_bars(uneven())
+    ax = plots.prioritization_bars(uneven())
     assert ticks(ax) == [MEAN, "a", "b"]
     drawn = {str(c.get_label()): c for c in bars(ax)}
     assert list(drawn) == ["abdp", "famo"]
@@ -310,13 +311,13 @@ def test_weighting_bars() -> None:
     segments = np.array(ax.collections[0].get_segments())[:, :, 0]
     np.testing.assert_allclose(segments[1], [4 - spread, 4 + spread])
     assert not texts(ax)
-    assert "Weightings against uniform (mpnas, per_domain norm, 2 seeds)" in ax.get_title()
+    assert "Prioritizations against uniform (mpnas, per_domain norm, 2 seeds)" in ax.get_title()
 
 
 def test_weighting_bars_of_one_weighting_have_figures() -> None:
     whole = uneven()
-    kept = [part[part["weighting"] != "famo"] for part in (whole.cells, whole.domains)]
-    ax = plots.weighting_bars(Comparison(*kept).where(seed=[1]), baseline="abdp")
+    kept = [part[part["prioritization"] != "famo"] for part in (whole.cells, whole.domains)]
+    ax = plots.prioritization_bars(Comparison(*kept).where(seed=[1]), baseline="abdp")
     assert widths(bars(ax)[0]) == pytest.approx([-2.5, -5, 0], abs=1e-9)
     assert texts(ax) == ["-2.5", "-5.0", "+0.0"]
     assert ax.get_title() == "uniform against abdp (mpnas, per_domain norm, 1 seed)"
@@ -324,7 +325,7 @@ def test_weighting_bars_of_one_weighting_have_figures() -> None:
 
 
 def test_weighting_heatmap() -> None:
-    ax = plots.weighting_heatmap(uneven())
+    ax = plots.prioritization_heatmap(uneven())
     mesh = ax.collections[0]
     expected = [[2, -2], [4, -2], [0, -2]]
     np.testing.assert_allclose(np.reshape(mesh.get_array(), (3, 2)), expected, atol=1e-9)
@@ -341,16 +342,18 @@ def test_difficulties_are_those_that_abdp_weighs_by(weighed: TrainResult) -> Non
     assert len(table) == len(weighed.history)
     for step in (1, 51, 99):  # all three domains are drawn
         rows = table[table["step"] == step]
-        boost = np.exp(rows["difficulty"] / weighed.config.priority.temperature((step - 1) / 100))
+        boost = np.exp(
+            rows["difficulty"] / weighed.config.prioritization.temperature((step - 1) / 100)
+        )
         np.testing.assert_allclose(rows["weight"], boost / boost.mean())
 
 
-@pytest.mark.parametrize("priority", [Uniform(), FAMO(decay=1e-3)])
+@pytest.mark.parametrize("prioritization", [Uniform(), FAMO(decay=1e-3)])
 def test_other_weightings_have_the_difficulty_of_a_default_abdp(
-    weighed: TrainResult, priority: Uniform | FAMO
+    weighed: TrainResult, prioritization: Uniform | FAMO
 ) -> None:
-    other = replace(weighed, config=TrainConfig(priority=priority))
-    expected = difficulties(replace(weighed, config=TrainConfig(priority=ABDP())))
+    other = replace(weighed, config=TrainConfig(prioritization=prioritization))
+    expected = difficulties(replace(weighed, config=TrainConfig(prioritization=ABDP())))
     pd.testing.assert_frame_equal(difficulties(other), expected)
     assert not expected.equals(difficulties(weighed))
 
@@ -366,7 +369,8 @@ def test_weights_and_difficulties(weighed: TrainResult) -> None:
         np.testing.assert_allclose(line.get_ydata(), own["difficulty"])
         raw = [x for x in upper.lines if x.get_label() == "_measured"]["abc".index(domain)]
         np.testing.assert_allclose(raw.get_ydata(), own["weight"])
-    assert [t.get_text() for t in upper.get_legend().get_texts()] == ["a", "b", "c", "all alike"]
+    legend = [t.get_text() for t in upper.get_legend().get_texts()]
+    assert legend == ["a", "b", "c", "equal weights"]
     assert lower.get_legend() is None
     assert "abdp(end=0.5, decay=0.9)" in upper.get_title()
 
@@ -432,12 +436,13 @@ def test_trust_scatter(trust: Trust) -> None:
 def test_figures_refuse(
     weighed: TrainResult, trust: Trust, space: LayerwiseSpace, paths: dict[str, Path]
 ) -> None:
-    approaches, weightings = comparison(APPROACHES), comparison(WEIGHTINGS)
+    approaches, prioritizations = comparison(APPROACHES), comparison(WEIGHTINGS)
     many = {("mpnas", f"w{i}", "per_domain"): (0.5, 1e6) for i in range(5)}
     unpaired = Comparison(
-        weightings.cells,
-        weightings.domains[
-            (weightings.domains["weighting"] != "famo") == (weightings.domains["seed"] > 0)
+        prioritizations.cells,
+        prioritizations.domains[
+            (prioritizations.domains["prioritization"] != "famo")
+            == (prioritizations.domains["seed"] > 0)
         ],
     )
     no_history = replace(weighed, history=weighed.history.drop(columns="weight"))
@@ -450,17 +455,20 @@ def test_figures_refuse(
         (lambda: plots.approach_bars(approaches.where(approach=["x"])), "has no runs"),
         (lambda: plots.domain_bars(approaches.where(approach=["x"])), "has no runs"),
         (lambda: plots.pareto(approaches.where(approach=["x"])), "has no runs"),
-        (lambda: plots.weighting_bars(approaches.where(approach=["x"])), "has no runs"),
-        (lambda: plots.weighting_bars(approaches), "one approach, not mpnas, bundle"),
-        (lambda: plots.weighting_heatmap(weightings, baseline="abd"), "'abd': did you mean 'abdp'"),
+        (lambda: plots.prioritization_bars(approaches.where(approach=["x"])), "has no runs"),
+        (lambda: plots.prioritization_bars(approaches), "one approach, not mpnas, bundle"),
         (
-            lambda: plots.weighting_bars(weightings.where(weighting=["uniform"])),
-            "no weighting beside",
+            lambda: plots.prioritization_heatmap(prioritizations, baseline="abd"),
+            "'abd': did you mean 'abdp'",
         ),
-        (lambda: plots.weighting_heatmap(unpaired), "no seed in common with 'uniform'"),
         (
-            lambda: plots.weighting_bars(comparison({**many, **WEIGHTINGS})),
-            "up to 4 weightings beside 'uniform', not 7",
+            lambda: plots.prioritization_bars(prioritizations.where(prioritization=["uniform"])),
+            "no prioritization other than 'uniform'",
+        ),
+        (lambda: plots.prioritization_heatmap(unpaired), "no seed in common with 'uniform'"),
+        (
+            lambda: plots.prioritization_bars(comparison({**many, **WEIGHTINGS})),
+            "up to 4 prioritizations beside 'uniform', not 7",
         ),
         (lambda: plots.weights_and_difficulties(no_history), "no column 'weight'"),
         (

@@ -20,7 +20,7 @@ from mpnas_kit.plots.style import PALETTE, TRANSPARENT
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
-from mpnas_kit.training.stage import TrainResult
+from mpnas_kit.training.result import TrainResult
 
 
 def legend(ax: Axes) -> list[str]:

@@ -14,6 +14,7 @@ from mpnas_kit.analysis.graph import architecture_graph
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import domain_colors, path_graph
 from mpnas_kit.plots.graph_layout import UNUSED, lay_out, line
+from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import LayerwiseSpace, Node, Path
 from mpnas_kit.space.spaces import mobilenet_v3_large
@@ -47,7 +48,7 @@ def test_nodes_lines_and_labels(space: LayerwiseSpace, paths: dict[str, Path]) -
     assert written.count("3") == 3  # stem, conv1 of 1.1 and head have three domains
     labels = [t.get_text() for t in ax.get_legend().get_texts()]
     assert labels[0].startswith("shared by several domains")
-    assert labels[1:] == ["of one domain", "unused", "possible", "path of a domain"]
+    assert labels[1:] == ["private to one domain", "unused", "possible edge", "path of a domain"]
     assert "3 nodes shared, 1 private, 2 unused" in ax.get_title()
 
 
@@ -85,7 +86,7 @@ def test_a_selection_keeps_its_colours(space: LayerwiseSpace, paths: dict[str, P
 
 def test_many_candidates_show_used_ones_and_a_count() -> None:
     space = mobilenet_v3_like(32)
-    low, high = space.extremes()
+    low, high = space.extremes(MultiplyAdds().price)
     graph = architecture_graph(space, {"low": low, "high": high})
     layout = lay_out(graph, 900, 400)
     assert layout.named

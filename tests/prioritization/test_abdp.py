@@ -7,9 +7,10 @@ import tiny
 import torch
 
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.parts import to_text
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
-from mpnas_kit.prioritization.weigher import Seen
-from mpnas_kit.settings import from_text, to_text
+from mpnas_kit.prioritization.domain_weights import Seen
+from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.training.stage import train
 
 CLASSES = {"a": 2, "b": 4, "c": 1623}
@@ -26,56 +27,56 @@ def constant(temperature: float, decay: float = 0.95) -> ABDP:
 
 def test_weights_of_two_domains_by_hand() -> None:
     """Difficulties 1 (at chance) and 1/2, temperature 1/2: softmax(2, 1) times 2."""
-    weigher = constant(0.5).weigher({"a": 2, "b": 4})
-    weights = weigher.weigh(at(a=math.log(2), b=math.log(4) / 2), 0.0)
+    state = constant(0.5).begin(tiny.tasks({"a": 2, "b": 4}))
+    weights = state.weights(at(a=math.log(2), b=math.log(4) / 2), 0.0)
     assert weights == pytest.approx({"a": 2 * math.e / (math.e + 1), "b": 2 / (math.e + 1)})
 
 
 def test_weights_of_three_domains_by_hand() -> None:
     """Difficulties 1, 1/2 and 0 at temperature 1."""
-    weigher = constant(1.0).weigher(CLASSES)
-    weights = weigher.weigh(at(a=math.log(2), b=math.log(4) / 2, c=0.0), 0.0)
+    state = constant(1.0).begin(tiny.tasks(CLASSES))
+    weights = state.weights(at(a=math.log(2), b=math.log(4) / 2, c=0.0), 0.0)
     boosts = [math.e, math.exp(0.5), 1.0]
     assert list(weights.values()) == pytest.approx([3 * x / sum(boosts) for x in boosts])
 
 
 def test_difficulty_is_a_bias_corrected_average() -> None:
     """Decay 1/2: after losses x and y the difficulty is (x + 2 y) / 3."""
-    weigher = constant(1.0, decay=0.5).weigher({"a": 2, "b": 4})
-    weigher.weigh(at(a=1.0, b=0.4), 0.0)
-    weights = weigher.weigh(at(a=0.2, b=0.8), 0.0)
+    state = constant(1.0, decay=0.5).begin(tiny.tasks({"a": 2, "b": 4}))
+    state.weights(at(a=1.0, b=0.4), 0.0)
+    weights = state.weights(at(a=0.2, b=0.8), 0.0)
     a = (1.0 + 2 * 0.2) / 3 / math.log(2)
     b = (0.4 + 2 * 0.8) / 3 / math.log(4)
     assert weights["a"] == pytest.approx(2 / (1 + math.exp(b - a)))
 
 
 def test_a_domain_that_was_not_drawn_keeps_its_difficulty_and_starts_at_chance() -> None:
-    weigher = constant(1.0).weigher({"a": 2, "b": 4})
-    alone = weigher.weigh(at(a=0.0), 0.0)
+    state = constant(1.0).begin(tiny.tasks({"a": 2, "b": 4}))
+    alone = state.weights(at(a=0.0), 0.0)
     assert alone == pytest.approx({"a": 2 / (1 + math.e)})  # b counts as at chance
-    weigher.weigh(at(b=0.0), 0.0)
-    assert weigher.weigh(at(a=0.0), 0.0) == pytest.approx({"a": 1.0})
+    state.weights(at(b=0.0), 0.0)
+    assert state.weights(at(a=0.0), 0.0) == pytest.approx({"a": 1.0})
 
 
 def test_weights_have_mean_one_and_none_exceeds_the_number_of_domains() -> None:
     generator = torch.Generator().manual_seed(0)
     for temperature in (1e-3, 0.1, 1.0, 10.0):
-        weigher = constant(temperature).weigher(CLASSES)
+        state = constant(temperature).begin(tiny.tasks(CLASSES))
         for _ in range(20):
             losses = torch.rand(3, generator=generator).tolist()
             nll = {d: 8 * x for d, x in zip(CLASSES, losses, strict=True)}
-            weights = weigher.weigh(at(**nll), 0.0)
+            weights = state.weights(at(**nll), 0.0)
             assert sum(weights.values()) == pytest.approx(3)
             assert all(0 <= w <= 3 * (1 + 1e-9) for w in weights.values())
 
 
 def test_the_harder_domain_comes_first_whatever_its_number_of_classes() -> None:
-    weights = constant(0.5).weigher(CLASSES).weigh(at(a=0.69, b=0.9, c=2.0), 0.0)
+    weights = constant(0.5).begin(tiny.tasks(CLASSES)).weights(at(a=0.69, b=0.9, c=2.0), 0.0)
     assert weights["a"] > weights["b"] > weights["c"]  # difficulties 1.0, 0.65, 0.27
 
 
 def test_a_small_temperature_gives_all_weight_to_the_hardest_without_overflow() -> None:
-    weights = constant(1e-6).weigher(CLASSES).weigh(at(a=0.5, b=0.5, c=80.0), 0.0)
+    weights = constant(1e-6).begin(tiny.tasks(CLASSES)).weights(at(a=0.5, b=0.5, c=80.0), 0.0)
     assert weights == pytest.approx({"a": 0.0, "b": 0.0, "c": 3.0})
 
 
@@ -94,8 +95,8 @@ def test_the_schedule_runs_from_start_to_end() -> None:
 
 def test_weights_follow_the_schedule() -> None:
     nll = {"a": math.log(2), "b": 0.0}
-    early = ABDP(1.0, 0.25).weigher({"a": 2, "b": 4}).weigh(at(**nll), 0.0)
-    late = ABDP(1.0, 0.25).weigher({"a": 2, "b": 4}).weigh(at(**nll), 1.0)
+    early = ABDP(1.0, 0.25).begin(tiny.tasks({"a": 2, "b": 4})).weights(at(**nll), 0.0)
+    late = ABDP(1.0, 0.25).begin(tiny.tasks({"a": 2, "b": 4})).weights(at(**nll), 1.0)
     assert early["a"] == pytest.approx(2 * math.e / (math.e + 1))
     assert late["a"] == pytest.approx(2 * math.exp(4) / (math.exp(4) + 1))
 
@@ -105,9 +106,9 @@ def test_weights_follow_the_schedule() -> None:
 def test_weights_stay_finite_on_the_way_to_or_from_uniform(
     schedule: str, start: float, end: float
 ) -> None:
-    weigher = ABDP(start, end, schedule).weigher({"a": 2, "b": 4})  # type: ignore[arg-type]
+    state = ABDP(start, end, schedule).begin(tiny.tasks({"a": 2, "b": 4}))  # type: ignore[arg-type]
     for progress in (0.0, 0.5, 1.0):
-        weights = weigher.weigh(at(a=0.1, b=1.0), progress)
+        weights = state.weights(at(a=0.1, b=1.0), progress)
         assert sum(weights.values()) == pytest.approx(2)
 
 
@@ -115,9 +116,9 @@ def test_weights_stay_finite_on_the_way_to_or_from_uniform(
 
 
 def test_uniform_weighs_every_domain_one() -> None:
-    weigher = Uniform().weigher(CLASSES)
+    state = Uniform().begin(tiny.tasks(CLASSES))
     for nll in ({"a": 0.1, "b": 9.0, "c": 3.0}, {"b": 1.0}):
-        assert weigher.weigh(at(**nll), 0.3) == dict.fromkeys(nll, 1.0)
+        assert state.weights(at(**nll), 0.3) == dict.fromkeys(nll, 1.0)
 
 
 def test_an_infinite_temperature_is_uniform_bit_for_bit_through_a_training() -> None:
@@ -125,7 +126,7 @@ def test_an_infinite_temperature_is_uniform_bit_for_bit_through_a_training() -> 
     paths = tiny.paths(space, ["k3e1 k3e1", "k3e1 k5e3", "zero k3e1"])
     infinite = ABDP(start=math.inf, end=math.inf)
     results = [
-        train(suite, space, paths, tiny.train_config(priority=p))
+        train(suite, space, paths, tiny.train_config(prioritization=p))
         for p in (Uniform(), infinite, ABDP())
     ]
     uniform, same, other = (r.net.state_dict() for r in results)
@@ -139,17 +140,17 @@ def test_an_infinite_temperature_is_uniform_bit_for_bit_through_a_training() -> 
 
 
 def test_a_weigher_goes_on_where_its_state_was_taken() -> None:
-    first, second = ABDP().weigher(CLASSES), ABDP().weigher(CLASSES)
+    first, second = ABDP().begin(tiny.tasks(CLASSES)), ABDP().begin(tiny.tasks(CLASSES))
     for step in range(5):
-        first.weigh(at(a=0.1 * step, c=2.0), 0.1)
+        first.weights(at(a=0.1 * step, c=2.0), 0.1)
     state = first.state_dict()
     second.load_state_dict(state)
     nll = {"a": 0.3, "b": 0.2, "c": 1.0}
-    expected = first.weigh(at(**nll), 0.5)
-    assert second.weigh(at(**nll), 0.5) == expected
-    third = ABDP().weigher(CLASSES)
-    third.load_state_dict(state)  # a state that was taken does not move with its weigher
-    assert third.weigh(at(**nll), 0.5) == expected
+    expected = first.weights(at(**nll), 0.5)
+    assert second.weights(at(**nll), 0.5) == expected
+    third = ABDP().begin(tiny.tasks(CLASSES))
+    third.load_state_dict(state)  # a state that was taken does not move with its weights
+    assert third.weights(at(**nll), 0.5) == expected
 
 
 @pytest.mark.parametrize(
@@ -168,5 +169,4 @@ def test_wrong_settings_are_named(settings: dict[str, float], message: str) -> N
 
 @pytest.mark.parametrize("setting", [Uniform(), ABDP(), ABDP(math.inf, 0.5, "linear", 0.9)])
 def test_a_prioritization_is_written_as_text_and_read_back(setting: ABDP | Uniform) -> None:
-    text = to_text(setting)
-    assert from_text(text, (Uniform, ABDP), "domain prioritization") == setting  # type: ignore[arg-type]
+    assert PRIORITIZATION.parse(to_text(setting)) == setting

@@ -1,22 +1,24 @@
-"""Every weighting against weights worked out by hand, and what all of them keep to."""
+"""Every prioritization against weights worked out by hand, and what all of them keep to."""
 
 import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import tiny
 import torch
-from test_step import setup
+from one_step import setup
 from torch import Tensor
 from whole import assert_same_run, run
 
 from mpnas_kit.engine.step import set_rate, sgd
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.parts import text_name, to_text
 from mpnas_kit.prioritization.abdp import ABDP, Boosted, DynamicTaskPriority, Uniform
-from mpnas_kit.prioritization.methods import Prioritization
+from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
+from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.prioritization.scalarizers import (
     DWA,
     FAMO,
@@ -25,8 +27,6 @@ from mpnas_kit.prioritization.scalarizers import (
     Scalarization,
     Uncertainty,
 )
-from mpnas_kit.prioritization.weigher import Seen, Weigher
-from mpnas_kit.settings import from_text, setting_name, to_text
 
 TWO = {"a": 2, "b": 4}
 CLASSES = {**TWO, "c": 1623}
@@ -59,17 +59,17 @@ FALL = {"a": 0.9, "b": 0.7, "c": 1.1}  # the share of its loss that a domain has
 
 
 def step(
-    weigher: Weigher, nll: Mapping[str, float], after: Mapping[str, float] | None = None
+    state: DomainWeights, nll: Mapping[str, float], after: Mapping[str, float] | None = None
 ) -> dict[str, float]:
     """A step's weights on batches of these losses and accuracies exp(-loss)."""
-    weights = weigher.weigh({d: Seen(x, math.exp(-x)) for d, x in nll.items()}, 0.5)
-    if weigher.looks_back:
-        weigher.look_back(after or {d: FALL[d] * x for d, x in nll.items()})
+    weights = state.weights({d: Seen(x, math.exp(-x)) for d, x in nll.items()}, 0.5)
+    if state.needs_losses_after_step:
+        state.after_step(after or {d: FALL[d] * x for d, x in nll.items()})
     return weights
 
 
-def steps(weigher: Weigher, losses: Any) -> list[dict[str, float]]:
-    return [step(weigher, nll) for nll in losses]
+def steps(state: DomainWeights, losses: Any) -> list[dict[str, float]]:
+    return [step(state, nll) for nll in losses]
 
 
 # Boosted ------------------------------------------------------------------------------------------
@@ -78,28 +78,28 @@ def steps(weigher: Weigher, losses: Any) -> list[dict[str, float]]:
 def test_boosted_weights_by_hand() -> None:
     """exp(2 / 2) and exp(0 / 2), divided by their mean or not."""
     nll = {"a": 0.0, "b": 2.0}
-    normal = step(Boosted(temperature=2.0).weigher(TWO), nll)
+    normal = step(Boosted(temperature=2.0).begin(tiny.tasks(TWO)), nll)
     assert normal == pytest.approx({"a": 2 / (1 + math.e), "b": 2 * math.e / (1 + math.e)})
-    raw = step(Boosted(temperature=2.0, normalise=False).weigher(TWO), nll)
+    raw = step(Boosted(temperature=2.0, normalise=False).begin(tiny.tasks(TWO)), nll)
     assert raw == pytest.approx({"a": 1.0, "b": math.e})
 
 
 def test_boosted_follows_a_bias_corrected_average_of_the_loss() -> None:
     """Decay 1/2: after losses x and y the average is (x + 2 y) / 3."""
-    weigher = Boosted(normalise=False, decay=0.5).weigher(TWO)
-    weights = steps(weigher, [{"a": 1.0, "b": 0.0}, {"a": 0.4, "b": 3.0}])[-1]
+    state = Boosted(normalise=False, decay=0.5).begin(tiny.tasks(TWO))
+    weights = steps(state, [{"a": 1.0, "b": 0.0}, {"a": 0.4, "b": 3.0}])[-1]
     assert weights == pytest.approx({"a": math.exp(1.8 / 3), "b": math.exp(2.0)})
 
 
 def test_boosted_puts_the_domain_with_the_most_classes_first_at_chance() -> None:
     at_chance = {d: math.log(n) for d, n in CLASSES.items()}
-    assert step(RAW.weigher(CLASSES), at_chance) == pytest.approx(CLASSES)
-    normal = step(Boosted().weigher(CLASSES), at_chance)
+    assert step(RAW.begin(tiny.tasks(CLASSES)), at_chance) == pytest.approx(CLASSES)
+    normal = step(Boosted().begin(tiny.tasks(CLASSES)), at_chance)
     assert normal == pytest.approx({d: 3 * n / 1629 for d, n in CLASSES.items()})
 
 
 def test_boosted_takes_an_unseen_domain_as_at_chance() -> None:
-    assert step(Boosted().weigher(TWO), {"a": 0.0}) == pytest.approx({"a": 2 / (1 + 4)})
+    assert step(Boosted().begin(tiny.tasks(TWO)), {"a": 0.0}) == pytest.approx({"a": 2 / (1 + 4)})
 
 
 # DynamicTaskPriority ------------------------------------------------------------------------------
@@ -110,36 +110,36 @@ def test_boosted_takes_an_unseen_domain_as_at_chance() -> None:
 )
 def test_dynamic_weights_by_hand(gamma: float, focal: tuple[float, float]) -> None:
     """Accuracies 1/2 and 1/4: -(1 - k)^gamma log k in units of log 2, divided by the mean."""
-    weigher = DynamicTaskPriority(gamma, decay=0.0).weigher(TWO)
-    weights = step(weigher, {"a": math.log(2), "b": math.log(4)})
+    state = DynamicTaskPriority(gamma, decay=0.0).begin(tiny.tasks(TWO))
+    weights = step(state, {"a": math.log(2), "b": math.log(4)})
     assert list(weights.values()) == pytest.approx([2 * f / sum(focal) for f in focal])
 
 
 def test_dynamic_weights_follow_a_bias_corrected_average_of_the_accuracy() -> None:
     """Decay 1/2: a has accuracies 1/4, 5/8, so (1/4 + 2 * 5/8) / 3 = 1/2; b has 1/4 twice."""
-    weigher = DynamicTaskPriority(decay=0.5).weigher(TWO)
+    state = DynamicTaskPriority(decay=0.5).begin(tiny.tasks(TWO))
     b = math.log(4)
-    weights = steps(weigher, [{"a": math.log(4), "b": b}, {"a": math.log(8 / 5), "b": b}])[-1]
+    weights = steps(state, [{"a": math.log(4), "b": b}, {"a": math.log(8 / 5), "b": b}])[-1]
     assert weights == pytest.approx({"a": 0.5, "b": 1.5})
 
 
 def test_dynamic_puts_the_domain_of_low_accuracy_first_whatever_its_loss() -> None:
     batches = {"a": Seen(9.0, 0.9), "b": Seen(0.1, 0.3), "c": Seen(1.0, 0.6)}
-    weights = DynamicTaskPriority().weigher(CLASSES).weigh(batches, 0.0)
+    weights = DynamicTaskPriority().begin(tiny.tasks(CLASSES)).weights(batches, 0.0)
     assert weights["b"] > weights["c"] > weights["a"] > 0
 
 
 def test_dynamic_weighs_all_solved_domains_alike_and_a_solved_one_not_at_all() -> None:
     solved = {"a": 0.0, "b": 0.0}
-    assert step(DynamicTaskPriority().weigher(TWO), solved) == {"a": 1.0, "b": 1.0}
-    weights = step(DynamicTaskPriority().weigher(TWO), {"a": 0.0, "b": 1.0})
+    assert step(DynamicTaskPriority().begin(tiny.tasks(TWO)), solved) == {"a": 1.0, "b": 1.0}
+    weights = step(DynamicTaskPriority().begin(tiny.tasks(TWO)), {"a": 0.0, "b": 1.0})
     assert weights == pytest.approx({"a": 0.0, "b": 2.0})
 
 
 def test_dynamic_keeps_accuracies_above_one_in_a_hundred_and_an_unseen_domain_at_chance() -> None:
-    wrong = step(DynamicTaskPriority().weigher(TWO), {"a": 80.0, "b": math.log(100)})
+    wrong = step(DynamicTaskPriority().begin(tiny.tasks(TWO)), {"a": 80.0, "b": math.log(100)})
     assert wrong == pytest.approx({"a": 1.0, "b": 1.0})
-    alone = step(DynamicTaskPriority().weigher(TWO), {"a": math.log(2)})
+    alone = step(DynamicTaskPriority().begin(tiny.tasks(TWO)), {"a": math.log(2)})
     assert alone == pytest.approx({"a": 0.5})  # b as with accuracy 1/4, above
 
 
@@ -148,17 +148,17 @@ def test_dynamic_keeps_accuracies_above_one_in_a_hundred_and_an_unseen_domain_at
 
 def test_uncertainty_weights_by_hand() -> None:
     """Adam's first step is of length `rate`: s rises where the loss is above 1, else it falls."""
-    weigher = Uncertainty(rate=0.1).weigher(TWO)
+    state = Uncertainty(rate=0.1).begin(tiny.tasks(TWO))
     nll = {"a": 2.0, "b": 0.5}
-    assert step(weigher, nll) == {"a": 1.0, "b": 1.0}
+    assert step(state, nll) == {"a": 1.0, "b": 1.0}
     expected = {"a": math.exp(-0.1) / math.cosh(0.1), "b": math.exp(0.1) / math.cosh(0.1)}
-    assert step(weigher, nll) == pytest.approx(expected, rel=1e-6)
+    assert step(state, nll) == pytest.approx(expected, rel=1e-6)
 
 
 def test_uncertainty_weighs_a_domain_of_persistent_loss_by_its_inverse() -> None:
     """0.5 exp(-s) L + 0.5 s is least at s = log L, where the weight exp(-s) is 1 / L."""
-    weigher = Uncertainty(rate=0.05).weigher(TWO)
-    weights = steps(weigher, [{"a": 2.0, "b": 0.5}] * 300)
+    state = Uncertainty(rate=0.05).begin(tiny.tasks(TWO))
+    weights = steps(state, [{"a": 2.0, "b": 0.5}] * 300)
     assert weights[-1] == pytest.approx({"a": 0.4, "b": 1.6}, rel=1e-3)
     assert all(w["a"] < w["b"] for w in weights[1:])
 
@@ -168,9 +168,9 @@ def test_uncertainty_weighs_a_domain_of_persistent_loss_by_its_inverse() -> None
 
 def test_dwa_is_uniform_for_two_epochs_and_then_follows_the_rates_by_hand() -> None:
     """Means of the epochs: a 3, 1.5, 1.5 and b 1, 1, 0.5, so rates 1/2, 1 and then 1, 1/2."""
-    weigher = DWA(temperature=0.5, epoch=2).weigher(TWO)
+    state = DWA(temperature=0.5, epoch=2).begin(tiny.tasks(TWO))
     a, b = [4.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0], [1.0, 1.0, 0.5, 1.5, 0.5, 0.5, 1.0]
-    weights = steps(weigher, [{"a": x, "b": y} for x, y in zip(a, b, strict=True)])
+    weights = steps(state, [{"a": x, "b": y} for x, y in zip(a, b, strict=True)])
     assert weights[:4] == [{"a": 1.0, "b": 1.0}] * 4
     slow, fast = 2 * math.e / (1 + math.e), 2 / (1 + math.e)
     assert weights[4] == weights[5] == pytest.approx({"a": fast, "b": slow})
@@ -178,8 +178,8 @@ def test_dwa_is_uniform_for_two_epochs_and_then_follows_the_rates_by_hand() -> N
 
 
 def test_dwa_weighs_the_slower_domain_more_whatever_the_size_of_its_loss() -> None:
-    weigher = DWA(epoch=1).weigher(TWO)
-    weights = steps(weigher, [{"a": 0.1, "b": 8.0}, {"a": 0.09, "b": 4.0}, {"a": 0.08, "b": 2.0}])
+    state = DWA(epoch=1).begin(tiny.tasks(TWO))
+    weights = steps(state, [{"a": 0.1, "b": 8.0}, {"a": 0.09, "b": 4.0}, {"a": 0.08, "b": 2.0}])
     assert weights[-1]["a"] > 1 > weights[-1]["b"]
 
 
@@ -188,14 +188,14 @@ def test_dwa_weighs_the_slower_domain_more_whatever_the_size_of_its_loss() -> No
 
 def test_random_weights_are_a_softmax_of_normal_noise() -> None:
     """So the log of a ratio of two is a difference of two standard normals: variance 2."""
-    weights = steps(RandomWeights().weigher(TWO), [{"a": 1.0, "b": 1.0}] * 500)
+    weights = steps(RandomWeights().begin(tiny.tasks(TWO)), [{"a": 1.0, "b": 1.0}] * 500)
     ratios = torch.tensor([math.log(w["a"] / w["b"]) for w in weights])
     assert float(ratios.mean()) == pytest.approx(0.0, abs=0.2)
     assert float(ratios.var()) == pytest.approx(2.0, abs=0.4)
 
 
 def test_random_weights_differ_by_step_and_seed_and_by_nothing_else() -> None:
-    first, same, other = (RandomWeights().weigher(TWO, seed) for seed in (0, 0, 1))
+    first, same, other = (RandomWeights().begin(tiny.tasks(TWO), seed) for seed in (0, 0, 1))
     weights = steps(first, [{"a": 1.0, "b": 1.0}] * 5)
     torch.rand(3)
     assert steps(same, [{"a": 0.1, "b": 7.0}] * 5) == weights
@@ -205,7 +205,7 @@ def test_random_weights_differ_by_step_and_seed_and_by_nothing_else() -> None:
 
 def test_random_weights_leave_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
-    steps(RandomWeights().weigher(TWO), [{"a": 1.0, "b": 1.0}] * 2)
+    steps(RandomWeights().begin(tiny.tasks(TWO)), [{"a": 1.0, "b": 1.0}] * 2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -214,19 +214,19 @@ def test_random_weights_leave_the_global_generator_alone() -> None:
 
 def test_famo_weights_by_hand() -> None:
     """z / L, first of equal z; a step of length `rate` then lowers a's logit and raises b's."""
-    weigher = FAMO(rate=0.1).weigher(TWO)
-    first = step(weigher, {"a": 2.0, "b": 0.5}, after={"a": 1.0, "b": 0.5})
+    state = FAMO(rate=0.1).begin(tiny.tasks(TWO))
+    first = step(state, {"a": 2.0, "b": 0.5}, after={"a": 1.0, "b": 0.5})
     assert first == pytest.approx({"a": 0.4, "b": 1.6})
     a, b = math.exp(-0.1), math.exp(0.1) / 0.5
     expected = {"a": 2 * a / (a + b), "b": 2 * b / (a + b)}
-    assert step(weigher, {"a": 1.0, "b": 0.5}) == pytest.approx(expected, rel=1e-6)
+    assert step(state, {"a": 1.0, "b": 0.5}) == pytest.approx(expected, rel=1e-6)
 
 
 def slower(setting: FAMO, count: int) -> list[float]:
     """The weights of a domain whose loss falls less in each of `count` steps."""
-    weigher = setting.weigher(TWO)
+    state = setting.begin(tiny.tasks(TWO))
     equal = {"a": 1.0, "b": 1.0}
-    return [step(weigher, equal, after={"a": 0.5, "b": 0.9})["b"] for _ in range(count)]
+    return [step(state, equal, after={"a": 0.5, "b": 0.9})["b"] for _ in range(count)]
 
 
 def test_famo_weighs_the_domain_that_falls_slower_more_from_step_to_step() -> None:
@@ -240,22 +240,22 @@ def test_decay_holds_famo_back() -> None:
 
 
 def test_famo_alone_looks_back() -> None:
-    looking = {type(s) for s in BOUNDED if s.weigher(CLASSES).looks_back}
+    looking = {type(s) for s in BOUNDED if s.begin(tiny.tasks(CLASSES)).needs_losses_after_step}
     assert looking == {FAMO}
 
 
-class Watching(Weigher):
+class Watching(DomainWeights):
     """Equal weights; keeps what it is told after a step."""
 
-    looks_back = True
+    needs_losses_after_step = True
 
     def __init__(self) -> None:
         self.told: list[dict[str, float]] = []
 
-    def weigh(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
+    def weights(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
         return dict.fromkeys(batches, 1.0)
 
-    def look_back(self, nll: Mapping[str, float]) -> None:
+    def after_step(self, nll: Mapping[str, float]) -> None:
         self.told.append(dict(nll))
 
     def state_dict(self) -> dict[str, Any]:
@@ -266,21 +266,21 @@ class Watching(Weigher):
 
 def test_a_step_tells_the_losses_of_its_batches_after_it_without_label_smoothing() -> None:
     net, paths, batches = setup()
-    optimiser, weigher = sgd(net, 0.0, 0.0), Watching()
+    optimiser, state = sgd(net, 0.0, 0.0), Watching()
     set_rate(optimiser, 0.1)
-    before = tiny.step(net, optimiser, batches, paths, weigher, 0.3, 0.0)
-    after = tiny.step(net, optimiser, batches, paths, Uniform().weigher(TWO), 0.3, 0.0)
-    assert weigher.told == [{d: figures["loss"] for d, figures in after.items()}]
-    assert all(weigher.told[0][d] < before[d]["loss"] for d in batches)
+    before = tiny.step(net, optimiser, batches, paths, state, 0.3, 0.0)
+    after = tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(TWO)), 0.3, 0.0)
+    assert state.told == [{d: figures["loss"] for d, figures in after.items()}]
+    assert all(state.told[0][d] < before[d]["loss"] for d in batches)
 
 
 def test_only_a_weigher_that_looks_back_costs_a_second_forward_pass() -> None:
     net, paths, batches = setup()
     passes: list[int] = []
     net.register_forward_pre_hook(lambda *_: passes.append(1))
-    for weigher, expected in ((Uniform().weigher(TWO), 1), (Watching(), 2)):
+    for state, expected in ((Uniform().begin(tiny.tasks(TWO)), 1), (Watching(), 2)):
         passes.clear()
-        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, weigher, 0.0, 0.0)
+        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, state, 0.0, 0.0)
         assert len(passes) == expected
 
 
@@ -289,7 +289,7 @@ def test_only_a_weigher_that_looks_back_costs_a_second_forward_pass() -> None:
 
 def test_geometric_mean_weighs_in_proportion_to_one_over_the_loss() -> None:
     """1, 1/2 and 1/4, divided by their mean 7/12: the easier first."""
-    weights = step(GeometricMean().weigher(CLASSES), {"a": 1.0, "b": 2.0, "c": 4.0})
+    weights = step(GeometricMean().begin(tiny.tasks(CLASSES)), {"a": 1.0, "b": 2.0, "c": 4.0})
     assert weights == pytest.approx({"a": 12 / 7, "b": 6 / 7, "c": 3 / 7})
 
 
@@ -305,31 +305,31 @@ def test_the_weights_of_a_scalarizer_are_its_derivative() -> None:
 
 def test_an_undrawn_domain_stands_in_with_chance_and_then_with_its_latest_loss() -> None:
     """Of two, the geometric mean weighs a by 2 L_b / (L_a + L_b)."""
-    weigher, chance = GeometricMean().weigher(TWO), math.log(4)
-    assert step(weigher, {"a": 1.0}) == pytest.approx({"a": 2 * chance / (1 + chance)})
-    step(weigher, {"b": 3.0})
-    assert step(weigher, {"a": 2.0}) == pytest.approx({"a": 6 / 5})
+    state, chance = GeometricMean().begin(tiny.tasks(TWO)), math.log(4)
+    assert step(state, {"a": 1.0}) == pytest.approx({"a": 2 * chance / (1 + chance)})
+    step(state, {"b": 3.0})
+    assert step(state, {"a": 2.0}) == pytest.approx({"a": 6 / 5})
 
 
 def test_an_undrawn_domain_did_not_fall() -> None:
     """As in the step by hand above, but b was not drawn, so it stays at chance."""
-    weigher, chance = FAMO(rate=0.1).weigher(TWO), math.log(4)
-    step(weigher, {"a": 2.0}, after={"a": 1.0})
+    state, chance = FAMO(rate=0.1).begin(tiny.tasks(TWO)), math.log(4)
+    step(state, {"a": 2.0}, after={"a": 1.0})
     a, b = math.exp(-0.1), math.exp(0.1) / chance
-    assert step(weigher, {"a": 1.0}) == pytest.approx({"a": 2 * a / (a + b)}, rel=1e-6)
+    assert step(state, {"a": 1.0}) == pytest.approx({"a": 2 * a / (a + b)}, rel=1e-6)
 
 
 def test_a_solved_domain_that_stays_solved_did_not_fall() -> None:
-    weigher, still = FAMO().weigher(TWO), {"a": 0.0, "b": 1.0}
-    step(weigher, still, after=still)
-    assert step(weigher, {"a": 1.0, "b": 1.0}) == pytest.approx({"a": 1.0, "b": 1.0})
+    state, still = FAMO().begin(tiny.tasks(TWO)), {"a": 0.0, "b": 1.0}
+    step(state, still, after=still)
+    assert step(state, {"a": 1.0, "b": 1.0}) == pytest.approx({"a": 1.0, "b": 1.0})
 
 
 # All of them --------------------------------------------------------------------------------------
 
 
 def test_every_prioritization_is_tested_here() -> None:
-    assert {type(s) for s in BOUNDED} == set(get_args(Prioritization))
+    assert {type(s) for s in BOUNDED} == set(PRIORITIZATION.known.values())
 
 
 EXTREMES = ({"a": 0.0, "b": 80.0, "c": 1.0}, {"a": 80.0, "b": 0.0, "c": 80.0})
@@ -338,7 +338,7 @@ EXTREMES = ({"a": 0.0, "b": 80.0, "c": 1.0}, {"a": 80.0, "b": 0.0, "c": 80.0})
 @bounded
 @pytest.mark.parametrize("losses", [LOSSES, EXTREMES * 3, [dict.fromkeys(CLASSES, 0.0)] * 5])
 def test_the_weights_of_all_domains_have_mean_one(setting: Any, losses: Any) -> None:
-    weights = steps(setting.weigher(CLASSES), losses)
+    weights = steps(setting.begin(tiny.tasks(CLASSES)), losses)
     assert [list(w) for w in weights] == [list(nll) for nll in losses]
     totals = [sum(w.values()) for w in weights if len(w) == len(CLASSES)]
     assert totals == pytest.approx([len(CLASSES)] * len(totals))
@@ -347,40 +347,40 @@ def test_the_weights_of_all_domains_have_mean_one(setting: Any, losses: Any) -> 
 
 @every
 def test_weights_are_finite_and_not_negative_for_extreme_losses(setting: Any) -> None:
-    weights = steps(setting.weigher(CLASSES), [*EXTREMES * 3, *LOSSES])
+    weights = steps(setting.begin(tiny.tasks(CLASSES)), [*EXTREMES * 3, *LOSSES])
     assert all(math.isfinite(x) and x >= 0 for w in weights for x in w.values())
 
 
 @every
 @pytest.mark.parametrize("point", [0, 1, 2, 4, 5, 6])
 def test_a_weigher_goes_on_bit_for_bit_where_its_state_was_taken(setting: Any, point: int) -> None:
-    expected = steps(setting.weigher(CLASSES), LOSSES)
-    first, second = setting.weigher(CLASSES), setting.weigher(CLASSES)
+    expected = steps(setting.begin(tiny.tasks(CLASSES)), LOSSES)
+    first, second = setting.begin(tiny.tasks(CLASSES)), setting.begin(tiny.tasks(CLASSES))
     begun = steps(first, LOSSES[:point])
     state, file = first.state_dict(), io.BytesIO()
     assert begun + steps(first, LOSSES[point:]) == expected
-    torch.save(state, file)  # only now: a state that was taken does not move with its weigher
+    torch.save(state, file)  # only now: a state that was taken does not move with its weights
     file.seek(0)
-    steps(second, LOSSES[3:])  # what a weigher knew before is forgotten
+    steps(second, LOSSES[3:])  # what a weights knew before is forgotten
     second.load_state_dict(torch.load(file, weights_only=True))
     assert steps(second, LOSSES[point:]) == expected[point:]
 
 
 @every
 def test_a_state_can_be_taken_twice_and_handed_on(setting: Any) -> None:
-    expected = steps(setting.weigher(CLASSES), LOSSES)
-    weigher, weights = setting.weigher(CLASSES), []
+    expected = steps(setting.begin(tiny.tasks(CLASSES)), LOSSES)
+    state, weights = setting.begin(tiny.tasks(CLASSES)), []
     for nll in LOSSES:
-        weights.append(step(weigher, nll))
-        weigher.state_dict()
-        state, weigher = weigher.state_dict(), setting.weigher(CLASSES)
-        weigher.load_state_dict(state)
+        weights.append(step(state, nll))
+        state.state_dict()
+        kept, state = state.state_dict(), setting.begin(tiny.tasks(CLASSES))
+        state.load_state_dict(kept)
     assert weights == expected
 
 
 @every
 def test_a_stopped_training_resumes_to_the_bit(setting: Any, tmp_path: Path) -> None:
-    settings = {"priority": setting, "evaluate_every": 0}
+    settings = {"prioritization": setting, "evaluate_every": 0}
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     history = run("train", whole, **settings).history
     with pytest.raises(tiny.Stopped):
@@ -406,8 +406,7 @@ def test_a_stopped_training_resumes_to_the_bit(setting: Any, tmp_path: Path) -> 
     ids=to_text,
 )
 def test_a_weighting_is_written_as_text_and_read_back(setting: Any) -> None:
-    choices: tuple[type[Any], ...] = get_args(Prioritization)
-    assert from_text(to_text(setting), choices, "domain prioritization") == setting
+    assert PRIORITIZATION.parse(to_text(setting)) == setting
 
 
 @pytest.mark.parametrize(
@@ -427,5 +426,5 @@ def test_a_weighting_is_written_as_text_and_read_back(setting: Any) -> None:
 )
 def test_a_wrong_setting_is_named(kind: Any, name: str, values: tuple[Any, ...]) -> None:
     for value in values:
-        with pytest.raises(MpnasError, match=f"^{setting_name(kind)}: {name} must"):
+        with pytest.raises(MpnasError, match=f"^{text_name(kind)}: {name} must"):
             kind(**{name: value})

@@ -1,6 +1,7 @@
 """The report: what fails is named, pages stand alone, and the first page tells what came out."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,19 +13,17 @@ import pytest
 import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mpnas_kit.approaches.approach import RandomPaths
+from mpnas_kit.approaches.methods import RandomPaths
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.notebook import show
+from mpnas_kit.notebook import files, show
 from mpnas_kit.notebook.picture import PAGE, svg
 from mpnas_kit.report import build as module
 from mpnas_kit.report import pages as report_pages
-from mpnas_kit.report.build import execute, report, widget_errors
+from mpnas_kit.report.build import build_report, execute, widget_errors
 from mpnas_kit.report.pages import Page, index_page, notebook_page
 from mpnas_kit.report.summary import Summary
-from mpnas_kit.runs import description as setup
-from mpnas_kit.runs.run import Pipeline
-from mpnas_kit.runs.sweep import Cell, Sweep, Weighting, finished_runs
-from mpnas_kit.space.spaces import SPACES
+from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.sweep import Cell, Prioritizations, Sweep, finished_runs
 
 PARAMETERS = 'from typing import Optional\n\nrun: str = "run"\nsteps: Optional[int] = None'
 CHECK = "from mpnas_kit.notebook.parameters import check_parameters\n\ncheck_parameters(globals())"
@@ -45,14 +44,11 @@ def write(file: Path, *cells: str) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished run of the tiny suite, which needs no kernel."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite().select(names))
-        patch.setitem(SPACES, "tiny", tiny.space)
-        run = tmp_path_factory.mktemp("report") / "run"
-        pipeline = Pipeline.open(run, suite="tiny", domains="a,b", space="tiny")
-        pipeline.search(tiny.search_config())
-        pipeline.train(tiny.train_config())
-        yield pipeline
+    run = tmp_path_factory.mktemp("report") / "run"
+    pipeline = Run(run, data="tiny:suite", domains="a,b", space="tiny:space")
+    pipeline.search(tiny.search_config())
+    pipeline.train(tiny.train_config())
+    return pipeline
 
 
 # Running -----------------------------------------------------------------------------------------
@@ -67,19 +63,21 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
         "paths_per_step": 2,
         "threads": 1,
         "approaches": "mpnas, random_paths",
-        "weightings": "abdp, abdp > uniform, uniform",
+        "prioritizations": "abdp, abdp > uniform, uniform",
         "search_steps": 3,
         "train_steps": 2,
         "trust_paths": 3,
         "trust_steps": 2,
     }
     told: list[str] = []
-    index = report(run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=told.append)
+    index = build_report(
+        run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=told.append
+    )
     assert tuple(line.split(":")[0] for line in told) == module.PIPELINE
-    pipeline = Pipeline.read(tmp_path / "run")
+    pipeline = Run.read(tmp_path / "run")
     html = index.read_text(encoding="utf-8")
-    assert pipeline.found().verdict()[1:] in unescape(html)
-    assert f"{pipeline.trained().accuracy('test').mean():.1%}" in html
+    assert pipeline.search_result().verdict()[1:] in unescape(html)
+    assert f"{pipeline.train_result().accuracy('test').mean():.1%}" in html
     for page in (index, *(tmp_path / "out" / f"{name}.html" for name in module.PIPELINE)):
         alone(page)
         text = page.read_text(encoding="utf-8")
@@ -87,13 +85,13 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
         assert len(alts(text)) >= 3 and all(alts(text))
 
 
-def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Pipeline) -> None:
-    wanted = [Cell(RandomPaths(), Weighting.parse("uniform"))]
+def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Run) -> None:
+    wanted = [Cell(RandomPaths(), Prioritizations.parse("uniform"))]
     Sweep(finished, wanted, {"steps": 2, "policy_snapshots": 1}, {"steps": 2}).run()
     out = finished.folder.parent / "cells"
     notebook = write(finished.folder.parent / "cell.ipynb", "print(run)")
-    index = module.batch(finished.folder, notebook=notebook, out=out)
-    names = {p.folder.name for p in finished_runs(finished.folder)}
+    index = module.build_cells_report(finished, notebook=notebook, out=out)
+    names = {p.folder.name for p in finished_runs(finished)}
     assert len(names) == 3
     assert {p.stem for p in (out / "notebooks").iterdir()} == names
     html = index.read_text(encoding="utf-8")
@@ -101,8 +99,9 @@ def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Pipeli
         assert f'href="{name}.html"' in html
         alone(out / f"{name}.html")
     alone(index)
+    empty = Run(finished.folder.parent / "empty", data="tiny:suite", space="tiny:space")
     with pytest.raises(MpnasError, match="no finished training"):
-        module.batch(finished.folder.parent / "nothing", notebook=notebook, out=out)
+        module.build_cells_report(empty, notebook=notebook, out=out)
 
 
 def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
@@ -149,27 +148,27 @@ def test_an_error_in_a_widget_callback_is_found() -> None:
 def test_names_are_checked_before_anything_runs(tmp_path: Path) -> None:
     file = write(tmp_path / "trial.ipynb")
     with pytest.raises(MpnasError, match=r"parameter 'stepz': did you mean 'steps'\?"):
-        report([file], run=tmp_path / "run", out=tmp_path / "out", parameters={"stepz": 1})
+        build_report([file], run=tmp_path / "run", out=tmp_path / "out", parameters={"stepz": 1})
     with pytest.raises(MpnasError, match=r"unknown notebook 'serch': did you mean 'search'\?"):
-        report(["serch"], run=tmp_path / "run", out=tmp_path / "out")
+        build_report(["serch"], run=tmp_path / "run", out=tmp_path / "out")
     with pytest.raises(MpnasError, match=r"none.ipynb does not exist"):
-        report([tmp_path / "none.ipynb"], run=tmp_path / "run", out=tmp_path / "out")
+        build_report([tmp_path / "none.ipynb"], run=tmp_path / "run", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_without_notebooks_one_sentence_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "none" / "mpnas_kit")
     with pytest.raises(MpnasError, match="there are no notebooks in"):
-        report(run=tmp_path / "run", out=tmp_path / "out")
+        build_report(run=tmp_path / "run", out=tmp_path / "out")
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     file = write(tmp_path / "trial.ipynb")
-    with pytest.raises(MpnasError, match="cannot make the folder"):
-        report([file], run=tmp_path / "run", out=tmp_path / "out")
+    with pytest.raises(MpnasError, match="cannot create the folder"):
+        build_report([file], run=tmp_path / "run", out=tmp_path / "out")
 
 
 # Pages -------------------------------------------------------------------------------------------
@@ -242,7 +241,7 @@ def alone(file: Path) -> None:
         assert (file.parent / link).exists(), link
 
 
-def test_a_page_has_words_figures_and_no_code(finished: Pipeline) -> None:
+def test_a_page_has_words_figures_and_no_code(finished: Run) -> None:
     trial = page(picture(False), new_output("stream", name="stdout", text="a line\n"))
     html = notebook_page(trial, [trial], finished)
     assert "secret_code" not in html and "more_code" not in html
@@ -253,7 +252,7 @@ def test_a_page_has_words_figures_and_no_code(finished: Pipeline) -> None:
     assert html.count("<html") == html.count("</html>") == 1
 
 
-def test_the_contents_lead_to_headings(finished: Pipeline) -> None:
+def test_the_contents_lead_to_headings(finished: Run) -> None:
     html = notebook_page(page(), [page()], finished)
     links = re.findall(r'<li><a href="#([^"]+)">', html)
     assert links
@@ -261,7 +260,7 @@ def test_the_contents_lead_to_headings(finished: Pipeline) -> None:
         assert f'id="{link}"' in html
 
 
-def test_views_of_widgets_are_left_out(finished: Pipeline) -> None:
+def test_views_of_widgets_are_left_out(finished: Run) -> None:
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "HBox()"}
     trial = page(new_output("display_data", view))
     trial.notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
@@ -270,18 +269,18 @@ def test_views_of_widgets_are_left_out(finished: Pipeline) -> None:
     assert "widgets" in trial.notebook.metadata, "the notebook itself is left as it is"
 
 
-def test_the_first_page_tells_what_came_out(finished: Pipeline, tmp_path: Path) -> None:
+def test_the_first_page_tells_what_came_out(finished: Run, tmp_path: Path) -> None:
     trial = page(picture(True))
     html = index_page([trial], finished)
     summary = Summary.of(finished)
     text = unescape(html)
     for card in summary.cards:
         assert card.label in text and card.value in text and card.beside in text
-    trained = finished.trained()
+    trained = finished.train_result()
     assert summary.cards[1].value == f"{trained.accuracy('test').mean():.1%}"
     assert summary.rows[0].test == trained.accuracy("test")["a"]
-    assert summary.rows[1].path == finished.found().paths["b"].arch
-    assert finished.found().verdict()[1:] in text
+    assert summary.rows[1].path == finished.search_result().paths["b"].arch
+    assert finished.search_result().verdict()[1:] in text
     assert "A dot." in html and "What it is about." in html
     assert "steps=6" in html, "what was changed from the profile is told"
     (tmp_path / "trial.html").touch()
@@ -290,18 +289,19 @@ def test_the_first_page_tells_what_came_out(finished: Pipeline, tmp_path: Path) 
 
 
 def test_the_stamp_stands_on_quick_pages_only(
-    finished: Pipeline, monkeypatch: pytest.MonkeyPatch
+    finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = [page()]
     assert "not a result" in index_page(pages, finished)
     assert "not a result" in notebook_page(pages[0], pages, finished)
-    full = Pipeline(finished.folder, setup.Setup("full", "tiny", ("a", "b"), "tiny"))
+    full = Run.read(finished.folder)
+    full.description = replace(full.description, profile="full")
     assert "not a result" not in index_page(pages, full)
     assert "not a result" not in notebook_page(pages[0], pages, full)
 
 
 def test_a_report_without_finished_stages_says_so(tmp_path: Path) -> None:
-    pipeline = Pipeline.open(tmp_path / "run", domains="digits,icons")
+    pipeline = Run(tmp_path / "run", domains="digits,icons")
     html = index_page([page()], pipeline)
     assert "no stage of this run is finished" in unescape(html).lower()
 

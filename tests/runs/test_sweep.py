@@ -1,7 +1,6 @@
 """A sweep runs what is missing, shares searches, and matches its controls."""
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +8,28 @@ import joblib
 import pytest
 import tiny
 
-from mpnas_kit.approaches.approach import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
+from mpnas_kit.approaches.methods import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
 from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
-from mpnas_kit.runs import description as setup
 from mpnas_kit.runs import sweep
-from mpnas_kit.runs.run import Pipeline
-from mpnas_kit.runs.sweep import Cell, Sweep, Weighting, cells, sweep_of
-from mpnas_kit.space.spaces import SPACES
+from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.sweep import Cell, Prioritizations, Sweep, cells, sweep_of
 
 SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
 TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
-BOTH, NONE = Weighting(ABDP(), ABDP()), Weighting(Uniform(), Uniform())
+BOTH, NONE = Prioritizations(ABDP(), ABDP()), Prioritizations(Uniform(), Uniform())
 
 
-@pytest.fixture(autouse=True)
-def tiny_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
-    monkeypatch.setitem(SPACES, "tiny", tiny.space)
-    yield
-
-
-def around(folder: Path) -> Pipeline:
+def around(folder: Path) -> Run:
     """A run that is begun with settings of its own."""
-    run = Pipeline.open(folder / "run", suite="tiny", domains="a,b", space="tiny")
+    run = Run(folder / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
     run.search(tiny.search_config(cost_target=60_000.0))
     run.train(tiny.train_config())
     return run
 
 
-def small(run: Pipeline, wanted: list[Cell]) -> Sweep:
+def small(run: Run, wanted: list[Cell]) -> Sweep:
     return Sweep(run, wanted, SEARCH, TRAIN)
 
 
@@ -59,7 +49,7 @@ def test_all_combinations_seed_by_seed_and_the_bundle_once() -> None:
 
 
 def test_names_of_cells_are_names_of_folders_and_all_different() -> None:
-    odd = Weighting.parse("uniform > abdp(start=0.5)")
+    odd = Prioritizations.parse("uniform > abdp(start=0.5)")
     made = cells(
         [MPNAS(), RandomPaths(), RandomPaths(1)], [BOTH, NONE, odd], ["mixed", "naive"], [0, 1]
     )
@@ -73,50 +63,47 @@ def test_names_of_cells_are_names_of_folders_and_all_different() -> None:
 
 @pytest.mark.parametrize("text", ["abdp", "uniform > abdp", "abdp(end=0.5)", "famo > dwa(epoch=3)"])
 def test_a_weighting_is_read_as_it_is_written(text: str) -> None:
-    assert Weighting.parse(text).label == text
+    assert Prioritizations.parse(text).label == text
 
 
 def test_a_control_is_preceded_by_the_mpnas_cell_it_is_matched_to(tmp_path: Path) -> None:
-    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
     control = Cell(RandomPaths(), NONE, seed=3)
     planned = small(run, [control])
     assert planned.cells == [Cell(MPNAS(), NONE, seed=3), control]
-    assert planned.like(control) == planned.cells[0]
+    assert planned.other(control) == planned.cells[0]
 
 
 def test_cells_with_one_search_share_it(tmp_path: Path) -> None:
-    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
-    both, search_only = Cell(MPNAS(), BOTH), Cell(MPNAS(), Weighting.parse("abdp > uniform"))
-    other = Cell(MPNAS(), Weighting.parse("uniform > abdp"))
+    run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
+    both, search_only = Cell(MPNAS(), BOTH), Cell(MPNAS(), Prioritizations.parse("abdp > uniform"))
+    other = Cell(MPNAS(), Prioritizations.parse("uniform > abdp"))
     planned = small(run, [both, search_only, other])
-    assert [planned.like(c) for c in planned.cells] == [None, both, None]
+    assert [planned.other(c) for c in planned.cells] == [None, both, None]
 
 
 # Running ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sweep, list[str]]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
-        patch.setitem(SPACES, "tiny", tiny.space)
-        run = around(tmp_path_factory.mktemp("sweep"))
-        planned = sweep_of(
-            run,
-            approaches="mpnas, bundle, multi_head, single_path(frozen=True), random_paths, "
-            "shared_trunk",
-            weightings="abdp, abdp > uniform",
-            search=SEARCH,
-            train=TRAIN,
-        )
-        lines: list[str] = []
-        planned.run(lines.append)
-        yield planned, lines
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[str]]:
+    run = around(tmp_path_factory.mktemp("sweep"))
+    planned = sweep_of(
+        run,
+        approaches="mpnas, bundle, multi_head, single_path(frozen=True), random_paths, "
+        "shared_trunk",
+        prioritizations="abdp, abdp > uniform",
+        search=SEARCH,
+        train=TRAIN,
+    )
+    lines: list[str] = []
+    planned.run(lines.append)
+    return planned, lines
 
 
 def test_every_cell_is_run_once_and_told(swept: tuple[Sweep, list[str]]) -> None:
     planned, lines = swept
-    assert len(planned.cells) == len(lines) == 11  # the bundle knows no weighting
+    assert len(planned.cells) == len(lines) == 11  # the bundle knows no prioritization
     assert all("mean test top-1" in line for line in lines)
     again: list[str] = []
     planned.run(again.append)
@@ -134,10 +121,10 @@ def test_a_finished_cell_of_other_settings_is_refused_by_name(
 
 def test_in_whatever_order_weightings_are_given_a_search_is_there_once(tmp_path: Path) -> None:
     run = around(tmp_path)
-    own, both = Cell(MPNAS(), Weighting.parse("abdp > uniform")), Cell(MPNAS(), BOTH)
+    own, both = Cell(MPNAS(), Prioritizations.parse("abdp > uniform")), Cell(MPNAS(), BOTH)
     small(run, [own]).run()
     planned = small(run, [both, own])
-    assert (planned.like(both), planned.like(own)) == (own, None)
+    assert (planned.other(both), planned.other(own)) == (own, None)
     lines: list[str] = []
     planned.run(lines.append)
     assert [("finished" in line) for line in lines] == [False, True]
@@ -165,14 +152,14 @@ def test_a_shared_search_is_not_run_again(swept: tuple[Sweep, list[str]]) -> Non
     first, second = (c for c in planned.cells if isinstance(c.approach, MultiHead))
     assert not (planned.folder(second) / "search").exists()
     assert planned.open(second).paths() == planned.open(first).paths()
-    assert planned.open(second).found().paths == planned.open(first).paths()
+    assert planned.open(second).search_result().paths == planned.open(first).paths()
 
 
 def test_controls_are_matched_to_what_mpnas_found(swept: tuple[Sweep, list[str]]) -> None:
     planned, _ = swept
     space = tiny.space()
     for cell in planned.cells:
-        match = planned.like(cell)
+        match = planned.other(cell)
         if isinstance(cell.approach, RandomPaths):
             assert match is not None
             own, found = planned.open(cell).paths(), planned.open(match).paths()
@@ -180,7 +167,7 @@ def test_controls_are_matched_to_what_mpnas_found(swept: tuple[Sweep, list[str]]
                 costs = [space.cost(p).multiply_adds for p in (path, found[domain])]
                 assert abs(costs[0] / costs[1] - 1) <= 0.05
         if isinstance(cell.approach, SharedTrunk):
-            assert planned.open(cell).trained().net.private_from is not None
+            assert planned.open(cell).train_result().net.private_from is not None
 
 
 def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:
@@ -194,16 +181,16 @@ def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:
         "random_paths",
         "shared_trunk",
     }
-    assert set(table["weighting"]) == {"abdp", "abdp > uniform", "none"}
+    assert set(table["prioritization"]) == {"abdp", "abdp > uniform", "none"}
     single = table[table["approach"] == "single_path(frozen=True)"]
     assert list(single["parameter_ratio"]) == [1.0, 1.0]
 
 
 def test_finished_runs_are_found_from_the_folder_alone(swept: tuple[Sweep, list[str]]) -> None:
     planned, _ = swept
-    runs = sweep.finished_runs(planned.around.folder)
+    runs = sweep.finished_runs(planned.around)
     assert len(runs) == 12  # the run and its cells
-    labels = {(o.approach, o.weighting) for o in map(sweep.outcome, runs[1:])}
+    labels = {(o.approach, o.prioritization) for o in map(sweep.outcome, runs[1:])}
     assert len(labels) == 11
 
 
@@ -244,7 +231,7 @@ def test_a_pipeline_sent_to_another_process_takes_no_images(tmp_path: Path) -> N
     sent = pickle.dumps(run)
     assert len(sent) < 1000
     again = pickle.loads(sent)
-    assert again.folder == run.folder and again.setup == run.setup
+    assert again.folder == run.folder and again.description == run.description
 
 
 @pytest.mark.parametrize("jobs", [0, 2])
@@ -265,33 +252,44 @@ def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
     ("given", "message"),
     [
         ({"approaches": "mpnas, bundel"}, "unknown approach 'bundel'.*did you mean 'bundle'"),
-        ({"weightings": "abpd"}, "unknown weighting 'abpd'.*did you mean 'abdp'"),
-        ({"weightings": "abdp > uniform > famo"}, "expected one for both stages, or two"),
+        ({"prioritizations": "abpd"}, "unknown prioritization 'abpd'.*did you mean 'abdp'"),
+        ({"prioritizations": "abdp > uniform > famo"}, "expected one for both stages, or two"),
         ({"approaches": "mpnas", "norms": "perdomain"}, "norm must be"),
         ({"train": {"seed": 5}}, "seed cannot be a setting of all cells.*expected it in seeds"),
-        ({"search": {"priority": "uniform"}}, "priority cannot be.*expected it in weightings"),
+        (
+            {"search": {"prioritization": "uniform"}},
+            "prioritization cannot be.*expected it in prioritizations",
+        ),
         ({"approaches": "mpnas", "seeds": "0,one"}, "seed must be a whole number, not 'one'"),
     ],
 )
 def test_what_is_wrong_is_named(given: dict[str, Any], message: str, tmp_path: Path) -> None:
-    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
     with pytest.raises(MpnasError, match=message):
         sweep_of(run, **given)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_without_a_search_says_so(tmp_path: Path) -> None:
-    run = Pipeline.open(
-        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="single_path"
+    run = Run(
+        tmp_path / "run",
+        data="tiny:suite(count=3)",
+        domains="a,b",
+        space="tiny:space",
+        approach="single_path",
     )
-    for ask in (run.search, run.found):
+    for ask in (run.search, run.search_result):
         with pytest.raises(MpnasError, match="no search stage: the approach single_path does not"):
             ask()
 
 
 def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:
-    run = Pipeline.open(
-        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="bundle"
+    run = Run(
+        tmp_path / "run",
+        data="tiny:suite(count=3)",
+        domains="a,b",
+        space="tiny:space",
+        approach="bundle",
     )
     with pytest.raises(MpnasError, match="train: private_from is 0 in the approach bundle, not 2"):
         run.train_config(private_from=2)
@@ -300,25 +298,29 @@ def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:
 
 def test_the_search_of_the_run_itself_is_taken_where_it_is_the_same(tmp_path: Path) -> None:
     run = around(tmp_path)
-    other = Cell(MPNAS(), Weighting(ABDP(), Uniform()))
+    other = Cell(MPNAS(), Prioritizations(ABDP(), Uniform()))
     plain = Sweep(run, [other])
     assert plain.cells == [Cell(MPNAS(), BOTH), other]
-    assert plain.like(other) == Cell(MPNAS(), BOTH)
+    assert plain.other(other) == Cell(MPNAS(), BOTH)
     assert plain.open(other).origin.folder.resolve() == run.folder.resolve()
-    assert small(run, [other]).like(other) is None  # its searches have settings of their own
+    assert small(run, [other]).other(other) is None  # its searches have settings of their own
 
 
 def test_a_search_of_another_seed_than_the_training_is_nobody_else_s(tmp_path: Path) -> None:
-    run = Pipeline.open(tmp_path / "run", suite="tiny", domains="a,b", space="tiny")
+    run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
     run.search(tiny.search_config(seed=0))
     run.train(tiny.train_config(seed=1))
-    other = Cell(MPNAS(), Weighting(ABDP(), Uniform()), seed=1)
+    other = Cell(MPNAS(), Prioritizations(ABDP(), Uniform()), seed=1)
     assert Sweep(run, [other]).cells == [other]
 
 
 def test_what_the_approach_of_the_run_fixes_is_not_for_the_cells(tmp_path: Path) -> None:
-    run = Pipeline.open(
-        tmp_path / "run", suite="tiny", domains="a,b", space="tiny", approach="multi_head"
+    run = Run(
+        tmp_path / "run",
+        data="tiny:suite(count=3)",
+        domains="a,b",
+        space="tiny:space",
+        approach="multi_head",
     )
     cell = Cell(MPNAS(), NONE)
     planned = Sweep(run, [cell], {**SEARCH, "paths_per_step": 2}, TRAIN)
@@ -330,7 +332,7 @@ def test_what_the_approach_of_the_run_fixes_is_not_for_the_cells(tmp_path: Path)
 def test_a_cell_of_the_run_s_own_kind_stands_for_it_in_a_comparison(tmp_path: Path) -> None:
     """Its settings are those of the other cells; the run's may be others."""
     run = around(tmp_path)
-    assert sweep.finished_comparison(run.folder).cells["approach"].tolist() == ["mpnas"]
+    assert run.compare().cells["approach"].tolist() == ["mpnas"]
     small(run, cells([MPNAS(), RandomPaths()], [BOTH], seeds=[0])).run()
-    table = sweep.finished_comparison(run.folder).cells
+    table = run.compare().cells
     assert sorted(table["approach"]) == ["mpnas", "random_paths"]

@@ -1,6 +1,5 @@
 """How far the supernet and retraining put paths in one order."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -9,25 +8,19 @@ import tiny
 import torch
 
 from mpnas_kit.analysis.trust import Trust
-from mpnas_kit.engine.step import accuracy
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.runs import description as setup
-from mpnas_kit.runs.run import Pipeline
+from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.trust import supernet_quality, supernet_trust
-from mpnas_kit.space.spaces import SPACES
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(setup.SUITES, "tiny", lambda names: tiny.suite(3).select(names))
-        patch.setitem(SPACES, "tiny", tiny.space)
-        folder = tmp_path_factory.mktemp("trust") / "run"
-        pipeline = Pipeline.open(folder, suite="tiny", domains="a,b", space="tiny")
-        pipeline.search(tiny.search_config())
-        pipeline.train(tiny.train_config())
-        yield pipeline
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("trust") / "run"
+    pipeline = Run(folder, data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
+    pipeline.search(tiny.search_config())
+    pipeline.train(tiny.train_config())
+    return pipeline
 
 
 def rows(supernet: list[float], retrained: list[float], cost: list[int]) -> pd.DataFrame:
@@ -41,7 +34,7 @@ def test_tau_by_hand() -> None:
     assert trust.tau("multiply_adds")[0] == pytest.approx(-4 / 6)
 
 
-def test_paths_are_measured_and_retrained_and_only_read_the_second_time(run: Pipeline) -> None:
+def test_paths_are_measured_and_retrained_and_only_read_the_second_time(run: Run) -> None:
     lines: list[str] = []
     trust = supernet_trust(run, "a", paths=4, steps=2, tell=lines.append)
     assert len(trust.rows) == len(lines) == 4
@@ -55,13 +48,12 @@ def test_paths_are_measured_and_retrained_and_only_read_the_second_time(run: Pip
     assert list(trust.rows["multiply_adds"]) == costs
 
 
-def test_the_quality_is_that_of_the_search_s_own_weights_on_reward_images(run: Pipeline) -> None:
+def test_the_quality_is_that_of_the_search_s_own_weights_on_reward_images(run: Run) -> None:
     """Domain a: 36 training images, 0.3 of each class kept for rewards: 12, in one batch."""
     path = run.space.parse("k3e2 k3e3")
     (quality,) = supernet_quality(run, "a", [path])
     config = run.search_config()
-    classes = run.suite.classes
-    net = MultiPathNet.supernet(run.space, classes, config.norm, config.seed, collapse=True)
+    net = MultiPathNet.supernet(run.space, run.tasks, config.norm, config.seed, collapse=True)
     saved = torch.load(run.folder / "search" / "checkpoint.pt", weights_only=True)["state"]["net"]
     net.load_state_dict(saved)
     from mpnas_kit.search.data import divide
@@ -69,11 +61,11 @@ def test_the_quality_is_that_of_the_search_s_own_weights_on_reward_images(run: P
     part = divide(run.suite, config.reward_share, config.seed)["a"].reward
     assert len(part.split) == 12
     with torch.no_grad():
-        (logits,) = net([Flow("a", part.standard(part.split.images), path)])
-    assert quality == pytest.approx(accuracy(logits, part.split.labels))
+        (logits,) = net([Flow("a", part.standard(part.split.take(torch.arange(12))), path)])
+    assert quality == pytest.approx(run.tasks["a"].quality(logits, part.split.labels))
 
 
-def test_what_is_wrong_is_named(run: Pipeline, tmp_path: Path) -> None:
+def test_what_is_wrong_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(MpnasError, match="at least 3 paths, not 2"):
         supernet_trust(run, "a", paths=2)
     with pytest.raises(MpnasError, match="unknown domain 'z'"):

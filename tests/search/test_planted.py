@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.calibration import reward_only
 from mpnas_kit.search.config import SearchConfig
@@ -13,8 +14,8 @@ from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.rewards import Absolute
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.costs import MultiplyAdds
-from mpnas_kit.space.planted import planted_path, planted_space, planted_suite
+from mpnas_kit.space.costs import MultiplyAdds, path_costs
+from mpnas_kit.space.planted import planted_path, planted_space
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import pocket_space
 
@@ -57,7 +58,7 @@ def test_a_strong_beta_brings_the_cost_to_its_target(target: float) -> None:
     function, model = Absolute(beta=-1.0), MultiplyAdds()
 
     def reward(sampled: Mapping[str, Sequence[Path]]) -> dict[str, Tensor]:
-        cost = torch.tensor([model.costs(space, {"a": p})["a"] for p in sampled["a"]])
+        cost = torch.tensor([path_costs(model, space, {"a": p})["a"] for p in sampled["a"]])
         quality = 0.1 * torch.rand(len(cost), generator=generator)
         return {"a": function(quality, cost, target)}
 
@@ -83,10 +84,10 @@ def planted_search(reward: Shuffled | None = None) -> SearchResult:
         reward_batch=24,
         learning_rate=0.1,
         shift=0,
-        priority=Uniform(),
-        reward=Absolute(beta=0.0),
+        prioritization=Uniform(),
+        reward=reward or Absolute(beta=0.0),
     )
-    return search(planted_suite(), planted_space(), config, reward=reward)
+    return search(planted_suite(), planted_space(), config)
 
 
 def test_a_search_finds_the_planted_path_of_every_domain_from_data_alone() -> None:

@@ -1,6 +1,7 @@
 """The search stage: what it may see, what moves its controllers, what it reports."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.engine.loop import StepEvent
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.search.config import SearchConfig, resolve_target
@@ -21,7 +22,7 @@ from mpnas_kit.search.data import divide
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.rewards import Absolute
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.costs import MultiplyAdds, Parameters, UnionShare
+from mpnas_kit.space.costs import MultiplyAdds, Parameters, UnionShare, path_costs
 from mpnas_kit.space.factored import FactoredSpace
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large
@@ -105,9 +106,9 @@ def test_weight_and_reward_part_are_disjoint_and_together_the_training_split() -
     suite = tiny.suite(3)
     for name, part in divide(suite, 0.3, seed=4).items():
         train = suite[name].train
-        both = torch.cat([part.weights.split.images, part.reward.split.images])
+        both = torch.cat([tiny.pixels(part.weights.split), tiny.pixels(part.reward.split)])
         rows = sorted(map(bytes, both.reshape(len(both), -1).numpy()))
-        assert rows == sorted(map(bytes, train.images.reshape(len(train), -1).numpy()))
+        assert rows == sorted(map(bytes, tiny.pixels(train).reshape(len(train), -1).numpy()))
         assert len(set(rows)) == len(rows)  # noise: no image is there twice
         labels = torch.cat([part.weights.split.labels, part.reward.split.labels])
         assert torch.equal(labels.sort().values, train.labels.sort().values)
@@ -117,7 +118,7 @@ def test_weight_and_reward_part_are_disjoint_and_together_the_training_split() -
 def test_every_class_is_in_both_parts(share: float) -> None:
     for part in divide(tiny.suite(3), share, seed=0).values():
         for split in (part.weights.split, part.reward.split):
-            assert set(split.labels.tolist()) == set(range(part.classes))
+            assert set(split.labels.tolist()) == set(range(part.task.classes))
 
 
 def test_a_class_of_two_images_is_in_both_parts() -> None:
@@ -134,8 +135,8 @@ def test_the_parts_have_the_share_asked_for_class_by_class() -> None:
 
 def test_the_division_follows_the_seed() -> None:
     first, same, other = (divide(tiny.suite(1), 0.3, seed=s)["a"] for s in (1, 1, 2))
-    assert torch.equal(first.reward.split.images, same.reward.split.images)
-    assert not torch.equal(first.reward.split.images, other.reward.split.images)
+    images = [tiny.pixels(part.reward.split) for part in (first, same, other)]
+    assert torch.equal(images[0], images[1]) and not torch.equal(images[0], images[2])
 
 
 def test_reward_images_are_not_mirrored_or_moved() -> None:
@@ -171,15 +172,15 @@ def test_a_search_finds_what_its_reward_asks_for(reward: Any, which: int, baseli
         controller_spread=3.0,
         baseline=baseline,
     )
-    found = search(tiny.suite(), space, config, reward=reward)
-    expected = space.extremes()[which]
+    found = search(tiny.suite(), space, replace(config, reward=reward))
+    expected = space.extremes(MultiplyAdds().price)[which]
     assert found.paths == {"a": expected, "b": expected}
     assert found.history["entropy"].iloc[-1] < found.history["entropy"].iloc[0]
 
 
 def test_the_paths_found_are_the_most_likely_ones_of_the_last_policy() -> None:
     space = tiny.space()
-    found = search(tiny.suite(), space, tiny.search_config(), reward=dear)
+    found = search(tiny.suite(), space, tiny.search_config(reward=dear))
     for path, last in zip(found.paths.values(), found.policy[-1], strict=True):
         assert list(path.choices) == [int(np.argmax(row)) for row in last]
     table = found.decisions().set_index(["domain", "decision"])
@@ -189,7 +190,7 @@ def test_the_paths_found_are_the_most_likely_ones_of_the_last_policy() -> None:
 
 def test_a_search_reads_the_cost_of_the_paths_it_sampled(updates: list[Update]) -> None:
     watched, space = Watched(), tiny.space()
-    search(tiny.suite(), space, tiny.search_config(), reward=watched)
+    search(tiny.suite(), space, tiny.search_config(reward=watched))
     assert len(watched.calls) == len(updates) == 5  # one of six steps is the delay
     for (quality, cost, _), (paths, _) in zip(watched.calls, updates, strict=True):
         for row, sampled in zip(cost, paths.values(), strict=True):
@@ -200,7 +201,7 @@ def test_a_search_reads_the_cost_of_the_paths_it_sampled(updates: list[Update]) 
 
 def test_the_union_share_is_taken_over_paths_sampled_together(updates: list[Update]) -> None:
     watched, space, model = Watched(), tiny.space(), UnionShare()
-    search(tiny.suite(), space, tiny.search_config(cost=model), reward=watched)
+    search(tiny.suite(), space, tiny.search_config(cost=model, reward=watched))
     for (_, cost, _), (paths, _) in zip(watched.calls, updates, strict=True):
         for k in range(2):
             together = {d: p[k] for d, p in paths.items()}
@@ -209,7 +210,7 @@ def test_the_union_share_is_taken_over_paths_sampled_together(updates: list[Upda
 
 def test_rewards_and_costs_of_a_domain_are_its_own(updates: list[Update]) -> None:
     watched = Watched()
-    search(tiny.suite(), tiny.space(), tiny.search_config(), reward=watched)
+    search(tiny.suite(), tiny.space(), tiny.search_config(reward=watched))
     for (quality, _, _), (_, rewards) in zip(watched.calls, updates, strict=True):
         assert rewards["a"].tolist() == pytest.approx(
             (quality[0] + torch.tensor([0, 0.01])).tolist()
@@ -221,7 +222,7 @@ def test_rewards_and_costs_of_a_domain_are_its_own(updates: list[Update]) -> Non
 
 def test_a_joint_reward_is_the_mean_over_domains(updates: list[Update]) -> None:
     watched = Watched()
-    search(tiny.suite(), tiny.space(), tiny.search_config(reward_scope="joint"), reward=watched)
+    search(tiny.suite(), tiny.space(), tiny.search_config(reward_scope="joint", reward=watched))
     for (quality, _, _), (_, rewards) in zip(watched.calls, updates, strict=True):
         expected = (quality.mean(0) + torch.tensor([0.01, 0.02])).tolist()
         assert rewards["a"].tolist() == pytest.approx(expected)
@@ -233,7 +234,7 @@ def test_a_joint_cost_charges_a_domain_what_the_others_spend(
 ) -> None:
     watched, space = Watched(), tiny.space()
     config = tiny.search_config(cost_scope="joint", cost_target=60_000.0)
-    search(tiny.suite(), space, config, reward=watched)
+    search(tiny.suite(), space, replace(config, reward=watched))
     for (_, charged, _), (paths, _) in zip(watched.calls, updates, strict=True):
         own = {d: [space.cost(p).multiply_adds for p in sampled] for d, sampled in paths.items()}
         for (_, mine), row, other in zip(own.items(), charged.tolist(), ("b", "a"), strict=True):
@@ -260,7 +261,7 @@ def test_where_few_domains_are_drawn_a_joint_cost_is_still_that_of_all(
         return plain(space, paths)
 
     object.__setattr__(model, "costs", costs)
-    search(tiny.suite(3), space, config, reward=watched)
+    search(tiny.suite(3), space, replace(config, reward=watched))
     assert min(len(paths) for paths, _ in updates) < 3  # some step left a domain out
     sampled = [paths for paths in sampled if set(paths) == set("abc")]
     for i, ((quality, charged, _), (paths, _)) in enumerate(
@@ -279,22 +280,24 @@ def test_a_reward_that_is_no_number_is_told_with_its_function(wrong: float) -> N
     def mine(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
         return quality * wrong
 
-    with pytest.raises(MpnasError, match=r"reward function .*mine gave .* in step 2: expected a"):
-        search(tiny.suite(), tiny.space(), tiny.search_config(), reward=mine)
+    with pytest.raises(MpnasError, match=r"the reward .*mine.* gave .* in step 2: expected a"):
+        search(tiny.suite(), tiny.space(), tiny.search_config(reward=mine))
 
 
 def test_a_folder_of_another_reward_function_is_refused(tmp_path: Any) -> None:
-    def first(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
-        return quality
+    given, config = (tiny.suite(), tiny.space()), tiny.search_config()
+    search(*given, replace(config, reward=cheap), folder=tmp_path)
+    search(*given, replace(config, reward=cheap), folder=tmp_path)
+    with pytest.raises(MpnasError, match="config.reward = 'test_search:cheap'"):
+        search(*given, replace(config, reward=dear), folder=tmp_path)
 
-    def second(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
-        return quality - cost
 
-    given = tiny.suite(), tiny.space(), tiny.search_config()
-    search(*given, reward=first, folder=tmp_path)
-    search(*given, reward=first, folder=tmp_path)
-    with pytest.raises(MpnasError, match="reward_function"):
-        search(*given, reward=second, folder=tmp_path)
+def test_a_reward_that_could_not_be_found_again_is_refused_in_a_folder(tmp_path: Any) -> None:
+    config = tiny.search_config(reward=lambda quality, cost, target: quality)
+    assert search(tiny.suite(), tiny.space(), config).paths
+    with pytest.raises(MpnasError, match="has no text form.*at the top level of a module"):
+        search(tiny.suite(), tiny.space(), config, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Update]) -> None:
@@ -312,7 +315,7 @@ def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Upda
 
 def test_controllers_do_not_move_during_the_delay() -> None:
     config = tiny.search_config(steps=8, policy_snapshots=8, controller_delay=0.5)
-    found = search(tiny.suite(), tiny.space(), config, reward=dear)
+    found = search(tiny.suite(), tiny.space(), replace(config, reward=dear))
     fresh = PathController(tiny.space())  # its logits are exactly 0
     assert not fresh.logits.detach().any()
     for policy in found.policy[:4].reshape(-1, 2, 4):
@@ -335,7 +338,7 @@ def test_stem_nodes_and_all_heads_are_trained(tmp_path: Any) -> None:
     suite, space, config = tiny.suite(3), tiny.space(), tiny.search_config(warmup_candidates=4)
     search(suite, space, config, folder=tmp_path)
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["net"]
-    net = MultiPathNet.supernet(space, suite.classes, config.norm, config.seed, collapse=True)
+    net = MultiPathNet.supernet(space, suite.tasks, config.norm, config.seed, collapse=True)
     fresh = net.state_dict()
     moved = {n: not torch.equal(fresh[n], saved[n]) for n in fresh}
     assert all(moved[n] for n in moved if n.startswith(("heads.", "nodes.0_", "nodes.3_")))
@@ -386,7 +389,7 @@ def test_the_global_generator_neither_matters_nor_moves() -> None:
 @pytest.mark.parametrize("target", [1.0, 1e12])
 def test_an_impossible_cost_target_is_named_with_the_attainable_range(target: float) -> None:
     space = tiny.space()
-    low, high = (space.cost(p).multiply_adds for p in space.extremes())
+    low, high = (space.cost(p).multiply_adds for p in space.extremes(MultiplyAdds().price))
     expected = f"cost_target {target:g} cannot be reached.*cost {low:g} to {high:g} multiply-adds"
     with pytest.raises(MpnasError, match=expected.replace("+", r"\+")):
         search(tiny.suite(), space, tiny.search_config(cost_target=target))
@@ -395,7 +398,9 @@ def test_an_impossible_cost_target_is_named_with_the_attainable_range(target: fl
 def test_the_cost_target_is_that_of_the_config() -> None:
     watched = Watched()
     config = tiny.search_config(cost_target=40000.0)
-    assert search(tiny.suite(), tiny.space(), config, reward=watched).cost_target == 40000.0
+    assert (
+        search(tiny.suite(), tiny.space(), replace(config, reward=watched)).cost_target == 40000.0
+    )
     assert {target for *_, target in watched.calls} == {40000.0}
 
 
@@ -403,14 +408,17 @@ def test_the_cost_target_is_that_of_the_config() -> None:
 def test_without_a_target_it_is_the_mean_cost_of_random_paths(cost: Any) -> None:
     space = tiny.space()
     every = {str(i): p for i, p in enumerate(tiny.all_paths(space))}
-    mean = np.mean(list(cost.costs(space, every).values()))
+    mean = np.mean(list(path_costs(cost, space, every).values()))
     target = resolve_target(space, tiny.search_config(cost=cost), 2)
     assert target == pytest.approx(mean, rel=0.1)
 
 
 def test_a_cost_level_lies_between_the_cheapest_path_and_the_mean_of_random_ones() -> None:
     space = tiny.space()
-    cheapest, mean = space.extremes()[0], resolve_target(space, tiny.search_config(), 2)
+    cheapest, mean = (
+        space.extremes(MultiplyAdds().price)[0],
+        resolve_target(space, tiny.search_config(), 2),
+    )
     low = space.cost(cheapest).multiply_adds
     for level in (0.0, 0.25, 1.0):
         target = resolve_target(space, tiny.search_config(cost_level=level), 2)
@@ -467,7 +475,10 @@ def result(policy: list[list[list[float]]]) -> SearchResult:
         for i, row in enumerate(rows):
             padded[0, d, i, : len(row)] = row
     paths = {"abc"[d]: space.path([int(np.argmax(r)) for r in p]) for d, p in enumerate(policy)}
-    return SearchResult(space, SearchConfig(), paths, 1.0, pd.DataFrame(), padded, (1,))
+    costs = dict.fromkeys(paths, 1.0)
+    return SearchResult(
+        space, SearchConfig(), paths, costs, 1.0, "multiply-adds", pd.DataFrame(), padded
+    )
 
 
 SURE, OPEN = [1.0, 0.0, 0.0], [0.4, 0.3, 0.3]
@@ -558,6 +569,6 @@ def test_a_result_of_a_folder_is_that_of_the_search(tmp_path: Any) -> None:
         assert other.paths == first.paths and other.history.equals(first.history)
         assert np.array_equal(other.policy, first.policy)
         assert other.policy_steps == first.policy_steps
-    content = RunFolder.read(tmp_path).read_json("results.json")
+    content = StageFolder.read(tmp_path).read_json("results.json")
     assert content["paths"] == {d: p.arch for d, p in first.paths.items()}
     assert content["costs"] == first.costs and content["verdict"] == first.verdict()

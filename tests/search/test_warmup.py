@@ -71,7 +71,7 @@ def test_searched_widths_are_at_their_largest(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(blend, Blend)
     widths = [{u.out_channels for u in layer if u} for layer in blend.layers]
     assert widths[2] == {8} and widths[4] == {16}
-    net = MultiPathNet.supernet(space, {"a": 3}, "per_domain", seed=0)
+    net = MultiPathNet.supernet(space, tiny.tasks({"a": 3}), "per_domain", seed=0)
     for probability in (1.0, 0.5):
         for _ in range(5):
             mixed = warm(space, path, probability, 3, generator)

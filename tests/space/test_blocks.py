@@ -1,4 +1,4 @@
-"""Every block over every choice: shapes, stride, residual, costs; and blocks used at less width."""
+"""Every block over every choice: shapes, stride, residual, costs; and blocks at less width."""
 
 import itertools
 
@@ -56,7 +56,7 @@ def test_every_block_keeps_its_shape_and_its_cost(block: Block) -> None:
         expected = 1 if pooled else -(-size // stride)
         assert y.shape == (2, out, expected, expected)
         if (stride == 2) is (size == 8) and not pooled:
-            continue  # counting takes time: half of the cases will do
+            continue  # counting takes time: half of the cases are enough
         counter.parameters(module, tally)
         assert tuple(count(block, channels, out, stride, size)) == (
             tally.multiply_adds,
@@ -66,11 +66,11 @@ def test_every_block_keeps_its_shape_and_its_cost(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [*BOTTLENECKS[::5], SeparableConv(3)], ids=label)
-def test_the_input_is_added_where_stride_and_widths_allow_and_only_there(block: Block) -> None:
+def test_the_input_is_added_only_if_stride_and_widths_allow_it(block: Block) -> None:
     for channels, out, stride in SHAPES:
         module = block.build(channels, out, stride, nn.BatchNorm2d).eval()
         last = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)][-1]
-        nn.init.zeros_(last.weight)  # the branch gives 0, so what is left is the input, or nothing
+        nn.init.zeros_(last.weight)  # the branch gives 0, so the output is the input or 0
         x = torch.randn(2, channels, 8, 8)
         y = module(x)
         residual = stride == 1 and channels == out

@@ -1,16 +1,16 @@
-"""The depthwise convolution: its gradients are the stock ones."""
+"""The depthwise convolution: its output and gradients equal those of torch."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mpnas_kit.space.depthwise import depthwise_conv
+from mpnas_kit.space.strips import depthwise_conv
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [1, 4, 5, 9])
-def test_output_and_gradients_are_those_of_the_stock_convolution(
+def test_output_and_gradients_are_those_of_the_convolution_of_torch(
     kernel: int, stride: int, size: int
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -21,11 +21,11 @@ def test_output_and_gradients_are_those_of_the_stock_convolution(
     for tensor in (x, weight):
         tensor.requires_grad_()
     expected = F.conv2d(x, weight, None, stride, kernel // 2, 1, 6)
-    made = depthwise_conv(x, weight, stride)
+    output = depthwise_conv(x, weight, stride)
     pull = torch.randn(expected.shape, generator=generator)
-    torch.testing.assert_close(made, expected)
+    torch.testing.assert_close(output, expected)
     for ours, stock in zip(
-        torch.autograd.grad(made, (x, weight), pull),
+        torch.autograd.grad(output, (x, weight), pull),
         torch.autograd.grad(expected, (x, weight), pull),
         strict=True,
     ):

@@ -1,4 +1,4 @@
-"""What a third party writes: a block of a few lines and a space of a few layers, ready to use."""
+"""A block and a space of a third party, in a few lines: they can be searched and trained."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Grouped(Block):
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
-        """The module."""
+        """Return a new module."""
         kernel = nn.Conv2d(in_channels, out_channels, 3, stride, 1, groups=self.groups, bias=False)
         return nn.Sequential(kernel, norm(out_channels), nn.ReLU())
 

@@ -9,7 +9,7 @@ import torch
 
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.engine.step import accuracy
+from mpnas_kit.domains.split import Subset
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, member
 from mpnas_kit.training.evaluation import evaluate, recalibrate
@@ -24,7 +24,7 @@ def in_training_mode(net: MultiPathNet, suite: DomainSuite, paths: Any) -> dict[
     with torch.no_grad():
         logits = net.train()(flows)
     pairs = zip(suite, logits, strict=True)
-    return {d.name: accuracy(x, d.train.labels) for d, x in pairs}
+    return {d.name: d.task.quality(x, d.train.labels) for d, x in pairs}
 
 
 @pytest.mark.parametrize("norm", ["per_domain", "mixed"])
@@ -34,8 +34,7 @@ def test_accuracy_in_training_and_after_reload_agree(norm: str, tmp_path: Any) -
     paths = tiny.paths(space, ARCHS[:2])
     config = tiny.train_config(steps=40, norm=norm, average=0.5, shift=0, batch_size=16)
     result = train(suite, space, paths, config, folder=tmp_path)
-    classes = suite.classes
-    net = MultiPathNet.of_paths(space, paths, classes, norm, seed=99)  # type: ignore[arg-type]
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, norm, seed=99)  # type: ignore[arg-type]
     net.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
     measured = evaluate(net, suite, paths, "train").set_index("domain")["accuracy"]
     saved = {n: t.clone() for n, t in net.state_dict().items()}
@@ -91,7 +90,7 @@ def assert_stem_fits_its_statistics(net: MultiPathNet, suite: DomainSuite) -> No
 def test_recalibrated_statistics_are_the_plain_mean_over_batches_and_domains(norm: str) -> None:
     suite, space = tiny.suite(), tiny.space()
     paths = tiny.paths(space, ARCHS[:2])
-    net = MultiPathNet.of_paths(space, paths, suite.classes, norm, seed=0)  # type: ignore[arg-type]
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, norm, seed=0)  # type: ignore[arg-type]
     recalibrate(net, suite, paths, batches=3)
     assert_stem_fits_its_statistics(net, suite)
 
@@ -107,7 +106,7 @@ def test_the_statistics_of_a_trained_network_are_those_of_its_averaged_weights(n
 def test_evaluation_counts_every_image_once_and_by_hand() -> None:
     suite, space = tiny.suite(1), tiny.space()
     paths = tiny.paths(space, ARCHS[:1])
-    net = MultiPathNet.of_paths(space, paths, suite.classes, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     with torch.no_grad():
         net.head_of("a").weight.zero_()
         net.head_of("a").bias.copy_(torch.tensor([2.0, 1.0, 0.0]))
@@ -120,11 +119,11 @@ def test_evaluation_counts_every_image_once_and_by_hand() -> None:
 def test_more_images_than_a_batch_are_evaluated_alike() -> None:
     many = tiny.domain("a", 3, train=36)
     index = torch.arange(1101) % 12
-    split = many.test[index]
+    split = Subset(many.test, index)
     large = DomainSuite((Domain("a", many.classes, many.train, many.val, split),))
     space = tiny.space()
     paths = tiny.paths(space, ARCHS[:1])
-    net = MultiPathNet.of_paths(space, paths, large.classes, "per_domain", seed=0)
+    net = MultiPathNet.of_paths(space, paths, large.tasks, "per_domain", seed=0)
     small = DomainSuite((many,))
     few, lots = (evaluate(net, s, paths, "test").iloc[0] for s in (small, large))
     assert lots["images"] == 1101
@@ -138,7 +137,7 @@ def test_more_images_than_a_batch_are_evaluated_alike() -> None:
 def test_evaluation_leaves_the_network_as_it_was() -> None:
     suite, space = tiny.suite(), tiny.space()
     paths = tiny.paths(space, ARCHS[:2])
-    net = MultiPathNet.of_paths(space, paths, suite.classes, "mixed", seed=0).train()
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, "mixed", seed=0).train()
     before = {n: t.clone() for n, t in net.state_dict().items()}
     evaluate(net, suite, paths, "val")
     assert net.training and all(torch.equal(before[n], t) for n, t in net.state_dict().items())

@@ -13,7 +13,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.training.stage import TrainResult, train
+from mpnas_kit.training.result import TrainResult
+from mpnas_kit.training.stage import train
 
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"]
 
@@ -33,7 +34,7 @@ def test_training_begins_from_scratch_and_moves_every_parameter() -> None:
     """Fails if the optimiser leaves out the stem, a head or any norm."""
     result, suite, space = trained(3, average=0.0), tiny.suite(3), tiny.space()
     paths = tiny.paths(space, ARCHS)
-    fresh = MultiPathNet.of_paths(space, paths, suite.classes, "per_domain", seed=0)
+    fresh = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     start = dict(fresh.named_parameters())
     still = [n for n, p in result.net.named_parameters() if torch.equal(p, start[n])]
     assert not still
@@ -114,7 +115,7 @@ def test_the_average_of_two_steps_by_hand() -> None:
     """The second step has weight 1 - min(0.9, 2 / 11); the first is taken as it is."""
 
     def bias(average: float, steps: int) -> torch.Tensor:
-        result = trained(1, average=average, steps=steps, priority=Uniform())
+        result = trained(1, average=average, steps=steps, prioritization=Uniform())
         return result.net.head_of("a").bias.detach()
 
     first, second = bias(0.0, 1), bias(0.0, 2)
@@ -147,7 +148,7 @@ def test_paths_of_searched_widths_are_trained_together(monkeypatch: pytest.Monke
     paths = {"a": narrow, "b": space.widest(narrow)}
     result = train(tiny.suite(), space, paths, tiny.train_config(steps=2))
     kernels = sum(p.numel() for p in result.net.parameters() if p.ndim == 4)
-    single = MultiPathNet.of_paths(space, {"b": paths["b"]}, {"b": 4}, "mixed", seed=0)
+    single = MultiPathNet.of_paths(space, {"b": paths["b"]}, tiny.tasks({"b": 4}), "mixed", seed=0)
     assert kernels == sum(p.numel() for p in single.parameters() if p.ndim == 4)
 
 

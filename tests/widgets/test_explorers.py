@@ -13,15 +13,16 @@ import tiny
 
 from mpnas_kit.analysis.comparison import Outcome, compare
 from mpnas_kit.analysis.difficulty import difficulties, replayed
-from mpnas_kit.analysis.predictions import confident_mistakes, confusion, predictions
+from mpnas_kit.analysis.mistakes import confident_mistakes, confusion, predictions
 from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.stage_folder import RunFolder
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.space import Node
-from mpnas_kit.training.stage import TrainResult, train
+from mpnas_kit.training.result import TrainResult
+from mpnas_kit.training.stage import train
 from mpnas_kit.widgets import (
     DomainBrowser,
     PathExplorer,
@@ -133,14 +134,14 @@ def test_the_run_s_own_prioritization_replayed_gives_the_recorded_weights(
     trained: TrainResult,
 ) -> None:
     table = difficulties(trained).sort_values(["step", "domain"])
-    again = replayed(trained, trained.config.priority).sort_values(["step", "domain"])
+    again = replayed(trained, trained.config.prioritization).sort_values(["step", "domain"])
     assert again["weight"].tolist() == table["weight"].tolist()
     assert set(replayed(trained, Uniform())["weight"]) == {1.0}
 
 
 def test_sliders_say_which_weights_would_have_been(trained: TrainResult) -> None:
     explorer = PrioritizationExplorer(trained)
-    assert explorer.priority == ABDP()
+    assert explorer.prioritization == ABDP()
 
     def line(dashed: bool) -> Any:
         series = explorer.chart.content["panels"][0]["series"]
@@ -150,7 +151,7 @@ def test_sliders_say_which_weights_would_have_been(trained: TrainResult) -> None
     assert line(True) == recorded
     explorer.end.value = 5.0
     assert line(True) != recorded and line(False) == recorded
-    assert explorer.priority == ABDP(end=5.0)
+    assert explorer.prioritization == ABDP(end=5.0)
 
 
 # Results ------------------------------------------------------------------------------------------
@@ -241,10 +242,10 @@ def test_a_search_is_paused_resumed_and_stopped_with_a_checkpoint(tmp_path: Path
     monitor._hear("stop")
     with ThreadPoolExecutor(1) as other:  # a browser test may have left a loop in this thread
         waiting = other.submit(asyncio.run, monitor.wait())
-        with pytest.raises(MpnasError, match="the search was stopped: started again, it goes on"):
+        with pytest.raises(MpnasError, match="the search was stopped: start it again to continue"):
             waiting.result()
     step = int(monitor.controls.status.split("after step ")[1].split()[0])
-    left = RunFolder(tmp_path / "run").load_checkpoint()
+    left = StageFolder(tmp_path / "run").load_checkpoint()
     assert left is not None and left["step"] == step < 200
     again = started(tmp_path / "run")
     found = again.result()
@@ -258,7 +259,7 @@ def test_a_second_start_is_refused_and_an_interrupted_wait_stops_the_search(
 ) -> None:
     monitor = started(tmp_path / "run")
     until(lambda: "step 3" in monitor.controls.status)
-    with pytest.raises(MpnasError, match="a search is at work in this monitor"):
+    with pytest.raises(MpnasError, match="a search is running in this monitor"):
         monitor.start(lambda tell: pytest.fail("it was started"))
 
     async def interrupted() -> None:
@@ -273,7 +274,7 @@ def test_a_second_start_is_refused_and_an_interrupted_wait_stops_the_search(
     with pytest.raises(MpnasError, match="the search was stopped"):
         monitor.result()
     assert "stopped after step" in monitor.controls.status
-    assert RunFolder(tmp_path / "run").load_checkpoint() is not None
+    assert StageFolder(tmp_path / "run").load_checkpoint() is not None
 
 
 def test_the_monitor_shows_the_policy_as_it_is(found: SearchResult) -> None:

@@ -1,0 +1,31 @@
+"""The public names of the analyses and the modules they come from."""
+
+from .comparison import Comparison as Comparison
+from .comparison import Outcome as Outcome
+from .comparison import claims as claims
+from .comparison import compare as compare
+from .difficulty import difficulties as difficulties
+from .difficulty import replayed as replayed
+from .graph import architecture_graph as architecture_graph
+from .mistakes import confident_mistakes as confident_mistakes
+from .mistakes import confusion as confusion
+from .mistakes import images_at as images_at
+from .mistakes import predictions as predictions
+from .prioritization import prioritization_differences as prioritization_differences
+from .scaling import Work as Work
+from .scaling import estimate as estimate
+from .scaling import measured_speed as measured_speed
+from .scaling import random_paths as random_paths
+from .scaling import work_of as work_of
+from .sharing import Accounting as Accounting
+from .sharing import account as account
+from .sharing import usage as usage
+from .similarity import Similarity as Similarity
+from .similarity import clustered as clustered
+from .similarity import jaccard as jaccard
+from .similarity import jaccard_matrix as jaccard_matrix
+from .spread import PathSpread as PathSpread
+from .spread import read_path_spread as read_path_spread
+from .trust import Trust as Trust
+from .units import amount as amount
+from .units import duration as duration

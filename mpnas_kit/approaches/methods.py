@@ -1,0 +1,303 @@
+"""The approaches that the MPNAS paper compares, and the kit's own controls.
+
+The paper: Wang et al., WACV 2021, arXiv 2010.04904.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mpnas_kit.approaches.approach import Approach, Context, Plan
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.network.net import owned
+from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, to_text
+from mpnas_kit.prioritization.abdp import Uniform
+from mpnas_kit.settings import check, require
+from mpnas_kit.space.costs import MultiplyAdds, path_costs
+from mpnas_kit.space.sampling import sample_at_cost
+from mpnas_kit.space.space import Path, SearchSpace
+
+RANDOM_TOLERANCE = 0.05  # share by which the cost of a random path may differ from its target
+
+
+@dataclass(frozen=True)
+class MPNAS:
+    """Multi-path NAS: one controller per domain, searched together (the paper's method).
+
+    If two paths use the same node, they share its weights. Source: Wang et al., WACV 2021,
+    arXiv 2010.04904.
+
+    >>> mk.MPNAS().plan(mk.Context(space, suite.names, mk.SearchConfig()))
+    Plan(paths=None, search={}, train={}, pretrained=False)
+    """
+
+    text_name = "mpnas"
+    searches = True
+    weighs = True
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan that changes no setting of the run."""
+        return Plan()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Domain-independent NAS: every domain has its own search and its own model.
+
+    Nothing is shared. All searches run in one loop, on private nodes. Every domain has weight 1,
+    and the cost target holds for each domain alone. Source: a baseline of the paper (Wang et al.,
+    WACV 2021, arXiv 2010.04904).
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig())
+    >>> mk.Bundle().plan(context).train
+    {'private_from': 0, 'prioritization': Uniform()}
+    """
+
+    searches = True
+    weighs = False
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan without shared layers and with uniform weights."""
+        alone = {"private_from": 0, "prioritization": Uniform()}
+        return Plan(search={**alone, "cost_scope": "domain"}, train=alone)
+
+
+@dataclass(frozen=True)
+class MultiHead:
+    """Multi-head NAS: one path for all domains, searched by one controller on the mean reward.
+
+    The domains share all weights except the classifiers. The cost target holds for the path.
+    Source: a baseline of the paper (Wang et al., WACV 2021, arXiv 2010.04904).
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig())
+    >>> mk.MultiHead().plan(context).search
+    {'controllers': 'one', 'cost_scope': 'domain'}
+    """
+
+    searches = True
+    weighs = True
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with one controller."""
+        return Plan(search={"controllers": "one", "cost_scope": "domain"})
+
+
+@dataclass(frozen=True)
+class SinglePath:
+    """Single-path multi-head: one fixed path for all domains, without a search.
+
+    The path is first trained on the largest domain alone, for as many steps as the training takes.
+    Source: a baseline of the paper (Wang et al., WACV 2021, arXiv 2010.04904). There the path is
+    that of MobileNetV3 (Howard et al., ICCV 2019, arXiv 1905.02244).
+
+    frozen: whether only the classifiers are trained after that. The paper does not say it, but its
+    accuracy suggests it. Default: all weights are trained.
+    path: arch string of the path. None: the uniform path whose cost is nearest to the cost target.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig())
+    >>> plan = mk.SinglePath(path="row row row row").plan(context)
+    >>> plan.paths["planted0"].arch, plan.pretrained
+    ('row row row row', True)
+    """
+
+    frozen: bool = False
+    path: str | None = None
+
+    searches = False
+    weighs = True
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with one path, pre-trained.
+
+        Raises `MpnasError` if `path` is not a path of the space, or if it is None and the space has
+        no uniform path.
+        """
+        path = by_hand(context, self.path)
+        paths = dict.fromkeys(context.domains, path)
+        return Plan(paths, train={"frozen": self.frozen}, pretrained=True)
+
+
+@dataclass(frozen=True)
+class RandomPaths:
+    """Random multi-path: one random path per domain, as a control for the search (ours).
+
+    If two paths use the same node, they share its weights. The multiply-adds of a path are within
+    5 % of those of the same domain's path in the MPNAS run that this run is matched to. Without
+    such a run they are within 5 % of the cost target, as in `EvenPaths`.
+
+    draw: number of the random draw, at least 0. Each number gives other paths.
+
+    Raises `MpnasError` if draw is below 0.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig(), matched=found.paths)
+    >>> sorted(mk.RandomPaths(draw=1).plan(context).paths)
+    ['planted0', 'planted1']
+    """
+
+    draw: int = 0
+
+    searches = False
+    weighs = True
+
+    def __post_init__(self) -> None:
+        check(self, "random_paths")
+        require(self.draw >= 0, f"random_paths: draw must be at least 0, not {self.draw}.")
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with random paths.
+
+        Raises `MpnasError` if no path of such a cost is found.
+        """
+        if context.matched is None:
+            return EvenPaths(self.draw).plan(context)
+        costs = path_costs(MultiplyAdds(), context.space, context.matched)
+        return Plan(_random(context, costs, self.draw))
+
+
+@dataclass(frozen=True)
+class EvenPaths:
+    """Random multi-path with the same compute for every domain, as a control (ours).
+
+    The multiply-adds of every path are within 5 % of the cost target. A search with a cost target
+    for the mean over domains can give some domains more compute than others. `EvenPaths` shows what
+    it gains by that. `RandomPaths` shows what it gains beyond that.
+
+    draw: number of the random draw, at least 0. Each number gives other paths.
+
+    Raises `MpnasError` if draw is below 0.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig(cost_target=330_000))
+    >>> sorted(mk.EvenPaths(draw=1).plan(context).paths)
+    ['planted0', 'planted1']
+    """
+
+    draw: int = 0
+
+    searches = False
+    weighs = True
+
+    def __post_init__(self) -> None:
+        check(self, "even_paths")
+        require(self.draw >= 0, f"even_paths: draw must be at least 0, not {self.draw}.")
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with random paths.
+
+        Raises `MpnasError` if the cost target is not in multiply-adds, or if no path of such a cost
+        is found.
+        """
+        require(
+            isinstance(context.search.cost, MultiplyAdds),
+            "random paths need a cost target in multiply-adds: expected the cost multiply_adds, or "
+            "random_paths with an MPNAS run as `matched_to`.",
+        )
+        costs = dict.fromkeys(context.domains, context.target)
+        return Plan(_random(context, costs, self.draw))
+
+
+@dataclass(frozen=True)
+class SharedTrunk:
+    """Shared trunk, private tails: one fixed path, shared up to a layer, as a control (ours).
+
+    The layer is chosen so that the union has about as many parameters (without batch norms and
+    classifiers) as that of the MPNAS run that this run is matched to.
+
+    path: arch string of the path. None: the uniform path whose cost is nearest to the cost target.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig(), matched=found.paths)
+    >>> plan = mk.SharedTrunk(path="row row row row").plan(context)
+    >>> list(plan.train)
+    ['private_from']
+    """
+
+    path: str | None = None
+
+    searches = False
+    weighs = True
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with one path, and with the first layer that is private.
+
+        Raises `MpnasError` if there is no run to match, if `path` is not a path of the space, or if
+        it is None and the space has no uniform path.
+        """
+        if context.matched is None:
+            raise MpnasError(
+                "shared_trunk needs an MPNAS run to match its size: expected its folder as "
+                "`matched_to`."
+            )
+        space = context.space
+        path = by_hand(context, self.path)
+        paths = dict.fromkeys(context.domains, path)
+        target = space.union_cost(context.matched.values()).parameters
+        sizes = {i: union_parameters(space, paths, i) for i in range(len(space.layers) + 1)}
+        nearest = min(sizes, key=lambda i: abs(math.log(sizes[i] / target)))
+        return Plan(paths, train={"private_from": nearest})
+
+
+def _random(context: Context, costs: Mapping[str, float], draw: int) -> dict[str, Path]:
+    """Return a random path for every domain, with nearly its multiply-adds in `costs`."""
+    generator = torch.Generator().manual_seed(draw)
+    cost, space = MultiplyAdds(), context.space  # for every cost model of the search
+    return {
+        d: sample_at_cost(space, cost, costs[d], RANDOM_TOLERANCE, generator)
+        for d in context.domains
+    }
+
+
+def by_hand(context: Context, arch: str | None) -> Path:
+    """Return the path of an arch string, or a uniform path.
+
+    arch: arch string. None: the uniform path whose cost is nearest to the cost target.
+
+    Raises `MpnasError` if `arch` is not a path of the space, or if it is None and the space has no
+    uniform path.
+    """
+    space = context.space
+    if arch is not None:
+        return space.parse(arch)
+    costs = {
+        path: path_costs(context.search.cost, space, {"": path})[""]
+        for path in space.uniform_paths()
+    }
+    if not costs:
+        raise MpnasError(
+            f"space {space.name!r} has no uniform path, since no block is in all its layers: "
+            "expected a path, as in single_path(path='...') or shared_trunk(path='...')."
+        )
+    return min(costs, key=lambda path: abs(math.log(costs[path] / context.target)))
+
+
+def union_parameters(space: SearchSpace, paths: Mapping[str, Path], private_from: int) -> int:
+    """Return the parameters of the union if layers from `private_from` on are private.
+
+    Batch norms and classifiers do not count. If paths share a node, they must use it at the same
+    widths.
+    """
+    nodes = {
+        owned(use.node, domain, private_from): use.cost.parameters
+        for domain, path in paths.items()
+        for use in space.uses(path)
+        if use is not None
+    }
+    return sum(nodes.values())
+
+
+def label(approach: Approach) -> str:
+    """Return the name of an approach in tables: its text form, without default values."""
+    return to_text(approach, defaults=False)
+
+
+def _lacks(value: Any) -> str | None:
+    """Return what `value` lacks to be an approach."""
+    return lacks_attributes(value, "searches", "weighs", "plan(context)")
+
+
+APPROACH = Kind(
+    "approach",
+    by_text_name(MPNAS, Bundle, MultiHead, SinglePath, RandomPaths, EvenPaths, SharedTrunk),
+    _lacks,
+)

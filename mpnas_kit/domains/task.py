@@ -1,0 +1,130 @@
+"""Tasks of domains: head, loss, quality, and the loss and quality of a guess.
+
+The only task so far is classification. Everything that depends on the task is in this module:
+network, training step, rewards, prioritizations and analyses ask the task.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mpnas_kit.settings import require
+
+Reduction = Literal["mean", "sum"]
+
+
+class Task(Protocol):
+    """What a network must predict for the images of a domain.
+
+    outputs: values per image that the head returns, at least 1.
+    chance_loss: loss of a guess, in nats, above 0.
+    chance_quality: quality of a guess, 0 to 1.
+    """
+
+    @property
+    def outputs(self) -> int:
+        """Values per image that the head returns."""
+        ...
+
+    @property
+    def chance_loss(self) -> float:
+        """Loss of a guess, in nats."""
+        ...
+
+    @property
+    def chance_quality(self) -> float:
+        """Quality of a guess, 0 to 1."""
+        ...
+
+    def head(self, features: int) -> nn.Module:
+        """Return a new head: float32 (B, features) -> (B, outputs)."""
+        ...
+
+    def loss(
+        self,
+        outputs: Tensor,
+        labels: Tensor,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """Return the loss over the images: a scalar in nats, with gradient.
+
+        outputs: what the head returned, (B, outputs).
+        labels: int64 (B,).
+        label_smoothing: share of the target that is spread over all classes, 0 to 1.
+        reduction: `mean` or `sum` over the images.
+        """
+        ...
+
+    def quality(self, outputs: Tensor, labels: Tensor, reduction: Reduction = "mean") -> float:
+        """Return the quality over the images. Higher is better; the mean is 0 to 1.
+
+        outputs: what the head returned, (B, outputs).
+        labels: int64 (B,).
+        reduction: `mean` or `sum` over the images.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Classification of an image into one of several classes.
+
+    The head is a linear classifier. The loss is the cross-entropy. The quality is the top-1
+    accuracy. A guess has the loss `ln(classes)` and the quality `1 / classes`.
+
+    classes: number of classes, at least 2.
+
+    Raises `MpnasError` if there are fewer than 2 classes.
+
+    >>> task = mk.Classification(4)
+    >>> task.outputs, round(task.chance_loss, 3), task.chance_quality
+    (4, 1.386, 0.25)
+    """
+
+    classes: int
+
+    def __post_init__(self) -> None:
+        require(self.classes >= 2, f"classification needs at least 2 classes, not {self.classes}.")
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes."""
+        return self.classes
+
+    @property
+    def chance_loss(self) -> float:
+        """Loss of a guess: `ln(classes)`, in nats."""
+        return math.log(self.classes)
+
+    @property
+    def chance_quality(self) -> float:
+        """Accuracy of a guess: `1 / classes`."""
+        return 1 / self.classes
+
+    def head(self, features: int) -> nn.Module:
+        """Return a new linear classifier: float32 (B, features) -> logits (B, classes)."""
+        return nn.Linear(features, self.classes)
+
+    def loss(
+        self,
+        outputs: Tensor,
+        labels: Tensor,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """Return the cross-entropy of logits (B, classes), in nats (see `Task.loss`)."""
+        return F.cross_entropy(
+            outputs, labels, label_smoothing=label_smoothing, reduction=reduction
+        )
+
+    def quality(self, outputs: Tensor, labels: Tensor, reduction: Reduction = "mean") -> float:
+        """Return the top-1 accuracy of logits (B, classes), 0 to 1 (see `Task.quality`).
+
+        With reduction `sum`, return the number of images that are classified correctly.
+        """
+        correct = outputs.argmax(1) == labels
+        return float(correct.sum()) if reduction == "sum" else float(correct.float().mean())

@@ -1,0 +1,414 @@
+"""Parts: settings that are more than a number, and the text form that every part has.
+
+A part is a reward, a cost model, a prioritization, an approach, a search space, a block, a suite of
+domains or a callback. Command line, notebook parameters, run.json and config.json use one text
+form:
+
+    abdp(start=1.0, end=0.25)              a part of the kit, by name
+    my_module:Latency(table='phone.json')  a class or function of a module that Python can import
+    my_parts.py:Latency(table='p.json')    a class or function of a file
+
+If a person gives a text, its module is imported. If a run folder holds a text, its module is not
+imported, unless the person trusts the folder or has imported the module already. So reading a run
+folder never executes its code.
+"""
+
+import ast
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from mpnas_kit.errors import MpnasError, Unavailable, unknown
+
+_ORIGIN = re.compile(
+    r"(?P<origin>[^()]+?):(?P<name>[A-Za-z_][\w.]*)\s*(?P<call>\(.*\))?", re.DOTALL
+)
+_FILE = "__mpnas_file__"  # attribute of a module that a text form named as a file: its path
+
+
+def text_name(cls: type) -> str:
+    """Return the name of a class of the kit in text: the class name in snake case.
+
+    If the class has an attribute `text_name`, that is its name.
+
+    >>> text_name(mk.DynamicTaskPriority)
+    'dynamic_task_priority'
+    """
+    given = cls.__dict__.get("text_name")
+    if given is not None:
+        return str(given)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+def by_text_name(*classes: type) -> dict[str, Callable[..., Any]]:
+    """Return the classes by their names in text."""
+    return {text_name(cls): cls for cls in classes}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A placeholder for a part that a run folder names and that was not imported.
+
+    With it, everything that does not need the part can be read. Any use of it raises `Unavailable`.
+
+    text: text form of the part in the run folder.
+    kind: what the part is, in words, such as "reward".
+    """
+
+    text: str
+    kind: str
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self.error()
+
+    def __call__(self, *arguments: object, **options: object) -> NoReturn:
+        """Raise `Unavailable`."""
+        raise self.error()
+
+    def error(self) -> Unavailable:
+        """Return the error that names the part and says how to get it."""
+        origin = _split(self.text)[0]
+        if origin == "__main__":
+            how = "it was defined in a notebook or script, so give the object again"
+        else:
+            how = "give it again, trust the run (--trust, trust=True), or import the module first"
+        return Unavailable(
+            f"{self.kind} {self.text!r} comes from {origin}, and a run folder imports no code "
+            f"by itself: {how}."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A kind of part: the parts of the kit, and what any other object must have.
+
+    name: the kind in words, such as "reward".
+    known: classes and functions of the kit by their names in text.
+    lacks: returns what an object lacks to be such a part, in words such as "method price(use)".
+    It returns None if the object lacks nothing.
+    """
+
+    name: str
+    known: Mapping[str, Callable[..., Any]]
+    lacks: Callable[[Any], str | None]
+
+    def check(self, value: Any, where: str | None = None) -> Any:
+        """Return `value` if it is such a part.
+
+        where: name of the setting in an error; None: the name of the kind.
+
+        Raises `MpnasError` if it is not such a part. The message says what it lacks.
+        """
+        lacking = None if isinstance(value, Missing) else self.lacks(value)
+        if lacking is not None:
+            raise MpnasError(
+                f"{where or self.name} got {_shown(value)}, which has no {lacking}: expected "
+                f"{self.expected()}."
+            )
+        return value
+
+    def expected(self) -> str:
+        """Return in words what may be given."""
+        names = f"one of {', '.join(self.known)}, or " if self.known else ""
+        return f"{names}a {self.name} of your own as an object or as module:Name(option=value)"
+
+    def parse(
+        self, text: str, where: str | None = None, supply: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return the part written as `text`, which a person gave. Its module is imported.
+
+        text: text form of the part (see the module).
+        where: name of the setting in an error; None: the name of the kind.
+        supply: values for options that the text omits. Used if the class or function has them.
+
+        Raises `MpnasError` if the text cannot be read, a name or option is unknown, the module
+        cannot be imported, or the object is not such a part.
+        """
+        where = where or self.name
+        origin, name, call = _split(text)
+        if origin is None:
+            if name not in self.known:
+                raise unknown(self.name, name or text, self.known)
+            found = self.known[name]
+        else:
+            found = _attribute(_imported(origin, where), origin, name, where)
+        if not inspect.isclass(found) and call is None and self.lacks(found) is None:
+            return found
+        if not callable(found):
+            return self.check(found, f"{where} {text!r}")
+        return self.check(_called(found, _options(call, where, text), supply or {}, where, text))
+
+    def read(self, text: str, trust: bool, supply: Mapping[str, Any] | None = None) -> Any:
+        """Return the part that a run folder names, or `Missing` if it would need an import.
+
+        text: text form of the part in the run folder.
+        trust: whether its module may be imported. A module already imported is always used.
+        supply: values for options that the text omits (see `parse`).
+
+        Raises `MpnasError` as `parse` does.
+        """
+        origin = _split(text)[0]
+        if origin is None or trust or _loaded(origin) is not None:
+            return self.parse(text, supply=supply)
+        return Missing(text, self.name)
+
+
+def to_text(value: object, *, defaults: bool = True) -> str:
+    """Return the text form of a part.
+
+    value: a dataclass object with plain values as options, or a class or function at the top level
+    of a module.
+    defaults: False omits options that have their default value.
+
+    Raises `MpnasError` if `value` is anything else: a text could not create it again.
+
+    >>> to_text(mk.Absolute(beta=-0.1))
+    'absolute(beta=-0.1)'
+    >>> to_text(mk.Absolute(beta=-0.1), defaults=False)
+    'absolute'
+    """
+    if isinstance(value, Missing):
+        return value.text
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        options = {
+            f.name: getattr(value, f.name)
+            for f in dataclasses.fields(value)
+            if f.init and (defaults or getattr(value, f.name) != f.default)
+        }
+        for option in options.values():
+            _check_plain(option, value)
+        inside = ", ".join(f"{name}={option!r}" for name, option in options.items())
+        name = _full_name(type(value))
+        return f"{name}({inside})" if inside else name
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return _full_name(value)
+    raise _no_text(value)
+
+
+def shown(value: object) -> str:
+    """Return the text form of a part for a message, or its `repr` if it has no text form."""
+    try:
+        return to_text(value)
+    except MpnasError:
+        return _shown(value)
+
+
+def split_list(text: str) -> list[str]:
+    """Return the items of a text that are separated by commas. Brackets protect their commas.
+
+    >>> split_list("uniform, abdp(start=1.0, end=0.25)")
+    ['uniform', 'abdp(start=1.0, end=0.25)']
+    """
+    depth, items = 0, [""]
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += sign
+    return [item.strip() for item in items if item.strip()]
+
+
+def lacks_attributes(value: object, *needed: str) -> str | None:
+    """Return in words the first of `needed` that `value` lacks, or None if it lacks none.
+
+    needed: names of attributes such as "unit", and calls of methods such as "price(use)".
+    """
+    for item in needed:
+        name = item.partition("(")[0]
+        if not hasattr(value, name):
+            return f"method {item}" if "(" in item else f"attribute {item!r}"
+    return None
+
+
+# Text ---------------------------------------------------------------------------------------------
+
+
+def _split(text: str) -> tuple[str | None, str, str | None]:
+    """Return the origin (module or file; None: the kit), name and call with brackets of a text."""
+    text = text.strip()
+    match = _ORIGIN.fullmatch(text)
+    head = text.partition("(")[0]
+    if match is not None and ":" in head:
+        return match["origin"].strip(), match["name"], match["call"]
+    name, bracket, rest = text.partition("(")
+    return None, name.strip(), bracket + rest if bracket else None
+
+
+def _options(call: str | None, where: str, text: str) -> dict[str, Any]:
+    try:
+        tree = ast.parse(f"f{call or '()'}", mode="eval").body
+        if not isinstance(tree, ast.Call) or tree.args:
+            raise ValueError
+        return {str(k.arg): _literal(k.value) for k in tree.keywords}
+    except (SyntaxError, ValueError, RecursionError):
+        raise MpnasError(
+            f"{where} {text!r} cannot be read: expected name(option=value) with plain values."
+        ) from None
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name) and node.id in ("inf", "infinity"):
+        return float("inf")
+    return ast.literal_eval(node)
+
+
+def _called(
+    factory: Callable[..., Any],
+    options: Mapping[str, Any],
+    supply: Mapping[str, Any],
+    where: str,
+    text: str,
+) -> Any:
+    """Call a class or function with options. Any error becomes an `MpnasError` of one sentence."""
+    try:
+        known = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        known = {}  # type: ignore[assignment]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    for name in options:
+        if name not in known and not open_ended:
+            raise unknown(f"option of {where} {text.partition('(')[0]}", name, known or ["none"])
+    more = {n: v for n, v in supply.items() if n in known and n not in options}
+    try:
+        return factory(**options, **more)
+    except MpnasError:
+        raise
+    except Exception as error:
+        detail = str(error).splitlines()[0].rstrip(".") if str(error) else ""
+        raise MpnasError(
+            f"{where} {text!r} cannot be created: {type(error).__name__}: {detail}."
+        ) from error
+
+
+def _check_plain(option: object, owner: object) -> None:
+    try:
+        same = option == ast.literal_eval(repr(option).replace("inf", "1e999"))
+    except (SyntaxError, ValueError):
+        same = False
+    if not same:
+        raise _no_text(owner)
+
+
+def _no_text(value: object) -> MpnasError:
+    return MpnasError(
+        f"{_shown(value)} has no text form, so a run folder cannot name it: expected a dataclass "
+        "with plain options, or a class or function at the top level of a module."
+    )
+
+
+def _shown(value: object) -> str:
+    return re.sub(r" at 0x\w+", "", repr(value))
+
+
+def _full_name(value: Any) -> str:
+    """Return the name of a class or function in text. Those of the kit have short names."""
+    module = str(value.__module__)
+    if module.partition(".")[0] == "mpnas_kit":
+        return text_name(value) if inspect.isclass(value) else str(value.__name__)
+    name = str(value.__qualname__)
+    if "<" in name:  # a lambda, or defined inside a function
+        raise _no_text(value)
+    return f"{_origin(module)}:{name}"
+
+
+def _origin(module: str) -> str:
+    """Return the origin of a module in text: its name, or its file if text named it as a file."""
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    if module == "__main__" and file is not None:
+        return str(pathlib.Path(file).resolve())
+    return str(getattr(loaded, _FILE, module))
+
+
+# Modules ------------------------------------------------------------------------------------------
+
+
+def _is_file(origin: str) -> bool:
+    return origin.endswith(".py")
+
+
+def absolute(text: str) -> str:
+    """Return a text form with the absolute path of its file, if it names one.
+
+    The result means the same in every working folder.
+    """
+    origin, _, _ = _split(text)
+    if origin is None or not _is_file(origin):
+        return text
+    return str(pathlib.Path(origin).expanduser().resolve()) + text.strip()[len(origin) :]
+
+
+def _loaded(origin: str) -> Any | None:
+    """Return the module of an origin, or None if it is not imported yet."""
+    if not _is_file(origin):
+        return sys.modules.get(origin)
+    file = pathlib.Path(origin).expanduser().resolve()
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path.endswith(file.name) and pathlib.Path(path) == file:
+            return module
+    return None
+
+
+def _imported(origin: str, where: str) -> Any:
+    """Return the module of an origin that a person gave or trusts. Import it if needed."""
+    loaded = _loaded(origin)
+    if loaded is not None:
+        return loaded
+    file = pathlib.Path(origin).expanduser().resolve() if _is_file(origin) else None
+    name = file.stem if file is not None else origin
+    if file is not None and not file.is_file():
+        raise MpnasError(f"{where}: the file {file} does not exist: check its path.")
+    if file is not None and name in sys.modules:
+        other = getattr(sys.modules[name], "__file__", "a module of Python")
+        raise MpnasError(
+            f"{where}: {file} cannot be imported as {name!r}, because {other} has this name: "
+            "rename the file."
+        )
+    folder = str(file.parent) if file is not None else os.getcwd()
+    if folder not in sys.path:  # so that other processes of this run find the module too
+        sys.path.insert(0 if file is not None else len(sys.path), folder)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.startswith(error.name):
+            raise MpnasError(
+                f"{where}: there is no module {name!r} in {folder} or among the installed ones: "
+                "install it, or give the path of its .py file."
+            ) from None
+        raise _failed_import(where, origin, error) from error
+    except Exception as error:
+        raise _failed_import(where, origin, error) from error
+    if file is not None:
+        setattr(module, _FILE, str(file))
+    return module
+
+
+def _failed_import(where: str, origin: str, error: Exception) -> MpnasError:
+    detail = str(error).splitlines()[0].rstrip(".") if str(error) else ""
+    return MpnasError(f"{where}: {origin} cannot be imported: {type(error).__name__}: {detail}.")
+
+
+def _attribute(module: Any, origin: str, name: str, where: str) -> Any:
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise unknown(f"{where} in {origin}", name, _public(module))
+        found = getattr(found, part)
+    return found
+
+
+def _public(module: Any) -> Iterable[str]:
+    own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__]
+    return [n for n in own if not n.startswith("_")] or ["none"]

@@ -1,0 +1,184 @@
+"""The result of a training: accuracies, history, and the trained network."""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mpnas_kit.domains.task import Classification, Task
+from mpnas_kit.engine.loop import read_history, recorded_space
+from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.errors import MpnasError, reason
+from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.network.norms import member
+from mpnas_kit.settings import from_dict, read_dict
+from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.training.config import TrainConfig
+
+
+class TrainResult:
+    """The result of a training. `train` returns it, and `load` reads it from a stage folder.
+
+    net: trained network, in evaluation mode; or a function that returns it.
+    paths: path of every domain, by domain.
+    config: settings of the training.
+    evaluation: accuracy, one row per domain and split. Columns: domain, split (`val` or `test`),
+    images (their number), accuracy (top-1, 0 to 1), loss (nats, without label smoothing).
+    history: metrics, one row per step and drawn domain; or a function that returns them. Columns:
+    step (from 1), domain, loss (nats, without label smoothing), weight, accuracy (on the training
+    batch, 0 to 1), and val_accuracy (0 to 1) in steps with an evaluation.
+    space: search space of the paths. None: that of the network.
+    tasks: task of every domain, by domain. None: those of the network.
+
+    A loaded result reads `history` and `net` when they are first used.
+
+    >>> list(trained.accuracy("test").index)
+    ['planted0', 'planted1']
+    >>> trained.evaluation.shape
+    (4, 5)
+    """
+
+    def __init__(
+        self,
+        net: MultiPathNet | Callable[[], MultiPathNet],
+        paths: Mapping[str, Path],
+        config: TrainConfig,
+        evaluation: pd.DataFrame,
+        history: pd.DataFrame | Callable[[], pd.DataFrame],
+        space: SearchSpace | None = None,
+        tasks: Mapping[str, Task] | None = None,
+    ) -> None:
+        self.paths, self.config, self.evaluation = dict(paths), config, evaluation
+        self._net, self._history = net, history
+        if isinstance(net, MultiPathNet):
+            space, tasks = net.space, net.tasks
+        assert space is not None and tasks is not None
+        self.space, self.tasks = space, dict(tasks)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | pathlib.Path,
+        *,
+        space: SearchSpace | None = None,
+        config: TrainConfig | None = None,
+        trust: bool = False,
+    ) -> "TrainResult":
+        """Return the result of a finished training from its stage folder. Nothing is computed.
+
+        folder: stage folder, such as `runs/quick/train`.
+        space: search space of the paths. None: the space that the folder records.
+        config: settings of the training. None: the settings that the folder records.
+        trust: whether modules that the folder names are imported.
+
+        Raises `MpnasError` if the training is not finished or a file is damaged, and `Unavailable`
+        if the space cannot be made from the folder. Damaged weights and metrics raise it when `net`
+        and `history` are first used.
+        """
+        stage = StageFolder.read(folder, "results.json")
+        recorded = stage.read_config()
+        if config is None:
+            config = from_dict(TrainConfig, read_dict(recorded["config"], TrainConfig, trust))
+        if space is None:
+            space = recorded_space(stage, trust)
+        try:
+            paths = {d: space.parse(arch) for d, arch in recorded["paths"].items()}
+            evaluation = pd.DataFrame(stage.read_json("results.json")["evaluation"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise MpnasError(
+                f"{stage.folder} cannot be read: config.json has no paths, or results.json no "
+                f"evaluation ({reason(error)})."
+            ) from None
+        tasks = _tasks(stage, recorded, paths)
+        settings, union_space = config, space  # the functions below need names that are not None
+
+        def net() -> MultiPathNet:
+            union = _union(union_space, paths, tasks, settings)
+            union.load_state_dict(_weights(stage))
+            return union.eval()
+
+        def history() -> pd.DataFrame:
+            return read_history(stage, settings.steps)
+
+        return cls(net, paths, config, evaluation, history, space, tasks)
+
+    @cached_property
+    def net(self) -> MultiPathNet:
+        """Trained network, in evaluation mode: moving average of the weights (`config.average`)."""
+        return self._net if isinstance(self._net, MultiPathNet) else self._net()
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Metrics, one row per step and drawn domain. The class lists the columns."""
+        return self._history if isinstance(self._history, pd.DataFrame) else self._history()
+
+    @cached_property
+    def structure(self) -> MultiPathNet:
+        """Network to count sizes of. For a loaded result it has no weights (meta device)."""
+        if isinstance(self._net, MultiPathNet):
+            return self._net
+        with torch.device("meta"):
+            return _union(self.space, self.paths, self.tasks, self.config)
+
+    def accuracy(self, split: str = "test") -> pd.Series:
+        """Return the top-1 accuracy of every domain, 0 to 1, indexed by domain.
+
+        split: `val` or `test`.
+        """
+        rows = self.evaluation[self.evaluation["split"] == split]
+        return rows.set_index("domain")["accuracy"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickle sends to another process. It has all data, so no folder is needed."""
+        return {**self.__dict__, "_net": self.net, "_history": self.history}
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(d)}</td><td>{val:.1%}</td><td>{test:.1%}</td></tr>"
+            for d, val, test in zip(
+                self.paths, self.accuracy("val"), self.accuracy("test"), strict=True
+            )
+        )
+        head = "<tr><th>domain</th><th>validation top-1</th><th>test top-1</th></tr>"
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    def __repr__(self) -> str:
+        mean = self.accuracy().mean()
+        return f"TrainResult({len(self.paths)} domains, mean test top-1 {mean:.1%})"
+
+
+def _union(
+    space: SearchSpace, paths: Mapping[str, Path], tasks: Mapping[str, Task], config: TrainConfig
+) -> MultiPathNet:
+    return MultiPathNet.of_paths(space, paths, tasks, config.norm, config.seed, config.private_from)
+
+
+def _tasks(
+    stage: StageFolder, recorded: Mapping[str, Any], paths: Mapping[str, Path]
+) -> dict[str, Task]:
+    """Return the tasks of the domains.
+
+    Release 0.1 did not record them. For its folders they follow from the shapes of the classifiers.
+    """
+    classes = recorded["record"].get("classes")
+    if classes is not None:
+        return {d: Classification(len(classes[d])) for d in paths}
+    weights = _weights(stage)
+    return {d: Classification(len(weights[f"heads.{member(d)}.bias"])) for d in paths}
+
+
+def _weights(stage: StageFolder) -> dict[str, Tensor]:
+    file = stage.folder / "model.safetensors"
+    try:
+        return safetensors.torch.load_file(file)
+    except Exception:
+        raise MpnasError(
+            f"{file} is missing or cut short: delete results.json and run the stage again, which "
+            "then writes both."
+        ) from None
