@@ -22,6 +22,7 @@ import os
 import pathlib
 import re
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -31,7 +32,10 @@ from mpnas_kit.errors import MpnasError, Unavailable, unknown
 _ORIGIN = re.compile(
     r"(?P<origin>[^()]+?):(?P<name>[A-Za-z_][\w.]*)\s*(?P<call>\(.*\))?", re.DOTALL
 )
-_FILE = "__mpnas_file__"  # attribute of a module that a text form named as a file: its path
+_INSTALLED = tuple(
+    pathlib.Path(sysconfig.get_path(name)).resolve()
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
 def text_name(cls: type) -> str:
@@ -157,8 +161,12 @@ class Kind:
 
         Raises `MpnasError` as `parse` does.
         """
-        origin = _split(text)[0]
-        if origin is None or trust or _loaded(origin) is not None:
+        origin, name, _ = _split(text)
+        module = None if origin is None else _loaded(origin)
+        if origin == "__main__":  # of the session that made the folder; this may be another one
+            module = module if hasattr(module, name) else None
+            trust = False
+        if origin is None or trust or module is not None:
             return self.parse(text, supply=supply)
         return Missing(text, self.name)
 
@@ -323,12 +331,17 @@ def _full_name(value: Any) -> str:
 
 
 def _origin(module: str) -> str:
-    """Return the origin of a module in text: its name, or its file if text named it as a file."""
-    loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    if module == "__main__" and file is not None:
-        return str(pathlib.Path(file).resolve())
-    return str(getattr(loaded, _FILE, module))
+    """Return the origin of a module in text: its file if it is a lone file, otherwise its name.
+
+    A lone file is not part of a package and not installed, so another process may not find it by
+    its name.
+    """
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None or "." in module:
+        return module
+    path = pathlib.Path(file).resolve()
+    installed = any(path.is_relative_to(folder) for folder in _INSTALLED)
+    return module if installed or path.name == "__init__.py" else str(path)
 
 
 # Modules ------------------------------------------------------------------------------------------
@@ -356,8 +369,9 @@ def _loaded(origin: str) -> Any | None:
     file = pathlib.Path(origin).expanduser().resolve()
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.endswith(file.name) and pathlib.Path(path) == file:
-            return module
+        if isinstance(path, str) and path.endswith(file.name):
+            if pathlib.Path(path).resolve() == file:
+                return module
     return None
 
 
@@ -390,8 +404,6 @@ def _imported(origin: str, where: str) -> Any:
         raise _failed_import(where, origin, error) from error
     except Exception as error:
         raise _failed_import(where, origin, error) from error
-    if file is not None:
-        setattr(module, _FILE, str(file))
     return module
 
 

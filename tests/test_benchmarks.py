@@ -48,8 +48,8 @@ def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
         tiny.tasks(CLASSES)[f.domain].quality(x, rewards[f.domain][1])
         for f, x in zip(flows, logits, strict=True)
     ]
-    made = obvious_step(nets[1], optimisers[1], batches, paths, rewards, sampled, 0.1)
-    assert [q for d in CLASSES for q in made[d]] == pytest.approx(expected)
+    qualities = obvious_step(nets[1], optimisers[1], batches, paths, rewards, sampled, 0.1)
+    assert [q for d in CLASSES for q in qualities[d]] == pytest.approx(expected)
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     sys.modules.pop("obvious")

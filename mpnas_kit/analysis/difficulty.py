@@ -14,9 +14,10 @@ from mpnas_kit.training.result import TrainResult
 def difficulties(trained: TrainResult) -> pd.DataFrame:
     """Return the weight and the difficulty of every domain over the steps of a training (ours).
 
-    difficulty_d = moving average of NLL_d / ln(classes_d), bias-corrected. It is 1 at chance and 0
-    when the domain is solved. The decay is that of the ABDP of the training. If the training used
-    another prioritization, the decay is ABDP's default.
+    difficulty_d = moving average of loss_d / chance_loss_d, bias-corrected. For classification,
+    chance_loss_d is ln(classes_d). The difficulty is 1 at chance and 0 when the domain is solved.
+    The decay of the average is that of the ABDP of the training. If the training used another
+    prioritization, it is ABDP's default.
 
     trained: result of a training; only its history is used.
 

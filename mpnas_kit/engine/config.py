@@ -55,7 +55,7 @@ class StageConfig:
     precision: Precision = "float32"
     """Precision of forward and backward pass: float32, or bfloat16 by autocast."""
     micro_batches: int = 1
-    """Parts of a batch, each normalised alone. Processes of torchrun divide the parts."""
+    """Parts of a batch, at least 1, each normalised alone. Processes of torchrun divide them."""
 
     def __post_init__(self) -> None:
         check(self, self.stage)

@@ -28,7 +28,10 @@ PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others
 
 
 class ToldElsewhere(MpnasError):
-    """An error that all ranks raise. The leader raises `MpnasError` for it and reports it."""
+    """An error that all ranks raise, as the ranks other than the leader raise it.
+
+    The leader raises a plain `MpnasError` and reports it, so these ranks end without a message.
+    """
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
     highest = max(*costs.values(), target)
     values_beside(ax, [f"{cost / target - 1:+.0%}" for cost in costs.values()])
     ax.axvline(target, color=style.ink(), linewidth=1, linestyle="--")
-    ax.set(xlim=(0, 1.03 * highest), xlabel=f"cost of the path ({result.config.cost.unit})")
+    ax.set(xlim=(0, 1.03 * highest), xlabel=f"cost of the path ({result.cost_unit})")
     ax.xaxis.set_major_formatter(style.thousands())
     mean = np.mean(list(costs.values())) / target - 1
     scope = "the mean of all domains" if result.config.cost_scope == "joint" else "every domain"

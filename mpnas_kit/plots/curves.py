@@ -56,7 +56,7 @@ def search_curves(
         raise unknown("metric of a search", metric, SEARCH_METRICS)
     label = SEARCH_METRICS[metric]
     if metric == "cost":
-        label = f"cost of the sampled paths ({result.config.cost.unit})"
+        label = f"cost of the sampled paths ({result.cost_unit})"
     ax = domain_curves(result.history, list(result.paths), metric, label, ax, domains, window)
     if metric == "cost":
         ax.yaxis.set_major_formatter(style.thousands())

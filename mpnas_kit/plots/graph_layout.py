@@ -124,7 +124,7 @@ def row_names(graph: nx.DiGraph) -> list[str]:
 
 
 def is_named(names: Sequence[str]) -> bool:
-    """Return whether nodes carry the names of blocks: there are too many rows, or no row."""
+    """Return whether nodes carry the names of blocks, because there are too many rows or none."""
     return len(names) > MOST_ROWS or not names
 
 

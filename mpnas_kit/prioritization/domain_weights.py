@@ -29,8 +29,9 @@ class Seen(NamedTuple):
 class DomainWeights(ABC):
     """The domain weights of one search or training, with their state.
 
-    `Prioritization.begin` returns them. A subclass needs `weights`. If it has a state, it also needs
-    `state_dict` and `load_state_dict`, so that a resumed stage continues with the same numbers.
+    `Prioritization.begin` returns them. A subclass needs `weights`. If it has a state, it also
+    needs `state_dict` and `load_state_dict`, so that a resumed stage continues with the same
+    numbers.
     """
 
     needs_losses_after_step = False

@@ -352,7 +352,7 @@ class Run:
         if self._only_read("search"):
             _require_config(self.folder / "search", self.search_result().config, config)
             return self.search_result()
-        resolve_target(self.space, config, len(self.domains))  # refused before a folder is made
+        resolve_target(self.space, config, len(self.domains))  # raises before a folder is created
         folder = self.begin() / "search"
         return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
 

@@ -1,6 +1,6 @@
 """The data of a search: the training split, divided into a weight part and a reward part.
 
-A search gets `SearchPart`s only, so it cannot read validation and test images.
+A search gets only a `SearchPart` per domain, so it cannot read validation and test images.
 """
 
 from dataclasses import dataclass

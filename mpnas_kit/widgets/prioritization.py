@@ -40,10 +40,10 @@ class PrioritizationExplorer(Explorer):
         log = {"base": 10, "min": -1.3, "max": 1.0, "step": 0.02, "style": style}
         late = {"continuous_update": False, "readout_format": ".2f"}
         self.start = ipywidgets.FloatLogSlider(
-            _within(start.start), description="temperature at the start", **log, **late
+            _within(start.start), description="start temperature", **log, **late
         )
         self.end = ipywidgets.FloatLogSlider(
-            _within(start.end), description="temperature at the end", **log, **late
+            _within(start.end), description="end temperature", **log, **late
         )
         self.schedule = ipywidgets.Dropdown(
             options=["exponential", "linear", "constant"],

@@ -29,7 +29,7 @@ TEST = {  # by approach: two seeds of (a, b)
 
 
 @pytest.fixture
-def made() -> Comparison:
+def comparison() -> Comparison:
     cells, domains = [], []
     for approach, seeds in TEST.items():
         prioritization = NO_PRIORITIZATION if approach == "bundle" else "abdp"
@@ -68,30 +68,30 @@ def row(table: pd.DataFrame, approach: str) -> pd.Series:
 
 
 def test_the_table_has_means_and_spread_over_seeds_and_ratios_to_the_single_path(
-    made: Comparison,
+    comparison: Comparison,
 ) -> None:
-    mpnas = row(made.table(), "mpnas")
+    mpnas = row(comparison.table(), "mpnas")
     assert (mpnas["seeds"], mpnas["parameter_ratio"], mpnas["parameters"]) == (2, 4.0, 400)
     assert mpnas["test"] == pytest.approx(0.75) and mpnas["val"] == pytest.approx(0.85)
     assert mpnas["test_spread"] == pytest.approx(0.1 / 2**0.5)  # of 0.7 and 0.8
-    assert list(made.table()["approach"]) == list(TEST)
-    assert made.table(base="nothing")["parameter_ratio"].isna().all()
-    one = made.where(seed=[0]).table()
+    assert list(comparison.table()["approach"]) == list(TEST)
+    assert comparison.table(base="nothing")["parameter_ratio"].isna().all()
+    one = comparison.where(seed=[0]).table()
     assert one["test_spread"].isna().all() and set(one["seeds"]) == {1}
 
 
-def test_accuracy_by_domain_is_the_mean_over_seeds(made: Comparison) -> None:
-    wide = made.by_domain()
+def test_accuracy_by_domain_is_the_mean_over_seeds(comparison: Comparison) -> None:
+    wide = comparison.by_domain()
     assert list(wide.columns) == ["approach", "prioritization", "norm", "a", "b"]
     assert list(wide["approach"]) == list(TEST)
     mpnas = row(wide, "mpnas")
     assert (mpnas["a"], mpnas["b"]) == pytest.approx((0.85, 0.65))
-    assert row(made.by_domain("val"), "bundle")["b"] == pytest.approx(0.9)
+    assert row(comparison.by_domain("val"), "bundle")["b"] == pytest.approx(0.9)
 
 
-def test_differences_are_taken_seed_by_seed(made: Comparison) -> None:
+def test_differences_are_taken_seed_by_seed(comparison: Comparison) -> None:
     """random - mpnas: seed 0 (0, .1), seed 1 (-.1, .1). The bundle is paired with abdp."""
-    paired = made.paired("mpnas")
+    paired = comparison.paired("mpnas")
     random = row(paired, "random_paths")
     assert random["difference"] == pytest.approx(0.025)
     assert random["spread"] == pytest.approx(0.05 / 2**0.5)
@@ -102,25 +102,29 @@ def test_differences_are_taken_seed_by_seed(made: Comparison) -> None:
     assert set(paired["approach"]) == set(TEST) - {"mpnas"}
 
 
-def test_only_cells_of_one_prioritization_and_norm_are_paired(made: Comparison) -> None:
-    domains = made.domains.copy()
+def test_only_cells_of_one_prioritization_and_norm_are_paired(comparison: Comparison) -> None:
+    domains = comparison.domains.copy()
     domains.loc[domains["approach"] == "random_paths", "norm"] = "naive"
     domains.loc[domains["approach"] == "single_path", "prioritization"] = "uniform"
-    paired = Comparison(made.cells, domains).paired("mpnas")
+    paired = Comparison(comparison.cells, domains).paired("mpnas")
     assert set(paired["approach"]) == {"bundle"}
 
 
-def test_the_pareto_front_has_the_rows_that_no_cheaper_row_reaches(made: Comparison) -> None:
-    assert list(made.pareto("parameters")["approach"]) == ["single_path", "mpnas", "random_paths"]
-    worse = made.cells.assign(
-        test=made.cells["test"].where(made.cells["approach"] != "random_paths", 0.1)
+def test_the_pareto_front_has_the_rows_that_no_cheaper_row_reaches(comparison: Comparison) -> None:
+    assert list(comparison.pareto("parameters")["approach"]) == [
+        "single_path",
+        "mpnas",
+        "random_paths",
+    ]
+    worse = comparison.cells.assign(
+        test=comparison.cells["test"].where(comparison.cells["approach"] != "random_paths", 0.1)
     )
-    front = Comparison(worse, made.domains).pareto("bytes")
+    front = Comparison(worse, comparison.domains).pareto("bytes")
     assert list(front["approach"]) == ["single_path", "mpnas"]
 
 
-def test_claims_have_the_figures_of_these_runs(made: Comparison) -> None:
-    bundle, random, best = claims(made)
+def test_claims_have_the_figures_of_these_runs(comparison: Comparison) -> None:
+    bundle, random, best = claims(comparison)
     assert "MPNAS has 60% fewer parameters and 60% fewer multiply-adds" in bundle
     assert "Its mean test accuracy differs by +2.5 points (2 seeds)." in bundle
     assert "random paths with the same cost per domain differ" in random
@@ -128,7 +132,7 @@ def test_claims_have_the_figures_of_these_runs(made: Comparison) -> None:
     assert "1 draw," in random
     assert "most accurate approach is random_paths (77.5%)" in best
     assert "the smallest single_path (50.0% with 100 parameters)" in best
-    without = made.where(approach=["single_path", "bundle"])
+    without = comparison.where(approach=["single_path", "bundle"])
     assert claims(without) == []
 
 
@@ -177,12 +181,12 @@ def test_what_cannot_be_compared_is_named(ask: Callable[[], object], message: st
         ask()
 
 
-def test_unknown_names_are_refused(made: Comparison) -> None:
+def test_unknown_names_are_refused(comparison: Comparison) -> None:
     for ask, message in (
-        (lambda: made.paired("mpnsa"), "unknown approach of this comparison 'mpnsa'"),
-        (lambda: made.pareto("size"), "unknown cost"),
-        (lambda: made.where(aproach=["mpnas"]), "unknown column"),
-        (lambda: made.by_domain("dev"), "unknown split 'dev'"),
+        (lambda: comparison.paired("mpnsa"), "unknown approach of this comparison 'mpnsa'"),
+        (lambda: comparison.pareto("size"), "unknown cost"),
+        (lambda: comparison.where(aproach=["mpnas"]), "unknown column"),
+        (lambda: comparison.by_domain("dev"), "unknown split 'dev'"),
     ):
         with pytest.raises(MpnasError, match=message):
             ask()

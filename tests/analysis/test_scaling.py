@@ -1,4 +1,4 @@
-"""What a stage would cost elsewhere, by hand."""
+"""Estimated time of a stage on other machines, by hand."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -42,7 +42,7 @@ def test_gradients_are_those_of_a_step(collapse: bool) -> None:
         assert work_of(space, 3, configs[stage]).gradients == expected
 
 
-def test_more_domains_than_paths_stand_for_a_search() -> None:
+def test_work_is_in_proportion_to_the_domains() -> None:
     few, many = (work_of(tiny.space(), n, tiny.train_config()) for n in (30, 90))
     assert many.multiply_adds == pytest.approx(3 * few.multiply_adds)
 
@@ -61,7 +61,7 @@ def test_sums_of_gradients_take_their_time() -> None:
     assert hours == pytest.approx(0.5 + 0.5)
 
 
-def test_the_figure_has_a_line_a_stage_and_its_ideal() -> None:
+def test_the_figure_has_a_line_per_stage_and_its_ideal() -> None:
     work = [Work(s, 10, 100.0, 10.0, 8) for s in ("search", "train")]
     table = estimate(work, [1, 4, 8], speed=100.0, bandwidth=1e3)
     ax = plots.scaling_curves(table)

@@ -68,13 +68,13 @@ def test_random_value_is_near_one_over_2k_minus_1(kernels: tuple[int, ...], zero
     assert 0 < found.random_spread < 0.5
 
 
-def test_random_paths_as_costly_as_cheap_ones_meet_more_often() -> None:
-    """Two layers: the cheapest block of both is one node each, so paths of its cost are alike."""
+def test_cheap_random_paths_share_more_nodes() -> None:
+    """Two layers: the cheapest block of both is one node each, so paths of its cost are equal."""
     space = tiny.space()
-    cheapest, dearest = space.extremes(MultiplyAdds().price)
+    cheapest, most_expensive = space.extremes(MultiplyAdds().price)
     cheap = jaccard_matrix(space, {"a": cheapest, "b": cheapest})
     assert cheap.matched_value == 1.0 and cheap.matched_spread == 0.0
-    apart = jaccard_matrix(space, {"a": cheapest, "b": dearest})
+    apart = jaccard_matrix(space, {"a": cheapest, "b": most_expensive})
     assert apart.matched_value == 0.0
     assert cheap.random_value == apart.random_value
 

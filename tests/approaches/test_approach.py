@@ -1,4 +1,4 @@
-"""What makes each approach what it is: what is searched, by whom, and what is shared."""
+"""The approaches: what each of them searches, with which controllers, and what it shares."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -51,7 +51,7 @@ APPROACHES: tuple[Approach, ...] = (
 
 
 def like() -> dict[str, Path]:
-    """The paths of an MPNAS run through the pocket space: three that differ much in cost."""
+    """Three paths of an MPNAS run in the pocket space. Their costs differ much."""
     space = pocket_space()
     return {
         "a": space.parse("zero k3e1 zero k3e2 k3e1 zero k3e1 k3e1 zero k3e2"),
@@ -65,7 +65,7 @@ def context(**search: Any) -> Context:
 
 
 def configs(approach: Approach) -> tuple[SearchConfig, TrainConfig]:
-    """The tiny configs, with what the approach fixes."""
+    """The tiny configs, with the fields that the approach sets."""
     plan = approach.plan(Context(tiny.space(), DOMAINS, tiny.search_config(), tiny_like()))
     return tiny.search_config(**plan.search), tiny.train_config(**plan.train)
 
@@ -91,7 +91,7 @@ def test_no_approach_has_another_budget(approach: Approach) -> None:
 def test_every_search_sees_as_many_images(
     approach: Approach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Training images and reward images a domain: those of a stubbed network are counted."""
+    """Number of training and reward images per domain, counted with a stub for the network."""
     seen: dict[str, int] = dict.fromkeys(DOMAINS, 0)
     plain = MultiPathNet.forward
 
@@ -109,7 +109,7 @@ def test_every_search_sees_as_many_images(
     assert seen == {d: 6 * batch[d] + learning * 2 * reward[d] for d in DOMAINS}
 
 
-# Who decides --------------------------------------------------------------------------------------
+# Controllers --------------------------------------------------------------------------------------
 
 
 def sampled(config: SearchConfig, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Path | Blend]]:
@@ -138,18 +138,18 @@ def test_mpnas_has_a_controller_a_domain_and_multi_head_one(
 def test_multi_head_is_rewarded_for_the_mean_over_domains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[Mapping[str, Any]] = []
+    received: list[Mapping[str, Any]] = []
     events: list[StepEvent] = []
 
     def watched(self: Any, step: int, paths: Any, rewards: Any) -> None:
-        told.append(rewards)
+        received.append(rewards)
 
     monkeypatch.setattr(Controllers, "update", watched)
     config, _ = configs(MultiHead())
     found = search(tiny.suite(3), tiny.space(), config, callbacks=[events.append])
     rows = [e.rows for e in events if "reward" in e.rows["a"]]
-    assert len(told) == len(rows) > 0
-    for rewards, row in zip(told, rows, strict=True):
+    assert len(received) == len(rows) > 0
+    for rewards, row in zip(received, rows, strict=True):
         (values,) = rewards.values()
         mean = sum(row[d]["reward"] for d in DOMAINS) / 3
         assert len(values) == config.paths_per_step
@@ -161,7 +161,7 @@ def test_multi_head_is_rewarded_for_the_mean_over_domains(
 
 
 def touched(net: MultiPathNet, domain: str) -> set[str]:
-    """The parameters that one domain's loss reaches, classifiers and batch norms left out."""
+    """The parameters with a gradient of one domain's loss, without classifiers and batch norms."""
     net.zero_grad(set_to_none=True)
     paths = tiny_like()
     from mpnas_kit.network.net import Flow
@@ -188,7 +188,7 @@ def test_domains_share_weights_up_to_the_first_private_layer(
     assert {int(name.partition("_")[0]) for name in everyone} == shared & {0, 3}
 
 
-def test_the_bundle_shares_nothing_in_search_and_training_and_weighs_all_alike() -> None:
+def test_the_bundle_shares_no_node_and_has_uniform_weights() -> None:
     search_config, train_config = configs(Bundle())
     for config in (search_config, train_config):
         assert config.private_from == 0 and config.prioritization == Uniform()

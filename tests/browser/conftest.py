@@ -1,4 +1,4 @@
-"""A real browser for the pages: the system's Chromium, which reaches no other machine."""
+"""A real browser for the pages: the Chromium of the system. It reaches no other machine."""
 
 import os
 import shutil
@@ -19,13 +19,13 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium. Where it is missing tests are skipped, under CI they fail."""
+    """Chromium. If it is missing, tests are skipped; under CI they fail."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        told = "no `chromium` on the path: the pages are not checked in a browser"
+        message = "no `chromium` on the path: the pages are not checked in a browser"
         if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+            pytest.fail(message)
+        pytest.skip(message)
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS) as chrome,

@@ -1,4 +1,4 @@
-"""A browser tab without a network, what goes wrong in it, and what axe-core finds in its page."""
+"""A browser tab without a network, its errors, and the findings of axe-core in its page."""
 
 import re
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ class Tab:
 
     page: Page
     outgoing: list[str] = field(default_factory=list)
-    """What was asked of other machines; nothing of it was let out."""
+    """Requests to other machines; all of them were blocked."""
     failed: list[str] = field(default_factory=list)
-    """What was asked of this machine and not to be had."""
+    """Requests to this machine that failed."""
     errors: list[str] = field(default_factory=list)
-    """Errors in the console, and exceptions that nobody caught."""
+    """Errors in the console, and uncaught exceptions."""
 
     def check(self) -> None:
-        """Nothing was asked of other machines, and nothing went wrong."""
+        """Check that there was no request to other machines and no error."""
         wrong = [*self.outgoing, *self.failed, *self.errors]
         assert not wrong, "\n".join(wrong)
 
 
 @contextmanager
 def new_tab(browser: Browser, **options: Any) -> Iterator[Tab]:
-    """A tab that reaches files and this machine alone; options: those of a Playwright context."""
+    """Open a tab that reaches only files and this machine. options: of a Playwright context."""
     with browser.new_context(service_workers="block", **options) as context:
         tab = Tab(context.new_page())
 
@@ -48,7 +48,7 @@ def new_tab(browser: Browser, **options: Any) -> Iterator[Tab]:
                 tab.failed.append(f"{address}: {why}")
 
         context.route("**/*", let_through)
-        tab.page.on(  # a route does not see these; the browser finds no other machine either
+        tab.page.on(  # a route does not see these
             "websocket", lambda ws: None if HERE.match(ws.url) else tab.outgoing.append(ws.url)
         )
         tab.page.on("requestfailed", lambda request: failed(request.url, request.failure))
@@ -59,7 +59,7 @@ def new_tab(browser: Browser, **options: Any) -> Iterator[Tab]:
 
 
 def findings(page: Page, *rules: str) -> list[str]:
-    """What axe-core finds that is serious or critical, a line an element; of all rules, or these.
+    """Return the serious and critical findings of axe-core, one line per element.
 
     Elements that are not displayed at present are not looked at.
     """

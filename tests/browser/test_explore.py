@@ -1,4 +1,4 @@
-"""The explorers in a real JupyterLab: every control operated, the kernel asked what it saw."""
+"""The explorers in a real JupyterLab: every control is used, and the kernel reports its state."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def clicks() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of three domains and a cell around it, as short as can be."""
+    """A finished run of three domains with one cell around it, as short as possible."""
     folder = tmp_path_factory.mktemp("explored") / "run"
     pipeline = Run(folder, domains="digits,icons,textures")
     pipeline.search(pipeline.search_config(**STEPS, controller_delay=0.2, warmup_share=0.1))
@@ -69,7 +69,7 @@ def explored(browser: Browser, clicks: ModuleType, run: Path) -> Iterator[Tab]:
 
 
 def asked(page: Page, code: str) -> str:
-    """What the kernel prints for a line of Python: typed into the last cell and run."""
+    """Return what the kernel prints for an expression, which is typed into the last cell."""
     cell = page.locator(".jp-Notebook .jp-CodeCell").last
     cell.scroll_into_view_if_needed()
     cell.locator(".cm-content").click()
@@ -84,7 +84,7 @@ def asked(page: Page, code: str) -> str:
 
 
 def shot(page: Page, what: Locator, name: str) -> None:
-    """A picture, where a folder for pictures is given (`SHOTS=folder`)."""
+    """Save a picture if a folder for pictures is given (`SHOTS=folder`)."""
     if "SHOTS" in os.environ:
         what.scroll_into_view_if_needed()
         page.wait_for_timeout(300)
@@ -92,7 +92,7 @@ def shot(page: Page, what: Locator, name: str) -> None:
 
 
 def output(page: Page, selector: str) -> Locator:
-    """The output area that has an element of this kind."""
+    """Return the first output area that contains an element of this kind."""
     return page.locator(".jp-Cell-outputArea").filter(has=page.locator(selector)).first
 
 
@@ -105,7 +105,7 @@ def test_every_cell_ran_and_nothing_went_wrong(explored: Tab) -> None:
     explored.check()
 
 
-def test_paths_answer_pointer_and_keys_and_python_reads_what_was_chosen(explored: Tab) -> None:
+def test_paths_react_to_pointer_and_keys_and_python_reads_the_selection(explored: Tab) -> None:
     page = explored.page
     paths = page.locator(".mpnas.paths").first
     card, nodes = paths.locator(".card"), paths.locator(".node")
@@ -119,9 +119,9 @@ def test_paths_answer_pointer_and_keys_and_python_reads_what_was_chosen(explored
     assert paths.locator(".node[aria-pressed=true]").count() == 2
     paths.locator("input[type=checkbox]").nth(1).click()
     expect(paths.locator("g[data-domain]")).to_have_count(2)
-    told = asked(page, "explorer.selected")
-    assert told.count("Node(layer=") == 2 and "Node(layer=0, block='conv3'" in told
-    assert "domains=('digits', 'textures')" in told
+    selected = asked(page, "explorer.selected")
+    assert selected.count("Node(layer=") == 2 and "Node(layer=0, block='conv3'" in selected
+    assert "domains=('digits', 'textures')" in selected
     slider = paths.locator("input[type=range]")
     slider.focus()
     page.keyboard.press("Home")
@@ -167,7 +167,7 @@ def test_sliders_move_the_replayed_weights_and_leave_the_recorded_ones(explored:
     shot(page, area, "prioritization")
 
 
-def test_points_of_the_results_are_chosen_and_read(explored: Tab) -> None:
+def test_points_of_the_results_are_selected_and_read(explored: Tab) -> None:
     page = explored.page
     area = page.locator(".jp-Cell-outputArea").filter(has=page.get_by_label("cost", exact=True))
     area.get_by_label("cost", exact=True).select_option(index=3)
@@ -210,11 +210,11 @@ def test_explorers_have_no_serious_accessibility_findings(explored: Tab) -> None
 
 
 def test_explorers_are_legible_at_200_percent(explored: Tab) -> None:
-    """Half a window wide, what does not fit is scrolled in a frame of its own; no text is cut."""
+    """In half a window, what does not fit scrolls in its own frame; no text is cut."""
     page = explored.page
     page.set_viewport_size({"width": 700, "height": 500})
     try:
-        page.keyboard.press("Control+b")  # a reader who enlarges the page puts the side bar away
+        page.keyboard.press("Control+b")  # a reader who enlarges the page hides the side bar
         outside = page.evaluate(OUTSIDE)
         shot(page, page.locator(".mpnas.paths").first, "paths-200")
         assert outside == [], "\n".join(outside)
@@ -225,7 +225,7 @@ def test_explorers_are_legible_at_200_percent(explored: Tab) -> None:
 def test_explorers_in_the_dark(
     browser: Browser, clicks: ModuleType, run: Path, explored: Tab
 ) -> None:
-    """Text stands out from the page in JupyterLab's dark theme, too."""
+    """Text has enough contrast in JupyterLab's dark theme, too."""
     with (
         clicks.server(run, "JupyterLab Dark") as address,
         new_tab(browser, viewport={"width": 1400, "height": 1000}) as tab,
@@ -241,11 +241,11 @@ def test_explorers_in_the_dark(
 def test_a_running_search_is_watched_paused_resumed_and_stopped(
     browser: Browser, clicks: ModuleType, tmp_path: Path
 ) -> None:
-    """The kernel answers meanwhile; stopped, the folder has a checkpoint of the last step."""
+    """The kernel stays free. After a stop, the folder has a checkpoint of the last step."""
     pipeline = Run(tmp_path / "live", domains="digits,icons")
 
     class Left(Exception):
-        """Leaves a search that is begun."""
+        """Leaves a search after its first step."""
 
     def leave(event: object) -> None:
         raise Left
@@ -273,9 +273,9 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
         page.get_by_role("button", name="Stop", exact=True).click()
         expect(status).to_contain_text("stopped after step", timeout=20_000)
         step = int(re.findall(r"stopped after step (\d+)", status.inner_text())[0])
-        told = page.locator("[data-mime-type='application/vnd.jupyter.stderr']")
+        stderr = page.locator("[data-mime-type='application/vnd.jupyter.stderr']")
         error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-        expect(told.or_(error).first).to_contain_text("the search was stopped", timeout=20_000)
+        expect(stderr.or_(error).first).to_contain_text("the search was stopped", timeout=20_000)
         assert asked(page, "1 + 1") == "2"
     left = StageFolder(tmp_path / "live" / "search").load_checkpoint()
     assert left is not None and left["step"] == step < LIVE["steps"]

@@ -1,4 +1,4 @@
-"""The committed report in a browser without a network: complete, and legible to everyone."""
+"""The committed report in a browser without a network: it is complete and accessible."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 REPORT = Path(__file__).parents[2] / "reports" / "reference"
 PAGES = sorted(REPORT.glob("*.html"))
-LARGEST = {"index": 1_500_000, "page": 2_500_000}  # bytes; the first page is to be there at once
-WIDE, HALF = 1280, 640  # CSS pixels: a usual window, and what is left of it at 200 %
+LARGEST = {"index": 1_500_000, "page": 2_500_000}  # bytes; the first page must load at once
+WIDE, HALF = 1280, 640  # CSS pixels: a usual window, and the same at 200 %
 
 
 @pytest.fixture(scope="module", params=PAGES, ids=[file.stem for file in PAGES])
@@ -48,7 +48,7 @@ def test_a_page_is_small_enough(page: Page, opened: Tab) -> None:
     assert file.stat().st_size <= LARGEST["index" if file.stem == "index" else "page"]
 
 
-def test_every_figure_is_seen_and_said(page: Page) -> None:
+def test_every_figure_is_visible_and_described(page: Page) -> None:
     figures = page.evaluate(
         """() => [...document.querySelectorAll("svg, img, figure")]
             .filter(one => !one.parentElement.closest("svg"))
@@ -97,7 +97,7 @@ def test_headings_are_in_order_and_the_contents_lead_to_them(page: Page) -> None
         assert [link.removeprefix("#") for link in contents] == headings
 
 
-def test_links_lead_to_pages_that_are_there(page: Page) -> None:
+def test_links_lead_to_existing_pages(page: Page) -> None:
     links = set(page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.pathname)"))
     assert {str(REPORT / f"{name}.html") for name in ("index", *PIPELINE)} <= links
     assert all(Path(link).exists() for link in links)
@@ -162,7 +162,7 @@ def test_a_page_can_be_printed(page: Page, scheme: str) -> None:
 
 
 def ground(page: Page) -> str:
-    """Whether the page's ground is light or dark, and its ink the other."""
+    """Return whether the background of the page is light or dark, with text of the opposite."""
     red = page.evaluate(
         """() => ["backgroundColor", "color"].map(
             what => +getComputedStyle(document.body)[what].match(/\\d+/)[0])"""

@@ -1,4 +1,4 @@
-"""The browser of these tests: this machine is reached, no other, and what goes wrong is told."""
+"""The browser of these tests: it reaches only this machine, and errors are recorded."""
 
 import threading
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server on this machine, of `tmp_path`."""
+    """Address of a server on this machine that serves `tmp_path`."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-def test_other_machines_are_not_reached_and_the_wish_is_recorded(tab: Tab) -> None:
+def test_requests_to_other_machines_are_blocked_and_recorded(tab: Tab) -> None:
     tab.page.set_content("<script src='http://elsewhere.test/x.js'></script>")
     reached = "address => new Promise(done => { const socket = new WebSocket(address);"
     reached += " socket.onopen = () => done(true); socket.onerror = () => done(false) })"
@@ -45,7 +45,7 @@ def test_this_machine_is_reached(tab: Tab, server: str, tmp_path: Path) -> None:
     tab.check()
 
 
-def test_what_goes_wrong_in_a_page_is_told(tab: Tab, server: str, tmp_path: Path) -> None:
+def test_errors_in_a_page_are_recorded(tab: Tab, server: str, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("<link rel='icon' href='data:,'><img src='none.png'>")
     tab.page.goto(f"{server}/a.html")
     assert tab.failed == [f"{server}/none.png: 404"]
@@ -57,7 +57,7 @@ def test_what_goes_wrong_in_a_page_is_told(tab: Tab, server: str, tmp_path: Path
     assert any("thrown" in error for error in tab.errors)
 
 
-def test_axe_finds_what_a_reader_cannot_read(page: Page) -> None:
+def test_axe_finds_text_without_contrast_and_images_without_alt(page: Page) -> None:
     page.set_content("<p style='color: #bbb; background: #fff'>pale</p><img src='data:,'>")
     assert {line.split(":")[0] for line in findings(page)} >= {
         "serious color-contrast",

@@ -29,10 +29,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
     """What a command that is refused says: one sentence, exit status 2, no traceback."""
     assert cli.main(arguments) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("mpnas: ")
-    assert "Traceback" not in told
-    return told
+    output = capsys.readouterr().err
+    assert output.startswith("mpnas: ")
+    assert "Traceback" not in output
+    return output
 
 
 def test_a_run_goes_through_its_folder(run: Path) -> None:
@@ -47,29 +47,29 @@ def test_a_run_goes_through_its_folder(run: Path) -> None:
     assert about["domains"][1]["classes"] == ["class0", "class1", "class2", "class3"]
     assert about["space"]["source"] == "tiny:space"
     assert about["search_from"] is None and about["matched_to"] is None
-    pipeline = Run.read(run)
-    assert pipeline.search_config().steps == 4
-    assert list(pipeline.search_result().paths) == ["a", "b"]
-    assert pipeline.train_result().paths == pipeline.search_result().paths
-    assert {"steps", "batch_size", "threads"} <= set(pipeline.changes(pipeline.train_config()))
+    opened = Run.read(run)
+    assert opened.search_config().steps == 4
+    assert list(opened.search_result().paths) == ["a", "b"]
+    assert opened.train_result().paths == opened.search_result().paths
+    assert {"steps", "batch_size", "threads"} <= set(opened.changes(opened.train_config()))
 
 
 def test_a_finished_stage_is_only_read(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "search" / "metrics.jsonl").read_bytes()
     assert cli.main(["search", "--run", str(run)]) == 0
     assert (run / "search" / "metrics.jsonl").read_bytes() == before
-    told = capsys.readouterr().out
-    assert "The verdict: the search did" in told
+    output = capsys.readouterr().out
+    assert "The verdict: the search did" in output
     for domain, path in Run.read(run).search_result().paths.items():
-        assert domain in told
-        assert path.arch in told
+        assert domain in output
+        assert path.arch in output
 
 
 def test_train_prints_the_accuracies(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "--run", str(run)]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     mean = Run.read(run).train_result().accuracy("test").mean()
-    assert f"{mean:.1%}" in told
+    assert f"{mean:.1%}" in output
 
 
 def test_paths_of_a_file_can_be_trained(run: Path, tmp_path: Path) -> None:
@@ -112,23 +112,23 @@ def test_what_is_wrong_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = said(capsys, arguments)
-    assert all(word in told for word in words), told
+    output = said(capsys, arguments)
+    assert all(word in output for word in words), output
     assert not list(tmp_path.rglob("*.json")), "a refused command must not begin a run"
 
 
 def test_another_setting_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "config.steps = 4, not 5" in said(capsys, ["search", "--run", str(run), "--steps", "5"])
-    told = said(capsys, ["search", "--run", str(run), "--domains", "a"])
-    assert "domains a, b, not a" in told
-    told = said(capsys, ["train", "--run", str(run), "--profile", "full"])
-    assert "profile quick, not full" in told
+    output = said(capsys, ["search", "--run", str(run), "--domains", "a"])
+    assert "domains a, b, not a" in output
+    output = said(capsys, ["train", "--run", str(run), "--profile", "full"])
+    assert "profile quick, not full" in output
 
 
 def test_a_folder_of_something_else_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "letter.txt").write_text("dear")
+    (tmp_path / "letter.txt").write_text("hello")
     assert "no run.json" in said(capsys, ["search", "--run", str(tmp_path)])
     assert [file.name for file in tmp_path.iterdir()] == ["letter.txt"]
 
@@ -151,10 +151,10 @@ def test_help_names_every_field_with_its_default(
     with pytest.raises(SystemExit) as done:
         cli.main([command, "--help"])
     assert done.value.code == 0
-    told = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for name in options(config):
-        assert f"--{name.replace('_', '-')} " in told
-    assert "quick: 180" in told
+        assert f"--{name.replace('_', '-')} " in output
+    assert "quick: 180" in output
 
 
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

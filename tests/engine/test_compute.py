@@ -1,4 +1,4 @@
-"""Device and precision: nothing is left on the CPU, bfloat16 is what the arithmetic is done in."""
+"""Device and precision: no tensor stays on the CPU, and bfloat16 is used in the arithmetic."""
 
 import pytest
 import tiny
@@ -15,7 +15,7 @@ CLASSES = {"a": 3, "b": 4}
 
 @pytest.mark.parametrize("kind", ["supernet", "union"])
 def test_a_network_on_another_device_makes_nothing_on_the_cpu(kind: str) -> None:
-    """The meta device refuses to be mixed with any other, as a GPU does."""
+    """The meta device refuses tensors of another device, as a GPU does."""
     space = pocket_space()
     path = space.parse("k5e2 k3e2se k7e2 zero k5e4 k3e2 k3e2se k5e4 k5e2 k3e1")
     paths = {"a": path, "b": space.parse(" ".join(["k3e1"] * 10))}

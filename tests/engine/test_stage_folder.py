@@ -1,4 +1,4 @@
-"""The run folder: killed and resumed to the bit, same seed same bytes, and damage told in words."""
+"""The stage folder: resumed bit for bit, the same bytes from one seed, and damage is reported."""
 
 import errno
 import importlib
@@ -33,7 +33,7 @@ from mpnas_kit.training.stage import train
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An uninterrupted run of each stage. Only to be read."""
+    """An uninterrupted run of each stage. Tests only read it."""
     base = tmp_path_factory.mktemp("whole")
     for stage in STAGES:
         run(stage, base / stage)
@@ -55,7 +55,7 @@ def test_a_stopped_run_resumes_to_the_bit(
     seen: list[int] = []
     result = run(stage, tmp_path, lambda event: seen.append(event.step))
     assert_same_run(stage, tmp_path, whole[stage])
-    begin = 8 if steps[-1] == 7 else steps[-1] // 2 * 2 + 1  # behind the last checkpoint
+    begin = 8 if steps[-1] == 7 else steps[-1] // 2 * 2 + 1  # after the last checkpoint
     assert seen == list(range(begin, 8))
     assert result.history.equals(run(stage, whole[stage]).history)
 
@@ -93,7 +93,7 @@ def test_a_killed_process_resumes_to_the_bit(
 def test_an_interrupted_run_ends_its_step_writes_a_checkpoint_and_resumes_to_the_bit(
     stage: str, whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A notebook's stop button and Ctrl-C are a SIGINT. The handler of before is back then."""
+    """The stop button of a notebook and Ctrl-C are a SIGINT. The handler is restored after it."""
     handler = signal.getsignal(signal.SIGINT)
     seen: list[int] = []
 
@@ -123,11 +123,11 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("breaks_in", "told"),
+    ("breaks_in", "message"),
     [(1, "step 6 of train: the loss of domain 'a' is nan"), (2, "step 6 of train gave weights")],
 )
 def test_weights_that_are_not_finite_never_reach_the_checkpoint(
-    breaks_in: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    breaks_in: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A step can have a finite loss and an infinite update: the checkpoint before it must stay."""
     folder = tmp_path / "run"
@@ -146,13 +146,13 @@ def test_weights_that_are_not_finite_never_reach_the_checkpoint(
         return figures
 
     monkeypatch.setattr(module, "weighted_step", broken)
-    said = sentence(lambda: run("train", folder, checkpoint_every=2))
-    assert told in said and "last checkpoint" in said
+    error = sentence(lambda: run("train", folder, checkpoint_every=2))
+    assert message in error and "last checkpoint" in error
     assert (folder / "checkpoint.pt").read_bytes() == good
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """Let the `number`-th write of file `name` end before it is whole, and later ones too."""
+    """Let the `number`-th write of file `name` stop half way, and all later writes too."""
     write, calls = StageFolder.write, [0]
 
     def broken(self: StageFolder, file: str, fill: Callable[[Any], Any]) -> None:
@@ -295,7 +295,7 @@ def test_a_folder_of_another_space_of_the_same_name_is_refused(tmp_path: Path) -
 
 
 def test_a_folder_of_blocks_of_other_settings_is_refused(tmp_path: Path) -> None:
-    """Names tell kernel and expansion, not the activation."""
+    """A block's name has kernel and expansion, not the activation."""
 
     def of(activation: Activation) -> LayerwiseSpace:
         block = InvertedBottleneck(3, 2, activation=activation)
@@ -352,7 +352,7 @@ def test_a_folder_in_use_is_refused_and_the_first_run_continues(
 
 
 def sentence(action: Callable[[], Any]) -> str:
-    """The one sentence that `action` ends in."""
+    """The message of the error that `action` raises, which is one line."""
     with pytest.raises(MpnasError) as caught:
         action()
     assert "\n" not in str(caught.value)
@@ -378,7 +378,7 @@ def test_a_truncated_file_of_an_interrupted_run_is_named(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes a finished run that a test may damage."""
+    """A function that makes a finished run, which a test may damage."""
 
     def make(stage: str) -> Path:
         folder = tmp_path_factory.mktemp("finished")
@@ -436,7 +436,7 @@ def test_truncated_json_is_named(content: str, tmp_path: Path) -> None:
 
 
 class Malicious:
-    """A pickle that makes a file when it is loaded."""
+    """A pickle that creates a file when it is loaded."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -468,7 +468,7 @@ def test_a_pickle_in_an_array_is_never_executed(tmp_path: Path) -> None:
 
 
 def full(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Let every fsync but the first `after` report a full disk."""
+    """Let every fsync after the first `after` report a full disk."""
     fsync, calls = os.fsync, [0]
 
     def limited(descriptor: int) -> None:
@@ -512,7 +512,7 @@ def test_metrics_on_a_disk_that_is_really_full(tmp_path: Path) -> None:
 def test_a_read_only_disk_ends_in_one_sentence_and_keeps_what_is_there(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root may write anywhere, so the disk's answer is given in its place."""
+    """Root may write anywhere, so the error of the disk is simulated."""
     with pytest.raises(tiny.Stopped):
         run(stage, tmp_path, tiny.stop_at(4))
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}

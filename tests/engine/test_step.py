@@ -1,4 +1,4 @@
-"""One step: the weighted sum of the raw losses, all parameters in the optimiser, honest figures."""
+"""One step: the weighted sum of the raw losses, all parameters in the optimiser, true metrics."""
 
 import math
 
@@ -81,7 +81,7 @@ def test_only_nodes_that_took_part_move() -> None:
 
 @pytest.mark.parametrize("kind", ["supernet", "union"])
 def test_the_optimiser_has_every_parameter_once(kind: str) -> None:
-    """Fails if stem, any head, any batch norm or any node is left out."""
+    """Fails if the stem, a head, a batch norm or a node is missing."""
     net, _, _ = setup()
     if kind == "supernet":
         net = MultiPathNet.supernet(tiny.space(), tiny.tasks(CLASSES), "mixed", seed=0)

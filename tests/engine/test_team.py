@@ -54,7 +54,7 @@ except MpnasError as error:
 
 
 class Processes:
-    """A team as torchrun would start it, but for torchrun's own watching over it.
+    """Processes as torchrun would start them, but not watched by torchrun.
 
     As with torchrun, the store where they meet is not theirs: its port is taken before they start.
     """
@@ -69,14 +69,14 @@ class Processes:
         self.stores.append(TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False))
         arguments = [sys.executable, "-c", MEMBER, str(folder), stage, repr(settings), str(wait)]
         for rank in range(size):
-            told = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+            ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
             place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.stores[-1].port)}
             place["TORCHELASTIC_USE_AGENT_STORE"] = "True"
             tests = {"PYTHONPATH": str(Path(tiny.__file__).parent), "OMP_NUM_THREADS": "1"}
             self.running.append(
                 subprocess.Popen(
                     arguments,
-                    env={**os.environ, **told, **place, **tests},
+                    env={**os.environ, **ranks, **place, **tests},
                     stdout=subprocess.PIPE,
                     text=True,
                 )
@@ -111,8 +111,8 @@ WEIGHTS = {"search": "supernet.safetensors", "train": "model.safetensors"}
 SETTINGS = {"search": SEARCH, "train": TRAIN}
 
 
-def assert_alike(stage: str, one: Path, other: Path) -> None:
-    """The same paths, the same weights but for rounding."""
+def assert_equal_runs(stage: str, one: Path, other: Path) -> None:
+    """The runs have the same paths, and the same weights except for rounding."""
     paths, theirs = ((f / "paths.json").read_text() for f in (one, other))
     assert paths == theirs
     weights, others = (safetensors.torch.load_file(f / WEIGHTS[stage]) for f in (one, other))
@@ -129,14 +129,14 @@ def test_two_processes_end_as_one_and_agree(
     ended = processes.end()
     assert [status for status, _ in ended] == [0, 0]
     assert ended[0][1] == ended[1][1]
-    assert_alike(stage, tmp_path / "one", tmp_path / "two")
+    assert_equal_runs(stage, tmp_path / "one", tmp_path / "two")
     rows = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == list(range(1, 7))
     processes.start(2, tmp_path / "two", stage, SETTINGS[stage])  # now it is only read
     assert processes.end() == ended
 
 
-def test_a_lost_process_ends_the_others_and_the_folder_goes_on_with_another_number(
+def test_a_lost_process_ends_the_others_and_another_number_can_resume(
     processes: Processes, tmp_path: Path
 ) -> None:
     stage = "search"
@@ -155,10 +155,10 @@ def test_a_lost_process_ends_the_others_and_the_folder_goes_on_with_another_numb
     assert not (tmp_path / "run" / "results.json").exists()
     alone(stage, tmp_path / "run")
     alone(stage, tmp_path / "whole")
-    assert_alike(stage, tmp_path / "run", tmp_path / "whole")
+    assert_equal_runs(stage, tmp_path / "run", tmp_path / "whole")
 
 
-def test_a_wrong_config_and_too_many_processes_are_told_once(
+def test_a_wrong_config_and_too_many_processes_are_reported_once(
     processes: Processes, tmp_path: Path
 ) -> None:
     alone("train", tmp_path / "run")
@@ -206,7 +206,7 @@ def test_mixed_statistics_need_one_process_and_whole_batches() -> None:
 
 
 @pytest.mark.parametrize("size", ["2", "x"])
-def test_processes_that_cannot_find_each_other_are_told(
+def test_processes_that_cannot_find_each_other_are_named(
     size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", size)

@@ -21,7 +21,7 @@ reward: Optional[str] = None
 
 
 def kernel(*cells: str) -> dict[str, Any]:
-    """What stands in the namespace of a kernel that has run these cells."""
+    """Return the namespace of a kernel that has run these cells."""
     namespace: dict[str, Any] = {"In": ["", *cells]}
     for cell in cells:
         exec(cell, namespace)
@@ -29,11 +29,11 @@ def kernel(*cells: str) -> dict[str, Any]:
 
 
 def injected(line: str) -> str:
-    """The cell that papermill puts after a notebook's own."""
+    """Return the cell that papermill injects after the notebook's own."""
     return f"# Parameters\n{line}\n"
 
 
-def test_values_are_given_back_as_the_config_needs_them() -> None:
+def test_values_are_returned_with_the_types_of_the_config() -> None:
     namespace = kernel(OWN, injected('steps = "12"\nreward = "mnas(beta=-0.2)"\nverbose = "true"'))
     settings = check_parameters(namespace, SearchConfig)
     assert settings["steps"] == 12
@@ -59,28 +59,28 @@ def test_without_papermill_nothing_is_injected() -> None:
         ('reward = "mnass"', ["reward", "did you mean 'mnas'?"]),
     ],
 )
-def test_what_is_wrong_is_named(line: str, words: list[str]) -> None:
-    with pytest.raises(MpnasError) as told:
+def test_a_wrong_parameter_is_named(line: str, words: list[str]) -> None:
+    with pytest.raises(MpnasError) as raised:
         check_parameters(kernel(OWN, injected(line)), SearchConfig)
-    assert all(word in str(told.value) for word in words), str(told.value)
+    assert all(word in str(raised.value) for word in words), str(raised.value)
 
 
-def test_a_mistake_that_was_mended_is_forgotten() -> None:
+def test_a_corrected_mistake_is_forgotten() -> None:
     namespace = kernel(OWN, injected("stepz = 5"), "table = 3", OWN)
     assert check_parameters(namespace, SearchConfig)["steps"] is None
 
 
-def test_variables_of_other_cells_are_no_parameters() -> None:
+def test_variables_of_other_cells_are_not_parameters() -> None:
     check_parameters(kernel(OWN, "stepz = 5"), SearchConfig)
 
 
-def test_a_missing_parameters_cell_is_told() -> None:
+def test_a_missing_parameters_cell_is_an_error() -> None:
     with pytest.raises(MpnasError, match="the parameters cell was not run"):
         check_parameters(kernel("steps = 5"), SearchConfig)
 
 
 @pytest.mark.parametrize("config", [SearchConfig, TrainConfig])
-def test_every_field_of_a_config_says_what_it_is(config: type) -> None:
+def test_every_field_of_a_config_is_documented(config: type) -> None:
     docs = field_docs(config)
     for name, (_, doc, _) in options(config).items():
         assert doc == docs[name]

@@ -1,4 +1,4 @@
-"""Figures as vectors in the colours of a page."""
+"""Figures as SVG in the colours of a page."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ def drawn(**settings: str) -> Figure:
     return figure
 
 
-def test_text_and_ground_have_names_and_data_their_colours() -> None:
+def test_text_and_background_are_variables_and_data_keep_their_colours() -> None:
     text = svg(drawn(), "a line")
     assert "var(--ink" in text and "var(--card" in text
     assert "#4b3cb4" in text
@@ -30,13 +30,13 @@ def test_text_and_ground_have_names_and_data_their_colours() -> None:
         assert color not in text
 
 
-def test_a_figure_says_what_it_shows() -> None:
+def test_a_figure_has_a_description() -> None:
     root = ElementTree.fromstring(svg(drawn(), 'two "lines" & a dot'))
     assert root.attrib["role"] == "img"
     assert root.attrib["aria-label"] == 'two "lines" & a dot'
 
 
-def test_a_figure_gives_the_same_text_always_and_another_one_other_names() -> None:
+def test_a_figure_gives_the_same_svg_and_figures_have_different_ids() -> None:
     one, again = svg(drawn(), "a"), svg(drawn(), "a")
     assert one == again
     other = svg(drawn(**{"axes.edgecolor": "#00ff00"}), "a")
@@ -46,13 +46,13 @@ def test_a_figure_gives_the_same_text_always_and_another_one_other_names() -> No
     assert used and used <= names[0]
 
 
-def test_a_figure_in_a_notebook_is_vectors_and_a_picture_for_other_viewers(
+def test_a_figure_in_a_notebook_is_svg_and_png(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[tuple[dict[str, str], dict[str, Any]]] = []
-    monkeypatch.setattr(show, "_display", lambda content, about: told.append((content, about)))
+    shown: list[tuple[dict[str, str], dict[str, Any]]] = []
+    monkeypatch.setattr(show, "_display", lambda content, about: shown.append((content, about)))
     show.figure(drawn(), "a line", "It falls & falls.", headline=True)
-    ((content, about),) = told
+    ((content, about),) = shown
     assert content["image/svg+xml"].startswith("<svg ")
     assert content["image/png"] and content["text/plain"] == "a line"
     expected = {"alt": "a line", "caption": "It falls & falls.", show.HEADLINE: True}

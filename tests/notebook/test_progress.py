@@ -1,4 +1,4 @@
-"""Progress: what it says, and that it leaves clean lines wherever it is shown."""
+"""Progress: its words, and clean lines in terminals, notebooks and files."""
 
 import io
 import re
@@ -15,7 +15,7 @@ def event(step: int, steps: int = 20, stage: str = "search", **figures: float) -
     return StepEvent(stage, step, steps, rows)
 
 
-def test_a_file_gets_a_line_every_tenth_of_the_way() -> None:
+def test_a_file_gets_a_line_after_every_tenth_of_the_steps() -> None:
     file = io.StringIO()
     with Progress(file=file) as progress:
         for step in range(1, 21):
@@ -26,7 +26,7 @@ def test_a_file_gets_a_line_every_tenth_of_the_way() -> None:
     assert re.search(r", took \d+ s$", lines[-1])
 
 
-def test_the_reward_is_told_as_soon_as_there_is_one() -> None:
+def test_the_reward_is_shown_as_soon_as_there_is_one() -> None:
     progress = Progress("lines", file=io.StringIO())
     progress(event(2, accuracy=0.5))
     assert "accuracy 0.50" in progress.line()
@@ -35,16 +35,16 @@ def test_the_reward_is_told_as_soon_as_there_is_one() -> None:
     assert "accuracy" not in progress.line()
 
 
-def test_time_left_counts_from_where_a_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_remaining_time_counts_from_the_resumed_step(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(second) for second in range(0, 1000, 10))
     monkeypatch.setattr("mpnas_kit.notebook.progress.time.monotonic", lambda: next(clock))
     progress = Progress("lines", file=io.StringIO())
-    progress(event(11))  # resumed: ten steps were done before
+    progress(event(11))  # a resumed stage: ten steps were done earlier
     progress(event(12))
     left = re.search(r"(\d+) s left|(\d+) min (\d+) s left", progress.line())
     assert left, progress.line()
     seconds = int(left[1]) if left[1] else 60 * int(left[2]) + int(left[3])
-    assert 80 <= seconds <= 400  # eight steps of some tens of seconds, not of a share of them
+    assert 80 <= seconds <= 400  # eight steps of some tens of seconds each
 
 
 def test_a_terminal_gets_one_bar_that_closes() -> None:
@@ -65,7 +65,7 @@ def test_a_bar_is_closed_when_the_stage_fails() -> None:
 
 
 class Handle:
-    """Stands for the display of a notebook."""
+    """A stand-in for the display of a notebook."""
 
     def __init__(self) -> None:
         self.shown: list[dict[str, Any]] = []

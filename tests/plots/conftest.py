@@ -1,4 +1,4 @@
-"""Plots are drawn without a display, on made-up results of a tiny space; figures are closed."""
+"""Plots are drawn without a display, from invented results of a tiny space."""
 
 import mpnas_kit  # noqa: F401, I001  (before torch: it sets how OpenMP waits)
 
@@ -21,7 +21,7 @@ from mpnas_kit.training.result import TrainResult
 
 @pytest.fixture(autouse=True)
 def without_display() -> Iterator[None]:
-    """No window is opened, no figure and no setting is left behind."""
+    """Open no window, close all figures, and check that no setting of matplotlib changed."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -47,7 +47,7 @@ def paths(space: LayerwiseSpace) -> dict[str, Path]:
 
 @pytest.fixture
 def found(space: LayerwiseSpace, paths: dict[str, Path]) -> SearchResult:
-    """A search of 50 steps whose controllers learn from step 11 on; domain b did not decide 1.2."""
+    """A search of 50 steps. Controllers learn from step 11 on; domain b did not decide 1.2."""
     policy = np.zeros((2, 3, 2, 3), np.float32)
     policy[0, :, 0, :2], policy[0, :, 1] = 1 / 2, 1 / 3
     policy[1, :, 0, :2] = 0.95, 0.05

@@ -1,4 +1,4 @@
-"""Figures of comparisons, prioritizations, trust and two paths draw what their tables say."""
+"""Figures of comparisons, prioritizations, trust and two paths show the numbers of their tables."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ WEIGHTINGS: dict[Kind, tuple[float, float]] = {
 def comparison(
     kinds: dict[Kind, tuple[float, float]], seeds: int = 3, domains: Sequence[str] = ("a", "b")
 ) -> Comparison:
-    """Seed s adds s^2 %; domain i lies i * 10 % above the first; validation 1 % above test."""
+    """Seed s adds s^2 %, domain i adds i * 10 %, and validation adds 1 % to test."""
     cells, rows = [], []
     for seed, (kind, (mean, parameters)) in product(range(seeds), kinds.items()):
         key = dict(zip(("approach", "prioritization", "norm"), kind, strict=True), seed=seed)
@@ -64,12 +64,12 @@ def comparison(
 
 
 SPREAD = float(np.std([0.0, 0.01, 0.04], ddof=1))
-SHIFT = 0.05 / 3  # of the mean over three seeds from seed 0
+SHIFT = 0.05 / 3  # mean over three seeds minus the value of seed 0
 
 
 @pytest.fixture
 def weighed(trained: TrainResult) -> TrainResult:
-    """100 steps under ABDP; domain a is at chance, b half way, c solved; c every other step."""
+    """100 steps under ABDP. a is at chance, b halfway, c solved; c is drawn every other step."""
     prioritization = ABDP(start=1.0, end=0.5, decay=0.9)
     tasks = trained.tasks
     state, noise, rows = prioritization.begin(tasks), np.random.default_rng(0), []
@@ -120,7 +120,7 @@ def at(mark: ErrorbarContainer) -> tuple[list[float], list[float]]:
 
 
 def ends(mark: ErrorbarContainer, axis: int) -> np.ndarray:
-    """(n, 2): where the deviation lines begin and end."""
+    """Return the ends of the deviation lines, (n, 2)."""
     (lines,) = mark.lines[2]
     return np.array(lines.get_segments())[:, :, axis]
 
@@ -133,7 +133,7 @@ def texts(ax: Axes) -> list[str]:
     return [t.get_text() for t in ax.texts if t.get_text()]
 
 
-def test_all_take_and_return_axes_in_the_colours_in_force(
+def test_all_take_and_return_axes_in_the_active_colours(
     weighed: TrainResult, trust: Trust, space: LayerwiseSpace, paths: dict[str, Path]
 ) -> None:
     approaches, prioritizations = comparison(APPROACHES), comparison(WEIGHTINGS)
@@ -274,7 +274,7 @@ def test_a_label_is_nearest_to_its_own_point() -> None:
 
 
 def uneven() -> Comparison:
-    """Prioritizations of which abdp gains 3 % in domain a alone, at seed 1 another 2 %."""
+    """abdp gains 3 % in domain a only, and at seed 1 another 2 %."""
     compared = comparison(WEIGHTINGS, seeds=2)
     rows = compared.domains.copy()
     rows.loc[rows["prioritization"] == "abdp", "accuracy"] -= 0.03
@@ -283,7 +283,7 @@ def uneven() -> Comparison:
     return Comparison(compared.cells, rows)
 
 
-def test_weighting_differences_are_paired_by_seed() -> None:
+def test_differences_of_prioritizations_are_paired_by_seed() -> None:
     table = prioritization_differences(uneven())
     assert list(table.columns) == ["prioritization", "domain", "seeds", "difference", "spread"]
     rows = table.set_index(["prioritization", "domain"])
@@ -300,7 +300,7 @@ def test_weighting_differences_are_paired_by_seed() -> None:
     assert fewer.loc["abdp", "difference"].tolist() == pytest.approx([0.025, 0.05, 0.0])
 
 
-def test_weighting_bars() -> None:
+def test_prioritization_bars() -> None:
     ax = plots.prioritization_bars(uneven())
     assert ticks(ax) == [MEAN, "a", "b"]
     drawn = {str(c.get_label()): c for c in bars(ax)}
@@ -314,7 +314,7 @@ def test_weighting_bars() -> None:
     assert "Prioritizations against uniform (mpnas, per_domain norm, 2 seeds)" in ax.get_title()
 
 
-def test_weighting_bars_of_one_weighting_have_figures() -> None:
+def test_bars_of_one_prioritization_have_numbers() -> None:
     whole = uneven()
     kept = [part[part["prioritization"] != "famo"] for part in (whole.cells, whole.domains)]
     ax = plots.prioritization_bars(Comparison(*kept).where(seed=[1]), baseline="abdp")
@@ -324,19 +324,19 @@ def test_weighting_bars_of_one_weighting_have_figures() -> None:
     assert not ax.collections and ax.get_legend() is None
 
 
-def test_weighting_heatmap() -> None:
+def test_prioritization_heatmap() -> None:
     ax = plots.prioritization_heatmap(uneven())
     mesh = ax.collections[0]
     expected = [[2, -2], [4, -2], [0, -2]]
     np.testing.assert_allclose(np.reshape(mesh.get_array(), (3, 2)), expected, atol=1e-9)
-    assert mesh.get_clim() == pytest.approx((-2, 2))  # of abdp at most 4, of famo 2
+    assert mesh.get_clim() == pytest.approx((-2, 2))  # largest of abdp: 4, of famo: 2
     assert texts(ax) == ["+2.0", "-2.0", "+4.0", "-2.0", "+0.0", "-2.0"]
     assert [t.get_fontweight() for t in ax.texts[2:5]] == ["bold", "bold", "normal"]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["abdp", "famo"]
     assert ticks(ax) == [MEAN, "a", "b"]
 
 
-def test_difficulties_are_those_that_abdp_weighs_by(weighed: TrainResult) -> None:
+def test_abdp_weights_follow_the_difficulties(weighed: TrainResult) -> None:
     table = difficulties(weighed)
     assert list(table.columns) == ["step", "domain", "weight", "difficulty"]
     assert len(table) == len(weighed.history)
@@ -349,7 +349,7 @@ def test_difficulties_are_those_that_abdp_weighs_by(weighed: TrainResult) -> Non
 
 
 @pytest.mark.parametrize("prioritization", [Uniform(), FAMO(decay=1e-3)])
-def test_other_weightings_have_the_difficulty_of_a_default_abdp(
+def test_other_prioritizations_have_the_difficulty_of_a_default_abdp(
     weighed: TrainResult, prioritization: Uniform | FAMO
 ) -> None:
     other = replace(weighed, config=TrainConfig(prioritization=prioritization))
@@ -382,7 +382,7 @@ def boxes(ax: Axes, kind: str) -> list[FancyBboxPatch]:
 
 def test_two_paths(space: LayerwiseSpace, paths: dict[str, Path]) -> None:
     ax = plots.two_paths(space, paths, "b", "a")  # conv1 conv3; conv1 zero
-    assert len(boxes(ax, "shared")) == 6  # stem, 1.1, head, of both
+    assert len(boxes(ax, "shared")) == 6  # stem, 1.1 and head of both
     assert len(boxes(ax, "private")) == 1
     assert "3 nodes shared, 1 private" in ax.get_title()
     where = {t.get_text(): t.get_position() for t in ax.texts}

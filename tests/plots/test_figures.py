@@ -1,4 +1,4 @@
-"""Every figure draws the figures it is given, into the axes it is given."""
+"""Every function draws the given numbers into the given axes."""
 
 from collections.abc import Callable
 
@@ -96,10 +96,10 @@ def test_search_curves(found: SearchResult) -> None:
     assert ax.get_ylabel() == "loss (nats)"
 
 
-def test_search_curves_smooth_what_was_measured(found: SearchResult) -> None:
+def test_search_curves_smooth_the_raw_values(found: SearchResult) -> None:
     ax = plots.search_curves(found, "cost", domains=["b"], window=3)
     steps, values = drawn(ax, "b")
-    np.testing.assert_array_equal(steps, np.arange(11, 51))  # controllers had not learnt before
+    np.testing.assert_array_equal(steps, np.arange(11, 51))  # controllers learn from step 11 on
     np.testing.assert_allclose(values[1:-1], 1000 * steps[1:-1])
     assert values[0] == pytest.approx(11_500)
     raw = drawn(ax, "_measured")[1]
@@ -195,7 +195,7 @@ def test_domain_colors(space: LayerwiseSpace) -> None:
         plots.domain_colors(["a", "a"])
 
 
-def test_path_spread_draws_a_dot_a_path_and_a_bar_over_seeds() -> None:
+def test_path_spread_draws_one_dot_per_path_and_a_bar_over_seeds() -> None:
     space = pocket_space()
     archs = ("zero k3e1 zero zero k3e1 zero zero k3e1 zero zero", " ".join(["k5e4"] * 10))
     rows = pd.DataFrame(

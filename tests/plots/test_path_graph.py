@@ -1,4 +1,4 @@
-"""The path graph draws every candidate by its kind, and one line a domain."""
+"""The path graph draws every candidate by its kind, and one line per domain."""
 
 from collections import Counter
 
@@ -41,7 +41,7 @@ def test_nodes_lines_and_labels(space: LayerwiseSpace, paths: dict[str, Path]) -
     drawn = lines(ax)
     assert {d: to_hex(p.get_edgecolor()) for d, p in drawn.items()} == colors
     (possible,) = (c for c in ax.collections if isinstance(c, LineCollection))
-    assert len(possible.get_segments()) == 2 + 6 + 3 + 1  # and through the lane of 1.2
+    assert len(possible.get_segments()) == 2 + 6 + 3 + 1  # the last: the lane of 1.2
     written = texts(ax)
     for name in ("a", "b", "c", "1.1", "1.2", "stem", "head", "stage 1", "conv1", "zero (skip)"):
         assert name in written
@@ -63,7 +63,7 @@ def test_lines_on_one_edge_lie_side_by_side(space: LayerwiseSpace, paths: dict[s
     assert layout.half_height(3) > layout.lane
 
 
-def test_skipped_layer_is_passed_below_all_nodes(
+def test_the_line_of_a_skipped_layer_is_below_all_nodes(
     space: LayerwiseSpace, paths: dict[str, Path]
 ) -> None:
     layout = lay_out(architecture_graph(space, paths), 700, 400)

@@ -1,4 +1,4 @@
-"""Domain prioritization against weights worked out by hand, and what every kind of it keeps to."""
+"""ABDP and uniform weights against values computed by hand, and the rules that they follow."""
 
 import math
 
@@ -17,7 +17,7 @@ CLASSES = {"a": 2, "b": 4, "c": 1623}
 
 
 def at(**nll: float) -> dict[str, Seen]:
-    """Batches with these losses; none of their accuracy counts here."""
+    """Batches with these losses. Their accuracy has no effect here."""
     return {domain: Seen(value, math.nan) for domain, value in nll.items()}
 
 
@@ -139,7 +139,7 @@ def test_an_infinite_temperature_is_uniform_bit_for_bit_through_a_training() -> 
 # State and settings -------------------------------------------------------------------------------
 
 
-def test_a_weigher_goes_on_where_its_state_was_taken() -> None:
+def test_weights_continue_from_a_state() -> None:
     first, second = ABDP().begin(tiny.tasks(CLASSES)), ABDP().begin(tiny.tasks(CLASSES))
     for step in range(5):
         first.weights(at(a=0.1 * step, c=2.0), 0.1)
@@ -149,7 +149,7 @@ def test_a_weigher_goes_on_where_its_state_was_taken() -> None:
     expected = first.weights(at(**nll), 0.5)
     assert second.weights(at(**nll), 0.5) == expected
     third = ABDP().begin(tiny.tasks(CLASSES))
-    third.load_state_dict(state)  # a state that was taken does not move with its weights
+    third.load_state_dict(state)  # a state does not change with the weights it came from
     assert third.weights(at(**nll), 0.5) == expected
 
 

@@ -1,4 +1,4 @@
-"""Every prioritization against weights worked out by hand, and what all of them keep to."""
+"""Every prioritization against values computed by hand, and the rules that all of them follow."""
 
 import io
 import math
@@ -55,13 +55,13 @@ LOSSES = (
     {"a": 0.0, "b": 0.3, "c": 3.0},
     {"a": 0.2, "b": 0.4, "c": 2.0},
 )
-FALL = {"a": 0.9, "b": 0.7, "c": 1.1}  # the share of its loss that a domain has after a step
+FALL = {"a": 0.9, "b": 0.7, "c": 1.1}  # loss after a step divided by the loss before it
 
 
 def step(
     state: DomainWeights, nll: Mapping[str, float], after: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """A step's weights on batches of these losses and accuracies exp(-loss)."""
+    """The weights of a step on batches with these losses and accuracies exp(-loss)."""
     weights = state.weights({d: Seen(x, math.exp(-x)) for d, x in nll.items()}, 0.5)
     if state.needs_losses_after_step:
         state.after_step(after or {d: FALL[d] * x for d, x in nll.items()})
@@ -129,7 +129,7 @@ def test_dynamic_puts_the_domain_of_low_accuracy_first_whatever_its_loss() -> No
     assert weights["b"] > weights["c"] > weights["a"] > 0
 
 
-def test_dynamic_weighs_all_solved_domains_alike_and_a_solved_one_not_at_all() -> None:
+def test_dynamic_weights_are_equal_if_all_domains_are_solved_and_0_for_a_solved_one() -> None:
     solved = {"a": 0.0, "b": 0.0}
     assert step(DynamicTaskPriority().begin(tiny.tasks(TWO)), solved) == {"a": 1.0, "b": 1.0}
     weights = step(DynamicTaskPriority().begin(tiny.tasks(TWO)), {"a": 0.0, "b": 1.0})
@@ -147,7 +147,7 @@ def test_dynamic_keeps_accuracies_above_one_in_a_hundred_and_an_unseen_domain_at
 
 
 def test_uncertainty_weights_by_hand() -> None:
-    """Adam's first step is of length `rate`: s rises where the loss is above 1, else it falls."""
+    """Adam's first step has length `rate`: s rises if the loss is above 1, otherwise it falls."""
     state = Uncertainty(rate=0.1).begin(tiny.tasks(TWO))
     nll = {"a": 2.0, "b": 0.5}
     assert step(state, nll) == {"a": 1.0, "b": 1.0}
@@ -239,24 +239,24 @@ def test_decay_holds_famo_back() -> None:
     assert slower(FAMO(decay=1.0), 50)[-1] < slower(FAMO(decay=0.0), 50)[-1] - 0.1
 
 
-def test_famo_alone_looks_back() -> None:
-    looking = {type(s) for s in BOUNDED if s.begin(tiny.tasks(CLASSES)).needs_losses_after_step}
-    assert looking == {FAMO}
+def test_only_famo_needs_the_losses_after_a_step() -> None:
+    needy = {type(s) for s in BOUNDED if s.begin(tiny.tasks(CLASSES)).needs_losses_after_step}
+    assert needy == {FAMO}
 
 
 class Watching(DomainWeights):
-    """Equal weights; keeps what it is told after a step."""
+    """Equal weights. Records the losses after every step."""
 
     needs_losses_after_step = True
 
     def __init__(self) -> None:
-        self.told: list[dict[str, float]] = []
+        self.losses: list[dict[str, float]] = []
 
     def weights(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
         return dict.fromkeys(batches, 1.0)
 
     def after_step(self, nll: Mapping[str, float]) -> None:
-        self.told.append(dict(nll))
+        self.losses.append(dict(nll))
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -264,17 +264,17 @@ class Watching(DomainWeights):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def test_a_step_tells_the_losses_of_its_batches_after_it_without_label_smoothing() -> None:
+def test_a_step_reports_the_losses_after_it_without_label_smoothing() -> None:
     net, paths, batches = setup()
     optimiser, state = sgd(net, 0.0, 0.0), Watching()
     set_rate(optimiser, 0.1)
     before = tiny.step(net, optimiser, batches, paths, state, 0.3, 0.0)
     after = tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(TWO)), 0.3, 0.0)
-    assert state.told == [{d: figures["loss"] for d, figures in after.items()}]
-    assert all(state.told[0][d] < before[d]["loss"] for d in batches)
+    assert state.losses == [{d: figures["loss"] for d, figures in after.items()}]
+    assert all(state.losses[0][d] < before[d]["loss"] for d in batches)
 
 
-def test_only_a_weigher_that_looks_back_costs_a_second_forward_pass() -> None:
+def test_only_weights_that_need_later_losses_cost_a_second_forward_pass() -> None:
     net, paths, batches = setup()
     passes: list[int] = []
     net.register_forward_pre_hook(lambda *_: passes.append(1))
@@ -288,7 +288,7 @@ def test_only_a_weigher_that_looks_back_costs_a_second_forward_pass() -> None:
 
 
 def test_geometric_mean_weighs_in_proportion_to_one_over_the_loss() -> None:
-    """1, 1/2 and 1/4, divided by their mean 7/12: the easier first."""
+    """1, 1/2 and 1/4, divided by their mean 7/12: easy domains have more weight."""
     weights = step(GeometricMean().begin(tiny.tasks(CLASSES)), {"a": 1.0, "b": 2.0, "c": 4.0})
     assert weights == pytest.approx({"a": 12 / 7, "b": 6 / 7, "c": 3 / 7})
 
@@ -304,7 +304,7 @@ def test_the_weights_of_a_scalarizer_are_its_derivative() -> None:
 
 
 def test_an_undrawn_domain_stands_in_with_chance_and_then_with_its_latest_loss() -> None:
-    """Of two, the geometric mean weighs a by 2 L_b / (L_a + L_b)."""
+    """For two domains, the geometric mean gives a the weight 2 L_b / (L_a + L_b)."""
     state, chance = GeometricMean().begin(tiny.tasks(TWO)), math.log(4)
     assert step(state, {"a": 1.0}) == pytest.approx({"a": 2 * chance / (1 + chance)})
     step(state, {"b": 3.0})
@@ -353,15 +353,15 @@ def test_weights_are_finite_and_not_negative_for_extreme_losses(setting: Any) ->
 
 @every
 @pytest.mark.parametrize("point", [0, 1, 2, 4, 5, 6])
-def test_a_weigher_goes_on_bit_for_bit_where_its_state_was_taken(setting: Any, point: int) -> None:
+def test_weights_continue_bit_for_bit_from_a_state(setting: Any, point: int) -> None:
     expected = steps(setting.begin(tiny.tasks(CLASSES)), LOSSES)
     first, second = setting.begin(tiny.tasks(CLASSES)), setting.begin(tiny.tasks(CLASSES))
     begun = steps(first, LOSSES[:point])
     state, file = first.state_dict(), io.BytesIO()
     assert begun + steps(first, LOSSES[point:]) == expected
-    torch.save(state, file)  # only now: a state that was taken does not move with its weights
+    torch.save(state, file)  # only now: a state does not change with the weights it came from
     file.seek(0)
-    steps(second, LOSSES[3:])  # what a weights knew before is forgotten
+    steps(second, LOSSES[3:])  # what the weights had seen before is forgotten
     second.load_state_dict(torch.load(file, weights_only=True))
     assert steps(second, LOSSES[point:]) == expected[point:]
 

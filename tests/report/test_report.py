@@ -31,13 +31,13 @@ CHECK = "from mpnas_kit.notebook.parameters import check_parameters\n\ncheck_par
 
 def write(file: Path, *cells: str) -> Path:
     """A notebook of code cells; a cell that begins with # is words; the second has parameters."""
-    made: list[Any] = [
+    whole: list[Any] = [
         new_markdown_cell(c) if re.match("#+ ", c) and "\n" not in c else new_code_cell(c)
         for c in ("# Trial: a page", f"# Parameters.\n{PARAMETERS}", CHECK, *cells)
     ]
-    made[1].metadata["tags"] = ["parameters"]
+    whole[1].metadata["tags"] = ["parameters"]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=made, metadata=kernel), file)
+    nbformat.write(new_notebook(cells=whole, metadata=kernel), file)
     return file
 
 
@@ -45,10 +45,10 @@ def write(file: Path, *cells: str) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished run of the tiny suite, which needs no kernel."""
     run = tmp_path_factory.mktemp("report") / "run"
-    pipeline = Run(run, data="tiny:suite", domains="a,b", space="tiny:space")
-    pipeline.search(tiny.search_config())
-    pipeline.train(tiny.train_config())
-    return pipeline
+    opened = Run(run, data="tiny:suite", domains="a,b", space="tiny:space")
+    opened.search(tiny.search_config())
+    opened.train(tiny.train_config())
+    return opened
 
 
 # Running -----------------------------------------------------------------------------------------
@@ -69,15 +69,15 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
         "trust_paths": 3,
         "trust_steps": 2,
     }
-    told: list[str] = []
+    lines: list[str] = []
     index = build_report(
-        run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=told.append
+        run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=lines.append
     )
-    assert tuple(line.split(":")[0] for line in told) == module.PIPELINE
-    pipeline = Run.read(tmp_path / "run")
+    assert tuple(line.split(":")[0] for line in lines) == module.PIPELINE
+    opened = Run.read(tmp_path / "run")
     html = index.read_text(encoding="utf-8")
-    assert pipeline.search_result().verdict()[1:] in unescape(html)
-    assert f"{pipeline.train_result().accuracy('test').mean():.1%}" in html
+    assert opened.search_result().verdict()[1:] in unescape(html)
+    assert f"{opened.train_result().accuracy('test').mean():.1%}" in html
     for page in (index, *(tmp_path / "out" / f"{name}.html" for name in module.PIPELINE)):
         alone(page)
         text = page.read_text(encoding="utf-8")
@@ -86,8 +86,8 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
 
 
 def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Run) -> None:
-    wanted = [Cell(RandomPaths(), Prioritizations.parse("uniform"))]
-    Sweep(finished, wanted, {"steps": 2, "policy_snapshots": 1}, {"steps": 2}).run()
+    chosen = [Cell(RandomPaths(), Prioritizations.parse("uniform"))]
+    Sweep(finished, chosen, {"steps": 2, "policy_snapshots": 1}, {"steps": 2}).run()
     out = finished.folder.parent / "cells"
     notebook = write(finished.folder.parent / "cell.ipynb", "print(run)")
     index = module.build_cells_report(finished, notebook=notebook, out=out)
@@ -106,10 +106,10 @@ def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Run) -
 
 def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
     file = write(tmp_path / "trial.ipynb", "kept = print('so far')", "## Much later", "1 / 0")
-    with pytest.raises(MpnasError) as told:
+    with pytest.raises(MpnasError) as raised:
         execute(file, tmp_path / "copy.ipynb", {"steps": 3})
-    assert "trial.ipynb failed in cell 6" in str(told.value)
-    assert "'Much later': ZeroDivisionError: division by zero" in str(told.value)
+    assert "trial.ipynb failed in cell 6" in str(raised.value)
+    assert "'Much later': ZeroDivisionError: division by zero" in str(raised.value)
     assert "so far" in (tmp_path / "copy.ipynb").read_text()
 
 
@@ -127,12 +127,12 @@ def test_a_wrong_parameter_fails_in_the_notebook_itself(
     from papermill.exceptions import PapermillExecutionError
 
     file = write(tmp_path / "trial.ipynb", "print('never')")
-    with pytest.raises(PapermillExecutionError) as told:
+    with pytest.raises(PapermillExecutionError) as raised:
         papermill.execute_notebook(
             file, tmp_path / "copy.ipynb", parameters=parameters, progress_bar=False
         )
-    assert all(word in str(told.value) for word in words), str(told.value)
-    assert "File " not in str(told.value), "one sentence, no traceback"
+    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert "File " not in str(raised.value), "one sentence, no traceback"
     assert '"never\\n"' not in (tmp_path / "copy.ipynb").read_text()
 
 
@@ -266,7 +266,7 @@ def test_views_of_widgets_are_left_out(finished: Run) -> None:
     trial.notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
     html = notebook_page(trial, [trial], finished)
     assert "HBox" not in html and "<script" not in html
-    assert "widgets" in trial.notebook.metadata, "the notebook itself is left as it is"
+    assert "widgets" in trial.notebook.metadata, "the notebook itself does not change"
 
 
 def test_the_first_page_tells_what_came_out(finished: Run, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_the_first_page_tells_what_came_out(finished: Run, tmp_path: Path) -> No
     assert summary.rows[1].path == finished.search_result().paths["b"].arch
     assert finished.search_result().verdict()[1:] in text
     assert "A dot." in html and "What it is about." in html
-    assert "steps=6" in html, "what was changed from the profile is told"
+    assert "steps=6" in html, "changes from the profile are shown"
     (tmp_path / "trial.html").touch()
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     alone(tmp_path / "index.html")
@@ -301,8 +301,8 @@ def test_the_stamp_stands_on_quick_pages_only(
 
 
 def test_a_report_without_finished_stages_says_so(tmp_path: Path) -> None:
-    pipeline = Run(tmp_path / "run", domains="digits,icons")
-    html = index_page([page()], pipeline)
+    opened = Run(tmp_path / "run", domains="digits,icons")
+    html = index_page([page()], opened)
     assert "no stage of this run is finished" in unescape(html).lower()
 
 

@@ -29,16 +29,16 @@ def around(folder: Path) -> Run:
     return run
 
 
-def small(run: Run, wanted: list[Cell]) -> Sweep:
-    return Sweep(run, wanted, SEARCH, TRAIN)
+def small(run: Run, chosen: list[Cell]) -> Sweep:
+    return Sweep(run, chosen, SEARCH, TRAIN)
 
 
 # Which cells --------------------------------------------------------------------------------------
 
 
 def test_all_combinations_seed_by_seed_and_the_bundle_once() -> None:
-    made = cells([MPNAS(), Bundle()], [BOTH, NONE], seeds=[0, 1])
-    assert made == [
+    result = cells([MPNAS(), Bundle()], [BOTH, NONE], seeds=[0, 1])
+    assert result == [
         Cell(MPNAS(), BOTH),
         Cell(Bundle(), NONE),
         Cell(MPNAS(), NONE),
@@ -50,11 +50,11 @@ def test_all_combinations_seed_by_seed_and_the_bundle_once() -> None:
 
 def test_names_of_cells_are_names_of_folders_and_all_different() -> None:
     odd = Prioritizations.parse("uniform > abdp(start=0.5)")
-    made = cells(
+    result = cells(
         [MPNAS(), RandomPaths(), RandomPaths(1)], [BOTH, NONE, odd], ["mixed", "naive"], [0, 1]
     )
-    names = [c.name for c in made]
-    assert len(set(names)) == len(made) == 36
+    names = [c.name for c in result]
+    assert len(set(names)) == len(result) == 36
     assert all(set(n) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.ABDP") for n in names)
     assert "random_paths-draw-1_uniform-abdp-start-0.5_mixed_seed1" in "".join(names).replace(
         "random-paths", "random_paths"
@@ -62,7 +62,7 @@ def test_names_of_cells_are_names_of_folders_and_all_different() -> None:
 
 
 @pytest.mark.parametrize("text", ["abdp", "uniform > abdp", "abdp(end=0.5)", "famo > dwa(epoch=3)"])
-def test_a_weighting_is_read_as_it_is_written(text: str) -> None:
+def test_prioritizations_are_read_as_they_are_written(text: str) -> None:
     assert Prioritizations.parse(text).label == text
 
 
@@ -101,7 +101,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[str]]:
     return planned, lines
 
 
-def test_every_cell_is_run_once_and_told(swept: tuple[Sweep, list[str]]) -> None:
+def test_every_cell_is_run_once_and_reported(swept: tuple[Sweep, list[str]]) -> None:
     planned, lines = swept
     assert len(planned.cells) == len(lines) == 11  # the bundle knows no prioritization
     assert all("mean test top-1" in line for line in lines)
@@ -119,7 +119,7 @@ def test_a_finished_cell_of_other_settings_is_refused_by_name(
         other.run()
 
 
-def test_in_whatever_order_weightings_are_given_a_search_is_there_once(tmp_path: Path) -> None:
+def test_the_order_of_prioritizations_does_not_matter_for_shared_searches(tmp_path: Path) -> None:
     run = around(tmp_path)
     own, both = Cell(MPNAS(), Prioritizations.parse("abdp > uniform")), Cell(MPNAS(), BOTH)
     small(run, [own]).run()
@@ -138,13 +138,13 @@ def test_cells_take_the_settings_of_the_run_and_of_the_sweep(
 ) -> None:
     planned, _ = swept
     for cell in planned.cells:
-        pipeline = planned.open(cell)
-        config = pipeline.train_config()
+        opened = planned.open(cell)
+        config = opened.train_config()
         assert (config.steps, config.seed, config.norm) == (3, cell.seed, cell.norm)
         assert config.average == 0.9  # that of the run they are around
-        if pipeline.searches:
-            assert pipeline.search_config().cost_target == 60_000.0
-            assert pipeline.search_config().steps == 4
+        if opened.searches:
+            assert opened.search_config().cost_target == 60_000.0
+            assert opened.search_config().steps == 4
 
 
 def test_a_shared_search_is_not_run_again(swept: tuple[Sweep, list[str]]) -> None:
@@ -194,10 +194,10 @@ def test_finished_runs_are_found_from_the_folder_alone(swept: tuple[Sweep, list[
     assert len(labels) == 11
 
 
-def test_a_sweep_that_was_stopped_goes_on_and_ends_alike(tmp_path: Path) -> None:
-    wanted = [Cell(MPNAS(), NONE), Cell(RandomPaths(), NONE)]
+def test_a_stopped_sweep_continues_and_ends_equal(tmp_path: Path) -> None:
+    chosen = [Cell(MPNAS(), NONE), Cell(RandomPaths(), NONE)]
     runs = [around(tmp_path / name) for name in ("stopped", "whole")]
-    stopped, whole = (small(run, wanted) for run in runs)
+    stopped, whole = (small(run, chosen) for run in runs)
     seen: list[str] = []
 
     def crash(event: StepEvent) -> None:
@@ -207,25 +207,25 @@ def test_a_sweep_that_was_stopped_goes_on_and_ends_alike(tmp_path: Path) -> None
 
     with pytest.raises(tiny.Stopped):
         stopped.run(callbacks=[crash])
-    assert stopped.finished(wanted[0]) and not stopped.finished(wanted[1])
-    left: list[str] = []
-    first = stopped.run(callbacks=[lambda e: left.append(e.stage)])
-    assert set(left) == {"cell 2/2, train"}
+    assert stopped.finished(chosen[0]) and not stopped.finished(chosen[1])
+    stages: list[str] = []
+    first = stopped.run(callbacks=[lambda e: stages.append(e.stage)])
+    assert set(stages) == {"cell 2/2, train"}
     assert first.domains.equals(whole.run().domains)
 
 
-def test_cells_in_several_jobs_come_out_alike(tmp_path: Path) -> None:
+def test_cells_in_several_jobs_give_equal_results(tmp_path: Path) -> None:
     """In this process, which knows the tests' own suite; a user's jobs are processes."""
-    wanted = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
-    alone, together = (small(around(tmp_path / name), wanted) for name in ("alone", "together"))
+    chosen = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
+    alone, together = (small(around(tmp_path / name), chosen) for name in ("alone", "together"))
     lines: list[str] = []
     with joblib.parallel_config(backend="sequential"):
-        made = together.run(lines.append, jobs=2)
+        result = together.run(lines.append, jobs=2)
     assert len(lines) == 3 and "random_paths" in lines[-1], "it waits for what it is matched to"
-    assert made.domains.equals(alone.run().domains)
+    assert result.domains.equals(alone.run().domains)
 
 
-def test_a_pipeline_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
+def test_a_run_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
     run = around(tmp_path / "run")
     assert len(run.suite) == 2
     sent = pickle.dumps(run)
@@ -306,7 +306,7 @@ def test_the_search_of_the_run_itself_is_taken_where_it_is_the_same(tmp_path: Pa
     assert small(run, [other]).other(other) is None  # its searches have settings of their own
 
 
-def test_a_search_of_another_seed_than_the_training_is_nobody_else_s(tmp_path: Path) -> None:
+def test_a_search_of_another_seed_than_the_training_is_not_shared(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
     run.search(tiny.search_config(seed=0))
     run.train(tiny.train_config(seed=1))

@@ -17,10 +17,10 @@ from mpnas_kit.runs.trust import supernet_quality, supernet_trust
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("trust") / "run"
-    pipeline = Run(folder, data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
-    pipeline.search(tiny.search_config())
-    pipeline.train(tiny.train_config())
-    return pipeline
+    opened = Run(folder, data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
+    opened.search(tiny.search_config())
+    opened.train(tiny.train_config())
+    return opened
 
 
 def rows(supernet: list[float], retrained: list[float], cost: list[int]) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def test_paths_are_measured_and_retrained_and_only_read_the_second_time(run: Run
 
 
 def test_the_quality_is_that_of_the_search_s_own_weights_on_reward_images(run: Run) -> None:
-    """Domain a: 36 training images, 0.3 of each class kept for rewards: 12, in one batch."""
+    """Domain a: 36 training images, 0.3 of each class for rewards: 12, in one batch."""
     path = run.space.parse("k3e2 k3e3")
     (quality,) = supernet_quality(run, "a", [path])
     config = run.search_config()

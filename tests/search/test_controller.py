@@ -1,4 +1,4 @@
-"""Controllers: REINFORCE by hand, baselines, the schedule of the rate, and the most likely path."""
+"""Controllers: REINFORCE and baselines by hand, the schedule of the rate, and the best path."""
 
 import math
 from typing import Any
@@ -23,12 +23,12 @@ def one_decision(choices: int = 2) -> LayerwiseSpace:
 
 
 def controllers(space: SearchSpace, domains: str = "a", **settings: Any) -> Controllers:
-    """Controllers that learn from the first step on, at a rate of about 0.3."""
+    """Controllers that learn from the first step, with a rate of about 0.3."""
     return Controllers(space, domains, ControllerSchedule(0.0, 1.0, 3.0), steps=100, **settings)
 
 
 def gradient(made: Controllers, choices: list[int], rewards: list[float]) -> list[float]:
-    """What one update asks of the logits of domain a: the direction of ascent."""
+    """The direction in which one update moves the logits of domain a."""
     paths = [made[made.domains[0]].space.path([c]) for c in choices]
     made.update(0, {"a": paths}, {"a": torch.tensor(rewards, dtype=torch.float64)})
     grad = made["a"].logits.grad
@@ -45,7 +45,7 @@ def test_leave_one_out_by_hand() -> None:
 
 
 def test_leave_one_out_of_three_paths_by_hand() -> None:
-    """Rewards 1, 1/2, 0: each less the mean of the two others is 3/4, 0, -3/4."""
+    """Rewards 1, 1/2, 0: each minus the mean of the others is 3/4, 0, -3/4."""
     expected = [0.75 / 3, 0.0, -0.75 / 3]
     made = controllers(one_decision(3))
     assert gradient(made, [0, 1, 2], [1.0, 0.5, 0.0]) == pytest.approx(expected, abs=1e-6)
@@ -227,7 +227,7 @@ def test_rates_are_zero_then_grow_and_their_squares_add_up(
 
 
 def test_pure_noise_spreads_logits_no_further_than_the_spread() -> None:
-    """Rewards without meaning: the logits' root mean square at the end is near the spread."""
+    """Random rewards: at the end the root mean square of the logits is near the spread."""
     space, generator = one_decision(), torch.Generator().manual_seed(0)
     domains = [f"d{i}" for i in range(20)]
     made = Controllers(space, domains, ControllerSchedule(0.0, 10.0, 1.0), steps=40)

@@ -1,4 +1,4 @@
-"""A search finds what was planted, and finds nothing where nothing is (long form: benchmarks)."""
+"""A search finds a planted path, and finds none in noise (benchmarks/planted.py is longer)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -67,7 +67,7 @@ def test_a_strong_beta_brings_the_cost_to_its_target(target: float) -> None:
 
 
 class Shuffled:
-    """A reward whose values go to the wrong paths of the same domain."""
+    """A reward that gives its values to the wrong paths of the same domain."""
 
     def __init__(self) -> None:
         self.generator = torch.Generator().manual_seed(0)

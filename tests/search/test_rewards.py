@@ -1,4 +1,4 @@
-"""Rewards against values worked out by hand."""
+"""Rewards against values computed by hand."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_a_charge_is_the_own_cost_and_what_the_others_are_above_the_target() -> 
 
 
 def test_domains_below_the_target_still_feel_what_a_path_costs() -> None:
-    """Ten domains ten percent below: the absolute reward draws them up, powers stay finite."""
+    """Ten domains ten percent below: the absolute reward raises them, powers stay finite."""
     cost = torch.tensor([[80.0, 100.0]] * 10, dtype=torch.float64)
     below, above = Absolute()(torch.zeros(10, 2), charged(cost, 100.0), 100.0).unbind(1)
     assert (below < above).all()

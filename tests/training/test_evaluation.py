@@ -1,4 +1,4 @@
-"""Accuracy of a trained network, and that its batch-norm statistics fit: no trap at reload."""
+"""Accuracy of a trained network. Its batch-norm statistics fit, also after a reload."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ def test_evaluation_counts_every_image_once_and_by_hand() -> None:
     assert row["loss"] == pytest.approx(-float(logits.mean()), rel=1e-5)
 
 
-def test_more_images_than_a_batch_are_evaluated_alike() -> None:
+def test_more_images_than_a_batch_are_evaluated_the_same_way() -> None:
     many = tiny.domain("a", 3, train=36)
     index = torch.arange(1101) % 12
     split = Subset(many.test, index)

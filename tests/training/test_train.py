@@ -1,4 +1,4 @@
-"""The training stage: from scratch, on all training images, every domain to the last step."""
+"""The training stage: all training images, and every domain until the last step."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_the_network_is_the_union_of_the_paths() -> None:
 
 
 def test_training_begins_from_scratch_and_moves_every_parameter() -> None:
-    """Fails if the optimiser leaves out the stem, a head or any norm."""
+    """Fails if the optimiser lacks the stem, a head or a norm."""
     result, suite, space = trained(3, average=0.0), tiny.suite(3), tiny.space()
     paths = tiny.paths(space, ARCHS)
     fresh = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
@@ -112,7 +112,7 @@ def test_the_evaluated_weights_are_a_moving_average() -> None:
 
 
 def test_the_average_of_two_steps_by_hand() -> None:
-    """The second step has weight 1 - min(0.9, 2 / 11); the first is taken as it is."""
+    """The second step has weight 1 - min(0.9, 2 / 11); the first step has weight 1."""
 
     def bias(average: float, steps: int) -> torch.Tensor:
         result = trained(1, average=average, steps=steps, prioritization=Uniform())

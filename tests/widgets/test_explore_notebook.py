@@ -1,4 +1,4 @@
-"""explore.ipynb: made for a run by `mpnas explore`, and run without a person."""
+"""explore.ipynb: `mpnas explore` writes it for a run, and it runs automatically."""
 
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_notebook_runs_and_a_callback_that_fails_turns_it_red(
-    run: Path, tmp_path: Path
-) -> None:
+def test_the_notebook_runs_and_fails_if_a_callback_fails(run: Path, tmp_path: Path) -> None:
     good = explore.explore_notebook(Run.read(run))
     papermill.execute_notebook(str(good), str(tmp_path / "good.ipynb"), progress_bar=False)
     broken = nbformat.read(good, as_version=4)
@@ -50,7 +48,7 @@ def test_the_notebook_runs_and_a_callback_that_fails_turns_it_red(
         )
 
 
-def test_the_notebook_of_a_run_is_made_once_and_then_left_as_it_is(tmp_path: Path) -> None:
+def test_the_notebook_of_a_run_is_written_once(tmp_path: Path) -> None:
     made = explore.explore_notebook(Run(tmp_path / "run", **TINY))
     sources = [cell.source for cell in nbformat.read(made, as_version=4).cells]
     assert f'run = "{tmp_path / "run"}"' in "\n".join(sources)
@@ -66,7 +64,7 @@ def test_the_notebook_of_a_run_is_made_once_and_then_left_as_it_is(tmp_path: Pat
     assert explore.explore_notebook(Run.read(tmp_path / "run")).read_text() == before
 
 
-def test_the_notebook_of_a_run_that_was_moved_is_told_where_it_is(tmp_path: Path) -> None:
+def test_the_notebook_of_a_moved_run_gets_the_new_folder(tmp_path: Path) -> None:
     made = explore.explore_notebook(Run(tmp_path / "old", **TINY))
     mine = nbformat.read(made, as_version=4)
     mine.cells.append(nbformat.v4.new_code_cell("mine = 1"))
@@ -74,12 +72,12 @@ def test_the_notebook_of_a_run_that_was_moved_is_told_where_it_is(tmp_path: Path
     (tmp_path / "old").rename(tmp_path / "new")
     moved = nbformat.read(explore.explore_notebook(Run.read(tmp_path / "new")), as_version=4)
     sources = [cell.source for cell in moved.cells]
-    told = [s for s in sources if "run = " in s and str(tmp_path) in s]
-    assert len(told) == 1 and f'run = "{tmp_path / "new"}"' in told[0]
+    runs = [s for s in sources if "run = " in s and str(tmp_path) in s]
+    assert len(runs) == 1 and f'run = "{tmp_path / "new"}"' in runs[0]
     assert sources[-1] == "mine = 1" and len(sources) == len(mine.cells)
 
 
-def test_a_notebook_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_notebook_is_named(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", **TINY)
     (run.begin() / "explore.ipynb").write_text("mine")
     with pytest.raises(MpnasError, match="explore.ipynb is not a notebook: remove it"):

@@ -1,4 +1,4 @@
-"""What the explorers show and give back, without a browser."""
+"""What the explorers show and return, without a browser."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ def results(trained: TrainResult) -> ResultsExplorer:
 # Paths --------------------------------------------------------------------------------------------
 
 
-def test_the_graph_holds_the_paths_of_every_snapshot_and_what_nodes_cost(
+def test_the_graph_has_the_paths_of_every_snapshot_and_the_costs_of_nodes(
     found: SearchResult,
 ) -> None:
     explorer = PathExplorer.of(found)
@@ -80,7 +80,7 @@ def test_the_graph_holds_the_paths_of_every_snapshot_and_what_nodes_cost(
     json.dumps(graph)
 
 
-def test_what_is_chosen_is_read_in_python(found: SearchResult) -> None:
+def test_python_reads_the_selection(found: SearchResult) -> None:
     explorer = PathExplorer.of(found)
     assert explorer.selected == Selection((), ("a", "b", "c"))
     explorer.shown = ["a", "c"]
@@ -93,7 +93,7 @@ def test_what_is_chosen_is_read_in_python(found: SearchResult) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trait", "value", "told"),
+    ("trait", "value", "message"),
     [
         ("compare", ["a"], "compare must be two domains, or none, not 1"),
         ("at", 99, "at must be the index of a snapshot"),
@@ -104,12 +104,12 @@ def test_what_is_chosen_is_read_in_python(found: SearchResult) -> None:
         ("pinned", [3], "pinned must be nodes"),
     ],
 )
-def test_what_cannot_be_shown_is_refused_in_python(
-    found: SearchResult, trait: str, value: Any, told: str
+def test_an_invalid_selection_is_refused_in_python(
+    found: SearchResult, trait: str, value: Any, message: str
 ) -> None:
     explorer = PathExplorer.of(found)
     before = explorer.selected, explorer.at
-    with pytest.raises(MpnasError, match=told):
+    with pytest.raises(MpnasError, match=message):
         setattr(explorer, trait, value)
     assert (explorer.selected, explorer.at) == before
 
@@ -130,7 +130,7 @@ def test_a_cell_of_the_matrix_compares_its_two_domains(found: SearchResult) -> N
 # Prioritization -----------------------------------------------------------------------------------
 
 
-def test_the_run_s_own_prioritization_replayed_gives_the_recorded_weights(
+def test_replaying_the_prioritization_of_the_run_gives_the_recorded_weights(
     trained: TrainResult,
 ) -> None:
     table = difficulties(trained).sort_values(["step", "domain"])
@@ -139,7 +139,7 @@ def test_the_run_s_own_prioritization_replayed_gives_the_recorded_weights(
     assert set(replayed(trained, Uniform())["weight"]) == {1.0}
 
 
-def test_sliders_say_which_weights_would_have_been(trained: TrainResult) -> None:
+def test_sliders_give_the_weights_of_other_settings(trained: TrainResult) -> None:
     explorer = PrioritizationExplorer(trained)
     assert explorer.prioritization == ABDP()
 
@@ -157,7 +157,7 @@ def test_sliders_say_which_weights_would_have_been(trained: TrainResult) -> None
 # Results ------------------------------------------------------------------------------------------
 
 
-def test_results_have_a_point_a_run_and_give_back_the_chosen_one(
+def test_results_have_one_point_per_run_and_return_the_selected_one(
     results: ResultsExplorer,
 ) -> None:
     series = results.chart.content["panels"][0]["series"]
@@ -175,7 +175,7 @@ def test_results_have_a_point_a_run_and_give_back_the_chosen_one(
 # Images -------------------------------------------------------------------------------------------
 
 
-def test_predictions_are_those_that_evaluation_counts(trained: TrainResult) -> None:
+def test_predictions_agree_with_the_evaluation(trained: TrainResult) -> None:
     for domain in tiny.suite(3):
         table = predictions(trained, domain)
         assert table["right"].mean() == pytest.approx(trained.accuracy()[domain.name])
@@ -201,7 +201,7 @@ def test_the_browser_shows_mistakes_and_the_images_behind_a_cell(trained: TrainR
     assert browser.selected == confident_mistakes(table)["image"].tolist()
 
 
-def test_without_a_network_there_are_images_alone() -> None:
+def test_without_a_network_there_are_only_images() -> None:
     browser = DomainBrowser(tiny.suite(2))
     assert browser.gallery.value.count("<img") == 12
     assert "predicted" not in browser.gallery.value
@@ -277,7 +277,7 @@ def test_a_second_start_is_refused_and_an_interrupted_wait_stops_the_search(
     assert StageFolder(tmp_path / "run").load_checkpoint() is not None
 
 
-def test_the_monitor_shows_the_policy_as_it_is(found: SearchResult) -> None:
+def test_the_monitor_shows_the_policy(found: SearchResult) -> None:
     monitor = SearchMonitor.of(found)
     for own, domain in zip(monitor.policy.content["values"], found.paths, strict=True):
         sums = [sum(column) for column in own]
@@ -286,7 +286,7 @@ def test_the_monitor_shows_the_policy_as_it_is(found: SearchResult) -> None:
     assert [s["name"] for s in panels["reward"]] == list(found.paths)
 
 
-def test_what_a_search_raises_is_told_and_raised(tmp_path: Path) -> None:
+def test_an_error_of_a_search_is_shown_and_raised(tmp_path: Path) -> None:
     monitor = SearchMonitor(tiny.space(), ["a"])
 
     def run(tell: Callback) -> SearchResult:
@@ -332,7 +332,7 @@ def test_every_control_can_be_rehearsed(
         assert [c.value for c in explorer.children if hasattr(c, "value")] == values
 
 
-def test_every_explorer_has_a_static_twin(
+def test_every_explorer_has_a_static_figure(
     found: SearchResult, trained: TrainResult, results: ResultsExplorer
 ) -> None:
     for explorer in (
@@ -351,7 +351,7 @@ def test_every_explorer_has_a_static_twin(
 
 
 def test_no_explorer_module_computes() -> None:
-    """No optimiser, no sampling, no linear algebra: views of what the library computes."""
+    """Explorers show results. They have no optimiser, no sampling and no linear algebra."""
     for file in (Path(prioritization.__file__).parent).glob("*.py"):
         assert "import torch" not in file.read_text(), file
         assert "scipy" not in file.read_text(), file

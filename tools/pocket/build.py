@@ -1,7 +1,7 @@
 """Build the pocket data: `python tools/pocket/build.py [--out DIR] [domain ...]`.
 
-The result depends only on the packages of requirements.txt and two Debian packages (README.md);
-two builds give the same bytes.
+The result depends only on the packages of requirements.txt and on two Debian packages (README.md).
+Two builds give the same bytes.
 """
 
 import argparse
@@ -20,10 +20,11 @@ from tiles import Tiles, coarse, distinct, generator, in_file_order
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a domain is made and stored.
+    """How the tiles of a domain are made and stored.
 
-    levels: values a channel may take; fewer than 256 where the tiles were drawn by us.
-    quality: JPEG quality, None for PNG.
+    make: function that returns the tiles.
+    levels: number of values that a channel may take; below 256 only if the tiles are drawn here.
+    quality: JPEG quality; None: PNG.
     """
 
     make: Callable[[], Tiles]
@@ -47,27 +48,27 @@ DATA = Path(__file__).parents[2] / "mpnas_kit" / "domains" / "pocket_data"
 
 
 def drawn(name: str) -> Tiles:
-    """The tiles of a domain in file order, before anything is lost to storage."""
+    """Return the tiles of a domain in file order, before storage changes their pixels."""
     return in_file_order(RECIPES[name].make(), generator(f"{name}, file order"))
 
 
 def stored(name: str, tiles: Tiles) -> tuple[Tiles, Tiles]:
-    """Those of `tiles` that go into the file: as drawn, and as a reader sees them.
+    """Return the tiles that go into the file: as drawn, and as a reader of the file sees them.
 
-    Duplicates are judged as a reader sees them, so also those that storage makes equal are left
-    out. A tile reads the same wherever it stands in a sheet, so no new ones arise.
+    Duplicates are dropped as a reader sees them, so tiles that storage makes equal are dropped too.
+    The position of a tile in a sheet does not change its pixels, so no new duplicates arise.
     """
     recipe = RECIPES[name]
     read = as_read(coarse(tiles, recipe.levels), recipe.quality)
-    kept = distinct(read)
-    return tiles.take(kept), read.take(kept)
+    index = distinct(read)
+    return tiles.take(index), read.take(index)
 
 
 def main() -> None:
     """Read the command line, build the domains, write the checksums."""
     parser = argparse.ArgumentParser(description="Build the pocket data.")
     parser.add_argument("domains", nargs="*", metavar="domain", help="default: all ten")
-    parser.add_argument("--out", type=Path, default=DATA, help="default: the package's own folder")
+    parser.add_argument("--out", type=Path, default=DATA, help="default: the folder of the package")
     arguments = parser.parse_args()
     for name in arguments.domains:
         if name not in RECIPES:

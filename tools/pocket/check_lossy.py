@@ -1,7 +1,7 @@
-"""Does storing cost accuracy? `python tools/pocket/check_lossy.py [domain ...]`.
+"""Measure whether storage costs accuracy: `python tools/pocket/check_lossy.py [domain ...]`.
 
-Trains one small network on the tiles as drawn and on the tiles as stored (fewer levels, JPEG),
-three seeds each, and prints the test accuracies. Needs torch beside requirements.txt.
+Trains one small network on the tiles as drawn and on the tiles as stored (fewer levels, JPEG), with
+three seeds each, and prints the test accuracies. Needs torch in addition to requirements.txt.
 """
 
 import sys
@@ -17,7 +17,7 @@ BATCH = 64
 
 
 def network(channels: int, classes: int) -> nn.Sequential:
-    """Five convolutions, about 70 thousand parameters."""
+    """Return a network of five convolutions with about 70 thousand parameters."""
     layers: list[nn.Module] = []
     for width, stride in ((12, 1), (32, 2), (48, 2), (56, 1), (56, 2)):
         layers += [
@@ -32,15 +32,18 @@ def network(channels: int, classes: int) -> nn.Sequential:
 
 
 def split_of(tiles: Tiles, split: int) -> tuple[Tensor, Tensor]:
-    """Images float32 (n, C, 32, 32) around 0 and labels int64 (n,) of one split."""
-    here = tiles.splits == split
-    images = torch.from_numpy(tiles.images[here]).float().div(255).sub(0.5)
+    """Return the images and labels of one split.
+
+    Images are float32 (n, C, 32, 32) in [-0.5, 0.5], labels int64 (n,).
+    """
+    chosen = tiles.splits == split
+    images = torch.from_numpy(tiles.images[chosen]).float().div(255).sub(0.5)
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    return images.contiguous(), torch.from_numpy(tiles.labels[here])
+    return images.contiguous(), torch.from_numpy(tiles.labels[chosen])
 
 
 def accuracy(tiles: Tiles, seed: int) -> float:
-    """Test accuracy after `STEPS` steps of AdamW with a one-cycle learning rate."""
+    """Return the test accuracy, 0 to 1, after a training with AdamW and a one-cycle rate."""
     torch.manual_seed(seed)
     images, labels = split_of(tiles, TRAIN)
     net = network(images.shape[1], len(tiles.classes))
@@ -60,7 +63,7 @@ def accuracy(tiles: Tiles, seed: int) -> float:
 
 
 def main() -> None:
-    """Print a row of a table for every domain."""
+    """Print a table with one row per domain."""
     torch.set_num_threads(1)
     names = sys.argv[1:] or [
         name for name, recipe in RECIPES.items() if recipe.quality or recipe.levels < 256

@@ -1,4 +1,4 @@
-"""Faces of fonts and the drawing of one glyph."""
+"""Font families, their faces, and images of single glyphs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +17,29 @@ _DECKR = ("deckr_fonts", "fonts")
 
 @dataclass(frozen=True)
 class Family:
-    """A font family: the folder of its files, the patterns of their names, and its split."""
+    """A font family.
+
+    folder: package, and folder in it.
+    patterns: patterns of the file names.
+    split: the split that the family belongs to: TRAIN, VAL or TEST.
+    """
 
     folder: tuple[str, str]
     patterns: tuple[str, ...]
     split: int
 
     def files(self) -> list[Path]:
-        """The font files, sorted by name within a pattern."""
+        """Return the font files, sorted by name within each pattern."""
         package, inside = self.folder
         folder = package_file(package, *inside.split("/"))
         found = []
         for pattern in self.patterns:
             paths = sorted(folder.glob(pattern))
             if not paths:
-                raise SystemExit(f"no font {pattern} in {package}/{inside}.")
+                raise SystemExit(
+                    f"{package}/{inside} has no font {pattern}: install "
+                    "tools/pocket/requirements.txt."
+                )
             found += paths
         return found
 
@@ -59,12 +67,12 @@ FAMILIES = {
 
 
 def open_font(path: Path, size: int) -> FreeTypeFont:
-    """A font at `size` pixels; basic layout, so that the result depends on FreeType alone."""
+    """Return a font at `size` pixels. The basic layout depends on FreeType only."""
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def weight_axis(font: FreeTypeFont) -> int | None:
-    """The position of the weight among the axes of a variable font; None for a static font."""
+    """Return the index of the weight axis of a variable font; None for a static font."""
     try:
         names = [axis["name"] for axis in font.get_variation_axes()]
     except OSError:
@@ -73,7 +81,10 @@ def weight_axis(font: FreeTypeFont) -> int | None:
 
 
 def at_weight(path: Path, size: int, share: float) -> FreeTypeFont:
-    """A variable font at `share` (0 to 1) of its range of weights, its other axes at default."""
+    """Return a variable font at a weight; its other axes have their default values.
+
+    share: position in the range of weights: 0 the lightest, 1 the heaviest.
+    """
     font = open_font(path, size)
     axes = font.get_variation_axes()
     values = [axis["default"] or 0 for axis in axes]
@@ -85,7 +96,7 @@ def at_weight(path: Path, size: int, share: float) -> FreeTypeFont:
 
 
 def faces(family: Family, size: int) -> list[FreeTypeFont]:
-    """Every face of a family: each static file, and four weights of each variable one."""
+    """Return every face of a family: each static font, and four weights of each variable font."""
     found = []
     for path in family.files():
         font = open_font(path, size)
@@ -99,10 +110,12 @@ def faces(family: Family, size: int) -> list[FreeTypeFont]:
 def glyph(
     font: FreeTypeFont, character: str, box: int = 26, shift: tuple[int, int] = (0, 0)
 ) -> Images | None:
-    """One character, white on black, uint8 (32, 32).
+    """Return one character, white on black, uint8 (32, 32).
 
-    The longer side of the ink is scaled to `box` pixels, centred, and moved by `shift` (x, y).
-    None for a blank or a mere dot: ink smaller than a quarter of the size of the font.
+    box: length of the longer side of the character, in pixels.
+    shift: shift from the centre (x, y), in pixels.
+
+    Returns None for a blank or a dot: a character smaller than a quarter of the size of the font.
     """
     left, top, right, bottom = (round(edge) for edge in font.getbbox(character))
     if right - left <= 1 or bottom - top <= 1:
@@ -117,12 +130,12 @@ def glyph(
         return None
     size = fitted(canvas, box)
     tile = Image.new("L", (SIZE, SIZE), 0)
-    place = ((SIZE - size[0]) // 2 + shift[0], (SIZE - size[1]) // 2 + shift[1])
-    tile.paste(canvas.resize(size, Image.Resampling.LANCZOS), place)
+    corner = ((SIZE - size[0]) // 2 + shift[0], (SIZE - size[1]) // 2 + shift[1])
+    tile.paste(canvas.resize(size, Image.Resampling.LANCZOS), corner)
     return np.asarray(tile)
 
 
 def fitted(picture: Image.Image, box: int) -> tuple[int, int]:
-    """The size (width, height) at which the longer side of `picture` is `box` pixels."""
+    """Return the size (width, height) at which the longer side of a picture is `box` pixels."""
     scale = box / max(picture.size)
     return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))

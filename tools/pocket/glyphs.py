@@ -1,4 +1,4 @@
-"""Domains of characters: letters, scripts, and scene (digits on photographs)."""
+"""The domains of characters: letters, scripts, and scene (digits on photographs)."""
 
 import string
 import unicodedata
@@ -27,13 +27,13 @@ SCENE_SIZES = (3600, 1200, 1200)
 
 
 def jittered(font: FreeTypeFont, character: str, rng: Generator) -> Images | None:
-    """A glyph 20 to 28 pixels large, moved by at most one pixel each way."""
+    """Return a glyph of random size, 20 to 28 pixels, shifted by at most one pixel each way."""
     box, across, down = rng.integers((20, -1, -1), (29, 2, 2)).tolist()
     return glyph(font, character, box, (across, down))
 
 
 def letters() -> Tiles:
-    """The 26 letters, upper and lower case in one class, split by font family."""
+    """Return the 26 letters, split by font family. Upper and lower case are one class."""
     rng = generator("letters")
     images, labels, splits = [], [], []
     for family in FAMILIES.values():
@@ -49,13 +49,16 @@ def letters() -> Tiles:
 
 
 def script_font(script: str) -> Path:
-    """The Noto Sans file that covers a script."""
+    """Return the Noto Sans file that contains a script."""
     name = "NotoSans[wght].ttf" if script in IN_NOTO_SANS else f"NotoSans{script}[wght].ttf"
     return package_file("manimgx_fonts", name)
 
 
 def characters_of(script: str) -> list[str]:
-    """Letters and decimal digits that Unicode names after the script and its font contains."""
+    """Return the letters and decimal digits that have the script in their Unicode name.
+
+    Only characters that the font contains are returned.
+    """
     found = []
     for point in sorted(TTFont(script_font(script)).getBestCmap()):
         character = chr(point)
@@ -67,10 +70,11 @@ def characters_of(script: str) -> list[str]:
 
 
 def distinct_characters() -> dict[str, list[str]]:
-    """The characters of every script, less those that look the same as another.
+    """Return the characters of every script, without those that look the same as another one.
 
-    Characters drawn alike in two scripts (Latin A, Greek Alpha) cannot be told apart and are
-    dropped from both; of those drawn alike within one script the first stays.
+    Characters with the same picture in two scripts (Latin A, Greek Alpha) are dropped from both,
+    because nobody can tell them apart. Of those with the same picture in one script, the first one
+    stays.
     """
     drawings: dict[bytes, list[tuple[str, str]]] = {}
     for script in SCRIPTS:
@@ -88,7 +92,7 @@ def distinct_characters() -> dict[str, list[str]]:
 
 
 def scripts() -> Tiles:
-    """At most 70 characters of each of 22 scripts in four weights, split by character."""
+    """Return characters of 22 scripts, split by character: at most 70 each, in four weights."""
     rng = generator("scripts")
     images, labels, groups = [], [], []
     for label, (script, characters) in enumerate(distinct_characters().items()):
@@ -104,9 +108,10 @@ def scripts() -> Tiles:
 
 
 def digit_mask(digit: int, font: FreeTypeFont, rng: Generator) -> NDArray[np.float64]:
-    """A digit, each neighbour present half of the time, tilted, scaled and shifted.
+    """Return the coverage of a digit that is tilted, scaled and shifted at random.
 
-    Returns the coverage in [0, 1], float64 (64, 64, 1), with the digit near the centre.
+    Each of its two neighbours is present with probability 1/2. The coverage is float64 (64, 64, 1)
+    in [0, 1], with the digit near the centre.
     """
     before, after = (str(rng.integers(10)) if rng.random() < 0.5 else "" for _ in range(2))
     width = font.getlength(str(digit))
@@ -128,7 +133,7 @@ def digit_mask(digit: int, font: FreeTypeFont, rng: Generator) -> NDArray[np.flo
 
 
 def background(photo: Images, rng: Generator) -> NDArray[np.float64]:
-    """A random square of 32 to 96 pixels of a photo, resized to float64 (64, 64, 3)."""
+    """Return a random square of a photo, 32 to 96 pixels, resized to float64 (64, 64, 3)."""
     side = int(rng.integers(32, 97))
     top, left = (int(rng.integers(extent - side + 1)) for extent in photo.shape[:2])
     view = Image.fromarray(photo[top : top + side, left : left + side])
@@ -136,7 +141,7 @@ def background(photo: Images, rng: Generator) -> NDArray[np.float64]:
 
 
 def contrasting(ground: NDArray[np.float64], rng: Generator) -> NDArray[np.int64]:
-    """A random colour (3,) whose mean differs from that of the background by more than 55."""
+    """Return a random colour (3,) whose mean differs from that of the ground by more than 55."""
     while True:
         colour = rng.integers(0, 256, 3)
         if abs(colour.mean() - ground.mean()) > 55:
@@ -144,7 +149,7 @@ def contrasting(ground: NDArray[np.float64], rng: Generator) -> NDArray[np.int64
 
 
 def composed(digit: int, font: FreeTypeFont, photo: Images, rng: Generator) -> Images:
-    """A digit painted on a photo, blurred, halved in size and given noise: uint8 (32, 32, 3)."""
+    """Return a digit painted on a photo, blurred, halved and with noise: uint8 (32, 32, 3)."""
     ground = background(photo, rng)
     cover = digit_mask(digit, font, rng) * rng.uniform(0.75, 1)
     painted = ground * (1 - cover) + contrasting(ground, rng) * cover
@@ -156,7 +161,10 @@ def composed(digit: int, font: FreeTypeFont, photo: Images, rng: Generator) -> I
 
 
 def scene() -> Tiles:
-    """Digits on photographs with neighbours, like house numbers; split by font and by photo."""
+    """Return digits with neighbours on photographs, like house numbers.
+
+    They are split by font and by photograph.
+    """
     rng = generator("scene")
     images, labels, splits = [], [], []
     for split, (count, photos) in enumerate(zip(SCENE_SIZES, scene_photos(), strict=True)):

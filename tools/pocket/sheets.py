@@ -1,4 +1,4 @@
-"""Tile sheets: one image file a domain, its labels beside it, and the checksums of all."""
+"""Tile sheets: one image file and one label file per domain, and the checksums of all files."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ COLUMNS = 64
 
 
 def sheet(images: Images) -> Images:
-    """Lay tiles (n, 32, 32[, 3]) out row by row, 64 a row; unused places at the end stay black."""
+    """Return tiles (n, 32, 32[, 3]) as one picture with 64 per row; unused tiles are black."""
     rows = -(-len(images) // COLUMNS)
     padded = np.zeros((rows * COLUMNS, *images.shape[1:]), np.uint8)
     padded[: len(images)] = images
@@ -23,17 +23,19 @@ def sheet(images: Images) -> Images:
 
 
 def cut(picture: Images, count: int) -> Images:
-    """The first `count` tiles of a sheet: the inverse of `sheet`."""
+    """Return the first `count` tiles of a sheet. The inverse of `sheet`."""
     rows = len(picture) // SIZE
     grid = picture.reshape(rows, SIZE, COLUMNS, SIZE, *picture.shape[2:]).swapaxes(1, 2)
     return grid.reshape(rows * COLUMNS, SIZE, SIZE, *picture.shape[2:])[:count]
 
 
 def encode(images: Images, quality: int | None) -> bytes:
-    """A sheet as PNG, or with a `quality` as JPEG without colour subsampling.
+    """Return the file content of a sheet.
 
-    32 is a multiple of the JPEG block (8), so no block crosses a tile and a tile decodes to the
-    same pixels wherever it stands.
+    quality: JPEG quality, without colour subsampling; None: PNG.
+
+    32 is a multiple of the size of a JPEG block (8). So no block crosses the border of a tile, and
+    the position of a tile does not change its pixels.
     """
     buffer = io.BytesIO()
     picture = Image.fromarray(sheet(images))
@@ -45,14 +47,14 @@ def encode(images: Images, quality: int | None) -> bytes:
 
 
 def as_read(tiles: Tiles, quality: int | None) -> Tiles:
-    """The tiles as a reader of the file sees them."""
+    """Return the tiles as a reader of the file sees them."""
     with Image.open(io.BytesIO(encode(tiles.images, quality))) as picture:
         images = cut(np.asarray(picture), len(tiles))
     return Tiles(tiles.classes, images, tiles.labels, tiles.splits)
 
 
 def write_domain(folder: Path, name: str, tiles: Tiles, quality: int | None) -> None:
-    """Write `<name>.png` or `.jpg` and `<name>.json`; tiles must be in file order."""
+    """Write `<name>.png` or `<name>.jpg`, and `<name>.json`. Tiles must be in file order."""
     file = f"{name}.{'png' if quality is None else 'jpg'}"
     (folder / file).write_bytes(encode(tiles.images, quality))
     about = {

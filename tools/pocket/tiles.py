@@ -1,4 +1,4 @@
-"""The tiles of one domain while they are being made, and how they are split and cleaned."""
+"""Labelled tiles of one domain, and functions that split and clean them."""
 
 import zlib
 from collections.abc import Sequence
@@ -22,9 +22,10 @@ Ints = NDArray[np.int64]
 class Tiles:
     """Labelled tiles of one domain.
 
+    classes: names of the classes.
     images: uint8 (n, 32, 32) grey or (n, 32, 32, 3) RGB.
-    labels: int64 (n,), an index into `classes`.
-    splits: int64 (n,), 0 train, 1 val, 2 test.
+    labels: int64 (n,), indices into `classes`.
+    splits: int64 (n,): 0 train, 1 val, 2 test.
     """
 
     classes: tuple[str, ...]
@@ -36,11 +37,11 @@ class Tiles:
         return len(self.labels)
 
     def take(self, index: Ints) -> "Tiles":
-        """The tiles at `index`, in that order."""
+        """Return the tiles at `index`, in that order."""
         return Tiles(self.classes, self.images[index], self.labels[index], self.splits[index])
 
     def counts(self) -> tuple[int, int, int]:
-        """Number of train, val and test tiles."""
+        """Return the numbers of train, val and test tiles."""
         train, val, test = np.bincount(self.splits, minlength=3).tolist()
         return train, val, test
 
@@ -51,7 +52,7 @@ def make_tiles(
     labels: Sequence[int],
     splits: Sequence[int] | Ints,
 ) -> Tiles:
-    """Stack lists into `Tiles`."""
+    """Return `Tiles` from lists with one entry per tile."""
     return Tiles(
         tuple(classes),
         np.stack(images).astype(np.uint8),
@@ -61,12 +62,12 @@ def make_tiles(
 
 
 def generator(domain: str) -> Generator:
-    """The random generator of a domain: seeded by its name, so domains do not depend on another."""
+    """Return a random generator with a seed from the name, so that domains are independent."""
     return np.random.default_rng(zlib.crc32(domain.encode()))
 
 
 def package_file(package: str, *parts: str) -> Path:
-    """A file or folder inside an installed package, found without importing the package."""
+    """Return a file or folder in an installed package. The package is not imported."""
     spec = find_spec(package)
     for root in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(root, *parts)
@@ -84,9 +85,13 @@ def split_groups(
     train: float = 0.6,
     val: float = 0.2,
 ) -> Ints:
-    """Split class by class so that a group lies wholly in one split.
+    """Split every class at random. All tiles of a group are in the same split.
 
-    labels, groups: (n,). A group belongs to one class. Returns int64 (n,) of 0, 1, 2.
+    labels: class of every tile (n,).
+    groups: group of every tile (n,). A group belongs to one class.
+    train, val: shares of the groups of a class; the rest is test.
+
+    Returns the split of every tile, int64 (n,) of 0, 1, 2.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     splits = np.full(len(labels), TRAIN, np.int64)
@@ -99,30 +104,33 @@ def split_groups(
 
 
 def coarse(tiles: Tiles, levels: int) -> Tiles:
-    """The same tiles with `levels` evenly spaced values a channel, black and white included."""
+    """Return the tiles with `levels` evenly spaced values per channel, from black to white."""
     step = 255 / (levels - 1)
     images = (np.round(tiles.images / step) * step).round().astype(np.uint8)
     return Tiles(tiles.classes, images, tiles.labels, tiles.splits)
 
 
 def distinct(tiles: Tiles) -> Ints:
-    """The indices, in order, that are left when exact duplicates over all splits are dropped.
+    """Return the indices of the tiles without exact duplicates, in ascending order.
 
-    Of equal images with one label the first of the lowest split stays (train before val before
-    test); equal images with differing labels are all dropped.
+    Of equal images with one label, the first one of the lowest split stays (train, then val, then
+    test). Equal images with different labels are all dropped.
     """
     keys = [image.tobytes() for image in tiles.images]
     labels_of: dict[bytes, set[int]] = {}
     for key, label in zip(keys, tiles.labels.tolist(), strict=True):
         labels_of.setdefault(key, set()).add(label)
-    kept: dict[bytes, int] = {}
+    first: dict[bytes, int] = {}
     for index in np.argsort(tiles.splits, kind="stable").tolist():
         if len(labels_of[keys[index]]) == 1:
-            kept.setdefault(keys[index], index)
-    return np.sort(np.fromiter(kept.values(), np.int64))
+            first.setdefault(keys[index], index)
+    return np.sort(np.fromiter(first.values(), np.int64))
 
 
 def in_file_order(tiles: Tiles, rng: Generator) -> Tiles:
-    """Train, then val, then test, each shuffled: any first images of a split are a fair sample."""
+    """Return the tiles ordered by split: train, val, test. Each split is shuffled.
+
+    So the first images of a split are a random sample of it.
+    """
     shuffled = rng.permutation(len(tiles))
     return tiles.take(shuffled[np.argsort(tiles.splits[shuffled], kind="stable")])
