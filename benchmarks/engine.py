@@ -62,7 +62,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from mpnas_kit.domains.pocket_suite import pocket
-from mpnas_kit.domains.task import Classification
+from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import StageFolder
@@ -73,13 +73,14 @@ from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.stage import _Search
-from mpnas_kit.space import depthwise
+from mpnas_kit.space import strips
 from mpnas_kit.space.blocks import InvertedBottleneck
+from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.space import LayerwiseSpace, Path, SearchSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 
-DOMAINS = {f"domain{i}": 10 for i in range(10)}
-MANY = {f"domain{i}": 10 for i in range(80)}
+DOMAINS: dict[str, Task] = {f"domain{i}": Classification(10) for i in range(10)}
+MANY: dict[str, Task] = {f"domain{i}": Classification(10) for i in range(80)}
 ARCH = "k5e2 k5e2 k5e2 zero k5e4 k5e2 k5e2 k5e4 k5e2 k5e2"
 COUNTED = ("conv", "batch_norm", "hardswish", "relu", "hardsigmoid")
 KINDS = {
@@ -120,7 +121,7 @@ class Steps:
         suite, space = pocket(), space or pocket_space()
         self.config = SearchConfig(steps=100, cost_target=0.45e6, prioritization=Uniform())
         parts = divide(suite, self.config.reward_share, 0)
-        self.stage = _Search(parts, space, self.config, 0.45e6, self.config.reward, None, Compute())
+        self.stage = _Search(parts, space, self.config, 0.45e6, None, Compute())
         self.stage.step = 60
 
     def engine(self) -> None:
@@ -158,11 +159,11 @@ class Steps:
     @contextmanager
     def stock(self, memory_format: torch.memory_format) -> Iterator[None]:
         """Inside, kernels have this format, and depthwise convolutions use torch's gradients."""
-        strip = depthwise._STRIP
-        depthwise._STRIP = 1 << 30
+        strip = strips._STRIP
+        strips._STRIP = 1 << 30
         self._kernels(memory_format)
         yield
-        depthwise._STRIP = strip
+        strips._STRIP = strip
         self._kernels(torch.channels_last)
 
     def _kernels(self, memory_format: torch.memory_format) -> None:
@@ -261,7 +262,7 @@ def shares(step: Callable[[], None], steps: int = 8) -> dict[str, float]:
     return {kind: taken / sum(found.values()) for kind, taken in found.items()}
 
 
-def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
+def training_step(domains: dict[str, Task] = DOMAINS) -> Callable[[], None]:
     """Return a step: forward and backward pass of these domains on a path with 5 x 5 kernels."""
     space = pocket_space()
     return _training_step(space, space.parse(ARCH), domains)
@@ -270,7 +271,7 @@ def training_step(domains: dict[str, int] = DOMAINS) -> Callable[[], None]:
 def large_step(resolution: int = 32, batch: int = 32) -> Callable[[], None]:
     """Return the same step for two domains on MobileNetV3-Large."""
     space, two = mobilenet_v3_large(resolution), {"first": 10, "second": 10}
-    return _training_step(space, space.extremes()[0], two, batch)
+    return _training_step(space, space.extremes(MultiplyAdds().price)[0], two, batch)
 
 
 def _training_step(
@@ -387,10 +388,10 @@ def threads_ratio(step: Callable[[], None]) -> float:
 
 def depthwise_ratio(step: Callable[[], None]) -> float:
     """Return the time of a step with torch's depthwise gradients over those of the kit."""
-    ours, strip = seconds(step), depthwise._STRIP
-    depthwise._STRIP = 1 << 30
+    ours, strip = seconds(step), strips._STRIP
+    strips._STRIP = 1 << 30
     stock = seconds(step)
-    depthwise._STRIP = strip
+    strips._STRIP = strip
     return stock / ours
 
 

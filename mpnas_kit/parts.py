@@ -124,7 +124,8 @@ class Kind:
     def expected(self) -> str:
         """Return in words what may be given."""
         names = f"one of {', '.join(self.known)}, or " if self.known else ""
-        return f"{names}a {self.name} of your own as an object or as module:Name(option=value)"
+        article = "an" if self.name[0] in "aeiou" else "a"
+        return f"{names}{article} {self.name} of your own as an object or module:Name(option=value)"
 
     def parse(
         self, text: str, where: str | None = None, supply: Mapping[str, Any] | None = None
@@ -368,10 +369,9 @@ def _loaded(origin: str) -> Any | None:
         return sys.modules.get(origin)
     file = pathlib.Path(origin).expanduser().resolve()
     for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.endswith(file.name):
-            if pathlib.Path(path).resolve() == file:
-                return module
+        path = str(getattr(module, "__file__", None) or "")
+        if path.endswith(file.name) and pathlib.Path(path).resolve() == file:
+            return module
     return None
 
 

@@ -202,7 +202,7 @@ def shrink_factored(
     """Make `FactoredSpace` small: two layers a stage, two choices for everything."""
     small = {
         "STAGES": stages,
-        "LAYERS_A_STAGE": 2,
+        "LAYERS_PER_STAGE": 2,
         "KERNELS": (3, 5),
         "EXPANSIONS": (1, 2),
         "WIDTH_MULTIPLIERS": (0.5, 1.0),

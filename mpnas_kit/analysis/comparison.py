@@ -136,11 +136,13 @@ class Comparison:
         cost: parameters, parameters_all, per_image, union, n_images or bytes.
         split: `val` or `test`.
 
-        Rows are in order of ascending cost. Raises `MpnasError` if `cost` is unknown.
+        Rows are in order of ascending cost. Raises `MpnasError` if `cost` or `split` is unknown.
         """
         table = self.table()
         if cost not in _SIZES:
             raise unknown("cost of a comparison", cost, _SIZES)
+        if split not in ("val", "test"):
+            raise unknown("split", split, ("val", "test"))
         ordered = table.sort_values([cost, split], ascending=[True, False])
         best = ordered[split].cummax().shift(fill_value=-1.0)
         return ordered[ordered[split] > best].reset_index(drop=True)
@@ -270,6 +272,8 @@ def claims(comparison: Comparison) -> list[str]:
     The controls with random paths are ours. Figures are those of the first prioritization and norm
     of MPNAS, mean over seeds. There is a sentence for the bundle and for each control that was run,
     and one about the best approach. Without MPNAS the list is empty.
+
+    comparison: finished runs.
 
     >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
     >>> mk.analysis.claims(mk.analysis.compare([outcome]))

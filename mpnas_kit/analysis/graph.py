@@ -70,7 +70,7 @@ def architecture_graph(space: SearchSpace, paths: Mapping[str, Path]) -> nx.DiGr
 
 def _vertices(space: SearchSpace, path: Path) -> list[Node]:
     """Return the vertex in every layer that a path passes through."""
-    picks = space.picks(path.choices)
+    picks = space.candidate_indices(path.choices)
     return [Node(i, x.choices[k]) for i, (x, k) in enumerate(zip(space.layers, picks, strict=True))]
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain
+from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow
 from mpnas_kit.training.result import TrainResult
 
@@ -27,12 +28,14 @@ def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd
         confidence: probability of the predicted class (softmax), 0 to 1.
         right: whether `predicted` is the label.
 
-    Raises `MpnasError` if `split` is unknown.
+    Raises `MpnasError` if `split` is unknown, or the training does not serve the domain.
 
     >>> table = mk.analysis.predictions(trained, suite["planted0"])
     >>> len(table), table.columns.tolist()
     (16, ['image', 'label', 'predicted', 'confidence', 'right'])
     """
+    if domain.name not in trained.paths:
+        raise unknown("domain of this training", domain.name, trained.paths)
     images, standard = domain.split(split), Standard.of(domain)
     net, path = trained.net.eval(), trained.paths[domain.name]
     device = next(net.parameters()).device

@@ -4,6 +4,8 @@
 def amount(value: float) -> str:
     """Return a count as text with three digits and a unit: k, M, G or T.
 
+    value: the count, of any size.
+
     >>> mk.analysis.amount(1_234_000), mk.analysis.amount(45_600), mk.analysis.amount(789)
     ('1.23 M', '45.6 k', '789')
     """

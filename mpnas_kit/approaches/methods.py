@@ -115,7 +115,7 @@ class SinglePath:
         Raises `MpnasError` if `path` is not a path of the space, or if it is None and the space has
         no uniform path.
         """
-        path = by_hand(context, self.path)
+        path = given_or_uniform_path(context, self.path)
         paths = dict.fromkeys(context.domains, path)
         return Plan(paths, train={"frozen": self.frozen}, pretrained=True)
 
@@ -230,7 +230,7 @@ class SharedTrunk:
                 "`matched_to`."
             )
         space = context.space
-        path = by_hand(context, self.path)
+        path = given_or_uniform_path(context, self.path)
         paths = dict.fromkeys(context.domains, path)
         target = space.union_cost(context.matched.values()).parameters
         sizes = {i: union_parameters(space, paths, i) for i in range(len(space.layers) + 1)}
@@ -248,7 +248,7 @@ def _random(context: Context, costs: Mapping[str, float], draw: int) -> dict[str
     }
 
 
-def by_hand(context: Context, arch: str | None) -> Path:
+def given_or_uniform_path(context: Context, arch: str | None) -> Path:
     """Return the path of an arch string, or a uniform path.
 
     arch: arch string. None: the uniform path whose cost is nearest to the cost target.

@@ -18,7 +18,7 @@ from mpnas_kit.cli.parsers import (
     sweep_parser,
 )
 from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.team import Team, ToldElsewhere, joined
+from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, unknown, writing
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
@@ -57,7 +57,7 @@ def _settings(given: argparse.Namespace, config: type) -> dict[str, str | None]:
 
 def _callbacks(given: argparse.Namespace, team: Team, progress: Progress) -> list[Callback]:
     """Return the progress line and the user's callbacks in the leader, otherwise an empty list."""
-    if not team.leads:
+    if not team.is_leader:
         return []
     return [progress, *read_callbacks(given.callbacks)]
 
@@ -70,10 +70,10 @@ def _search(arguments: Sequence[str]) -> None:
         run = _run(given)
         return run, run.search_config(**_settings(given, SearchConfig))
 
-    run, config = team.lead(begin)
+    run, config = team.on_leader(begin)
     with Progress() as progress:
         found = run.search(config, callbacks=_callbacks(given, team, progress))
-    if not team.leads:
+    if not team.is_leader:
         return
     table = tables.paths_table(found)
     table["cost"] = table["cost"].map(amount)
@@ -93,11 +93,11 @@ def _train(arguments: Sequence[str]) -> None:
         config = run.train_config(**_settings(given, TrainConfig))
         return run, config, run.paths(given.paths) if given.paths else None
 
-    run, config, paths = team.lead(begin)
+    run, config, paths = team.on_leader(begin)
     with Progress() as progress:
         callbacks = _callbacks(given, team, progress)
         trained = run.train(config, paths=paths, callbacks=callbacks)
-    if not team.leads:
+    if not team.is_leader:
         return
     table = tables.accuracy_table(trained)
     means = pd.DataFrame([{"domain": "mean", **table[["val", "test"]].mean()}])
@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with joined() as team:
             return _command(team, given[0], given[1:])
-    except ToldElsewhere:
+    except ReportedByLeader:
         return 2
     except MpnasError as error:
         return _fail(error)
@@ -246,14 +246,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
     if team.size > 1 and command not in ("search", "train"):
-        raise team.alike(
+        raise team.error_on_all_ranks(
             f"`mpnas {command}` runs in one process: run it without torchrun. Only search and "
             "train run in several."
         )
     try:
         COMMANDS[command](arguments)
     except KeyboardInterrupt:
-        if team.leads:
+        if team.is_leader:
             hint = "the same command continues from the last checkpoint."
             print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
         return 130

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.split import TensorSplit
+from mpnas_kit.settings import require
 
 DIRECTIONS = ("row", "column", "diagonal")
 QUARTERS = 4
@@ -39,11 +40,13 @@ def planted_suite(count: int = 3, train: int = 2000, test: int = 200, seed: int 
     test: images per domain in each of the validation and test splits, at least 1.
     seed: seed of all images and labels.
 
-    Raises `MpnasError` if `count`, `train` or `test` is 0.
+    Raises `MpnasError` if `count`, `train` or `test` is below 1.
 
     >>> mk.planted_suite(2, train=64, test=16)
     DomainSuite('planted', 2 domains, 16 px)
     """
+    for name, value in {"count": count, "train": train, "test": test}.items():
+        require(value >= 1, f"planted: {name} must be at least 1, not {value}.")
     generator = torch.Generator().manual_seed(seed)
     domains = []
     for index in range(count):

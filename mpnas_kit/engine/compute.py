@@ -62,13 +62,13 @@ class Compute:
         team = Team.current()
         most = domains * micro_batches
         if team.size > most:
-            raise team.alike(
+            raise team.error_on_all_ranks(
                 f"{team.size} processes are more than {domains} domains x micro_batches "
                 f"{micro_batches} = {most}: some would have no work. Start fewer "
                 "processes, or raise micro_batches."
             )
         if norm == "mixed" and (team.size > 1 or micro_batches > 1):
-            raise team.alike(
+            raise team.error_on_all_ranks(
                 "norm 'mixed' normalises all images of a step together: expected one process and "
                 "micro_batches 1."
             )

@@ -207,7 +207,7 @@ class Stage(ABC):
 
         callbacks: called after every step.
         """
-        checkpoint, rows = self.team.lead(self._last_checkpoint)
+        checkpoint, rows = self.team.on_leader(self._last_checkpoint)
         if checkpoint is not None:
             self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
             self.load(checkpoint["state"])
@@ -238,7 +238,7 @@ class Stage(ABC):
             figures = self.advance()
         except NotFinite as error:
             message = f"step {self.step + 1} of {self.name}: {error}"
-            raise self.team.alike(f"{message}{self._about_checkpoint()}") from None
+            raise self.team.error_on_all_ranks(f"{message}{self._about_checkpoint()}") from None
         self.step += 1
         row = {"step": self.step, "domains": figures}
         self.rows.append(row)
@@ -270,7 +270,7 @@ class Stage(ABC):
 
     def write_timing(self, folder: StageFolder) -> None:
         """Write timing.json: how long the steps took, also those before a resume."""
-        timing = {"seconds": self.seconds, "seconds_a_step": self.seconds / max(1, self.step)}
+        timing = {"seconds": self.seconds, "seconds_per_step": self.seconds / max(1, self.step)}
         folder.write_json("timing.json", timing)
 
 

@@ -307,7 +307,7 @@ class StageFolder:
 
 
 @contextmanager
-def at_work(
+def open_on_leader(
     folder: str | pathlib.Path | None,
     contents: Callable[[], Contents],
     team: Team,
@@ -322,7 +322,7 @@ def at_work(
         nonlocal stage
         stage = StageFolder.open(folder, contents()) if folder is not None else None
 
-    team.lead(begin)
+    team.on_leader(begin)
     try:
         yield stage
     finally:

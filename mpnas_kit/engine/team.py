@@ -27,7 +27,7 @@ T = TypeVar("T")
 PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others
 
 
-class ToldElsewhere(MpnasError):
+class ReportedByLeader(MpnasError):
     """An error that all ranks raise, as the ranks other than the leader raise it.
 
     The leader raises a plain `MpnasError` and reports it, so these ranks end without a message.
@@ -52,7 +52,7 @@ class Team:
         return cls()
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process is the leader, which writes files and prints messages."""
         return self.rank == 0
 
@@ -60,7 +60,7 @@ class Team:
         """Return the part of `work` that this rank does: every `size`-th piece."""
         return work[self.rank :: self.size]
 
-    def lead(self, make: Callable[[], T]) -> T:
+    def on_leader(self, make: Callable[[], T]) -> T:
         """Call `make` in the leader only. Return its result in all ranks.
 
         If `make` raises `MpnasError`, all ranks raise an error with its message.
@@ -68,7 +68,7 @@ class Team:
         if self.size == 1:
             return make()
         outcome: list[Any] = [None, None]  # result, message of an error
-        if self.leads:
+        if self.is_leader:
             try:
                 outcome[0] = make()
             except MpnasError as error:
@@ -76,13 +76,13 @@ class Team:
         with _connected():
             dist.broadcast_object_list(outcome, src=0)
         if outcome[1] is not None:
-            raise self.alike(outcome[1])
+            raise self.error_on_all_ranks(outcome[1])
         value: T = outcome[0]
         return value
 
-    def alike(self, message: str) -> MpnasError:
+    def error_on_all_ranks(self, message: str) -> MpnasError:
         """Return an error that all ranks raise, so that only the leader reports it."""
-        return MpnasError(message) if self.leads else ToldElsewhere(message)
+        return MpnasError(message) if self.is_leader else ReportedByLeader(message)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum `tensor` over all ranks, in place. Return it: it is the same in all ranks."""

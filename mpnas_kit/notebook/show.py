@@ -102,7 +102,7 @@ def finding(sentence: str, *, good: bool | None = None) -> None:
     _display({"text/html": content, "text/plain": text}, {})
 
 
-def config(config: object, near: Sequence[str] = (), **more: object) -> None:
+def settings_table(config: object, near: Sequence[str] = (), **more: object) -> None:
     """Show the settings of a stage: some of them openly, all others folded.
 
     config: config of the stage.

@@ -381,7 +381,7 @@ class Run:
         if self._only_read("train"):
             _require_config(self.folder / "train", self.train_result().config, config)
             return self.train_result()
-        paths = paths if paths is not None else Team.current().lead(self._paths_to_train)
+        paths = paths if paths is not None else Team.current().on_leader(self._paths_to_train)
         folder = self.begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
         return train(
@@ -544,7 +544,7 @@ class Run:
 
     def begin(self) -> pathlib.Path:
         """Return the folder. If it is new, create it and write its run.json."""
-        Team.current().lead(lambda: self.description.write(self.folder))
+        Team.current().on_leader(lambda: self.description.write(self.folder))
         return self.folder
 
     def _refuse_other_search(self) -> None:

@@ -20,7 +20,7 @@ from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import Callback, Stage, history_table, identity, record, require_size
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.stage_folder import Contents, StageFolder, at_work
+from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.parts import shown
@@ -74,9 +74,9 @@ def search(
     )
     with (
         reproducible(config.threads, space.resolution),
-        at_work(folder, lambda: _contents(suite, space, config), compute.team) as run,
+        open_on_leader(folder, lambda: _contents(suite, space, config), compute.team) as run,
     ):
-        finished = compute.team.lead(lambda: _finished(run, space, config))
+        finished = compute.team.on_leader(lambda: _finished(run, space, config))
         if finished is not None:
             return finished
         parts = divide(suite, config.reward_share, config.seed)
@@ -280,7 +280,7 @@ class _Search(Stage):
         """Return the rewards, float64 (domains, paths)."""
         rewards = self.config.reward(quality, cost, self.target)
         if rewards.shape != quality.shape or not bool(rewards.isfinite().all()):
-            raise self.compute.team.alike(
+            raise self.compute.team.error_on_all_ranks(
                 f"the reward {shown(self.config.reward)} gave {rewards.tolist()} in step "
                 f"{self.step + 1}: expected a finite number for each of {len(quality)} domains x "
                 f"{self.config.paths_per_step} paths."

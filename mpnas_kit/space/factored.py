@@ -20,7 +20,7 @@ KERNELS = (3, 5, 7)
 EXPANSIONS = (1, 2, 3, 4, 5, 6)
 WIDTH_MULTIPLIERS = (0.5, 0.625, 0.75, 1.0, 1.25, 1.5, 2.0)
 STAGES = ((16, 2), (32, 2), (64, 2), (128, 1), (256, 2))  # base width, stride
-LAYERS_A_STAGE = 4  # the first layer has the stride, the other three are optional
+LAYERS_PER_STAGE = 4  # the first layer has the stride, the other three are optional
 _PARTS = ("kernel", "expansion", "se")  # decisions about a block
 FIRST = 2  # index of the first layer of stage 1; stem and separable layer come before it
 
@@ -77,14 +77,14 @@ class FactoredSpace(SearchSpace):
         return word or self._chosen(choices, layer.name) or layer.choices[0]
 
     @override
-    def picks(self, choices: Sequence[int]) -> tuple[int, ...]:
+    def candidate_indices(self, choices: Sequence[int]) -> tuple[int, ...]:
         return tuple(x.choices.index(self._word(choices, x)) for x in self.layers)
 
     @override
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
         result = [self.layers[0].widths[0], self.layers[1].widths[0]]
         for i, layer in enumerate(self.layers[FIRST:]):
-            decision = self._index.get(f"stage{i // LAYERS_A_STAGE + 1}/width")
+            decision = self._index.get(f"stage{i // LAYERS_PER_STAGE + 1}/width")
             result.append(layer.widths[0 if decision is None else choices[decision]])
         return tuple(result)
 
@@ -105,7 +105,7 @@ class FactoredSpace(SearchSpace):
         for i, layer in enumerate(self.layers):
             if len(layer.candidates) == 1:
                 continue
-            stage, index = divmod(i - FIRST, LAYERS_A_STAGE)
+            stage, index = divmod(i - FIRST, LAYERS_PER_STAGE)
             if stage >= 0 and index == 0:
                 words.append(str(self._chosen(choices, f"stage{stage + 1}/width")))
             words.append(self._word(choices, layer))
@@ -124,7 +124,7 @@ class FactoredSpace(SearchSpace):
         chosen: dict[str, str] = {}
         for i in self.searched:
             layer = self.layers[i]
-            stage, index = divmod(i - FIRST, LAYERS_A_STAGE)
+            stage, index = divmod(i - FIRST, LAYERS_PER_STAGE)
             if stage >= 0 and index == 0:
                 chosen[f"stage{stage + 1}/width"] = next(remaining)
             word = next(remaining)
@@ -183,7 +183,7 @@ def _layers() -> Iterator[Layer]:
             for se in (False, True)
         )
         yield Layer(f"{stage}.1", stride, widths, blocks)
-        for index in range(1, LAYERS_A_STAGE):
+        for index in range(1, LAYERS_PER_STAGE):
             yield Layer(f"{stage}.{index + 1}", 1, widths, (*blocks, None))
     yield Layer("head", 1, (512,), (Conv(1),))
     yield Layer("hidden", 1, (1024,), (PooledConv(),))
@@ -191,7 +191,7 @@ def _layers() -> Iterator[Layer]:
 
 def _decisions() -> Iterator[Decision]:
     for i, layer in enumerate(_layers()):
-        stage, index = divmod(i - FIRST, LAYERS_A_STAGE)
+        stage, index = divmod(i - FIRST, LAYERS_PER_STAGE)
         if i < FIRST:
             yield Decision(layer.name, i, layer.choices)
         elif stage < len(STAGES):

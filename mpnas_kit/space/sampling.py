@@ -5,6 +5,7 @@ import math
 import torch
 
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.settings import require
 from mpnas_kit.space.costs import CostModel, cost_bounds, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
 
@@ -25,14 +26,14 @@ def sample_at_cost(
     paths of this cost.
 
     space: the search space.
-    model: cost model; its costs must be above 0.
+    model: cost model.
     target: target cost, in the unit of the model, above 0.
     tolerance: the cost is within `target / (1 + tolerance)` and `target * (1 + tolerance)`; at
     least 0.
     generator: source of all random numbers.
     tries: number of tries, at least 1.
 
-    Raises `MpnasError` if no path is found within `tries` tries.
+    Raises `MpnasError` if the target is not above 0, or no path is found within `tries` tries.
 
     >>> pocket, generator = mk.pocket_space(), torch.Generator().manual_seed(0)
     >>> path = mk.sample_at_cost(pocket, mk.MultiplyAdds(), 5e5, 0.05, generator)
@@ -40,8 +41,11 @@ def sample_at_cost(
     True
     """
 
+    require(target > 0, f"a random path needs a target cost above 0, not {target}.")
+
     def distance(path: Path) -> float:
-        return abs(math.log(path_costs(model, space, {"": path})[""] / target))
+        cost = path_costs(model, space, {"": path})[""]
+        return abs(math.log(cost / target)) if cost > 0 else math.inf
 
     path = space.sample(generator)
     current, stuck = distance(path), 0

@@ -188,7 +188,7 @@ class SearchSpace(ABC):
     # What a subclass implements -------------------------------------------------------------------
 
     @abstractmethod
-    def picks(self, choices: Sequence[int]) -> tuple[int, ...]:
+    def candidate_indices(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Return the index of the candidate that `choices` choose, for every layer.
 
         choices: index of the choice for every decision.
@@ -277,7 +277,7 @@ class SearchSpace(ABC):
 
     def uses(self, path: Path) -> tuple[Use | None, ...]:
         """Return how the path uses each layer; None for a layer that it skips."""
-        picks, widths = self.picks(path.choices), self.widths(path.choices)
+        picks, widths = self.candidate_indices(path.choices), self.widths(path.choices)
         return tuple(
             self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
         )
@@ -388,7 +388,7 @@ class LayerwiseSpace(SearchSpace):
                 )
 
     @override
-    def picks(self, choices: Sequence[int]) -> tuple[int, ...]:
+    def candidate_indices(self, choices: Sequence[int]) -> tuple[int, ...]:
         remaining = iter(choices)
         return tuple(next(remaining) if len(x.candidates) > 1 else 0 for x in self.layers)
 

@@ -15,7 +15,7 @@ from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import Callback, Stage, history_table, identity, record, require_size
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.stage_folder import Contents, StageFolder, at_work
+from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.settings import to_dict
@@ -82,9 +82,9 @@ def train(
 
     with (
         reproducible(config.threads, space.resolution),
-        at_work(folder, contents, compute.team) as run,
+        open_on_leader(folder, contents, compute.team) as run,
     ):
-        finished = compute.team.lead(lambda: _finished(run, space, config))
+        finished = compute.team.on_leader(lambda: _finished(run, space, config))
         if finished is not None:
             return finished
         return _Training(suite, space, paths, config, start, run, compute).run(callbacks)

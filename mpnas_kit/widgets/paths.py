@@ -161,5 +161,5 @@ def _nodes(space: SearchSpace, layer: int) -> list[dict[str, Any]]:
 
 
 def _blocks(space: SearchSpace, path: Path) -> list[str]:
-    chosen = space.picks(path.choices)
+    chosen = space.candidate_indices(path.choices)
     return [layer.choices[k] for layer, k in zip(space.layers, chosen, strict=True)]

@@ -19,7 +19,7 @@ from mpnas_kit.approaches.methods import (
     RandomPaths,
     SharedTrunk,
     SinglePath,
-    by_hand,
+    given_or_uniform_path,
     label,
     union_parameters,
 )
@@ -267,9 +267,9 @@ def test_the_path_by_hand_has_one_block_and_is_nearest_to_the_target() -> None:
     assert len(costs) == 8 and all(len(set(p.arch.split())) == 1 for p in space.uniform_paths())
     for block, cost in costs.items():
         if list(costs.values()).count(cost) == 1:
-            path = by_hand(context(cost_target=cost * 0.999), None)
+            path = given_or_uniform_path(context(cost_target=cost * 0.999), None)
             assert path.arch == " ".join([block] * 10)
-    assert by_hand(context(), "k3e1 " * 10) == space.parse("k3e1 " * 10)
+    assert given_or_uniform_path(context(), "k3e1 " * 10) == space.parse("k3e1 " * 10)
 
 
 def test_a_space_of_one_path_has_it_by_hand() -> None:

@@ -251,7 +251,7 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
         raise Left
 
     with pytest.raises(Left):
-        pipeline.search(pipeline.search_config(**LIVE), [leave])
+        pipeline.search(**LIVE, callbacks=[leave])
     with (
         clicks.server(tmp_path / "live") as address,
         new_tab(browser, viewport={"width": 1400, "height": 1000}) as tab,

@@ -545,4 +545,4 @@ def test_the_environment_is_written_down(whole: dict[str, Path]) -> None:
     assert {"git_commit", "git_dirty", "threads", "platform"} <= set(content)
     timing = StageFolder.read(whole["search"]).read_json("timing.json")
     assert timing["seconds"] > 0
-    assert timing["seconds_a_step"] == pytest.approx(timing["seconds"] / 7)
+    assert timing["seconds_per_step"] == pytest.approx(timing["seconds"] / 7)

@@ -165,7 +165,7 @@ def test_a_wrong_config_and_too_many_processes_are_reported_once(
     processes.start(2, tmp_path / "run", "train", {**TRAIN, "steps": 7})
     first, second = processes.end()
     assert first == (2, first[1]) and "config.steps = 6, not 7" in first[1]
-    assert second[0] == 2 and second[1].startswith("ToldElsewhere")
+    assert second[0] == 2 and second[1].startswith("ReportedByLeader")
     processes.start(4, tmp_path / "other", "train", {**TRAIN, "micro_batches": 1})
     statuses = processes.end()
     assert "4 processes are more than 3 domains x micro_batches 1 = 3" in statuses[0][1]

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -67,6 +67,12 @@ SPREAD = float(np.std([0.0, 0.01, 0.04], ddof=1))
 SHIFT = 0.05 / 3  # mean over three seeds minus the value of seed 0
 
 
+def changed(trained: TrainResult, **others: Any) -> TrainResult:
+    """The result of a training with another config or history."""
+    names = ("net", "paths", "config", "evaluation", "history")
+    return TrainResult(**{**{name: getattr(trained, name) for name in names}, **others})
+
+
 @pytest.fixture
 def weighed(trained: TrainResult) -> TrainResult:
     """100 steps under ABDP. a is at chance, b halfway, c solved; c is drawn every other step."""
@@ -83,7 +89,7 @@ def weighed(trained: TrainResult) -> TrainResult:
             for d in drawn
         ]
     config = TrainConfig(prioritization=prioritization, steps=100)
-    return replace(trained, config=config, history=pd.DataFrame(rows))
+    return changed(trained, config=config, history=pd.DataFrame(rows))
 
 
 @pytest.fixture
@@ -352,8 +358,8 @@ def test_abdp_weights_follow_the_difficulties(weighed: TrainResult) -> None:
 def test_other_prioritizations_have_the_difficulty_of_a_default_abdp(
     weighed: TrainResult, prioritization: Uniform | FAMO
 ) -> None:
-    other = replace(weighed, config=TrainConfig(prioritization=prioritization))
-    expected = difficulties(replace(weighed, config=TrainConfig(prioritization=ABDP())))
+    other = changed(weighed, config=TrainConfig(prioritization=prioritization))
+    expected = difficulties(changed(weighed, config=TrainConfig(prioritization=ABDP())))
     pd.testing.assert_frame_equal(difficulties(other), expected)
     assert not expected.equals(difficulties(weighed))
 
@@ -445,7 +451,7 @@ def test_figures_refuse(
             == (prioritizations.domains["seed"] > 0)
         ],
     )
-    no_history = replace(weighed, history=weighed.history.drop(columns="weight"))
+    no_history = changed(weighed, history=weighed.history.drop(columns="weight"))
     fewer = Trust("a", trust.rows.head(2))
     incomplete = Trust("a", trust.rows.drop(columns="multiply_adds"))
     cases: list[tuple[Callable[[], object], str]] = [

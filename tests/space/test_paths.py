@@ -115,7 +115,7 @@ def test_the_widest_path_keeps_the_blocks() -> None:
     for seed in range(10):
         path = space.sample(torch.Generator().manual_seed(seed))
         wide = space.widest(path)
-        assert space.picks(wide.choices) == space.picks(path.choices)
+        assert space.candidate_indices(wide.choices) == space.candidate_indices(path.choices)
         assert space.widths(wide.choices) == tuple(layer.widths[-1] for layer in space.layers)
 
 

@@ -1,0 +1,75 @@
+"""A wheel, installed without the repository: the commands, the notebooks and the explorers."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a new environment that has the wheel, and this one's dependencies.
+
+    Dependencies come from the environment of the tests, which takes seconds instead of minutes and
+    no network. That all of them are declared is tested in `test_layers.py`.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    venv.create(folder / "env", symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    (wheel,) = (folder / "dist").glob("*.whl")
+    install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True)
+    (packages,) = (folder / "env").glob("lib/python*/site-packages")
+    others = sysconfig.get_path("purelib")  # a .pth inside it, as of the editable kit, is not read
+    (packages / "dependencies.pth").write_text(f"{others}\n")
+    return python
+
+
+def run(python: Path, folder: Path, *arguments: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    shared = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # of the dependencies
+    environment["JUPYTER_PATH"] = str(shared)
+    done = subprocess.run(
+        [str(a) for a in (python, *arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_kit_comes_from_the_wheel(python: Path, tmp_path: Path) -> None:
+    said = run(python, tmp_path, "-c", "import mpnas_kit; print(mpnas_kit.__file__)")
+    assert Path(said.strip()).is_relative_to(python.parents[1])
+
+
+def test_readme_s_commands_work_without_the_repository(python: Path, tmp_path: Path) -> None:
+    mpnas = str(python.parent / "mpnas")
+    small = ["--steps", "4", "--batch-size", "4", "--threads", "1"]
+    domains = ["--domains", "digits,icons"]
+    run(python, tmp_path, mpnas, "search", "--run", "runs/first", *domains, *small)
+    run(python, tmp_path, mpnas, "train", "--run", "runs/first", *small)
+    assert "mpnas" in run(python, tmp_path, mpnas, "compare", "--run", "runs/first")
+    run(python, tmp_path, mpnas, "report", "--run", "runs/first", "paths")
+    pages = {p.name for p in (tmp_path / "reports").glob("*.html")}
+    assert pages == {"index.html", "02_paths.html"}
+
+
+def test_explore_finds_its_notebook(python: Path, tmp_path: Path) -> None:
+    code = (
+        "import mpnas_kit as mk\n"
+        "run = mk.Run('runs/mine', domains=mk.pocket(['digits', 'icons']))\n"
+        "print(mk.notebook.explore_notebook(run))\n"
+    )
+    assert run(python, tmp_path, "-c", code).strip().endswith("explore.ipynb")
+    assert (tmp_path / "runs" / "mine" / "explore.ipynb").exists()
