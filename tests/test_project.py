@@ -1,7 +1,9 @@
 """The project around the code: lint, types, the environment, notebooks, README and Makefile."""
 
+import importlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,8 +14,11 @@ import matplotlib.pyplot as plt
 import pytest
 import yaml
 
+import mpnas_kit as mk
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -79,38 +84,81 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
     assert {"report", "test"} <= told <= targets
 
 
-def test_commands_in_readme_have_options_that_exist() -> None:
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
     from mpnas_kit.cli import parsers
 
-    for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", README, re.MULTILINE):
-        command, *words = line.split("#")[0].split()
-        known_parsers = {
+    text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
+        command, *words = re.sub(r'"[^"]*"', "text", line.split("#")[0]).split()
+        other = {
             "report": parsers.report_parser,
             "sweep": parsers.sweep_parser,
             "compare": parsers.compare_parser,
             "explore": parsers.explore_parser,
         }
-        parser = (
-            known_parsers[command]() if command in known_parsers else parsers.stage_parser(command)
-        )
+        parser = other[command]() if command in other else parsers.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}
         assert {word for word in words if word.startswith("--")} <= known, line
 
 
-def test_python_in_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    flow, space = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    flow = re.sub(r"steps=\d+", "steps=2, batch_size=4, threads=1", flow)
-    flow = re.sub(r"pocket\(\[.*?\]\)", 'pocket(["digits", "icons"])', flow)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["readme"])
-    for code in (flow, space):
-        file = tmp_path / "readme.py"
-        file.write_text(code)
-        names = {"__name__": "readme"}
-        sys.modules["readme"] = type(sys)("readme")  # dataclasses look their module up
-        exec(compile(code, file, "exec"), names)
-    assert (tmp_path / "paths.svg").exists()
+def in_a_file(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, code: str) -> None:
+    """Run code as a module of that name in `folder`."""
+    (folder / f"{name}.py").write_text(code)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.import_module(name)
     plt.close("all")
+
+
+def test_python_in_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert re.findall(r"^(?:import|from) .*$", code, re.MULTILINE) == ["import mpnas_kit as mk"]
+    code = re.sub(r"steps=\d+", "steps=2, batch_size=4, threads=1", code)
+    code = re.sub(r"pocket\(\[.*?\]\)", 'pocket(["digits", "icons"])', code)
+    in_a_file(monkeypatch, tmp_path, "readme", code)
+    assert (tmp_path / "paths.svg").exists()
+    run = mk.Run.read(tmp_path / "runs" / "mine")  # for `mpnas report` and `mpnas explore`
+    assert run.suite.names == ("digits", "icons") and run.compare().cells.shape[0] == 1
+    assert mk.notebook.explore_notebook(run).exists()
+
+
+def test_python_in_extend_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 10
+    in_a_file(monkeypatch, tmp_path, "my_parts", "\n\n".join(blocks))
+    assert (tmp_path / "steps.log").read_text().startswith("search 1 of 8\n")
+    commands = re.findall(r"^mpnas (.*)$", text, re.MULTILINE)
+    assert len(commands) == 3
+    from mpnas_kit.cli.commands import main
+
+    small = ["--steps", "4", "--batch-size", "4", "--reward-batch", "4"]
+    for i, command in enumerate(commands[:2]):
+        words = shlex.split(command.replace("runs/mine", f"runs/other{i}"))
+        assert main([*words, "--data", "my_parts.py:suite", *small]) == 0
+    swept = mk.sweep_of(
+        mk.Run("runs/new", data="my_parts.py:suite", space="my_parts.py:space"),
+        approaches="mpnas, my_parts.py:Cheapest",
+        prioritizations="abdp, my_parts.py:HardFirst",
+        seeds="0",
+    )
+    assert len(swept.cells) == 4
+
+
+def test_documents_and_notebooks_use_public_names_only() -> None:
+    public = {"mpnas_kit", "mpnas_kit.notebook", "mpnas_kit.cli.commands"}
+    for file in [*DOCUMENTS, *NOTEBOOKS]:
+        text = file.read_text(encoding="utf-8")
+        for module in re.findall(r"(?:from|import) (mpnas_kit[\w.]*)", text):
+            assert module in public, f"{file.name}: {module}"
+        for name in re.findall(r"\bmk\.(\w+)", text):
+            assert name in mk.__all__, f"{file.name}: mk.{name}"
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 def test_ci_runs_the_tests_and_nothing_else() -> None:
