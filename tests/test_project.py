@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import papermill
 import pytest
 import yaml
 
@@ -75,6 +76,8 @@ def test_a_notebook_is_short_clean_and_has_parameters(file: Path) -> None:
             assert not cell["outputs"] and cell["execution_count"] is None
         assert "papermill" not in cell["metadata"]
     assert not {"papermill", "widgets"} & set(notebook["metadata"])
+    typed = re.findall(r"^(\w+): ", "".join(cells[1]["source"]), re.MULTILINE)
+    assert set(papermill.inspect_notebook(file)) == set(typed), "papermill sees all parameters"
 
 
 def test_what_readme_tells_to_make_can_be_made() -> None:

@@ -169,6 +169,9 @@ class Comparison:
             raise unknown("split", split, set(self.domains["split"]))
         return rows
 
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html())
+
     def __repr__(self) -> str:
         return f"Comparison({len(self.cells)} runs of {len(self.table())} kinds)"
 

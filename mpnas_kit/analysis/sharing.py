@@ -96,6 +96,9 @@ class Accounting:
         row = rows[(rows["batch_norm"] == batch_norm) & (rows["heads"] == heads)]
         return int(row["parameters"].iloc[0])
 
+    def _repr_html_(self) -> str:
+        return str(self.domains.to_html())
+
     def __repr__(self) -> str:
         shared = self.categories.set_index("category")["share"]["shared"]
         return (

@@ -68,6 +68,9 @@ class Similarity:
         table = pd.DataFrame(rows, columns=["first", "second", "similarity"])
         return table.assign(excess=table["similarity"] - self.matched_value)
 
+    def _repr_html_(self) -> str:
+        return str(self.matrix.to_html())
+
     def __repr__(self) -> str:
         return (
             f"Similarity({len(self.matrix)} domains, mean {self.mean:.2f}, "

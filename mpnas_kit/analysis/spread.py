@@ -46,6 +46,9 @@ class PathSpread:
         if not (self.rows.groupby(["path", "domain"])["seed"].nunique() > 1).any():
             raise MpnasError("no path has several seeds: expected a path with at least two seeds.")
 
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html())
+
     def table(self) -> pd.DataFrame:
         """Return the two spreads: one row per domain.
 

@@ -41,6 +41,9 @@ class Trust:
         result = kendalltau(self.rows[of], self.rows["retrained"])
         return float(result.statistic), float(result.pvalue)
 
+    def _repr_html_(self) -> str:
+        return str(self.rows.to_html())
+
     def __repr__(self) -> str:
         tau, p = self.tau()
         return f"Trust({self.domain!r}, {len(self.rows)} paths, tau {tau:.2f}, p {p:.2g})"

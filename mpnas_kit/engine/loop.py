@@ -21,10 +21,10 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError, Unavailable
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import Kind
 from mpnas_kit.space.space import SearchSpace
-from mpnas_kit.space.texts import SPACE, describe_space, read_space
+from mpnas_kit.space.texts import describe_space
 
 
 @dataclass(frozen=True)
@@ -100,30 +100,6 @@ def record(suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
         "classes": {d.name: list(d.classes) for d in suite},
         "space": describe_space(space),
     }
-
-
-def recorded_space(folder: StageFolder, trust: bool) -> SearchSpace:
-    """Return the search space that a stage folder records.
-
-    Folders of release 0.1 record only a name. For them the kit's own spaces can be found.
-
-    trust: whether modules that the folder names are imported.
-
-    Raises `Unavailable` if the space cannot be made from the folder.
-    """
-    content = folder.read_config()
-    described = content["record"].get("space")
-    if described is not None:
-        return read_space(described, trust)
-    name, fingerprint = content["space"]["name"], content["space"]["fingerprint"]
-    maker = SPACE.known.get(name)
-    space = maker() if maker is not None else None
-    if space is None or space.fingerprint() != fingerprint:
-        raise Unavailable(
-            f"{folder.folder} was made by release 0.1 of the kit, which recorded only the name of "
-            f"the space, {name!r}: expected the space itself, as `space`."
-        )
-    return space  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -283,14 +259,3 @@ def history_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             for domain, figures in row["domains"].items()
         ]
     )
-
-
-def read_history(folder: StageFolder, steps: int) -> pd.DataFrame:
-    """Return `history_table` of a finished stage. Raises `MpnasError` if steps are missing."""
-    rows = folder.metrics()
-    if len(rows) != steps:
-        raise MpnasError(
-            f"{folder.folder / 'metrics.jsonl'} has {len(rows)} lines: expected {steps}, one per "
-            "step. The file is missing or incomplete."
-        )
-    return history_table(rows)

@@ -23,7 +23,7 @@ from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.parts import split_list, to_text
+from mpnas_kit.parts import Missing, split_list, to_text
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
@@ -405,5 +405,6 @@ def outcome(run: Run) -> Outcome:
     """Return a finished run as an outcome for `compare`."""
     weights = run.folder / "train" / "model.safetensors"
     cell = _cell_of(run)
-    text = cell.prioritization.label if cell.approach.weighs else NO_PRIORITIZATION
+    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
+    text = cell.prioritization.label if weighs else NO_PRIORITIZATION
     return Outcome(label(cell.approach), text, run.train_result(), weights.stat().st_size)

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpnas_kit.engine.loop import read_history, recorded_space
-from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.finished import read_finished, read_history
 from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.settings import from_dict, read_dict
 from mpnas_kit.space.space import Path, SearchSpace
 
 UNDECIDED = 0.5  # entropy / log(choices) above which a decision counts as undecided
@@ -87,13 +85,8 @@ class SearchResult:
         Raises `MpnasError` if the search is not finished or a file is damaged, and `Unavailable` if
         the space cannot be made from the folder.
         """
-        stage = StageFolder.read(folder, "results.json")
-        recorded = stage.read_config()
-        if config is None:
-            config = from_dict(SearchConfig, read_dict(recorded["config"], SearchConfig, trust))
-        if space is None:
-            space = recorded_space(stage, trust)
-        results = stage.read_json("results.json")
+        read = read_finished(folder, SearchConfig, space, config, trust)
+        stage, space, config, results = read.folder, read.space, read.config, read.results
         try:
             paths = {d: space.parse(arch) for d, arch in results["paths"].items()}
             costs = {d: float(cost) for d, cost in results["costs"].items()}
@@ -102,7 +95,7 @@ class SearchResult:
             raise MpnasError(
                 f"{stage.folder / 'results.json'} cannot be read: {reason(error)}."
             ) from None
-        unit = recorded["record"].get("cost_unit") or config.cost.unit
+        unit = read.content["record"].get("cost_unit") or config.cost.unit
         policy = stage.read_array("policy.npy")
         history = read_history(stage, config.steps)
         return cls(space, config, paths, costs, target, unit, history, policy)

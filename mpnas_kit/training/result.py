@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.task import Classification, Task
-from mpnas_kit.engine.loop import read_history, recorded_space
+from mpnas_kit.engine.finished import read_finished, read_history
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import member
-from mpnas_kit.settings import from_dict, read_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
 
@@ -81,22 +80,17 @@ class TrainResult:
         if the space cannot be made from the folder. Damaged weights and metrics raise it when `net`
         and `history` are first used.
         """
-        stage = StageFolder.read(folder, "results.json")
-        recorded = stage.read_config()
-        if config is None:
-            config = from_dict(TrainConfig, read_dict(recorded["config"], TrainConfig, trust))
-        if space is None:
-            space = recorded_space(stage, trust)
+        read = read_finished(folder, TrainConfig, space, config, trust)
+        stage, union_space, settings = read.folder, read.space, read.config
         try:
-            paths = {d: space.parse(arch) for d, arch in recorded["paths"].items()}
-            evaluation = pd.DataFrame(stage.read_json("results.json")["evaluation"])
+            paths = {d: union_space.parse(arch) for d, arch in read.content["paths"].items()}
+            evaluation = pd.DataFrame(read.results["evaluation"])
         except (KeyError, TypeError, AttributeError) as error:
             raise MpnasError(
                 f"{stage.folder} cannot be read: config.json has no paths, or results.json no "
                 f"evaluation ({reason(error)})."
             ) from None
-        tasks = _tasks(stage, recorded, paths)
-        settings, union_space = config, space  # the functions below need names that are not None
+        tasks = _tasks(stage, read.content, paths)
 
         def net() -> MultiPathNet:
             union = _union(union_space, paths, tasks, settings)
@@ -106,7 +100,7 @@ class TrainResult:
         def history() -> pd.DataFrame:
             return read_history(stage, settings.steps)
 
-        return cls(net, paths, config, evaluation, history, space, tasks)
+        return cls(net, paths, settings, evaluation, history, union_space, tasks)
 
     @cached_property
     def net(self) -> MultiPathNet:

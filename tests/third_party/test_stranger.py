@@ -146,6 +146,8 @@ def test_sweep_report_and_explorers_take_the_run(run: Path) -> None:
     steps = ["--search", "steps", "2", "--train", "steps", "2"]
     said = mpnas(run.parent, "sweep", "--run", "run", "--trust", *cells, *steps, "--jobs", "2")
     assert "random_paths" in said and "HardFirst" in said
+    said = mpnas(run.parent, "compare", "--run", "run")  # reads, and imports nothing
+    assert "random_paths" in said and "HardFirst" in said
     said = mpnas(
         run.parent, "report", "--run", "run", "--trust", "domains", "search", "paths", "train"
     )

@@ -1,0 +1,99 @@
+"""A finished stage, read from its folder: config, space and metrics. Nothing is computed."""
+
+import pathlib
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from mpnas_kit.engine.config import StageConfig
+from mpnas_kit.engine.loop import history_table
+from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.errors import MpnasError, Unavailable
+from mpnas_kit.settings import from_dict, read_dict
+from mpnas_kit.space.space import SearchSpace
+from mpnas_kit.space.texts import SPACE, read_space
+
+Config = TypeVar("Config", bound=StageConfig)
+
+
+@dataclass(frozen=True)
+class Finished(Generic[Config]):
+    """What the folder of a finished stage holds for every kind of stage.
+
+    folder: the stage folder.
+    content: config.json, in the form of today.
+    config: settings of the stage.
+    space: search space.
+    results: content of results.json.
+    """
+
+    folder: StageFolder
+    content: dict[str, Any]
+    config: Config
+    space: SearchSpace
+    results: dict[str, Any]
+
+
+def read_finished(
+    folder: str | pathlib.Path,
+    cls: type[Config],
+    space: SearchSpace | None,
+    config: Config | None,
+    trust: bool,
+) -> Finished[Config]:
+    """Return the content of the folder of a finished stage.
+
+    folder: stage folder.
+    cls: class of its config.
+    space, config: those of the stage. None: those that the folder records.
+    trust: whether modules that the folder names are imported.
+
+    Raises `MpnasError` if the stage is not finished or a file is damaged, and `Unavailable` if the
+    space cannot be made from the folder.
+    """
+    stage = StageFolder.read(folder, "results.json")
+    content = stage.read_config()
+    if config is None:
+        config = from_dict(cls, read_dict(content["config"], cls, trust))
+    if space is None:
+        space = recorded_space(stage, trust)
+    results = stage.read_json("results.json")
+    if not isinstance(results, dict):
+        raise MpnasError(f"{stage.folder / 'results.json'} cannot be read: it holds no results.")
+    return Finished(stage, content, config, space, results)
+
+
+def recorded_space(folder: StageFolder, trust: bool) -> SearchSpace:
+    """Return the search space that a stage folder records.
+
+    Folders of release 0.1 record only a name. For them the kit's own spaces can be found.
+
+    trust: whether modules that the folder names are imported.
+
+    Raises `Unavailable` if the space cannot be made from the folder.
+    """
+    content = folder.read_config()
+    described = content["record"].get("space")
+    if described is not None:
+        return read_space(described, trust)
+    name, fingerprint = content["space"]["name"], content["space"]["fingerprint"]
+    maker = SPACE.known.get(name)
+    space = maker() if maker is not None else None
+    if space is None or space.fingerprint() != fingerprint:
+        raise Unavailable(
+            f"{folder.folder} was made by release 0.1 of the kit, which recorded only the name of "
+            f"the space, {name!r}: expected the space itself, as `space`."
+        )
+    return space  # type: ignore[no-any-return]
+
+
+def read_history(folder: StageFolder, steps: int) -> pd.DataFrame:
+    """Return `history_table` of a finished stage. Raises `MpnasError` if steps are missing."""
+    rows = folder.metrics()
+    if len(rows) != steps:
+        raise MpnasError(
+            f"{folder.folder / 'metrics.jsonl'} has {len(rows)} lines: expected {steps}, one per "
+            "step. The file is missing or incomplete."
+        )
+    return history_table(rows)
