@@ -4,16 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from mpnas_kit.analysis.sharing import account
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.training.result import TrainResult
 
 NO_PRIORITIZATION = "none"  # for an approach in which domains do not compete
 KEY = ("approach", "prioritization", "norm")  # identifies a row of the table; seeds are repeats
 READINGS = {"per image": "per_image", "union": "union", "N images": "n_images"}
 Split = Literal["test", "val"]
+NO_SIZES = "a block of the space comes from a module that was not imported (--trust, trust=True)."
 _SIZES = ("parameters", "parameters_all", *READINGS.values(), "bytes")
 
 
@@ -29,6 +31,8 @@ class Comparison:
         per_image, union, n_images: the three readings of multiply-adds (see `Accounting`).
         bytes: size of the weights on disk.
         val, test: top-1 accuracy, 0 to 1, mean over domains.
+
+    Parameters and multiply-adds are nan if a block comes from a module that was not imported.
 
     domains: one row per run, domain and split. Columns approach, prioritization, norm, seed,
     domain, split (`val` or `test`), accuracy (top-1, 0 to 1).
@@ -136,14 +140,18 @@ class Comparison:
         cost: parameters, parameters_all, per_image, union, n_images or bytes.
         split: `val` or `test`.
 
-        Rows are in order of ascending cost. Raises `MpnasError` if `cost` or `split` is unknown.
+        Rows are in order of ascending cost. Raises `MpnasError` if `cost` or `split` is unknown,
+        and `Unavailable` if no run has this cost.
         """
         table = self.table()
         if cost not in _SIZES:
             raise unknown("cost of a comparison", cost, _SIZES)
         if split not in ("val", "test"):
             raise unknown("split", split, ("val", "test"))
-        ordered = table.sort_values([cost, split], ascending=[True, False])
+        known = table[table[cost].notna()]
+        if known.empty:
+            raise Unavailable(f"no run has the cost {cost}: {NO_SIZES}")
+        ordered = known.sort_values([cost, split], ascending=[True, False])
         best = ordered[split].cummax().shift(fill_value=-1.0)
         return ordered[ordered[split] > best].reset_index(drop=True)
 
@@ -244,16 +252,26 @@ def _key(outcome: Outcome) -> dict[str, str | int]:
 
 def _cell(outcome: Outcome) -> Mapping[str, object]:
     trained = outcome.trained
-    sizes = account(trained.structure, trained.paths)
-    readings = sizes.multiply_adds.set_index("reading")["multiply_adds"]
     return {
         **_key(outcome),
-        "parameters": sizes.parameters(batch_norm=False, heads=False),
-        "parameters_all": sizes.parameters(),
-        **{column: float(readings[reading]) for reading, column in READINGS.items()},
+        **_sizes(trained),
         "bytes": outcome.bytes,
         "val": trained.accuracy("val").mean(),
         "test": trained.accuracy("test").mean(),
+    }
+
+
+def _sizes(trained: TrainResult) -> dict[str, float]:
+    """Return parameters and multiply-adds; nan if a block cannot be built."""
+    try:
+        sizes = account(trained.structure, trained.paths)
+    except Unavailable:
+        return dict.fromkeys(_SIZES[:-1], float("nan"))
+    readings = sizes.multiply_adds.set_index("reading")["multiply_adds"]
+    return {
+        "parameters": sizes.parameters(batch_norm=False, heads=False),
+        "parameters_all": sizes.parameters(),
+        **{column: float(readings[reading]) for reading, column in READINGS.items()},
     }
 
 
@@ -292,7 +310,7 @@ def claims(comparison: Comparison) -> list[str]:
         & table["prioritization"].isin([mpnas["prioritization"], NO_PRIORITIZATION])
     ].set_index("approach")
     sentences = []
-    if "bundle" in peers.index:
+    if "bundle" in peers.index and not np.isnan(mpnas["parameters"]):
         bundle = peers.loc["bundle"]
         sentences.append(
             f"MPNAS has {_change(mpnas, bundle, 'parameters')} parameters and "
@@ -312,12 +330,14 @@ def claims(comparison: Comparison) -> list[str]:
                 f"{mpnas['test']:.1%})."
             )
     best = peers["test"].idxmax()
-    smallest = peers["parameters"].idxmin()
-    sentences.append(
-        f"the most accurate approach is {best} ({peers.loc[best, 'test']:.1%}), the smallest "
-        f"{smallest} ({peers.loc[smallest, 'test']:.1%} with "
-        f"{peers.loc[smallest, 'parameters']:,.0f} parameters)."
-    )
+    sentence = f"the most accurate approach is {best} ({peers.loc[best, 'test']:.1%})"
+    if peers["parameters"].notna().any():
+        smallest = peers["parameters"].idxmin()
+        sentence += (
+            f", the smallest {smallest} ({peers.loc[smallest, 'test']:.1%} with "
+            f"{peers.loc[smallest, 'parameters']:,.0f} parameters)"
+        )
+    sentences.append(f"{sentence}.")
     return sentences
 
 

@@ -1,14 +1,18 @@
 """Counts and times as text for people."""
 
+import math
+
 
 def amount(value: float) -> str:
     """Return a count as text with three digits and a unit: k, M, G or T.
 
-    value: the count, of any size.
+    value: the count, of any size. nan is "–".
 
     >>> mk.analysis.amount(1_234_000), mk.analysis.amount(45_600), mk.analysis.amount(789)
     ('1.23 M', '45.6 k', '789')
     """
+    if math.isnan(value):
+        return "–"
     for limit, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(value) >= limit:
             return f"{value / limit:.3g}{unit}"

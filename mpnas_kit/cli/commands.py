@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from mpnas_kit import __version__
-from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli.parsers import (
     compare_parser,
@@ -159,7 +159,8 @@ def _comparison_text(comparison: Comparison) -> str:
     about = (
         "Means over domains and seeds. Multiply-adds of one image, the union, one image per domain:"
     )
-    return f"{about}\n\n{_text(table)}"
+    text = f"{about}\n\n{_text(table)}"
+    return text if comparison.cells.notna().all(axis=None) else f"{text}\n\n–: {NO_SIZES}"
 
 
 def _report(arguments: Sequence[str]) -> None:

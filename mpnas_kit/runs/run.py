@@ -291,9 +291,12 @@ class Run:
         return self.search_config() if stage == "search" else self.train_config()
 
     def _config(self, cls: type[Config], overrides: Mapping[str, Any]) -> Config:
-        """Return the config in force. A field that the approach fixes cannot be overridden."""
+        """Return the config in force. A field that the approach fixes cannot be overridden.
+
+        The config of a begun stage is recorded with the values that the approach fixed.
+        """
         plain = self._plain_config(cls, overrides)
-        if isinstance(self.approach, Missing):
+        if self.begun(cls.stage) or isinstance(self.approach, Missing):
             return plain
         fixed = getattr(self.plan, cls.stage)
         for name, value in fixed.items():

@@ -15,7 +15,7 @@ from mpnas_kit.analysis.comparison import (
     compare,
 )
 from mpnas_kit.analysis.sharing import account
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
 
@@ -158,6 +158,22 @@ def test_a_cell_is_counted_and_measured_from_its_network() -> None:
     assert [cell[c] for c in ("per_image", "union", "n_images")] == list(readings)
     assert cell["test"] == pytest.approx(result.accuracy("test").mean())
     assert len(comparison.domains) == 3 * 2
+
+
+def test_without_its_blocks_a_run_is_compared_by_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(result: TrainResult) -> None:
+        raise Unavailable("the block is not there.")
+
+    result = trained()
+    monkeypatch.setattr(TrainResult, "structure", property(unavailable))
+    comparison = compare([Outcome("mpnas", "abdp", result, 1234)])
+    (cell,) = comparison.cells.to_dict("records")
+    unknown = {name for name, value in cell.items() if value != value}
+    assert unknown == {"parameters", "parameters_all", "per_image", "union", "n_images"}
+    assert cell["test"] == pytest.approx(result.accuracy("test").mean())
+    assert len(comparison.pareto("bytes")) == 1 and "the smallest" not in claims(comparison)[0]
+    with pytest.raises(Unavailable, match="no run has the cost union: .*not imported"):
+        comparison.pareto("union")
 
 
 @pytest.mark.parametrize(
