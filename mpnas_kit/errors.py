@@ -29,15 +29,15 @@ def unknown(kind: str, given: object, known: Iterable[str]) -> MpnasError:
 
     kind: what the name stands for, in words.
     given: the unknown name.
-    known: all valid names.
+    known: all valid names. If there are more than 20 and one is near, only that one is named.
 
     >>> print(unknown("domain", "digts", ["digits", "letters"]))
     unknown domain 'digts': did you mean 'digits'? Known are digits, letters.
     """
     names = sorted(known)
-    return MpnasError(
-        f"unknown {kind} {str(given)!r}: {suggestion(given, names)}Known are {', '.join(names)}."
-    )
+    near = suggestion(given, names)
+    listed = "" if near and len(names) > 20 else f"Known are {', '.join(names)}."
+    return MpnasError(f"unknown {kind} {str(given)!r}: {near}{listed}".rstrip())
 
 
 def suggestion(given: object, known: Iterable[str]) -> str:
@@ -57,6 +57,16 @@ def reason(error: BaseException) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"no valid JSON from line {error.lineno} on"
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error of foreign code in one line: its class and its reason, without a full stop.
+
+    >>> one_line(TypeError("price() takes 1 argument."))
+    'TypeError: price() takes 1 argument'
+    """
+    name = type(error).__name__
+    return f"{name}: {str(error).splitlines()[0].rstrip('.')}" if str(error) else name
 
 
 @contextmanager

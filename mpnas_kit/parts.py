@@ -14,6 +14,7 @@ folder never executes its code.
 """
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
@@ -27,11 +28,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mpnas_kit.errors import MpnasError, Unavailable, unknown
+from mpnas_kit.errors import MpnasError, Unavailable, one_line, unknown
 
 _ORIGIN = re.compile(
     r"(?P<origin>[^()]+?):(?P<name>[A-Za-z_][\w.]*)\s*(?P<call>\(.*\))?", re.DOTALL
 )
+_APPROVED: dict[str, None] = {}  # origins whose modules were used in this process, in order
 _INSTALLED = tuple(
     pathlib.Path(sysconfig.get_path(name)).resolve()
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -113,6 +115,11 @@ class Kind:
 
         Raises `MpnasError` if it is not such a part. The message says what it lacks.
         """
+        if inspect.isclass(value):
+            raise MpnasError(
+                f"{where or self.name} got the class {value.__name__}: expected an object, such as "
+                f"{value.__name__}()."
+            )
         lacking = None if isinstance(value, Missing) else self.lacks(value)
         if lacking is not None:
             raise MpnasError(
@@ -146,7 +153,8 @@ class Kind:
                 raise unknown(self.name, name or text, self.known)
             found = self.known[name]
         else:
-            found = _attribute(_imported(origin, where), origin, name, where)
+            found = _attribute(_imported(origin, where), origin, name)
+            _APPROVED[origin] = None
         if not inspect.isclass(found) and call is None and self.lacks(found) is None:
             return found
         if not callable(found):
@@ -262,7 +270,8 @@ def _options(call: str | None, where: str, text: str) -> dict[str, Any]:
         return {str(k.arg): _literal(k.value) for k in tree.keywords}
     except (SyntaxError, ValueError, RecursionError):
         raise MpnasError(
-            f"{where} {text!r} cannot be read: expected name(option=value) with plain values."
+            f"{where} {text!r} cannot be read: expected name(option=value) with plain values, and "
+            "text in quotes."
         ) from None
 
 
@@ -287,17 +296,14 @@ def _called(
     open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
     for name in options:
         if name not in known and not open_ended:
-            raise unknown(f"option of {where} {text.partition('(')[0]}", name, known or ["none"])
+            raise unknown(f"option of {text.partition('(')[0]}", name, known or ["none"])
     more = {n: v for n, v in supply.items() if n in known and n not in options}
     try:
         return factory(**options, **more)
     except MpnasError:
         raise
     except Exception as error:
-        detail = str(error).splitlines()[0].rstrip(".") if str(error) else ""
-        raise MpnasError(
-            f"{where} {text!r} cannot be created: {type(error).__name__}: {detail}."
-        ) from error
+        raise MpnasError(f"{where} {text!r} cannot be created: {one_line(error)}.") from error
 
 
 def _check_plain(option: object, owner: object) -> None:
@@ -375,6 +381,24 @@ def _loaded(origin: str) -> Any | None:
     return None
 
 
+def approved() -> tuple[str, ...]:
+    """Return the origins of all parts that this process created from text.
+
+    `approve` imports them in another process, so that it can create the same parts.
+    """
+    return tuple(absolute(f"{o}:x").rpartition(":")[0] for o in _APPROVED if o != "__main__")
+
+
+def approve(origins: Iterable[str]) -> None:
+    """Import the modules that another process approved. A module that cannot be imported is left.
+
+    A part that needs such a module is then `Missing`.
+    """
+    for origin in origins:
+        with contextlib.suppress(MpnasError):
+            _imported(origin, "module")
+
+
 def _imported(origin: str, where: str) -> Any:
     """Return the module of an origin that a person gave or trusts. Import it if needed."""
     loaded = _loaded(origin)
@@ -408,15 +432,14 @@ def _imported(origin: str, where: str) -> Any:
 
 
 def _failed_import(where: str, origin: str, error: Exception) -> MpnasError:
-    detail = str(error).splitlines()[0].rstrip(".") if str(error) else ""
-    return MpnasError(f"{where}: {origin} cannot be imported: {type(error).__name__}: {detail}.")
+    return MpnasError(f"{where}: {origin} cannot be imported: {one_line(error)}.")
 
 
-def _attribute(module: Any, origin: str, name: str, where: str) -> Any:
+def _attribute(module: Any, origin: str, name: str) -> Any:
     found = module
     for part in name.split("."):
         if not hasattr(found, part):
-            raise unknown(f"{where} in {origin}", name, _public(module))
+            raise unknown(f"name in {origin}", name, _public(module))
         found = getattr(found, part)
     return found
 

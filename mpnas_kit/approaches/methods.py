@@ -13,10 +13,10 @@ import torch
 from mpnas_kit.approaches.approach import Approach, Context, Plan
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import owned
-from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, to_text
+from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown, to_text
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.settings import check, require
-from mpnas_kit.space.costs import MultiplyAdds, path_costs
+from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path, SearchSpace
 
@@ -154,16 +154,16 @@ class RandomPaths:
         if context.matched is None:
             return EvenPaths(self.draw).plan(context)
         costs = path_costs(MultiplyAdds(), context.space, context.matched)
-        return Plan(_random(context, costs, self.draw))
+        return Plan(_random(context, MultiplyAdds(), costs, self.draw))
 
 
 @dataclass(frozen=True)
 class EvenPaths:
     """Random multi-path with the same compute for every domain, as a control (ours).
 
-    The multiply-adds of every path are within 5 % of the cost target. A search with a cost target
-    for the mean over domains can give some domains more compute than others. `EvenPaths` shows what
-    it gains by that. `RandomPaths` shows what it gains beyond that.
+    The cost of every path is within 5 % of the cost target, by the cost model of the search. A
+    search with a cost target for the mean over domains can give some domains more compute than
+    others. `EvenPaths` shows what it gains by that. `RandomPaths` shows what it gains beyond that.
 
     draw: number of the random draw, at least 0. Each number gives other paths.
 
@@ -186,16 +186,17 @@ class EvenPaths:
     def plan(self, context: Context) -> Plan:
         """Return a plan with random paths.
 
-        Raises `MpnasError` if the cost target is not in multiply-adds, or if no path of such a cost
-        is found.
+        Raises `MpnasError` if the cost model is joint, or if no path of such a cost is found.
         """
-        require(
-            isinstance(context.search.cost, MultiplyAdds),
-            "random paths need a cost target in multiply-adds: expected the cost multiply_adds, or "
-            "random_paths with an MPNAS run as `matched_to`.",
-        )
+        model = context.search.cost
+        if not hasattr(model, "price"):
+            raise MpnasError(
+                f"{label(self)} draws each path by its own cost, but the cost {shown(model)} of a "
+                "path depends on the paths of all domains: expected a cost model with price(use), "
+                "or random_paths with an MPNAS run as `matched_to`."
+            )
         costs = dict.fromkeys(context.domains, context.target)
-        return Plan(_random(context, costs, self.draw))
+        return Plan(_random(context, model, costs, self.draw))
 
 
 @dataclass(frozen=True)
@@ -238,12 +239,13 @@ class SharedTrunk:
         return Plan(paths, train={"private_from": nearest})
 
 
-def _random(context: Context, costs: Mapping[str, float], draw: int) -> dict[str, Path]:
-    """Return a random path for every domain, with nearly its multiply-adds in `costs`."""
+def _random(
+    context: Context, model: CostModel, costs: Mapping[str, float], draw: int
+) -> dict[str, Path]:
+    """Return a random path for every domain, with nearly its cost in `costs`."""
     generator = torch.Generator().manual_seed(draw)
-    cost, space = MultiplyAdds(), context.space  # for every cost model of the search
     return {
-        d: sample_at_cost(space, cost, costs[d], RANDOM_TOLERANCE, generator)
+        d: sample_at_cost(context.space, model, costs[d], RANDOM_TOLERANCE, generator)
         for d in context.domains
     }
 

@@ -157,7 +157,11 @@ def _compare(arguments: Sequence[str]) -> None:
 def _comparison_text(comparison: Comparison) -> str:
     table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
     about = (
-        "Means over domains and seeds. Multiply-adds of one image, the union, one image per domain:"
+        "Mean top-1 accuracy over domains and seeds (test, val), its standard deviation over seeds "
+        "(spread),\nparameters without batch norm and classifiers (params), as a multiple of the "
+        "single path (ratio),\nand with them (all_params). Multiply-adds for one image (image), of "
+        "all distinct nodes (union),\nand for one image per domain (all_images). Size of the "
+        "weights (disk)."
     )
     text = f"{about}\n\n{_text(table)}"
     return text if comparison.cells.notna().all(axis=None) else f"{text}\n\n–: {NO_SIZES}"

@@ -54,9 +54,12 @@ class Domain:
             object.__setattr__(self, "task", Classification(len(self.classes)))
         for name in SPLITS:
             _check(getattr(self, name), f"domain {self.name!r}, split {name!r}", len(self.classes))
-        if len({self.split(s).shape for s in SPLITS}) > 1:
+        shapes = {s: tuple(self.split(s).shape) for s in SPLITS}
+        if len(set(shapes.values())) > 1:
+            each = ", ".join(f"{s} {shape}" for s, shape in shapes.items())
             raise MpnasError(
-                f"domain {self.name!r}: the splits differ in image shape: expected one for all."
+                f"domain {self.name!r}: the splits differ in image shape (C, H, W): {each}. "
+                "Expected one shape for all."
             )
 
     def split(self, name: str) -> Split:
@@ -98,7 +101,7 @@ def _check(split: Split, where: str, classes: int) -> None:
     if not square or first.dtype != torch.uint8 or first.shape != (1, *shape):
         raise MpnasError(
             f"{where}: images must be uint8 of shape (n, 1 or 3, size, size), "
-            f"not {first.dtype} {tuple(first.shape)}."
+            f"not {first.dtype} {(len(split), *first.shape[1:])}."
         )
     if labels.dtype != torch.int64 or labels.shape != (len(split),):
         raise MpnasError(

@@ -1,5 +1,6 @@
 """The loop of a stage: it does the steps, logs, writes checkpoints, calls callbacks and resumes."""
 
+import inspect
 import math
 import signal
 import threading
@@ -22,7 +23,7 @@ from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.parts import Kind
+from mpnas_kit.parts import Kind, shown
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import describe_space
 
@@ -73,6 +74,17 @@ def require_size(suite: DomainSuite, space: SearchSpace) -> None:
             f"images of suite {suite.name!r} have {suite.resolution} pixels per side, but space "
             f"{space.name!r} expects {space.resolution}: use images or a space of the other size."
         )
+
+
+def require_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Raise `MpnasError` if `callbacks` is not a sequence of functions or callable objects."""
+    single = not isinstance(callbacks, Sequence) or isinstance(callbacks, str)
+    for callback in (callbacks,) if single else callbacks:
+        if single or inspect.isclass(callback) or not callable(callback):
+            raise MpnasError(
+                f"callbacks got {shown(callback)}: expected a list of functions or callable "
+                "objects, each called with a StepEvent."
+            )
 
 
 def identity(

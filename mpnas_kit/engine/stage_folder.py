@@ -148,11 +148,9 @@ class StageFolder:
                 continue
             if isinstance(old, dict) and isinstance(new, dict):
                 inner = next(k for k in [*new, *old] if old.get(k) != new.get(k))
-                name, old, new = f"{name}.{inner}", old.get(inner), new.get(inner)
-            raise MpnasError(
-                f"{self.folder} was made with {name} = {old!r}, not {new!r}: "
-                "use the same value, or another folder."
-            )
+                outer = "" if name == "config" else f"{name}."
+                name, old, new = outer + inner, old.get(inner), new.get(inner)
+            raise other_setting(self.folder, name, old, new)
 
     def read_config(self) -> dict[str, Any]:
         """Return the content of config.json, in the present form.
@@ -328,3 +326,17 @@ def open_on_leader(
     finally:
         if stage is not None:
             stage.close()
+
+
+_HASHES = {"data": "images, labels or classes", "costs": "costs of paths"}  # in config.json
+
+
+def other_setting(folder: pathlib.Path, name: str, old: object, new: object) -> MpnasError:
+    """Return the error that says that a stage was made with another setting.
+
+    folder: stage folder.
+    name: name of the setting.
+    old, new: its values in the folder and now.
+    """
+    what = f"other {_HASHES[name]}" if name in _HASHES else f"{name} = {old!r}, not {new!r}"
+    return MpnasError(f"{folder} was made with {what}: use the same, or another folder.")

@@ -55,7 +55,8 @@ def build_report(
 
     If a notebook needs something that this machine cannot get, such as images that existed in
     memory only, its page ends there with a sentence. Raises `MpnasError` if a notebook or a
-    parameter is unknown, or if a notebook fails.
+    parameter is unknown, or if a notebook fails. Then the pages of the notebooks before it are
+    written.
     """
     files = [find_notebook(name) for name in notebooks or PIPELINE]
     common = _given(run=str(run), profile=profile, data=data, space=space, trust=trust or None)
@@ -63,16 +64,28 @@ def build_report(
     about = Run(run, profile=profile, data=data, space=space, trust=trust)
     folder = pathlib.Path(out)
     copies = _create(folder / "notebooks")
-    pages = []
+    if not (about.folder / "run.json").exists():
+        tell(f"{about.folder} is new: a run of {', '.join(about.domains)} begins there.")
+    pages: list[report_pages.Page] = []
+    failure = None
     for file in files:
-        executed = execute(file, copies / file.name, given[file.stem])
+        try:
+            executed = execute(file, copies / file.name, given[file.stem])
+        except MpnasError as error:
+            failure = error
+            break
         pages.append(report_pages.Page(file.stem, executed))
         tell(f"{file.stem}: {pages[-1].missing or duration(pages[-1].seconds)}")
     if (about.folder / "run.json").exists():  # the first notebook may have begun the run
         about = Run.read(run, trust=trust)
+    if failure is not None and not pages:
+        raise failure
     for page in pages:
         _write(folder / f"{page.name}.html", report_pages.notebook_page(page, pages, about))
-    return _write(folder / "index.html", report_pages.index_page(pages, about))
+    index = _write(folder / "index.html", report_pages.index_page(pages, about))
+    if failure is not None:
+        raise MpnasError(f"{failure} The pages of the notebooks before it are in {index}.")
+    return index
 
 
 def build_cells_report(

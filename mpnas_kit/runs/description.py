@@ -11,7 +11,7 @@ from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.suites import suite_from_text
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError, reason, unknown
-from mpnas_kit.parts import split_list
+from mpnas_kit.parts import shown, split_list
 from mpnas_kit.runs.profiles import PROFILES
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import describe_space, space_from_text
@@ -56,6 +56,8 @@ class RunDescription:
     the run has its own search, or none.
     matched_to: folder of the MPNAS run that this control is matched to, relative to its own folder;
     None: there is none.
+    images: fingerprint of the suite (`DomainSuite.fingerprint`); None: release 0.1 did not record
+    it.
     """
 
     profile: str
@@ -66,6 +68,7 @@ class RunDescription:
     approach: str = "mpnas"
     search_from: str | None = None
     matched_to: str | None = None
+    images: str | None = None
 
     @classmethod
     def of(
@@ -78,8 +81,16 @@ class RunDescription:
     ) -> "RunDescription":
         """Return the description of a new run."""
         facts = tuple(DomainFacts.of(d) for d in suite)
-        described = describe_run_space(space)
-        return cls(profile, suite.source, facts, suite.resolution, described, approach, **others)
+        return cls(
+            profile,
+            suite.source,
+            facts,
+            suite.resolution,
+            describe_run_space(space),
+            approach,
+            **others,
+            images=suite.fingerprint(),
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,6 +153,7 @@ def _first_release(content: Mapping[str, Any]) -> RunDescription:
     suite = suite_from_text(content["suite"], content["domains"])
     space = space_from_text(content["space"], suite.resolution)
     run = RunDescription.of(content["profile"], suite, space, content.get("approach", "mpnas"))
+    run = replace(run, images=None)
     like, approach = content.get("like"), run.approach.partition("(")[0]
     if like is None:
         return run
@@ -166,10 +178,23 @@ def relative(other: str | pathlib.Path, folder: pathlib.Path) -> str:
 
 
 def domain_names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of domains given as a sequence or as text with commas; None stays None."""
+    """Return the names of domains given as a sequence or as text with commas; None stays None.
+
+    Raises `MpnasError` if an item is not a name.
+    """
     if domains is None:
         return None
-    return tuple(split_list(domains) if isinstance(domains, str) else domains)
+    names = split_list(domains) if isinstance(domains, str) else domains
+    if not isinstance(names, Sequence) or not all(isinstance(n, str) for n in names):
+        raise MpnasError(
+            f"domains got {shown(domains)}: expected names of domains, or a DomainSuite."
+        )
+    for name in names:
+        if ":" in name:
+            raise MpnasError(
+                f"domains got {name!r}: expected names of domains. A suite as text belongs in data."
+            )
+    return tuple(names)
 
 
 def refuse_strangers(folder: pathlib.Path) -> None:

@@ -25,12 +25,12 @@ from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.suites import SUITE, suite_from_text
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.config import StageConfig
-from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.loop import Callback, require_size
+from mpnas_kit.engine.stage_folder import StageFolder, other_setting
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, Unavailable, reason, unknown
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.parts import Missing, absolute, to_text
+from mpnas_kit.parts import Missing, absolute, approve, approved, to_text
 from mpnas_kit.runs import profiles
 from mpnas_kit.runs.description import (
     RunDescription,
@@ -46,7 +46,7 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, read_dict, require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
-from mpnas_kit.space.texts import read_space, space_from_text
+from mpnas_kit.space.texts import SPACE, read_space, space_from_text
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
@@ -93,6 +93,7 @@ class Run:
     ) -> None:
         self.folder, self.trust = place(folder), trust
         self._suite: DomainSuite | None = None
+        self._same_images = False
         self._space: SearchSpace | None = None
         self._approach: Approach | None = None
         if isinstance(domains, DomainSuite):
@@ -126,11 +127,15 @@ class Run:
         chosen = profiles.profile(profile or "quick")
         if data is None or data == chosen.data:
             data, names = data or chosen.data, names or chosen.domains
-        suite = suite_from_text(data, names) if isinstance(data, str) else SUITE.check(data)
+        suite = suite_from_text(data, names) if isinstance(data, str) else SUITE.check(data, "data")
         self._suite = suite.select(names) if names is not None else suite
         space = space or chosen.space
         resolution = self._suite.resolution
-        whole = space_from_text(space, resolution) if isinstance(space, str) else space
+        if isinstance(space, str):
+            whole = space_from_text(space, resolution)
+        else:
+            whole = SPACE.check(space, "space")
+        require_size(self._suite, whole)
         self._space = whole
         approach = "mpnas" if self._approach is None else to_text(self._approach)
         self.description = RunDescription.of(chosen.name, self._suite, whole, approach, **others)
@@ -186,10 +191,12 @@ class Run:
         return cls(folder, trust=trust)
 
     def __reduce__(self) -> tuple[Callable[..., "Run"], tuple[Any, ...]]:
-        """Pickle the run for another process, without images if that process can load them."""
-        loadable = self.description.data is not None
-        suite = None if loadable else self._suite
-        return _unpickled, (self.folder.absolute(), self.trust or loadable, suite)
+        """Pickle the run for another process, without images if that process can load them.
+
+        That process imports the modules that this one has approved, and no others.
+        """
+        suite = None if self.description.data is not None else self._suite
+        return _unpickled, (self.folder.absolute(), self.trust, suite, approved())
 
     # Description ---------------------------------------------------------------------------------
 
@@ -216,18 +223,31 @@ class Run:
 
     @property
     def suite(self) -> DomainSuite:
-        """The domains with their images. Raises `Unavailable` if they cannot be loaded."""
+        """The domains with their images.
+
+        Raises `Unavailable` if they cannot be loaded, and `MpnasError` if they are not the images
+        that the run was begun with.
+        """
         if self._suite is None:
             text = self.description.data
             if text is None:
                 raise Unavailable(
                     f"the images of {self.folder} existed in memory only and are not in its "
-                    "folder: give the suite again, as Run(folder, domains=suite)."
+                    "folder: give the suite again, as `--data my_data.py:suite` or Run(folder, "
+                    "domains=suite)."
                 )
             missing = SUITE.read(text, self.trust, {"domains": self.domains})
             if isinstance(missing, Missing):
                 raise missing.error()
             self._suite = suite_from_text(text, self.domains)
+        if not self._same_images:
+            recorded = self.description.images
+            if recorded is not None and self._suite.fingerprint() != recorded:
+                raise MpnasError(
+                    f"{self.folder} was begun with other images, labels or classes than those of "
+                    f"suite {self._suite.name!r}: use the same suite, or another run folder."
+                )
+            self._same_images = True
         return self._suite
 
     @property
@@ -595,8 +615,11 @@ def load(folder: str | pathlib.Path, *, trust: bool = False) -> TrainResult:
     return TrainResult.load(place(folder), trust=trust)
 
 
-def _unpickled(folder: pathlib.Path, trust: bool, suite: DomainSuite | None) -> Run:
+def _unpickled(
+    folder: pathlib.Path, trust: bool, suite: DomainSuite | None, modules: Sequence[str]
+) -> Run:
     """Return the run in another process."""
+    approve(modules)
     return Run(folder, domains=suite, trust=trust)
 
 
@@ -605,7 +628,4 @@ def _require_config(folder: pathlib.Path, finished: StageConfig, given: StageCon
     before, now = to_dict(finished), to_dict(given)
     for name, value in now.items():
         if before[name] != value:
-            raise MpnasError(
-                f"{folder} was made with {name} = {before[name]!r}, not {value!r}: use another "
-                "run folder, or the same setting."
-            )
+            raise other_setting(folder, name, before[name], value)

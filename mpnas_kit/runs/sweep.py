@@ -319,7 +319,9 @@ def sweep_of(
     prioritizations: such as `abdp, uniform > abdp`; None: `abdp`.
     norms: such as `per_domain, naive`; None: `per_domain`.
     seeds: such as `0, 1`; None: the seeds of the run's profile.
-    search, train: settings of the stages of all cells; None, or a value None: as in the profile.
+    search, train: settings of the stages of all cells. The default of `steps`, and of what the
+    profile sets for cells, is that of the cells that were begun before, otherwise that of the
+    profile. All other settings are those of the run. A value None is the default.
 
     If approaches and prioritizations are both None, the cells are those of the profile: every
     approach with ABDP, and MPNAS with every prioritization.
@@ -345,11 +347,22 @@ def sweep_of(
     else:
         chosen = crossed(profile.approaches, ["abdp"]) + crossed(["mpnas"], profile.prioritizations)
 
-    def settings(plain: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    def settings(
+        stage: StageName, plain: Mapping[str, Any], given: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        begun = next((c for c in _begun_cells(run) if c.begun(stage)), None)
+        if begun is not None:
+            config = begun.config(stage)
+            same = config.steps == run.config(stage).steps
+            names = plain if same else {**plain, "steps": None}
+            plain = {name: getattr(config, name) for name in names}
         return {**plain, **{k: v for k, v in (given or {}).items() if v is not None}}
 
     return Sweep(
-        run, chosen, settings(profile.cell_search, search), settings(profile.cell_train, train)
+        run,
+        chosen,
+        settings("search", profile.cell_search, search),
+        settings("train", profile.cell_train, train),
     )
 
 
@@ -385,9 +398,12 @@ def _has_one_key(run: Run) -> bool:
 
 def finished_runs(run: Run) -> list[Run]:
     """Return those of a run and its cells that have finished their training."""
+    return [one for one in (run, *_begun_cells(run)) if one.finished("train")]
+
+
+def _begun_cells(run: Run) -> list[Run]:
     folders = sorted((run.folder / CELLS).glob("*"))
-    cells = [Run.read(f, trust=run.trust) for f in folders if (f / "run.json").exists()]
-    return [one for one in (run, *cells) if one.finished("train")]
+    return [Run.read(f, trust=run.trust) for f in folders if (f / "run.json").exists()]
 
 
 def finished_comparison(run: Run) -> Comparison:
@@ -397,6 +413,11 @@ def finished_comparison(run: Run) -> Comparison:
     settings of the cell are those of the other cells.
     """
     runs = finished_runs(run)
+    if not runs:
+        raise MpnasError(
+            f"no training of {run.folder} or its cells is finished: run `mpnas train --run "
+            f"{run.folder}` first."
+        )
     cells = {_cell_of(r) for r in runs if r.folder != run.folder}
     return compare(outcome(r) for r in runs if r.folder != run.folder or _cell_of(r) not in cells)
 

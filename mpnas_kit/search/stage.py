@@ -18,7 +18,15 @@ from torch import Tensor
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.loop import Callback, Stage, history_table, identity, record, require_size
+from mpnas_kit.engine.loop import (
+    Callback,
+    Stage,
+    history_table,
+    identity,
+    record,
+    require_callbacks,
+    require_size,
+)
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
@@ -31,7 +39,7 @@ from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every
 from mpnas_kit.search.rewards import charged
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import to_dict
-from mpnas_kit.space.costs import path_costs
+from mpnas_kit.space.costs import cost_fingerprint, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
 
 Answer = TypeVar("Answer")
@@ -68,6 +76,7 @@ def search(
     """
     config = config or SearchConfig()
     require_size(suite, space)
+    require_callbacks(callbacks)
     target = resolve_target(space, config, len(suite))
     compute = Compute.of(
         config.device, config.precision, config.micro_batches, config.norm, len(suite)
@@ -86,7 +95,11 @@ def search(
 def _contents(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> Contents:
     """Return the content of the search's config.json."""
     return Contents(
-        {**identity("search", suite, space, ["train"]), "config": to_dict(config)},
+        {
+            **identity("search", suite, space, ["train"]),
+            "costs": cost_fingerprint(config.cost, space),
+            "config": to_dict(config),
+        },
         known=to_dict(SearchConfig()),
         record={**record(suite, space), "cost_unit": config.cost.unit},
     )

@@ -9,10 +9,14 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from typing import Any, Protocol
 
-from mpnas_kit.errors import MpnasError
-from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, to_text
+import torch
+
+from mpnas_kit.errors import MpnasError, one_line
+from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
 from mpnas_kit.space.space import Path, SearchSpace, Use
 
 
@@ -78,13 +82,13 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
         costs = model.costs(space, paths)
     else:
         costs = {
-            d: float(sum(model.price(use) for use in space.uses(path) if use is not None))
+            d: float(sum(_price(model, use) for use in space.uses(path) if use is not None))
             for d, path in paths.items()
         }
     for domain, cost in costs.items():
         if not 0 <= cost < math.inf:
             raise MpnasError(
-                f"cost model {to_text(model)} returns {cost} for the path {paths[domain]}: "
+                f"cost model {shown(model)} returns {cost} for the path {paths[domain]}: "
                 "expected a finite number, at least 0."
             )
     return costs
@@ -107,8 +111,39 @@ def cost_bounds(model: CostModel, space: SearchSpace, domains: int) -> tuple[flo
     """
     if hasattr(model, "bounds"):
         return model.bounds(space, domains)
-    low, high = (path_costs(model, space, {"": p})[""] for p in space.extremes(model.price))
+    extremes = space.extremes(partial(_price, model))
+    low, high = (path_costs(model, space, {"": path})[""] for path in extremes)
     return low, high
+
+
+def cost_fingerprint(model: CostModel, space: SearchSpace) -> str:
+    """Return a short hash over the costs of 100 random paths, always the same ones.
+
+    It shows whether a cost model that reads a file gives the same costs as before.
+
+    model: the cost model.
+    space: the search space.
+
+    >>> cost_fingerprint(mk.Parameters(), space) == cost_fingerprint(mk.MultiplyAdds(), space)
+    False
+    """
+    generator = torch.Generator().manual_seed(0)
+    paths = [space.sample(generator) for _ in range(100)]
+    costs = [path_costs(model, space, {"": path})[""] for path in paths]
+    return sha256(repr(costs).encode()).hexdigest()[:16]
+
+
+def _price(model: AdditiveCost, use: Use) -> float:
+    """Return the price of a block. Any error of the model becomes an `MpnasError`."""
+    try:
+        return float(model.price(use))
+    except MpnasError:
+        raise
+    except Exception as error:
+        raise MpnasError(
+            f"cost model {shown(model)} failed in price(use) of block {use.block.name!r}: "
+            f"{one_line(error)}. Expected a number of {model.unit}."
+        ) from error
 
 
 @dataclass(frozen=True)

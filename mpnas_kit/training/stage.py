@@ -13,7 +13,15 @@ from torch.optim.swa_utils import AveragedModel
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.loop import Callback, Stage, history_table, identity, record, require_size
+from mpnas_kit.engine.loop import (
+    Callback,
+    Stage,
+    history_table,
+    identity,
+    record,
+    require_callbacks,
+    require_size,
+)
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
@@ -63,6 +71,7 @@ def train(
         suite[name]
     suite = suite.select([n for n in suite.names if n in paths])
     require_size(suite, space)
+    require_callbacks(callbacks)
     compute = Compute.of(
         config.device, config.precision, config.micro_batches, config.norm, len(suite)
     )

@@ -31,6 +31,7 @@ from mpnas_kit.search import stage as search_module
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.controller import Controllers
 from mpnas_kit.search.stage import search
+from mpnas_kit.space.costs import Parameters, UnionShare
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
@@ -307,6 +308,15 @@ def test_even_paths_cost_the_target_whatever_the_searched_ones_cost() -> None:
     for path in paths.values():
         assert abs(pocket_space().cost(path).multiply_adds / 500_000 - 1) <= 0.05
     assert paths != EvenPaths().plan(context(cost_target=500_000.0)).paths
+
+
+def test_even_paths_use_the_cost_model_of_the_search() -> None:
+    paths = EvenPaths().plan(context(cost=Parameters(), cost_target=20_000.0)).paths
+    assert paths is not None
+    for path in paths.values():
+        assert abs(pocket_space().cost(path).parameters / 20_000 - 1) <= 0.05
+    with pytest.raises(MpnasError, match="even_paths .* the cost union_share .* of all domains"):
+        EvenPaths().plan(context(cost=UnionShare()))
 
 
 def test_random_paths_without_a_run_to_match_cost_what_the_target_says() -> None:

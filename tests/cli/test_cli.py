@@ -118,7 +118,7 @@ def test_what_is_wrong_is_named(
 
 
 def test_another_setting_is_refused_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "config.steps = 4, not 5" in said(capsys, ["search", "--run", str(run), "--steps", "5"])
+    assert "steps = 4, not 5" in said(capsys, ["search", "--run", str(run), "--steps", "5"])
     output = said(capsys, ["search", "--run", str(run), "--domains", "a"])
     assert "domains a, b, not a" in output
     output = said(capsys, ["train", "--run", str(run), "--profile", "full"])

@@ -251,11 +251,11 @@ def test_a_finished_folder_is_only_read(stage: str, whole: dict[str, Path]) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"seed": 3}, "config.seed = 0, not 3"),
-        ({"learning_rate": 0.05}, "config.learning_rate = 0.1, not 0.05"),
+        ({"seed": 3}, "seed = 0, not 3"),
+        ({"learning_rate": 0.05}, "learning_rate = 0.1, not 0.05"),
         (
             {"prioritization": ABDP(decay=0.5)},
-            r"config.prioritization = .abdp\(.*decay=0.95\)., not .abdp\(.*decay=0.5\)",
+            r"prioritization = .abdp\(.*decay=0.95\)., not .abdp\(.*decay=0.5\)",
         ),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_folder_of_other_images_is_refused(tmp_path: Path) -> None:
     config, one = tiny.search_config(steps=1), DomainSuite((tiny.domain("a"),), "tiny")
     search(one, tiny.space(), config, folder=tmp_path)
     other = DomainSuite((tiny.domain("a", seed=5),), "tiny")
-    with pytest.raises(MpnasError, match="was made with data = "):
+    with pytest.raises(MpnasError, match="was made with other images, labels or classes"):
         search(other, tiny.space(), config, folder=tmp_path)
 
 
@@ -546,3 +546,12 @@ def test_the_environment_is_written_down(whole: dict[str, Path]) -> None:
     timing = StageFolder.read(whole["search"]).read_json("timing.json")
     assert timing["seconds"] > 0
     assert timing["seconds_per_step"] == pytest.approx(timing["seconds"] / 7)
+
+
+@pytest.mark.parametrize("callbacks", [print, "print", ["print"], [StepEvent]])
+def test_callbacks_that_cannot_be_called_are_refused_at_once(
+    callbacks: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(MpnasError, match="callbacks got .*: expected a list of functions"):
+        search(tiny.suite(1), tiny.space(), folder=tmp_path / "new", callbacks=callbacks)
+    assert not (tmp_path / "new").exists()

@@ -164,7 +164,7 @@ def test_a_wrong_config_and_too_many_processes_are_reported_once(
     alone("train", tmp_path / "run")
     processes.start(2, tmp_path / "run", "train", {**TRAIN, "steps": 7})
     first, second = processes.end()
-    assert first == (2, first[1]) and "config.steps = 6, not 7" in first[1]
+    assert first == (2, first[1]) and "steps = 6, not 7" in first[1]
     assert second[0] == 2 and second[1].startswith("ReportedByLeader")
     processes.start(4, tmp_path / "other", "train", {**TRAIN, "micro_batches": 1})
     statuses = processes.end()

@@ -56,7 +56,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
     small = {
-        "domains": "digits,icons",
         "01_search.steps": 4,
         "03_train.steps": 3,
         "batch_size": 4,
@@ -69,6 +68,7 @@ def test_the_project_notebooks_run_into_a_report(tmp_path: Path) -> None:
         "trust_paths": 3,
         "trust_steps": 2,
     }
+    Run(tmp_path / "run", domains="digits,icons").begin()
     lines: list[str] = []
     index = build_report(
         run=tmp_path / "run", out=tmp_path / "out", parameters=small, tell=lines.append
@@ -111,6 +111,15 @@ def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
     assert "trial.ipynb failed in cell 6" in str(raised.value)
     assert "'Much later': ZeroDivisionError: division by zero" in str(raised.value)
     assert "so far" in (tmp_path / "copy.ipynb").read_text()
+
+
+def test_the_pages_before_a_failing_notebook_are_written(finished: Run, tmp_path: Path) -> None:
+    good = write(tmp_path / "good.ipynb", "print('all is well')")
+    bad = write(tmp_path / "bad.ipynb", "1 / 0")
+    with pytest.raises(MpnasError, match=r"bad.ipynb failed in cell .* are in .*index\.html"):
+        build_report([good, bad], run=finished.folder, out=tmp_path / "out")
+    assert "all is well" in (tmp_path / "out" / "good.html").read_text(encoding="utf-8")
+    assert 'href="good.html"' in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -65,15 +65,16 @@ def test_what_a_run_was_begun_with_is_refused_by_name(made: mk.Run) -> None:
 
 
 def test_other_images_under_the_same_names_are_refused(made: mk.Run, tmp_path: Path) -> None:
-    """Also those that a training only evaluates on."""
+    """Also those that a search never reads. What is finished can still be read."""
     shutil.copytree(made.folder, tmp_path / "run")
     a, b = tiny.suite().domains
     relabelled = mk.TensorSplit(tiny.pixels(a.test), a.test.labels.roll(1))
     other = mk.DomainSuite((mk.Domain("a", a.classes, a.train, a.val, relabelled), b), "tiny")
     run = mk.Run(tmp_path / "run", domains=other)
-    assert run.search().paths == made.search_result().paths  # a search reads no test images
-    with pytest.raises(mk.MpnasError, match="made with data = "):
-        run.train()
+    for stage in (run.search, run.train):
+        with pytest.raises(mk.MpnasError, match="begun with other images, labels or classes"):
+            stage()
+    assert run.search_result().paths == made.search_result().paths
 
 
 @pytest.fixture
@@ -127,19 +128,26 @@ def test_a_space_made_in_memory_is_read_from_its_layers(made: mk.Run) -> None:
         ({"data": "pockett"}, "unknown suite of domains 'pockett': did you mean 'pocket'"),
         ({"data": "nowhere.py:suite"}, "the file .*nowhere.py does not exist"),
         ({"data": "no_such_module:suite"}, "there is no module 'no_such_module'"),
-        ({"data": "tiny:suit"}, "unknown data in tiny 'suit': did you mean 'suite'"),
+        ({"data": "tiny:suit"}, "unknown name in tiny 'suit': did you mean 'suite'"),
         ({"data": "tiny:space"}, "is not a DomainSuite"),
         ({"data": "tiny:suite(counts=1)"}, "'counts': did you mean 'count'"),
         ({"data": "tiny:suite(count=len)"}, "cannot be read"),
         ({"space": "tiny:suite"}, "is not a SearchSpace"),
         ({"approach": "tiny:suite"}, "has no attribute 'searches'"),
         ({"domains": "digits,lettres"}, "unknown .*'lettres': did you mean 'letters'"),
+        ({"domains": "tiny:suite"}, "'tiny:suite': expected names of domains. .* in data"),
+        ({"domains": tiny.suite}, "tiny.py:suite: expected names of domains, or a"),
+        ({"domains": [tiny.domain("a")]}, "expected names of domains, or a DomainSuite"),
+        ({"data": mk.DomainSuite}, "data got the class DomainSuite: expected an object"),
+        ({"space": tiny.space}, "space got .*space.* it is not a SearchSpace"),
+        ({"approach": mk.MPNAS}, r"approach got the class MPNAS: .* such as MPNAS\(\)"),
+        ({"data": "tiny:suite", "space": "pocket(resolution=64)"}, "16 pixels .* expects 64"),
     ],
 )
 def test_a_part_that_cannot_be_had_is_named(
-    given: dict[str, str], message: str, tmp_path: Path
+    given: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(mk.MpnasError, match=message) as refused:
-        mk.Run(tmp_path / "run", **given)  # type: ignore[arg-type]
+        mk.Run(tmp_path / "run", **given)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()

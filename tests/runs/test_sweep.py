@@ -336,3 +336,22 @@ def test_a_cell_of_the_run_s_own_kind_stands_for_it_in_a_comparison(tmp_path: Pa
     small(run, cells([MPNAS(), RandomPaths()], [BOTH], seeds=[0])).run()
     table = run.compare().cells
     assert sorted(table["approach"]) == ["mpnas", "random_paths"]
+
+
+def test_a_later_sweep_takes_the_steps_of_the_cells_that_were_begun(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", data="tiny:suite", domains="a,b", space="tiny:space")
+    cell = Cell(MPNAS(), BOTH)
+    Sweep(run, [cell], SEARCH, TRAIN).run()
+    later = sweep_of(run, approaches="mpnas, bundle")
+    opened = later.open(cell)
+    assert opened.search_config().steps == SEARCH["steps"] != run.profile.cell_search["steps"]
+    assert later.run_cell(cell).endswith("finished before")
+    assert (later._search["steps"], later._train["steps"]) == (SEARCH["steps"], TRAIN["steps"])
+    with pytest.raises(MpnasError, match="made with steps = 4, not 5"):
+        sweep_of(run, search={"steps": 5}).run()
+
+
+def test_a_comparison_of_nothing_says_what_is_missing(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", data="tiny:suite", space="tiny:space")
+    with pytest.raises(MpnasError, match="no training of .*run or its cells is finished"):
+        run.compare()

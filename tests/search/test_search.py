@@ -288,7 +288,7 @@ def test_a_folder_of_another_reward_function_is_refused(tmp_path: Any) -> None:
     given, config = (tiny.suite(), tiny.space()), tiny.search_config()
     search(*given, replace(config, reward=cheap), folder=tmp_path)
     search(*given, replace(config, reward=cheap), folder=tmp_path)
-    with pytest.raises(MpnasError, match="config.reward = '.*test_search.py:cheap'"):
+    with pytest.raises(MpnasError, match="reward = '.*test_search.py:cheap'"):
         search(*given, replace(config, reward=expensive), folder=tmp_path)
 
 

@@ -1,10 +1,14 @@
 """Costs of paths and unions against an independent counter, and the cost models of a search."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import counter
 import pytest
 import tiny
 import torch
 
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.costs import (
@@ -13,10 +17,11 @@ from mpnas_kit.space.costs import (
     Parameters,
     UnionShare,
     cost_bounds,
+    cost_fingerprint,
     path_costs,
 )
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.space.space import Node
+from mpnas_kit.space.space import Node, Use
 from mpnas_kit.space.spaces import mobilenet_v3_large
 from mpnas_kit.space.texts import SPACE, space_from_text
 
@@ -189,3 +194,49 @@ def test_a_path_with_a_skipped_layer_costs_less() -> None:
     for model in MODELS[:2]:
         costs = path_costs(model, space, {"skipped": skipped, "there": there})
         assert costs["skipped"] < costs["there"]
+
+
+# Cost models of others ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A cost model that answers every block with the same value, or raises it."""
+
+    answer: object
+    unit = "ms"
+
+    def price(self, use: Use) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, r"failed in price\(use\) of block .*'NoneType'. Expected a number of ms"),
+        ("fast", "could not convert string to float: 'fast'"),
+        (FileNotFoundError(2, "No such file", "phone.json"), "FileNotFoundError: .*'phone.json'"),
+        (-1.0, "returns -.* for the path .*: expected a finite number"),
+        (float("nan"), "returns nan"),
+    ],
+)
+def test_what_a_cost_model_answers_is_checked(answer: object, message: str) -> None:
+    with pytest.raises(MpnasError, match=message) as refused:
+        cost_bounds(Priced(answer), tiny.space(), 2)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_changed_price_of_one_block_changes_the_fingerprint() -> None:
+    class Table:
+        unit = "ms"
+
+        def __init__(self, special: float) -> None:
+            self.special = special
+
+        def price(self, use: Use) -> float:
+            return self.special if use.block.name == "k3e2" else 1.0
+
+    prints = [cost_fingerprint(Table(special), tiny.space()) for special in (1.0, 1.0, 2.0)]
+    assert prints[0] == prints[1] != prints[2]

@@ -16,6 +16,8 @@ import pytest
 
 import mpnas_kit as mk
 
+pytestmark = pytest.mark.xdist_group("stranger")  # one run for all tests
+
 FILE = Path(__file__).parent / "stranger.py"
 SMALL = {"steps": 4, "batch_size": 4, "threads": 1}
 PARTS = {
@@ -115,6 +117,28 @@ def test_a_folder_from_elsewhere_imports_nothing(run: Path) -> None:
     assert str(mk.load(run, trust=True).accuracy("test")["a"]) in done.stdout
 
 
+def test_another_process_imports_what_this_one_approved_and_nothing_else(run: Path) -> None:
+    code = (
+        "import pickle, sys, mpnas_kit as mk\n"
+        "run = mk.Run.read('run')\n"
+        "{approve}\n"
+        "open('sent.pickle', 'wb').write(pickle.dumps(run))\n"
+    )
+    opened = (
+        "import pickle, sys\n"
+        "run = pickle.load(open('sent.pickle', 'rb'))\n"
+        "run.search_config()\n"
+        "print('stranger' in sys.modules)\n"
+    )
+    for approve, imported in (("", "False"), (f"run = mk.Run('run', data='{FILE}:suite')", "True")):
+        for text in (code.format(approve=approve), opened):
+            done = subprocess.run(
+                [sys.executable, "-c", text], cwd=run.parent, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == imported
+
+
 def test_a_resume_finds_the_parts_again_or_says_what_is_missing(tmp_path: Path) -> None:
     given = options({"data": f"{FILE}:suite", "space": f"{FILE}:space", **PARTS, **SMALL})
     code = (
@@ -144,13 +168,12 @@ def test_sweep_report_and_explorers_take_the_run(run: Path) -> None:
         f"uniform > {FILE}:HardFirst",
     ]
     steps = ["--search", "steps", "2", "--train", "steps", "2"]
-    said = mpnas(run.parent, "sweep", "--run", "run", "--trust", *cells, *steps, "--jobs", "2")
+    given = ["--run", "run", "--data", f"{FILE}:suite"]  # the other parts are in the same file
+    said = mpnas(run.parent, "sweep", *given, *cells, *steps, "--jobs", "2")
     assert "random_paths" in said and "HardFirst" in said
     said = mpnas(run.parent, "compare", "--run", "run")  # reads, and imports nothing
     assert "random_paths" in said and "HardFirst" in said
-    said = mpnas(
-        run.parent, "report", "--run", "run", "--trust", "domains", "search", "paths", "train"
-    )
+    said = mpnas(run.parent, "report", "--run", "run", "--trust", "search", "paths")
     assert "the report: reports/index.html" in said
     page = (run.parent / "reports" / "01_search.html").read_text(encoding="utf-8")
     assert "pixels" in page and "g4" in page
@@ -162,9 +185,7 @@ def test_sweep_report_and_explorers_take_the_run(run: Path) -> None:
 
 
 def test_a_report_without_trust_shows_what_it_can_and_says_what_it_cannot(run: Path) -> None:
-    said = mpnas(
-        run.parent, "report", "--run", "run", "--out", "plain", "domains", "search", "train"
-    )
+    said = mpnas(run.parent, "report", "--run", "run", "--out", "plain", "domains", "search")
     assert "suite of domains" in said and "--trust" in said
     domains = (run.parent / "plain" / "00_domains.html").read_text(encoding="utf-8")
     assert "This page ends here" in domains and "stranger.py" in domains
