@@ -207,7 +207,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
 
   mpnas search   search a path for every domain
   mpnas train    train the union of the paths
-  mpnas sweep    run approaches, prioritizations and seeds around a run
+  mpnas sweep    run every approach and prioritization on the domains of a run
   mpnas compare  print the results table of a run and its sweep
   mpnas report   run the notebooks and write HTML pages
   mpnas explore  open JupyterLab on a run

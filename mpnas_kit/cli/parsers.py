@@ -146,7 +146,7 @@ def sweep_parser() -> Parser:
     """Return the parser of `mpnas sweep`."""
     parser = Parser(
         prog="mpnas sweep",
-        description="Run the cells (approach x prioritization x norm x seed) around a run, in "
+        description="Run the cells (approach x prioritization x norm x seed) of a run, in "
         "RUN/cells. By default they are the comparison and the ablation of the profile. Lists have "
         "commas. A stopped cell continues. A finished cell is only read.",
         allow_abbrev=False,
