@@ -128,8 +128,8 @@ def pareto(
 
     Raises `MpnasError` if there are no runs or the cost is unknown.
     """
-    front = comparison.pareto(cost, split)
     table = _table(comparison)
+    front = comparison.pareto(cost, split)
     labels = kind_labels(table)
     looks, spread = _looks(labels), f"{split}_spread"
     ax = style.axes(ax, 8.0, 5.0)

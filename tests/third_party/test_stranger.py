@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 import mpnas_kit as mk
+from mpnas_kit.parts import Missing, approve, approved
+from mpnas_kit.search.rewards import REWARD
 
 pytestmark = pytest.mark.xdist_group("stranger")  # one run for all tests
 
@@ -117,26 +119,17 @@ def test_a_folder_from_elsewhere_imports_nothing(run: Path) -> None:
     assert str(mk.load(run, trust=True).accuracy("test")["a"]) in done.stdout
 
 
-def test_another_process_imports_what_this_one_approved_and_nothing_else(run: Path) -> None:
-    code = (
-        "import pickle, sys, mpnas_kit as mk\n"
-        "run = mk.Run.read('run')\n"
-        "{approve}\n"
-        "open('sent.pickle', 'wb').write(pickle.dumps(run))\n"
-    )
-    opened = (
-        "import pickle, sys\n"
-        "run = pickle.load(open('sent.pickle', 'rb'))\n"
-        "run.search_config()\n"
-        "print('stranger' in sys.modules)\n"
-    )
-    for approve, imported in (("", "False"), (f"run = mk.Run('run', data='{FILE}:suite')", "True")):
-        for text in (code.format(approve=approve), opened):
-            done = subprocess.run(
-                [sys.executable, "-c", text], cwd=run.parent, capture_output=True, text=True
-            )
-            assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() == imported
+def test_another_process_imports_what_this_one_approved_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("approved", "planted"):
+        (tmp_path / f"{name}_part.py").write_text("def reward(quality, cost, target): ...\n")
+    texts = [f"{tmp_path}/{name}_part.py:reward" for name in ("approved", "planted")]
+    assert callable(REWARD.parse(texts[0])) and isinstance(REWARD.read(texts[1], False), Missing)
+    sent = [origin for origin in approved() if origin.startswith(str(tmp_path))]
+    assert sent == [f"{tmp_path}/approved_part.py"]
+    del sys.modules["approved_part"]  # as in a new process
+    assert isinstance(REWARD.read(texts[0], False), Missing)
+    approve(sent)
+    assert callable(REWARD.read(texts[0], False)) and "planted_part" not in sys.modules
 
 
 def test_a_resume_finds_the_parts_again_or_says_what_is_missing(tmp_path: Path) -> None:
@@ -173,10 +166,10 @@ def test_sweep_report_and_explorers_take_the_run(run: Path) -> None:
     assert "random_paths" in said and "HardFirst" in said
     said = mpnas(run.parent, "compare", "--run", "run")  # reads, and imports nothing
     assert "random_paths" in said and "HardFirst" in said
-    said = mpnas(run.parent, "report", "--run", "run", "--trust", "search", "paths")
+    said = mpnas(run.parent, "report", "--run", "run", "--trust", "paths")
     assert "the report: reports/index.html" in said
-    page = (run.parent / "reports" / "01_search.html").read_text(encoding="utf-8")
-    assert "pixels" in page and "g4" in page
+    page = (run.parent / "reports" / "02_paths.html").read_text(encoding="utf-8")
+    assert "<svg" in page
     assert "cut short" not in (run.parent / "reports" / "index.html").read_text(encoding="utf-8")
     opened = mk.Run.read(run, trust=True)
     explorer = mk.widgets.PathExplorer.of(opened.search_result())
@@ -185,12 +178,10 @@ def test_sweep_report_and_explorers_take_the_run(run: Path) -> None:
 
 
 def test_a_report_without_trust_shows_what_it_can_and_says_what_it_cannot(run: Path) -> None:
-    said = mpnas(run.parent, "report", "--run", "run", "--out", "plain", "domains", "search")
+    said = mpnas(run.parent, "report", "--run", "run", "--out", "plain", "domains")
     assert "suite of domains" in said and "--trust" in said
     domains = (run.parent / "plain" / "00_domains.html").read_text(encoding="utf-8")
     assert "This page ends here" in domains and "stranger.py" in domains
-    search = (run.parent / "plain" / "01_search.html").read_text(encoding="utf-8")
-    assert "This page ends here" not in search and "<svg" in search
 
 
 def test_papermill_takes_parts_as_parameters(tmp_path: Path) -> None:
