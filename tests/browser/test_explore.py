@@ -72,12 +72,14 @@ def asked(page: Page, code: str) -> str:
     """Return what the kernel prints for an expression, which is typed into the last cell."""
     cell = page.locator(".jp-Notebook .jp-CodeCell").last
     cell.scroll_into_view_if_needed()
+    prompt = cell.locator(".jp-InputPrompt")
+    expect(prompt).not_to_have_text("[*]:", timeout=20_000)  # it may wait for cells before it
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(f"print('=>', {code})")
-    before = cell.locator(".jp-InputPrompt").inner_text()
+    before = prompt.inner_text()
     page.keyboard.press("Control+Enter")
-    expect(cell.locator(".jp-InputPrompt")).not_to_have_text(before, timeout=20_000)
+    expect(prompt).not_to_have_text(before, timeout=20_000)
     output = cell.locator(".jp-OutputArea-output").filter(has_text="=>").last
     expect(output).to_be_visible(timeout=20_000)
     return output.inner_text().split("=>", 1)[1].strip()
