@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from mpnas_kit.domains.task import Classification, Task
@@ -114,11 +113,10 @@ class TrainResult:
 
     @cached_property
     def structure(self) -> MultiPathNet:
-        """Network to count sizes of. For a loaded result it has no weights (meta device)."""
+        """Network to count sizes of. For a loaded result its weights are not the trained ones."""
         if isinstance(self._net, MultiPathNet):
             return self._net
-        with torch.device("meta"):
-            return _union(self.space, self.paths, self.tasks, self.config)
+        return _union(self.space, self.paths, self.tasks, self.config)
 
     def accuracy(self, split: str = "test") -> pd.Series:
         """Return the top-1 accuracy of every domain, 0 to 1, indexed by domain.
