@@ -16,13 +16,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchjd import scalarization
 from typing_extensions import override
 
 from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.domains.task import Task
 from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
 from mpnas_kit.settings import check, require
+
+
+def _torchjd() -> Any:
+    """Return `torchjd.scalarization`. It imports scipy.optimize, so only who needs it waits."""
+    from torchjd import scalarization
+
+    return scalarization
 
 
 class _Scalarized(ABC):
@@ -43,8 +49,8 @@ class Scalarization:
     needs_losses_after_step = False
     """Whether `learn` needs the losses after the step."""
 
-    def __init__(self, scalarizer: scalarization.Scalarizer) -> None:
-        self.scalarizer: Any = scalarizer
+    def __init__(self, scalarizer: Any) -> None:
+        self.scalarizer = scalarizer
 
     def weights(self, losses: Tensor) -> Tensor:
         """Return the derivatives of the scalarizer's value: (domains,) -> (domains,)."""
@@ -91,7 +97,7 @@ class Uncertainty(_Scalarized):
 
 class _Uncertainty(Scalarization):
     def __init__(self, domains: int, rate: float) -> None:
-        super().__init__(scalarization.UW(domains).double())
+        super().__init__(_torchjd().UW(domains).double())
         self.optimiser = torch.optim.Adam(self.scalarizer.parameters(), lr=rate)
 
     def learn(self, before: Tensor, after: Tensor) -> None:
@@ -134,7 +140,7 @@ class DWA(_Scalarized):
 
 class _Dwa(Scalarization):
     def __init__(self, temperature: float, epoch: int) -> None:
-        super().__init__(scalarization.DWA(temperature))
+        super().__init__(_torchjd().DWA(temperature))
         self.epoch, self.steps = epoch, 0
 
     def learn(self, before: Tensor, after: Tensor) -> None:
@@ -160,7 +166,7 @@ class RandomWeights(_Scalarized):
 
 class _Random(Scalarization):
     def __init__(self, seed: int) -> None:
-        super().__init__(scalarization.Random())
+        super().__init__(_torchjd().Random())
         self.seed, self.steps = seed, 0
 
     def weights(self, losses: Tensor) -> Tensor:
@@ -204,7 +210,7 @@ class _Famo(Scalarization):
     needs_losses_after_step = True
 
     def __init__(self, domains: int, rate: float, decay: float) -> None:
-        super().__init__(scalarization.FAMO(domains, lr=rate, weight_decay=decay).double())
+        super().__init__(_torchjd().FAMO(domains, lr=rate, weight_decay=decay).double())
 
     def learn(self, before: Tensor, after: Tensor) -> None:
         self.scalarizer.update(after)
@@ -225,7 +231,7 @@ class GeometricMean(_Scalarized):
 
     @override
     def scalarization(self, domains: int, seed: int) -> Scalarization:
-        return Scalarization(scalarization.GeometricMean())
+        return Scalarization(_torchjd().GeometricMean())
 
 
 class _Replayed(DomainWeights):
