@@ -9,8 +9,8 @@ form:
     my_parts.py:Latency(table='p.json')    a class or function of a file
 
 If a person gives a text, its module is imported. If a run folder holds a text, its module is not
-imported, unless the person trusts the folder or has imported the module already. So reading a run
-folder never executes its code.
+imported, unless the person trusts the folder. If the module is there already, the text is followed
+within the limits of `Kind.read`. So reading a run folder never executes its code.
 """
 
 import ast
@@ -33,7 +33,7 @@ from mpnas_kit.errors import MpnasError, Unavailable, one_line, unknown
 _ORIGIN = re.compile(
     r"(?P<origin>[^()]+?):(?P<name>[A-Za-z_][\w.]*)\s*(?P<call>\(.*\))?", re.DOTALL
 )
-_APPROVED: dict[str, None] = {}  # origins whose modules were used in this process, in order
+_APPROVED: dict[str, None] = {}  # origins that a person gave or trusted in this process, in order
 _INSTALLED = tuple(
     pathlib.Path(sysconfig.get_path(name)).resolve()
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -143,6 +143,8 @@ class Kind:
         where: name of the setting in an error; None: the name of the kind.
         supply: values for options that the text omits. Used if the class or function has them.
 
+        From now on the origin is approved: `read` follows other texts that name it.
+
         Raises `MpnasError` if the text cannot be read, a name or option is unknown, the module
         cannot be imported, or the object is not such a part.
         """
@@ -154,30 +156,51 @@ class Kind:
             found = self.known[name]
         else:
             found = _attribute(_imported(origin, where), origin, name)
-            _APPROVED[origin] = None
+            _APPROVED[_canonical(origin)] = None
+        return self._made(found, call, where, text, supply or {})
+
+    def _made(
+        self, found: Any, call: str | None, where: str, text: str, supply: Mapping[str, Any]
+    ) -> Any:
+        """Return `found` if it is a part, otherwise the part that a call of it returns."""
         if not inspect.isclass(found) and call is None and self.lacks(found) is None:
             return found
         if not callable(found):
             return self.check(found, f"{where} {text!r}")
-        return self.check(_called(found, _options(call, where, text), supply or {}, where, text))
+        return self.check(_called(found, _options(call, where, text), supply, where, text))
 
     def read(self, text: str, trust: bool, supply: Mapping[str, Any] | None = None) -> Any:
         """Return the part that a run folder names, or `Missing` if it would need an import.
 
         text: text form of the part in the run folder.
-        trust: whether its module may be imported. A module already imported is always used.
+        trust: whether its module may be imported.
         supply: values for options that the text omits (see `parse`).
+
+        Without trust, a text is followed if its origin is approved (see `parse`). In a module that
+        was imported for another reason, only dataclasses and finished parts are followed, and in a
+        module of the person's own also functions and other classes. They must be defined in that
+        module. So no text can call a function of Python, of the kit or of a library.
 
         Raises `MpnasError` as `parse` does.
         """
-        origin, name, _ = _split(text)
-        module = None if origin is None else _loaded(origin)
-        if origin == "__main__":  # of the session that made the folder; this may be another one
-            module = module if hasattr(module, name) else None
-            trust = False
-        if origin is None or trust or module is not None:
+        origin, name, call = _split(text)
+        if origin is None:
             return self.parse(text, supply=supply)
-        return Missing(text, self.name)
+        if origin != "__main__" and (trust or _canonical(origin) in _APPROVED):
+            return self.parse(text, supply=supply)
+        module = _loaded(origin)
+        found = getattr(module, name, None)
+        if module is None or found is None or not self._harmless(found, module, call):
+            return Missing(text, self.name)
+        return self._made(found, call, self.name, text, supply or {})
+
+    def _harmless(self, found: Any, module: Any, call: str | None) -> bool:
+        """Return whether a text that nobody approved may use `found` of a loaded module."""
+        if not (inspect.isclass(found) or inspect.isroutine(found)):
+            return call is None and self.lacks(found) is None  # nothing is called
+        if found.__module__ != module.__name__:
+            return False
+        return (inspect.isclass(found) and dataclasses.is_dataclass(found)) or _is_own(module)
 
 
 def to_text(value: object, *, defaults: bool = True) -> str:
@@ -354,6 +377,21 @@ def _origin(module: str) -> str:
 # Modules ------------------------------------------------------------------------------------------
 
 
+def _is_own(module: Any) -> bool:
+    """Return whether a module is a person's own: not of Python, of a library or of the kit."""
+    if module.__name__ == "__main__":
+        return True
+    file = getattr(module, "__file__", None)
+    if file is None or module.__name__.partition(".")[0] == "mpnas_kit":
+        return False
+    return not any(pathlib.Path(file).resolve().is_relative_to(f) for f in _INSTALLED)
+
+
+def _canonical(origin: str) -> str:
+    """Return the origin, with the absolute path if it is a file."""
+    return str(pathlib.Path(origin).expanduser().resolve()) if _is_file(origin) else origin
+
+
 def _is_file(origin: str) -> bool:
     return origin.endswith(".py")
 
@@ -366,7 +404,7 @@ def absolute(text: str) -> str:
     origin, _, _ = _split(text)
     if origin is None or not _is_file(origin):
         return text
-    return str(pathlib.Path(origin).expanduser().resolve()) + text.strip()[len(origin) :]
+    return _canonical(origin) + text.strip()[len(origin) :]
 
 
 def _loaded(origin: str) -> Any | None:
@@ -382,11 +420,11 @@ def _loaded(origin: str) -> Any | None:
 
 
 def approved() -> tuple[str, ...]:
-    """Return the origins of all parts that this process created from text.
+    """Return the origins that a person gave or trusted in this process.
 
-    `approve` imports them in another process, so that it can create the same parts.
+    `approve` imports and approves them in another process, so that it can create the same parts.
     """
-    return tuple(absolute(f"{o}:x").rpartition(":")[0] for o in _APPROVED if o != "__main__")
+    return tuple(origin for origin in _APPROVED if origin != "__main__")
 
 
 def approve(origins: Iterable[str]) -> None:
@@ -397,6 +435,7 @@ def approve(origins: Iterable[str]) -> None:
     for origin in origins:
         with contextlib.suppress(MpnasError):
             _imported(origin, "module")
+            _APPROVED[origin] = None
 
 
 def _imported(origin: str, where: str) -> Any:

@@ -4,6 +4,7 @@
 a prioritization and a callback.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import mpnas_kit as mk
+from mpnas_kit import parts
 from mpnas_kit.parts import Missing, approve, approved
 from mpnas_kit.search.rewards import REWARD
 
@@ -119,7 +121,9 @@ def test_a_folder_from_elsewhere_imports_nothing(run: Path) -> None:
     assert str(mk.load(run, trust=True).accuracy("test")["a"]) in done.stdout
 
 
-def test_another_process_imports_what_this_one_approved_and_nothing_else(tmp_path: Path) -> None:
+def test_another_process_imports_what_this_one_approved_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("approved", "planted"):
         (tmp_path / f"{name}_part.py").write_text("def reward(quality, cost, target): ...\n")
     texts = [f"{tmp_path}/{name}_part.py:reward" for name in ("approved", "planted")]
@@ -127,9 +131,40 @@ def test_another_process_imports_what_this_one_approved_and_nothing_else(tmp_pat
     sent = [origin for origin in approved() if origin.startswith(str(tmp_path))]
     assert sent == [f"{tmp_path}/approved_part.py"]
     del sys.modules["approved_part"]  # as in a new process
+    monkeypatch.setattr(parts, "_APPROVED", {})
     assert isinstance(REWARD.read(texts[0], False), Missing)
     approve(sent)
     assert callable(REWARD.read(texts[0], False)) and "planted_part" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "subprocess:Popen(args=['touch', 'ran'])",
+        "os:system(command='touch ran')",
+        "builtins:exec",
+        "importlib:import_module(name='planted_part')",
+        "mpnas_kit.errors:writing(place='ran')",
+        "{own}:os.system(command='touch ran')",
+        "{own}:system(command='touch ran')",
+    ],
+)
+def test_no_text_of_a_folder_calls_what_happens_to_be_imported(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imports_os.py").write_text("import os\nfrom os import system\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    own = importlib.import_module("imports_os")
+    try:
+        found = REWARD.read(text.format(own=own.__file__), False)
+    finally:
+        del sys.modules["imports_os"]
+    assert isinstance(found, Missing)
+    assert [file.name for file in tmp_path.iterdir() if file.suffix != ".py"] in (
+        [],
+        ["__pycache__"],
+    )
 
 
 def test_a_resume_finds_the_parts_again_or_says_what_is_missing(tmp_path: Path) -> None:
