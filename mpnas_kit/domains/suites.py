@@ -7,7 +7,7 @@ from typing import Any
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.domains.pocket_suite import pocket
-from mpnas_kit.parts import Kind, absolute
+from mpnas_kit.parts import Kind, Missing, absolute
 
 
 def _lacks(value: Any) -> str | None:
@@ -35,3 +35,19 @@ def suite_from_text(text: str, domains: Sequence[str] | None = None) -> DomainSu
     if domains is not None:
         suite = suite.select(domains)
     return replace(suite, source=absolute(text))
+
+
+def read_suite(text: str, domains: Sequence[str], trust: bool) -> DomainSuite:
+    """Return the suite that a run folder names.
+
+    text: text form of the suite in the run folder.
+    domains: names of the domains to return, in order.
+    trust: whether its module may be imported.
+
+    Raises `Unavailable` if it would need an import that is not trusted.
+    """
+    found = SUITE.read(text, trust, {"domains": tuple(domains)})
+    if isinstance(found, Missing):
+        raise found.error()
+    suite: DomainSuite = found.select(domains)
+    return replace(suite, source=text)

@@ -150,6 +150,9 @@ def _current(content: Mapping[str, Any]) -> RunDescription:
 
 def _first_release(content: Mapping[str, Any]) -> RunDescription:
     """Return the description of a run of release 0.1, which had the kit's own suites only."""
+    for name in ("suite", "space"):
+        if ":" in content[name]:
+            raise ValueError(f"{name} {content[name]!r} is not one of release 0.1")
     suite = suite_from_text(content["suite"], content["domains"])
     space = space_from_text(content["space"], suite.resolution)
     run = RunDescription.of(content["profile"], suite, space, content.get("approach", "mpnas"))

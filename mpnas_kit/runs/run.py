@@ -22,7 +22,7 @@ from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.approaches.approach import Approach, Context, Plan
 from mpnas_kit.approaches.methods import APPROACH, label
 from mpnas_kit.domains.domain import DomainSuite
-from mpnas_kit.domains.suites import SUITE, suite_from_text
+from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.loop import Callback, require_size
@@ -236,10 +236,7 @@ class Run:
                     "folder: give the suite again, as `--data my_data.py:suite` or Run(folder, "
                     "domains=suite)."
                 )
-            missing = SUITE.read(text, self.trust, {"domains": self.domains})
-            if isinstance(missing, Missing):
-                raise missing.error()
-            self._suite = suite_from_text(text, self.domains)
+            self._suite = read_suite(text, self.domains, self.trust)
         if not self._same_images:
             recorded = self.description.images
             if recorded is not None and self._suite.fingerprint() != recorded:

@@ -167,6 +167,17 @@ def test_no_text_of_a_folder_calls_what_happens_to_be_imported(
     )
 
 
+@pytest.mark.parametrize("name", ["suite", "space"])
+def test_a_run_of_release_0_1_names_no_module(name: str, tmp_path: Path) -> None:
+    (tmp_path / "planted_part.py").write_text("def make(): ...\n")
+    content = {"profile": "quick", "suite": "pocket", "domains": ["digits"], "space": "pocket"}
+    text = f"{tmp_path}/planted_part.py:make"
+    (tmp_path / "run.json").write_text(json.dumps({**content, name: text}))
+    with pytest.raises(mk.MpnasError, match=f"run.json cannot be read: {name} .* release 0.1"):
+        mk.Run.read(tmp_path)
+    assert "planted_part" not in sys.modules
+
+
 def test_a_resume_finds_the_parts_again_or_says_what_is_missing(tmp_path: Path) -> None:
     given = options({"data": f"{FILE}:suite", "space": f"{FILE}:space", **PARTS, **SMALL})
     code = (
