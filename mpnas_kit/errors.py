@@ -1,8 +1,8 @@
 """Errors that users see, and the sentences that several packages share."""
 
+import errno
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 
@@ -53,10 +53,12 @@ def reason(error: BaseException) -> str:
     'no such file or directory'
     """
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        many = error.errno in (errno.EMFILE, errno.ENFILE)
+        return f"{error.strerror.lower()}{' in this process (see `ulimit -n`)' if many else ''}"
     if isinstance(error, json.JSONDecodeError):
         return f"no valid JSON from line {error.lineno} on"
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    lines = str(error).splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def one_line(error: BaseException) -> str:
@@ -65,14 +67,5 @@ def one_line(error: BaseException) -> str:
     >>> one_line(TypeError("price() takes 1 argument."))
     'TypeError: price() takes 1 argument'
     """
-    name = type(error).__name__
-    return f"{name}: {str(error).splitlines()[0].rstrip('.')}" if str(error) else name
-
-
-@contextmanager
-def writing(what: object) -> Iterator[None]:
-    """Turn an `OSError` raised inside into `MpnasError`: `cannot write WHAT: REASON.`"""
-    try:
-        yield
-    except OSError as error:
-        raise MpnasError(f"cannot write {what}: {reason(error)}.") from None
+    name, why = type(error).__name__, reason(error)
+    return name if why == name else f"{name}: {why}"

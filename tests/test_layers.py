@@ -15,6 +15,7 @@ import mpnas_kit as mk
 PACKAGE = Path(mk.__file__).parent
 ROOMS = (  # each may import itself and those before it
     "errors",
+    "files",
     "parts",
     "settings",
     "domains",

@@ -19,7 +19,8 @@ from mpnas_kit.cli.parsers import (
 )
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
-from mpnas_kit.errors import MpnasError, unknown, writing
+from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
@@ -147,11 +148,9 @@ def _compare(arguments: Sequence[str]) -> None:
     comparison = _run(given).compare()
     print(_comparison_text(comparison))
     if given.csv:
-        folder = pathlib.Path(given.csv)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            comparison.cells.to_csv(folder / "cells.csv", index=False)
-            comparison.domains.to_csv(folder / "domains.csv", index=False)
+        folder = make_folder(as_path(given.csv, "--csv"))
+        for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
+            write_text(folder / f"{name}.csv", table.to_csv(index=False))
 
 
 def _comparison_text(comparison: Comparison) -> str:

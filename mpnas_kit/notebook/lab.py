@@ -11,7 +11,8 @@ import nbformat
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from mpnas_kit.errors import MpnasError, writing
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.files import exists, write_text
 from mpnas_kit.notebook.files import notebooks_folder
 from mpnas_kit.runs.run import Run
 
@@ -32,21 +33,17 @@ def explore_notebook(run: Run) -> pathlib.Path:
     parameters: dict[str, Any] = {"run": str(run.folder.absolute())}
     if run.trust:
         parameters["trust"] = True
-    source_file = file if file.exists() else notebooks_folder() / NAME
+    source_file = file if exists(file) else notebooks_folder() / NAME
     try:
         source = load_notebook_node(str(source_file))
     except (OSError, ValueError, AttributeError, nbformat.ValidationError):
         raise MpnasError(
             f"{file} is not a notebook: remove it, and `mpnas explore` writes a new one."
         ) from None
-    if file.exists() and source.metadata.papermill.parameters == parameters:
+    if exists(file) and source.metadata.papermill.parameters == parameters:
         return file
     filled = parameterize_notebook(source, parameters)
-    temporary = file.with_suffix(".tmp")
-    with writing(file):
-        nbformat.write(filled, temporary)
-        temporary.replace(file)
-    return file
+    return write_text(file, nbformat.writes(filled) + "\n")
 
 
 def open_lab(run: Run, options: Sequence[str] = ()) -> int:

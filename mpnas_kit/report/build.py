@@ -13,7 +13,8 @@ from typing import Any
 import nbformat
 
 from mpnas_kit.analysis.units import duration
-from mpnas_kit.errors import MpnasError, reason, suggestion, writing
+from mpnas_kit.errors import MpnasError, suggestion
+from mpnas_kit.files import make_folder, write_text
 from mpnas_kit.notebook.files import find_notebook
 from mpnas_kit.report import pages as report_pages
 from mpnas_kit.runs.run import Run
@@ -81,8 +82,8 @@ def build_report(
     if failure is not None and not pages:
         raise failure
     for page in pages:
-        _write(folder / f"{page.name}.html", report_pages.notebook_page(page, pages, about))
-    index = _write(folder / "index.html", report_pages.index_page(pages, about))
+        write_text(folder / f"{page.name}.html", report_pages.notebook_page(page, pages, about))
+    index = write_text(folder / "index.html", report_pages.index_page(pages, about))
     if failure is not None:
         raise MpnasError(f"{failure} The pages of the notebooks before it are in {index}.")
     return index
@@ -117,10 +118,10 @@ def build_cells_report(
         common = _given(run=str(one.folder), trust=one.trust or None)
         parameters = _distributed(common, {}, [file])[file.stem]
         page = report_pages.Page(name, execute(file, copies / f"{name}.ipynb", parameters))
-        _write(folder / f"{name}.html", report_pages.notebook_page(page, [], one))
+        write_text(folder / f"{name}.html", report_pages.notebook_page(page, [], one))
         pages.append(page)
         tell(f"{number} of {len(runs)}, {name}: {page.missing or duration(page.seconds)}")
-    return _write(folder / "index.html", report_pages.cells_page(pages, runs))
+    return write_text(folder / "index.html", report_pages.cells_page(pages, runs))
 
 
 def execute(
@@ -237,17 +238,8 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _write(file: pathlib.Path, text: str) -> pathlib.Path:
-    with writing(file):
-        file.write_text(text, encoding="utf-8")
-    return file
-
-
 def _create(folder: pathlib.Path) -> pathlib.Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MpnasError(f"cannot create the folder {folder}: {reason(error)}.") from None
+    make_folder(folder)
     if shutil.disk_usage(folder).free < 50_000_000:
         raise MpnasError(f"{folder} has less than 50 MB of free space: a report needs more.")
     return folder

@@ -144,7 +144,7 @@ def test_another_process_imports_what_this_one_approved_and_nothing_else(
         "os:system(command='touch ran')",
         "builtins:exec",
         "importlib:import_module(name='planted_part')",
-        "mpnas_kit.errors:writing(place='ran')",
+        "mpnas_kit.files:as_path(given='ran')",
         "{own}:os.system(command='touch ran')",
         "{own}:system(command='touch ran')",
     ],

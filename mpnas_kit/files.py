@@ -1,0 +1,244 @@
+"""Files: how the kit reads and writes them, and what it says if the file system refuses.
+
+All files of run folders, reports and tables go through this module. A file is written under another
+name, synced and then renamed, so a reader finds the old file or the new one, never half of one. If
+the system refuses an operation, the error names the operation, the path and the system's reason. No
+other module translates an `OSError`.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import pathlib
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from mpnas_kit.errors import MpnasError, reason
+
+UNFINISHED = ".mpnas-tmp"  # ends the name of a file that is being written
+
+
+def as_path(given: object, what: str = "path") -> pathlib.Path:
+    """Return a path that a person gave, with `~` replaced by the home folder.
+
+    given: text or path.
+    what: what the path is for, in an error.
+
+    Raises `MpnasError` if it is not a path.
+
+    >>> as_path("runs/quick")
+    PosixPath('runs/quick')
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise MpnasError(f"{what} must be text or a path, not {given!r}.")
+    text = os.fspath(given)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise MpnasError(f"{what} must be the path of a file or folder, not {text!r}.")
+    try:
+        return pathlib.Path(text).expanduser()
+    except RuntimeError:  # a user who is not known here
+        raise MpnasError(f"{what} {text!r} names a home folder that does not exist.") from None
+
+
+@contextmanager
+def file_errors(operation: str, path: object, after: str = "") -> Iterator[None]:
+    """Turn an error of the file system into `MpnasError`: `cannot OPERATION PATH: REASON.`
+
+    operation: what is done, such as "write".
+    path: file or folder.
+    after: another sentence, which says what to do.
+    """
+    try:
+        yield
+    except MpnasError:
+        raise
+    except (OSError, MemoryError, UnicodeError, ValueError) as error:
+        why = "memory ran out" if isinstance(error, MemoryError) else reason(error)
+        raise MpnasError(
+            f"cannot {operation} {_shown(path)}: {why}.{after and ' '}{after}"
+        ) from None
+
+
+def _shown(path: object) -> str:
+    """Return a path for a message: in one line, and not longer than two lines of a terminal."""
+    text = str(path)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 160 else f"{text[:80]}...{text[-60:]}"
+
+
+def exists(path: str | pathlib.Path) -> bool:
+    """Return whether there is a file or folder. Raises `MpnasError` if the system hides it."""
+    with file_errors("look at", path):
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+
+def names_in(folder: pathlib.Path) -> list[str]:
+    """Return the sorted names of what is in a folder; empty if there is no such folder."""
+    if not exists(folder):
+        return []
+    with file_errors("list", folder):
+        return sorted(os.listdir(folder))
+
+
+def make_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Return the folder. Make it, and those above it, if it does not exist."""
+    with file_errors("create the folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """Return the content of a regular file. Raises `MpnasError` if it cannot be read."""
+    with file_errors("read", path), open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise MpnasError(f"cannot read {path}: it is a device or a pipe, not a file.")
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file. Opening a named pipe would otherwise wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Return the content of a JSON file in UTF-8, UTF-16 or UTF-32, with or without a mark.
+
+    Raises `MpnasError` if it cannot be read (see `parse_json`).
+    """
+    return parse_json(read_bytes(path), path)
+
+
+def parse_json(content: bytes, where: object) -> Any:
+    """Return what JSON text holds.
+
+    content: the encoded text.
+    where: file and place of the text, for an error.
+
+    Raises `MpnasError` if the text is not valid JSON, has a key twice in one object, has a number
+    that is not finite, or is nested too deeply.
+    """
+    try:
+        return json.loads(
+            content.decode(json.detect_encoding(content)),
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_not_finite,
+            parse_float=_finite,
+        )
+    except RecursionError:
+        why = "it is nested too deeply"
+    except UnicodeError:
+        why = "it is not UTF-8 text"
+    except ValueError as error:
+        why = reason(error)
+    raise MpnasError(f"{where} cannot be read: {why}.")
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+        raise ValueError(f"it has the key {twice!r} twice")
+    return content
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _not_finite(text)
+    return number
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a finite number")
+
+
+def checksum(path: pathlib.Path) -> str:
+    """Return the SHA-256 checksum of a file, in hexadecimal."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def write_bytes(path: pathlib.Path, content: bytes, after: str = "") -> pathlib.Path:
+    """Write a file as a whole, or not at all. Return its path.
+
+    A link with this name is replaced. What it points to is not touched.
+
+    path: file to write. Its folder must exist.
+    content: content of the file.
+    after: another sentence for an error, which says what to do.
+
+    Raises `MpnasError` if the file cannot be written. An earlier file is then as before.
+    """
+    temporary = path.parent / f".{secrets.token_hex(4)}{UNFINISHED}"
+    with file_errors("write", path, after):
+        if path.is_dir():
+            raise MpnasError(f"cannot write {path}: it is a folder.")
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+        )
+        try:
+            try:
+                write_all(descriptor, content)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+    return path
+
+
+def write_text(path: pathlib.Path, text: str, after: str = "") -> pathlib.Path:
+    """Write text as UTF-8 (see `write_bytes`). Lone surrogates become question marks."""
+    return write_bytes(path, text.encode("utf-8", "replace"), after)
+
+
+def write_json(path: pathlib.Path, content: Any, after: str = "") -> pathlib.Path:
+    """Write indented JSON (see `write_bytes`)."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_text(path, text, after)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all bytes to an open file. The system may accept only some of them at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    """Make a rename durable. Some file systems cannot sync a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (22, 95):  # EINVAL, EOPNOTSUPP
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished(folder: pathlib.Path) -> None:
+    """Remove files that a killed process did not finish. No other process may use the folder."""
+    for name in names_in(folder):
+        if name.endswith(UNFINISHED):
+            with file_errors("remove", folder / name):
+                os.unlink(folder / name)
