@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from mpnas_kit import files
 from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome, compare
 from mpnas_kit.approaches.approach import Approach
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
@@ -27,6 +28,7 @@ from mpnas_kit.parts import Missing, split_list, to_text
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
+from mpnas_kit.runs.description import RUN
 from mpnas_kit.runs.run import Run, StageName
 from mpnas_kit.settings import convert, require
 
@@ -190,14 +192,14 @@ class Sweep:
 
     def _searched(self, cell: Cell) -> bool:
         """Return whether a cell has begun a search of its own."""
-        return (self.folder(cell) / "search").exists()
+        return files.exists(self.folder(cell) / "search")
 
     def open(self, cell: Cell) -> Run:
         """Return the run of a cell. It is begun if its folder is new."""
         if self.folder(cell) == self.around.folder:
             return self.around
         folder = self.folder(cell)
-        begun = (folder / "run.json").exists()  # a cell keeps the search it was begun with
+        begun = files.exists(folder / RUN)  # a cell keeps the search it was begun with
         other = None if begun else self.other(cell)
         source = None if other is None else self.folder(other)
         return self.around.sibling(
@@ -209,7 +211,7 @@ class Sweep:
 
     def finished(self, cell: Cell) -> bool:
         """Return whether the training of a cell is finished."""
-        return (self.folder(cell) / "train" / "results.json").exists()
+        return files.exists(self.folder(cell) / "train" / "results.json")
 
     def run(
         self,
@@ -402,8 +404,9 @@ def finished_runs(run: Run) -> list[Run]:
 
 
 def _begun_cells(run: Run) -> list[Run]:
-    folders = sorted((run.folder / CELLS).glob("*"))
-    return [Run.read(f, trust=run.trust) for f in folders if (f / "run.json").exists()]
+    place = run.folder / CELLS
+    folders = [place / name for name in files.names_in(place)]
+    return [Run.read(f, trust=run.trust) for f in folders if files.exists(f / RUN)]
 
 
 def finished_comparison(run: Run) -> Comparison:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -117,6 +116,16 @@ class _Search(Stage):
     """One search, with all of its state."""
 
     name = "search"
+    free = (
+        "optimiser.state",
+        "controllers.optimiser.state",
+        "controllers.average",
+        "controllers.seen",
+        "prioritization",
+        "streams.*.order",
+        "reward_streams.*.order",
+        "policies",
+    )
 
     def __init__(
         self,
@@ -168,21 +177,21 @@ class _Search(Stage):
         policy = np.stack(self.policies)
         result = self._result(policy)
         if self.folder is not None:
+            paths = {d: p.arch for d, p in result.paths.items()}
             self.folder.write_array("policy.npy", policy)
-            tensors = {n: t.contiguous() for n, t in self.net.state_dict().items()}
-            weights = safetensors.torch.save(tensors)
-            self.folder.write("supernet.safetensors", lambda f: f.write(weights))
-            self.folder.write_json("paths.json", {d: p.arch for d, p in result.paths.items()})
+            self.folder.write_tensors("supernet.safetensors", self.net.state_dict())
+            self.folder.write_json("paths.json", paths)
             self.write_timing(self.folder)
-            self.folder.write_json(
-                "results.json",
+            self.folder.finish(
                 {
-                    "paths": {d: p.arch for d, p in result.paths.items()},
+                    "paths": paths,
                     "cost_target": self.target,
                     "costs": result.costs,
                     "verdict": result.verdict(),
                     "decisions": result.decisions().to_dict("records"),
                 },
+                self.rows,
+                ["policy.npy", "supernet.safetensors", "paths.json"],
             )
         return result
 

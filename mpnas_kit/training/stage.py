@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -111,6 +110,7 @@ class _Training(Stage):
     """One training, with all of its state."""
 
     name = "train"
+    free = ("optimiser.state", "prioritization", "streams.*.order")
 
     def __init__(
         self,
@@ -180,12 +180,14 @@ class _Training(Stage):
         tables = [evaluate(net, self.suite, self.paths, split, self.team) for split in splits]
         evaluation = pd.concat(tables, ignore_index=True)
         if self.folder is not None:
-            tensors = {n: t.contiguous() for n, t in net.state_dict().items()}
-            weights = safetensors.torch.save(tensors)
-            self.folder.write("model.safetensors", lambda f: f.write(weights))
+            self.folder.write_tensors("model.safetensors", net.state_dict())
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.paths.items()})
             self.write_timing(self.folder)
-            self.folder.write_json("results.json", {"evaluation": evaluation.to_dict("records")})
+            self.folder.finish(
+                {"evaluation": evaluation.to_dict("records")},
+                self.rows,
+                ["model.safetensors", "paths.json"],
+            )
         return self._result(evaluation)
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
