@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,9 +18,10 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
+from mpnas_kit.cli.surroundings import stopped_by_signals, usable_streams
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
@@ -33,7 +35,7 @@ from mpnas_kit.training.config import TrainConfig
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    return pathlib.Path(run) if run else pathlib.Path("runs") / (profile or "quick")
+    return as_path(run, "--run") if run is not None else pathlib.Path("runs") / (profile or "quick")
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -43,7 +45,7 @@ def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
         for name in ("domains", "approach", "search_from", "matched_to")
     }
     return Run(
-        run_folder(folder or given.run, given.profile),
+        run_folder(given.run if folder is None else folder, given.profile),
         profile=given.profile,
         data=given.data,
         space=given.space,
@@ -226,11 +228,24 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the exit status: 0 done, 2 wrong input, 130 stopped by the user.
+    """Run a command, and return the exit status.
+
+    The status is 0 if the command is done, 2 after a wrong input or a fault of the system, and 128
+    plus the number of the signal if a signal stopped it: 130 after Ctrl-C, 143 after SIGTERM.
 
     arguments: command and options; None: those of the command line.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with usable_streams(), stopped_by_signals():
+            return _main(given)
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _fail(MpnasError(f"cannot write the output: {reason(error)}."))
+
+
+def _main(given: Sequence[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(_USAGE)
         return 0 if given else 2
@@ -256,11 +271,13 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
         )
     try:
         COMMANDS[command](arguments)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if team.is_leader:
             hint = "the same command continues from the last checkpoint."
             print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
-        return 130
+        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+    except SystemExit as end:  # argparse printed the help
+        return int(end.code or 0)
     return 0
 
 

@@ -115,27 +115,34 @@ def record(suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
     }
 
 
+@dataclass
+class Interrupt:
+    """The number of the first signal that asked the stage to stop; None: there was none."""
+
+    signal: int | None = None
+
+
 @contextmanager
-def _interruptible(team: Team) -> Iterator[threading.Event]:
-    """Inside, the first SIGINT or SIGTERM sets the event. A later one acts as it did before.
+def _interruptible(team: Team) -> Iterator[Interrupt]:
+    """Inside, the first SIGINT or SIGTERM is noted. A later one acts as it did before.
 
     SIGTERM is how schedulers and containers stop a process. With several processes, a signal within
     a second of the first counts as the same one: a terminal sends SIGINT to all processes, and
     torchrun sends it to them again. A signal that the process ignores stays ignored. Python
     delivers signals to the main thread only, so in another thread nothing changes.
     """
-    interrupted = threading.Event()
+    interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted
+        yield interrupt
         return
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     first, pause = math.inf, float(team.size > 1)
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        again = interrupted.is_set()
+        again = interrupt.signal is not None
         first = min(first, time.monotonic())
-        interrupted.set()
+        interrupt.signal = interrupt.signal or number
         if again and time.monotonic() >= first + pause:
             earlier = before[signal.Signals(number)]
             if callable(earlier):
@@ -148,7 +155,7 @@ def _interruptible(team: Team) -> Iterator[threading.Event]:
     for one in noted:
         signal.signal(one, note)
     try:
-        yield interrupted
+        yield interrupt
     finally:
         for one in noted:
             signal.signal(one, before[one])
@@ -209,7 +216,7 @@ class Stage(ABC):
         Raises `MpnasError` if the checkpoint does not fit the stage. No file is then changed.
         """
         self._resume(self.team.on_leader(self._last_checkpoint))
-        with _interruptible(self.team) as interrupted:
+        with _interruptible(self.team) as interrupt:
             while self.step < self.steps:
                 figures = self._one_step()
                 event = StepEvent(self.name, self.step, self.steps, figures, self.policy)
@@ -217,11 +224,11 @@ class Stage(ABC):
                     for callback in callbacks:
                         callback(event)
                 except KeyboardInterrupt:
-                    interrupted.set()
-                if self.team.any(interrupted.is_set()):
+                    interrupt.signal = interrupt.signal or signal.SIGINT
+                if self.team.any(interrupt.signal is not None):
                     if self.folder is not None:
                         self.checkpoint(self.folder)
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(interrupt.signal or signal.SIGINT)
 
     def _last_checkpoint(self) -> Checkpoint | None:
         """Return the last checkpoint, if there is one. Its state has the form of this stage."""

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_named(run: Run, tmp_path: Path) -> None:
     try:
         weights.write_bytes(whole[:100])
         with pytest.raises(
-            MpnasError, match="supernet.safetensors is not the file that the results"
+            MpnasError, match="supernet.safetensors is not the file"
         ):
             supernet_quality(run, "a", [run.space.parse("k3e2 k3e3")])
     finally:
