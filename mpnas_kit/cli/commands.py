@@ -12,6 +12,7 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli.parsers import (
+    check_parser,
     compare_parser,
     explore_parser,
     report_parser,
@@ -26,6 +27,7 @@ from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
+from mpnas_kit.runs.check import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
@@ -52,6 +54,14 @@ def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
         trust=given.trust,
         **stage,
     )
+
+
+def one_run(given: argparse.Namespace) -> str | None:
+    """Return the run folder of a command that takes it as RUN or as --run."""
+    if given.folder is not None and given.run is not None:
+        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
+    run: str | None = given.run if given.folder is None else given.folder
+    return run
 
 
 def _settings(given: argparse.Namespace, config: type) -> dict[str, str | None]:
@@ -134,11 +144,9 @@ def _sweep(arguments: Sequence[str]) -> None:
 
 def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
-    if given.folder and given.run:
-        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
     from mpnas_kit.notebook.lab import open_lab
 
-    run = _run(given, given.folder)
+    run = _run(given, one_run(given))
     port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
     status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
     if status:
@@ -153,6 +161,20 @@ def _compare(arguments: Sequence[str]) -> None:
         folder = make_folder(as_path(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
+
+
+def _check(arguments: Sequence[str]) -> None:
+    given = check_parser().parse(arguments)
+    rows = check_run(run_folder(one_run(given), given.profile))
+    width = max(len(str(row.folder)) for row in rows)
+    print("\n".join(f"{str(row.folder).ljust(width)}  {row.state}" for row in rows))
+    wrong = [row for row in rows if row.problem is not None]
+    for row in wrong:
+        print(f"\n{row.problem}\n  {row.remedy}")
+    if wrong:
+        folders = "1 folder is" if len(wrong) == 1 else f"{len(wrong)} folders are"
+        raise MpnasError(f"{folders} not in order, of {len(rows)} that were checked: see above.")
+    print(f"\nall {len(rows)} folders are in order.")
 
 
 def _comparison_text(comparison: Comparison) -> str:
@@ -212,6 +234,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas compare  print the results table of a run and its sweep
   mpnas report   run the notebooks and write HTML pages
   mpnas explore  open JupyterLab on a run
+  mpnas check    check all files of a run, and say what can be recovered
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -224,6 +247,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": _compare,
     "report": _report,
     "explore": _explore,
+    "check": _check,
 }
 
 

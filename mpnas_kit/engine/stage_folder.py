@@ -55,6 +55,7 @@ CONFIG, METRICS, CHECKPOINT, RESULTS = (
 )
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
+SEE_CHECK = "`mpnas check` says what can be done."
 
 
 @dataclass(frozen=True)
@@ -245,8 +246,8 @@ class StageFolder:
             expected = (self.read_json(RESULTS, Results).files or {}).get(name)
             if expected not in (None, hashlib.sha256(content).hexdigest()):
                 raise MpnasError(
-                    f"{self.folder / name} is not the file that the results belong to (its "
-                    f"checksum is not the one in {RESULTS}): `mpnas check` says what can be done."
+                    f"{self.folder / name} is not the file that the results belong to: its "
+                    f"checksum is not the one in {RESULTS}. {SEE_CHECK}"
                 )
         return content
 

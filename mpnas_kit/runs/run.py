@@ -372,6 +372,19 @@ class Run:
         given = {key: value for key, value in overrides.items() if value is not None}
         return from_dict(cls, {**values, **given}, where=cls.stage)
 
+    def check_settings(self, stage: StageName, **settings: Any) -> None:
+        """Raise `MpnasError` if a stage could not begin with these settings. Nothing is written.
+
+        stage: `search` or `train`.
+        settings: fields that differ, as in `search_config`.
+        """
+        if stage == "search":
+            config = self._plain_config(SearchConfig, settings)
+            resolve_target(self.space, config, len(self.domains))
+            self._try_device(config)
+        else:
+            self._try_device(self._plain_config(TrainConfig, settings))
+
     def changes(self, config: StageConfig) -> list[str]:
         """Return the names of the fields in which a config differs from that of the profile."""
         profile = getattr(self.profile, config.stage)

@@ -105,7 +105,7 @@ class SearchResult:
 
     def _check(self, stage: StageFolder) -> None:
         """Raise `MpnasError` if the files of a finished search do not fit each other."""
-        most = max([len(d.choices) for d in self.space.decisions], default=0)
+        most = max([len(d.choices) for d in self.space.decisions], default=1)
         shape = (len(self.policy_steps), len(self.paths), len(self.space.decisions), most)
         fits = self.policy.dtype == np.float32 and self.policy.shape == shape
         if not fits or not np.isfinite(self.policy).all():
@@ -160,6 +160,8 @@ class SearchResult:
 
     def verdict(self) -> str:
         """Return one sentence that says whether the search decided."""
+        if not self.space.decisions:
+            return f"there was nothing to decide: space {self.space.name!r} has a single path."
         table = self.decisions()
         undecided = table[~table["decided"]]
         if len(undecided) == 0:

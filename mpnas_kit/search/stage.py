@@ -223,7 +223,8 @@ class _Search(Stage):
                 figures[domain] |= more
         for domain in drawn:
             policy = self.controllers[self.controller_of[domain]]
-            figures[domain]["entropy"] = float(policy.indecision().mean())
+            indecision = policy.indecision()
+            figures[domain]["entropy"] = float(indecision.mean()) if len(indecision) else 0.0
         if self._snapshot_due():
             self.policies.append(self.policy())
         return figures
