@@ -3,7 +3,7 @@
 import sys
 
 
-def run() -> int:
+def start() -> int:
     """Run the command line, and return its exit status.
 
     Loading the kit takes seconds. Ctrl-C also ends that without a traceback.
@@ -17,4 +17,4 @@ def run() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(start())
