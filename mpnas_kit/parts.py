@@ -241,9 +241,10 @@ def to_text(value: object, *, defaults: bool = True) -> str:
 def shown(value: object) -> str:
     """Return the text form of a part for a message, or its `repr` if it has no text form."""
     try:
-        return to_text(value)
+        text = to_text(value)
     except MpnasError:
         return short(value)
+    return text if len(text) <= 200 else short(text)
 
 
 def split_list(text: str) -> list[str]:

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from mpnas_kit.errors import MpnasError, short
 
@@ -121,6 +121,17 @@ def convert_list(value: Any, where: str, of: str) -> tuple[Any, ...]:
         except TypeError:  # a tensor or an array without dimensions
             pass
     raise MpnasError(f"{where} must be a list of {of}, not {short(value)}.")
+
+
+def number(value: Any, allowed: Range) -> float | None:
+    """Return a number that foreign code returned, or None if it is none or out of its range.
+
+    Text is no number. An array or a tensor of one number without dimensions is one.
+    """
+    if type(value) is float and value in allowed:
+        return value
+    done = _UNFIT if isinstance(value, str) else _fitted(value, Annotated[float, allowed])
+    return None if done is _UNFIT or done is None else float(done)
 
 
 def require_type(value: Any, kind: type, where: str) -> None:

@@ -6,7 +6,7 @@ sign is one bit of the class. The direction is planted: it depends on domain and
 else is noise with the same distribution for all classes.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,8 @@ from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.values import SEED, Range, checked
 
-DIRECTIONS = ("row", "column", "diagonal")
+Direction = Literal["row", "column", "diagonal"]
+DIRECTIONS: tuple[Direction, ...] = ("row", "column", "diagonal")
 QUARTERS = 4
 SIZE = 8  # height and width of a quarter, pixels
 LAG = 3  # distance between a pixel and its repetition, pixels
