@@ -95,7 +95,7 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
 
     domains: number of domains that share the network.
 
-    Raises `MpnasError` if no path can have this cost.
+    Raises `MpnasError` if no path can have this cost, or if it is 0.
     """
     low, high = cost_bounds(config.cost, space, domains)
     if config.cost_target is None:
@@ -104,7 +104,13 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
         while len(costs) < 256:  # joint costs depend on how many share the network
             drawn = {str(i): space.sample(generator) for i in range(domains)}
             costs += path_costs(config.cost, space, drawn).values()
-        return low + config.cost_level * (float(np.mean(costs)) - low)
+        target = low + config.cost_level * (float(np.mean(costs)) - low)
+        if target <= 0:
+            raise MpnasError(
+                f"cost_level {config.cost_level:g} gives the cost target 0, because the cheapest "
+                "path costs nothing: expected a higher cost_level, or a cost_target above 0."
+            )
+        return target
     if not low <= config.cost_target <= high:
         raise MpnasError(
             f"cost_target {config.cost_target:g} cannot be reached: paths of space {space.name!r} "

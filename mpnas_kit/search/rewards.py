@@ -7,9 +7,12 @@ target. T and T0 are in the unit of the cost model.
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from mpnas_kit.parts import Kind, by_text_name
+from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.parts import Kind, by_text_name, shown
 from mpnas_kit.settings import check
 from mpnas_kit.values import Range
 
@@ -37,6 +40,34 @@ class Reward(Protocol):
         target: cost target, in the same unit.
         """
         ...
+
+
+def rewards_of(reward: Reward, quality: Tensor, cost: Tensor, target: float) -> Tensor:
+    """Return the rewards of paths, checked: float64 (domains, paths).
+
+    The reward gets copies of quality and cost, so it may change them. An error of its own code gets
+    a note that names the reward.
+
+    reward: the reward.
+    quality, cost, target: its arguments (see `Reward`).
+
+    Raises `MpnasError` if it returns something else than a finite number for each path.
+    """
+    with RaisedBy(lambda: f"the reward {shown(reward)}"):
+        answer: Any = reward(quality.clone(), cost.clone(), target)
+    if isinstance(answer, np.ndarray):
+        answer = torch.from_numpy(answer) if answer.dtype.kind in "fiu" else answer
+    is_number = (
+        isinstance(answer, Tensor) and not answer.is_complex() and answer.dtype != torch.bool
+    )
+    if not is_number or answer.shape != quality.shape or not bool(answer.isfinite().all()):
+        found = answer.tolist() if isinstance(answer, (Tensor, np.ndarray)) else answer
+        raise MpnasError(
+            f"the reward {shown(reward)} returns {short(found)}: expected a tensor with a finite "
+            f"number for each of {len(quality)} domains x {quality.shape[1]} paths."
+        )
+    rewards: Tensor = answer.detach().to(quality)
+    return rewards
 
 
 def charged(cost: Tensor, target: float) -> Tensor:

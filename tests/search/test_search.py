@@ -280,7 +280,7 @@ def test_a_reward_that_is_no_number_is_reported_with_its_function(wrong: float) 
     def mine(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
         return quality * wrong
 
-    with pytest.raises(MpnasError, match=r"the reward .*mine.* gave .* in step 2: expected a"):
+    with pytest.raises(MpnasError, match=r"step 2: the reward .*mine.* returns .*: expected a"):
         search(tiny.suite(), tiny.space(), tiny.search_config(reward=mine))
 
 
