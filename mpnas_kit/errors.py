@@ -2,8 +2,10 @@
 
 import errno
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from types import TracebackType
 
 
 class MpnasError(ValueError):
@@ -37,12 +39,56 @@ def unknown(kind: str, given: object, known: Iterable[str]) -> MpnasError:
     names = sorted(known)
     near = suggestion(given, names)
     listed = "" if near and len(names) > 20 else f"Known are {', '.join(names)}."
-    return MpnasError(f"unknown {kind} {str(given)!r}: {near}{listed}".rstrip())
+    text = short(given if isinstance(given, str) else short(given))
+    return MpnasError(f"unknown {kind} {text}: {near}{listed}".rstrip())
+
+
+def short(value: object) -> str:
+    """Return a value as a message shows it: its `repr` in one line, shortened to 90 characters.
+
+    >>> short("ab" * 2500)
+    "'abababababababababababababababababababa...babababababababababab' (5002 characters)"
+    """
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
+    try:
+        text = re.sub(r" at 0x\w+", "", " ".join(repr(value).split()))
+    except Exception:  # of foreign code
+        return f"an object of class {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:40]}...{text[-21:]} ({len(text)} characters)"
+
+
+class RaisedBy:
+    """A context that notes in an error of foreign code what raised it.
+
+    The error keeps its type and its traceback. An `MpnasError` gets no note, since its sentence
+    says what is wrong.
+
+    who: what runs inside, such as "callback log in step 3 of search", or a function that returns
+    it.
+    """
+
+    __slots__ = ("who",)
+
+    def __init__(self, who: str | Callable[[], str]) -> None:
+        self.who = who
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MpnasError):
+            error.add_note(f"raised by {self.who if isinstance(self.who, str) else self.who()}")
 
 
 def suggestion(given: object, known: Iterable[str]) -> str:
     """Return "did you mean 'NAME'? " with the nearest known name, or "" if no name is near."""
-    near = get_close_matches(str(given), list(known), n=1, cutoff=0.5)
+    near = get_close_matches(short(given).strip("'"), list(known), n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}? " if near else ""
 
 

@@ -19,6 +19,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import math
 import os
 import pathlib
 import re
@@ -28,7 +29,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mpnas_kit.errors import MpnasError, Unavailable, one_line, unknown
+from mpnas_kit.errors import MpnasError, Unavailable, one_line, short, unknown
+from mpnas_kit.values import convert_plain, convert_text, is_plain, require_type, type_hints
 
 _ORIGIN = re.compile(
     r"(?P<origin>[^()]+?):(?P<name>[A-Za-z_][\w.]*)\s*(?P<call>\(.*\))?", re.DOTALL
@@ -123,7 +125,7 @@ class Kind:
         lacking = None if isinstance(value, Missing) else self.lacks(value)
         if lacking is not None:
             raise MpnasError(
-                f"{where or self.name} got {_shown(value)}, which has no {lacking}: expected "
+                f"{where or self.name} got {short(value)}, which has no {lacking}: expected "
                 f"{self.expected()}."
             )
         return value
@@ -149,6 +151,7 @@ class Kind:
         cannot be imported, or the object is not such a part.
         """
         where = where or self.name
+        require_type(text, str, where)
         origin, name, call = _split(text)
         if origin is None:
             if name not in self.known:
@@ -166,7 +169,7 @@ class Kind:
         if not inspect.isclass(found) and call is None and self.lacks(found) is None:
             return found
         if not callable(found):
-            return self.check(found, f"{where} {text!r}")
+            return self.check(found, f"{where} {short(text)}")
         return self.check(_called(found, _options(call, where, text), supply, where, text))
 
     def read(self, text: str, trust: bool, supply: Mapping[str, Any] | None = None) -> Any:
@@ -238,9 +241,10 @@ def to_text(value: object, *, defaults: bool = True) -> str:
 def shown(value: object) -> str:
     """Return the text form of a part for a message, or its `repr` if it has no text form."""
     try:
-        return to_text(value)
+        text = to_text(value)
     except MpnasError:
-        return _shown(value)
+        return short(value)
+    return text if len(text) <= 200 else short(text)
 
 
 def split_list(text: str) -> list[str]:
@@ -280,28 +284,43 @@ def _split(text: str) -> tuple[str | None, str, str | None]:
     match = _ORIGIN.fullmatch(text)
     head = text.partition("(")[0]
     if match is not None and ":" in head:
-        return match["origin"].strip(), match["name"], match["call"]
+        origin = convert_text(match["origin"].strip(), f"the module or file in {short(text)}")
+        return origin, match["name"], match["call"]
     name, bracket, rest = text.partition("(")
     return None, name.strip(), bracket + rest if bracket else None
 
 
 def _options(call: str | None, where: str, text: str) -> dict[str, Any]:
+    unreadable = MpnasError(
+        f"{where} {short(text)} cannot be read: expected name(option=value) with plain values, and "
+        "text in quotes."
+    )
     try:
         tree = ast.parse(f"f{call or '()'}", mode="eval").body
-        if not isinstance(tree, ast.Call) or tree.args:
-            raise ValueError
-        return {str(k.arg): _literal(k.value) for k in tree.keywords}
-    except (SyntaxError, ValueError, RecursionError):
-        raise MpnasError(
-            f"{where} {text!r} cannot be read: expected name(option=value) with plain values, and "
-            "text in quotes."
-        ) from None
+        if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
+            raise unreadable
+        options: dict[str, Any] = {}
+        for keyword in tree.keywords:
+            if keyword.arg is None:  # two stars
+                raise unreadable
+            if keyword.arg in options:
+                raise MpnasError(
+                    f"{where} {short(text)} gives the option {keyword.arg!r} twice: give it once."
+                )
+            options[keyword.arg] = _literal(keyword.value)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise error if isinstance(error, MpnasError) else unreadable from None
+    return options
+
+
+class _Infinity(ast.NodeTransformer):
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(math.inf) if node.id in ("inf", "infinity") else node
 
 
 def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Name) and node.id in ("inf", "infinity"):
-        return float("inf")
-    return ast.literal_eval(node)
+    """Return the plain value of an expression. `inf` is infinity."""
+    return ast.literal_eval(_Infinity().visit(node))
 
 
 def _called(
@@ -317,22 +336,35 @@ def _called(
     except (TypeError, ValueError):
         known = {}  # type: ignore[assignment]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    for name in options:
+    hints, head, given = type_hints(factory), text.partition("(")[0], {}
+    for name, value in options.items():
         if name not in known and not open_ended:
-            raise unknown(f"option of {text.partition('(')[0]}", name, known or ["none"])
+            raise unknown(f"option of {head}", name, known or ["none"])
+        given[name] = _fitting(value, hints.get(name), f"{head}: {name}")
     more = {n: v for n, v in supply.items() if n in known and n not in options}
     try:
-        return factory(**options, **more)
+        return factory(**given, **more)
     except MpnasError:
         raise
     except Exception as error:
-        raise MpnasError(f"{where} {text!r} cannot be created: {one_line(error)}.") from error
+        raise MpnasError(f"{where} {short(text)} cannot be created: {one_line(error)}.") from error
+
+
+def _fitting(value: Any, hint: Any, where: str) -> Any:
+    """Return the value of an option, converted to its type if that is plain.
+
+    A whole number stays one if the type is `float`, so that its text form stays the same.
+    """
+    if not is_plain(hint):
+        return value
+    done = convert_plain(value, hint, where)
+    return value if type(value) is int and done == value else done
 
 
 def _check_plain(option: object, owner: object) -> None:
     try:
-        same = option == ast.literal_eval(repr(option).replace("inf", "1e999"))
-    except (SyntaxError, ValueError):
+        same = bool(option == _literal(ast.parse(repr(option), mode="eval").body))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         same = False
     if not same:
         raise _no_text(owner)
@@ -340,13 +372,9 @@ def _check_plain(option: object, owner: object) -> None:
 
 def _no_text(value: object) -> MpnasError:
     return MpnasError(
-        f"{_shown(value)} has no text form, so a run folder cannot name it: expected a dataclass "
+        f"{short(value)} has no text form, so a run folder cannot name it: expected a dataclass "
         "with plain options, or a class or function at the top level of a module."
     )
-
-
-def _shown(value: object) -> str:
-    return re.sub(r" at 0x\w+", "", repr(value))
 
 
 def _full_name(value: Any) -> str:
@@ -389,7 +417,12 @@ def _is_own(module: Any) -> bool:
 
 def _canonical(origin: str) -> str:
     """Return the origin, with the absolute path if it is a file."""
-    return str(pathlib.Path(origin).expanduser().resolve()) if _is_file(origin) else origin
+    return str(_file(origin)) if _is_file(origin) else origin
+
+
+def _file(origin: str) -> pathlib.Path:
+    """Return the absolute path of an origin that is a file. The file need not exist."""
+    return pathlib.Path(os.path.realpath(os.path.expanduser(origin)))
 
 
 def _is_file(origin: str) -> bool:
@@ -411,7 +444,7 @@ def _loaded(origin: str) -> Any | None:
     """Return the module of an origin, or None if it is not imported yet."""
     if not _is_file(origin):
         return sys.modules.get(origin)
-    file = pathlib.Path(origin).expanduser().resolve()
+    file = _file(origin)
     for module in list(sys.modules.values()):
         path = str(getattr(module, "__file__", None) or "")
         if path.endswith(file.name) and pathlib.Path(path).resolve() == file:
@@ -443,9 +476,9 @@ def _imported(origin: str, where: str) -> Any:
     loaded = _loaded(origin)
     if loaded is not None:
         return loaded
-    file = pathlib.Path(origin).expanduser().resolve() if _is_file(origin) else None
+    file = _file(origin) if _is_file(origin) else None
     name = file.stem if file is not None else origin
-    if file is not None and not file.is_file():
+    if file is not None and not os.path.isfile(file):  # False too if the name is too long
         raise MpnasError(f"{where}: the file {file} does not exist: check its path.")
     if file is not None and name in sys.modules:
         other = getattr(sys.modules[name], "__file__", "a module of Python")

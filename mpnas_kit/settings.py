@@ -1,7 +1,8 @@
 """Configs: settings as frozen dataclasses that are checked and can be read from text and JSON.
 
 A field of a config is a number, a text, a truth value, None, or a part (see `parts`) such as a
-reward. A field that takes a part is annotated with its kind: `reward: Annotated[Reward, REWARD]`.
+reward. A number is annotated with its range: `steps: Annotated[int, Range(1, 10_000)]`. A field
+that takes a part is annotated with its kind: `reward: Annotated[Reward, REWARD]`.
 Command line, notebook parameters and config.json use one text form. So a run folder holds what a
 person types.
 """
@@ -12,11 +13,12 @@ import inspect
 import textwrap
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from mpnas_kit.errors import MpnasError, unknown
-from mpnas_kit.parts import Kind, to_text
+from mpnas_kit.parts import Kind, text_name, to_text
+from mpnas_kit.values import convert_plain, describe_plain, is_plain, type_hints
 
 T = TypeVar("T")
 
@@ -27,22 +29,26 @@ def require(true: bool, message: str) -> None:
         raise MpnasError(message)
 
 
-def check(config: object, where: str) -> None:
-    """Convert every field of a config to its annotated type, in place.
+def check(config: object, where: str | None = None) -> None:
+    """Convert every field of a config or a part to its annotated type, in place.
 
-    where: name of the config in an error.
+    A field that is neither plain nor a part stays as it is.
+
+    where: name of the config in an error. None: its name in text (see `text_name`).
 
     Raises `MpnasError` if a value cannot be converted (see `convert`).
     """
-    hints = _hints(type(config))
+    where, hints = where or text_name(type(config)), type_hints(type(config))
     for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        value = convert(getattr(config, field.name), hints[field.name], f"{where}: {field.name}")
-        object.__setattr__(config, field.name, value)  # configs are frozen
+        hint = hints.get(field.name)
+        if _kind(hint) is not None or is_plain(hint):
+            value = convert(getattr(config, field.name), hint, f"{where}: {field.name}")
+            object.__setattr__(config, field.name, value)  # configs are frozen
 
 
 def to_dict(config: object) -> dict[str, Any]:
     """Return a config as a flat dict of JSON values. Parts become text."""
-    hints = _hints(type(config))
+    hints = type_hints(type(config))
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
     return {k: to_text(v) if _kind(hints[k]) else v for k, v in values.items()}
 
@@ -56,7 +62,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str | None = None)
     Raises `MpnasError` if a key is unknown or a value has a wrong type.
     """
     where = where or cls.__name__
-    hints = _hints(cls)
+    hints = type_hints(cls)
     fields = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -71,7 +77,7 @@ def read_dict(values: Mapping[str, Any], cls: type, trust: bool) -> dict[str, An
     cls: class of the config.
     trust: whether modules may be imported; if not, a part that needs an import becomes `Missing`.
     """
-    kinds = {name: _kind(hint) for name, hint in _hints(cls).items()}
+    kinds = {name: _kind(hint) for name, hint in type_hints(cls).items()}
 
     def read(name: str, value: Any) -> Any:
         kind = kinds.get(name)
@@ -88,23 +94,20 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     hint: annotation of the field.
     where: beginning of an error message.
 
-    Raises `MpnasError` if the value cannot be converted.
+    Raises `MpnasError` if the value cannot be converted, or is a number out of its range.
 
     >>> convert("3", int | None, "steps"), convert("None", int | None, "steps")
     (3, None)
     """
     options = typing.get_args(hint) if _is_union(hint) else (hint,)
-    if value is None or value == "None":
+    kind = next(filter(None, map(_kind, options)), None)
+    if kind is None:
+        return convert_plain(value, hint, where)
+    if value is None or (isinstance(value, str) and value == "None"):
         if type(None) in options:
             return None
-        raise MpnasError(f"{where} must be {describe(hint)}, not None.")
-    for kind in filter(None, map(_kind, options)):
-        return kind.parse(value, where) if isinstance(value, str) else kind.check(value, where)
-    for option in options:
-        done = _plain(value, option)
-        if done is not None:
-            return done
-    raise MpnasError(f"{where} must be {describe(hint)}, not {value!r}.")
+        raise MpnasError(f"{where} must be {describe(options[0])}, not None.")
+    return kind.parse(value, where) if isinstance(value, str) else kind.check(value, where)
 
 
 def describe(hint: Any) -> str:
@@ -113,15 +116,10 @@ def describe(hint: Any) -> str:
     >>> describe(int | None)
     'a whole number or None'
     """
-    if _is_union(hint):
-        return " or ".join(describe(o) for o in typing.get_args(hint))
-    if typing.get_origin(hint) is typing.Literal:
-        return " or ".join(repr(a) for a in typing.get_args(hint))
     kind = _kind(hint)
-    if kind is not None:
-        return f"{' or '.join(kind.known)}, or module:Name(option=value)"
-    plain = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return "None" if hint is type(None) else plain.get(hint, str(hint))
+    if kind is None:
+        return describe_plain(hint)
+    return f"{' or '.join(kind.known)}, or module:Name(option=value)"
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -139,12 +137,32 @@ def field_docs(cls: type) -> dict[str, str]:
 
 def options(cls: type) -> dict[str, tuple[Any, str, Any]]:
     """Return (type, documentation, default) of every field of a config, by field."""
-    docs, hints = field_docs(cls), _hints(cls)
+    docs, hints = field_docs(cls), type_hints(cls)
     plain = cls()
     return {
         f.name: (hints[f.name], docs.get(f.name, ""), getattr(plain, f.name))
         for f in dataclasses.fields(cls)
     }
+
+
+def option_table(things: Iterable[Callable[..., Any]]) -> list[tuple[str, str, str, str]]:
+    """Return every option of configs, parts and functions, with its values and ranges in words.
+
+    things: dataclasses and functions.
+
+    Returns rows of name, option, values and default.
+
+    >>> option_table([mk.Absolute])
+    [('absolute', 'beta', 'a number from -100 to 0', '-0.1')]
+    """
+    rows = []
+    for thing in things:
+        name = text_name(thing) if inspect.isclass(thing) else thing.__name__
+        for option, parameter in inspect.signature(thing).parameters.items():
+            hint, default = type_hints(thing)[option], parameter.default
+            shown = "none" if default is inspect.Parameter.empty else _default_text(thing, option)
+            rows.append((name, option, describe(hint), shown))
+    return rows
 
 
 def repr_html(config: object) -> str:
@@ -161,40 +179,18 @@ def repr_html(config: object) -> str:
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
 
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls, include_extras=True)
+def _default_text(thing: Callable[..., Any], option: str) -> str:
+    """Return the default of an option as text."""
+    default = inspect.signature(thing).parameters[option].default
+    for field in dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ():
+        if field.name == option and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+    return to_text(default) if dataclasses.is_dataclass(default) else str(default)
 
 
 def _kind(hint: Any) -> Kind | None:
     """Return the kind of part that a type hint is annotated with."""
     return next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Kind)), None)
-
-
-def _plain(value: Any, option: Any) -> Any:
-    """Return `value` as the plain type `option`, or None if it does not fit."""
-    if option is bool:
-        named = {"true": True, "false": False}.get(str(value).lower())
-        return value if isinstance(value, bool) else named if isinstance(value, str) else None
-    if isinstance(value, bool):
-        return None
-    if typing.get_origin(option) is typing.Literal:
-        return value if value in typing.get_args(option) else None
-    if option is str:
-        return value if isinstance(value, str) else None
-    if option in (int, float):
-        try:
-            number = float(value) if option is float else _whole(value)
-        except (TypeError, ValueError, OverflowError):  # int(inf) raises OverflowError
-            return None
-        return number
-    return None
-
-
-def _whole(value: Any) -> int:
-    number = int(value) if isinstance(value, str) else value
-    if number != int(number):
-        raise ValueError
-    return int(number)
 
 
 def _is_union(hint: Any) -> bool:

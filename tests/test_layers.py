@@ -16,6 +16,7 @@ PACKAGE = Path(mk.__file__).parent
 ROOMS = (  # each may import itself and those before it
     "errors",
     "files",
+    "values",
     "parts",
     "settings",
     "domains",

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.parts import shown
 from mpnas_kit.search.config import SearchConfig, resolve_target
+from mpnas_kit.settings import check
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.values import require_type
 
 
 @dataclass(frozen=True)
@@ -52,15 +56,26 @@ class Plan:
     pretrained: whether the training starts with the weights of the same path, trained on the
     largest domain alone. Default: it does not.
 
+    Raises `MpnasError` for a value of a wrong type.
+
     >>> context = mk.Context(space, suite.names, mk.SearchConfig())
     >>> mk.MultiHead().plan(context).search
     {'controllers': 'one', 'cost_scope': 'domain'}
     """
 
-    paths: dict[str, Path] | None = None
+    paths: Mapping[str, Path] | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     pretrained: bool = False
+
+    def __post_init__(self) -> None:
+        check(self, "plan")
+        for name in ("search", "train"):
+            require_type(getattr(self, name), Mapping, f"plan: {name}")
+        if self.paths is not None:
+            require_type(self.paths, Mapping, "plan: paths")
+            for domain, path in self.paths.items():
+                require_type(path, Path, f"plan: the path of domain {short(domain)}")
 
 
 class Approach(Protocol):
@@ -85,3 +100,26 @@ class Approach(Protocol):
     def plan(self, context: Context) -> Plan:
         """Return the paths, and the fields of the configs that the approach sets."""
         ...
+
+
+def plan_of(approach: Approach, context: Context) -> Plan:
+    """Return the plan of an approach, checked.
+
+    An error of its own code gets a note that names the approach.
+
+    approach: the approach.
+    context: what it can use.
+
+    Raises `MpnasError` if it returns something else than a plan for all domains.
+    """
+    with RaisedBy(lambda: f"plan of the approach {shown(approach)}"):
+        plan: Any = approach.plan(context)
+    where = f"plan of the approach {shown(approach)}"
+    if not isinstance(plan, Plan):
+        raise MpnasError(f"{where} returns {short(plan)}: expected a Plan.")
+    if plan.paths is not None:
+        for domain in context.domains:
+            if domain not in plan.paths:
+                raise MpnasError(f"{where} has no path for domain {domain!r}: expected one each.")
+            context.space.require(plan.paths[domain])
+    return plan

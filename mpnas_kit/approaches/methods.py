@@ -6,7 +6,7 @@ The paper: Wang et al., WACV 2021, arXiv 2010.04904.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -15,10 +15,11 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import owned
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown, to_text
 from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.settings import check, require
+from mpnas_kit.settings import check
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.values import SEED
 
 RANDOM_TOLERANCE = 0.05  # share by which the cost of a random path may differ from its target
 
@@ -109,6 +110,9 @@ class SinglePath:
     searches = False
     weighs = True
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def plan(self, context: Context) -> Plan:
         """Return a plan with one path, pre-trained.
 
@@ -128,23 +132,22 @@ class RandomPaths:
     5 % of those of the same domain's path in the MPNAS run that this run is matched to. Without
     such a run they are within 5 % of the cost target, as in `EvenPaths`.
 
-    draw: number of the random draw, at least 0. Each number gives other paths.
+    draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
 
-    Raises `MpnasError` if draw is below 0.
+    Raises `MpnasError` if draw is out of its range.
 
     >>> context = mk.Context(space, suite.names, mk.SearchConfig(), matched=found.paths)
     >>> sorted(mk.RandomPaths(draw=1).plan(context).paths)
     ['planted0', 'planted1']
     """
 
-    draw: int = 0
+    draw: Annotated[int, SEED] = 0
 
     searches = False
     weighs = True
 
     def __post_init__(self) -> None:
-        check(self, "random_paths")
-        require(self.draw >= 0, f"random_paths: draw must be at least 0, not {self.draw}.")
+        check(self)
 
     def plan(self, context: Context) -> Plan:
         """Return a plan with random paths.
@@ -165,23 +168,22 @@ class EvenPaths:
     search with a cost target for the mean over domains can give some domains more compute than
     others. `EvenPaths` shows what it gains by that. `RandomPaths` shows what it gains beyond that.
 
-    draw: number of the random draw, at least 0. Each number gives other paths.
+    draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
 
-    Raises `MpnasError` if draw is below 0.
+    Raises `MpnasError` if draw is out of its range.
 
     >>> context = mk.Context(space, suite.names, mk.SearchConfig(cost_target=330_000))
     >>> sorted(mk.EvenPaths(draw=1).plan(context).paths)
     ['planted0', 'planted1']
     """
 
-    draw: int = 0
+    draw: Annotated[int, SEED] = 0
 
     searches = False
     weighs = True
 
     def __post_init__(self) -> None:
-        check(self, "even_paths")
-        require(self.draw >= 0, f"even_paths: draw must be at least 0, not {self.draw}.")
+        check(self)
 
     def plan(self, context: Context) -> Plan:
         """Return a plan with random paths.
@@ -218,6 +220,9 @@ class SharedTrunk:
 
     searches = False
     weighs = True
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def plan(self, context: Context) -> Plan:
         """Return a plan with one path, and with the first layer that is private.

@@ -19,8 +19,64 @@ from mpnas_kit.training.config import TrainConfig
 CONFIGS: dict[StageName, type[Any]] = {"search": SearchConfig, "train": TrainConfig}
 
 
+class _Once(argparse.Action):
+    """The action of an option that may be given once. A flag has no values, and becomes True."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(parser, Parser)
+        if option_string is not None:
+            parser.note(self.option_strings[0], option_string)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+class _Flag(_Once):
+    """The action of a flag that may be given once."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, help=help)
+
+
+class _Named(argparse.Action):
+    """The action of an option with NAME and VALUE. It may be given several times, once per NAME."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(parser, Parser)
+        name, _ = values
+        parser.note(f"{self.option_strings[0]} {name}", f"{option_string} {name}")
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence, with the nearest name for an unknown option."""
+    """A parser whose errors are one sentence, with the nearest name for an unknown option.
+
+    It refuses an option that is given twice: it could not know which value is meant.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._given: set[str] = set()
+        for name in (None, "store"):
+            self.register("action", name, _Once)
+        self.register("action", "store_true", _Flag)
+        self.register("action", "append", _Named)
+
+    def note(self, option: str, written: str) -> None:
+        """Note that an option is given. Raises `MpnasError` if it was given before."""
+        if option in self._given:
+            self.error(f"{written} is given twice: give it once")
+        self._given.add(option)
 
     def error(self, message: str) -> NoReturn:
         """Raise `MpnasError`. The base class would end the process."""
@@ -28,6 +84,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the parsed arguments. Raises `MpnasError` that names the first unknown one."""
+        self._given.clear()
         parsed, rest = self.parse_known_args(arguments)
         if rest:
             given = rest[0].split("=")[0]

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.domains.seeds import derived_seed
-from mpnas_kit.domains.split import Split, pixel_histogram
-from mpnas_kit.settings import require
+from mpnas_kit.domains.split import Split, pixel_histogram, read
+from mpnas_kit.settings import check
+from mpnas_kit.values import Range
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class Augment:
     Pixels that move in from outside repeat the edge of the image. An image is mirrored with
     probability 1/2.
 
-    shift: largest shift in each direction, pixels, at least 0. Shifts are uniform.
+    shift: largest shift in each direction, pixels, 0 to 1024. Shifts are uniform.
     """
 
-    shift: int = 2
+    shift: Annotated[int, Range(0, 1024)] = 2
 
     def __post_init__(self) -> None:
-        require(self.shift >= 0, f"augment: shift must be at least 0 pixels, not {self.shift}.")
+        check(self)
 
     def draw(
         self, count: int, size: tuple[int, int], flip: bool, generator: torch.Generator
@@ -124,7 +125,7 @@ class Drawn:
         """
         chosen = self._chosen if part is None else self._chosen[part]
         split = self._source.split
-        images = split.take(chosen)
+        images = read(split, chosen)
         if self._moves is not None:
             rows, columns = self._moves
             if part is not None:

@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from mpnas_kit.domains.split import Split
+from mpnas_kit.domains.split import CHUNK, Split, TensorSplit, read, require_split
 from mpnas_kit.domains.task import Classification, Task
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.parts import lacks_attributes
+from mpnas_kit.values import convert_list, convert_plain, convert_text, require_type
 
 SPLITS = ("train", "val", "test")
 
@@ -20,15 +23,17 @@ class Domain:
     """One domain: images with a label set of their own, in three splits.
 
     name: letters, digits, `-` and `_` only.
-    classes: names of the classes, in the order of the labels, at least 2.
-    train: training split. A search reads only this one.
+    classes: names of the classes, in the order of the labels, at least 2, distinct. Whole numbers
+    become text. A class need not have images.
+    train: training split, or a tuple of images and labels (see `TensorSplit`). A search reads only
+    this one.
     val: validation split.
     test: test split.
     flip: whether a mirrored image keeps its label, so that augmentation may mirror images.
     task: what a network must predict; None: classification into `classes`.
 
-    Raises `MpnasError` if the name is not valid, there are fewer than 2 classes, a split is empty,
-    a label is out of range, or images are not uint8, square and of one shape.
+    Raises `MpnasError` if the name is not valid, there are fewer than 2 classes or two of one name,
+    a split is empty, a label is out of range, or images are not uint8, square and of one shape.
 
     >>> images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     >>> split = mk.TensorSplit(images, torch.tensor([0, 1, 0, 1]))
@@ -45,15 +50,23 @@ class Domain:
     task: Task = None  # type: ignore[assignment] # set below, never None afterwards
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+        convert_text(self.name, "the name of a domain")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
-            raise MpnasError(f"domain name {self.name!r} may have letters, digits, - and _ only.")
-        if len(self.classes) < 2:
-            raise MpnasError(f"domain {self.name!r} needs at least 2 classes, not {self.classes}.")
+            raise MpnasError(
+                f"domain name {short(self.name)} may have letters, digits, - and _ only."
+            )
+        where = f"domain {self.name!r}"
+        object.__setattr__(self, "classes", _class_names(self.classes, where))
+        object.__setattr__(self, "flip", convert_plain(self.flip, bool, f"{where}: flip"))
         if self.task is None:
             object.__setattr__(self, "task", Classification(len(self.classes)))
+        _check_task(self.task, len(self.classes), where)
         for name in SPLITS:
-            _check(getattr(self, name), f"domain {self.name!r}, split {name!r}", len(self.classes))
+            split = getattr(self, name)
+            if isinstance(split, (tuple, list)) and len(split) == 2:
+                split = TensorSplit(*split)
+                object.__setattr__(self, name, split)
+            _check(split, f"{where}, split {name!r}", len(self.classes))
         shapes = {s: tuple(self.split(s).shape) for s in SPLITS}
         if len(set(shapes.values())) > 1:
             each = ", ".join(f"{s} {shape}" for s, shape in shapes.items())
@@ -87,22 +100,63 @@ class Domain:
         return f"Domain({self.name!r}, {len(self.classes)} classes, {sizes} images)"
 
 
-def _check(split: Split, where: str, classes: int) -> None:
+def _class_names(classes: Any, where: str) -> tuple[str, ...]:
+    """Return the names of classes as text. Whole numbers are names too."""
+    names = []
+    for item in convert_list(classes, f"{where}: classes", "names"):
+        is_number = hasattr(item, "__index__") and type(item).__name__ not in ("bool", "bool_")
+        names.append(convert_text(str(item) if is_number else item, f"{where}: a class name"))
+    if len(names) < 2:
+        raise MpnasError(f"{where} needs at least 2 classes, not {short(tuple(names))}.")
+    for name in names:
+        if names.count(name) > 1:
+            raise MpnasError(f"{where} names the class {short(name)} twice: give it once.")
+    return tuple(names)
+
+
+def _check_task(task: Any, classes: int, where: str) -> None:
     lacking = lacks_attributes(
-        split, "labels", "shape", "take(index)", "fingerprint()", "__len__()"
+        task,
+        "outputs",
+        "chance_loss",
+        "chance_quality",
+        "head(features)",
+        "loss(outputs, labels)",
+        "quality(outputs, labels)",
     )
-    if lacking is not None:
-        raise MpnasError(f"{where} has no {lacking}: expected a split such as TensorSplit.")
+    if lacking is not None or isinstance(task, type):
+        raise MpnasError(
+            f"{where}: task got {short(task)}, which has no {lacking or 'number of classes'}: "
+            "expected a task such as Classification(10)."
+        )
+    if isinstance(task, Classification) and task.classes != classes:
+        raise MpnasError(f"{where} has {classes} classes, but its task has {task.classes}.")
+
+
+def _check(split: Split, where: str, classes: int) -> None:
+    with RaisedBy(where):
+        require_split(split, where)
+        _check_content(split, where, classes)
+
+
+def _check_content(split: Split, where: str, classes: int) -> None:
     labels, shape = split.labels, tuple(split.shape)
     if len(split) == 0:
         raise MpnasError(f"{where} is empty: it needs at least one image.")
-    square = len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2]
+    square = len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] and shape[1] > 0
     first = split.take(torch.zeros(1, dtype=torch.int64))
-    if not square or first.dtype != torch.uint8 or first.shape != (1, *shape):
-        raise MpnasError(
-            f"{where}: images must be uint8 of shape (n, 1 or 3, size, size), "
-            f"not {first.dtype} {(len(split), *first.shape[1:])}."
+    is_fitting = isinstance(first, Tensor) and first.dtype == torch.uint8
+    if not square or not is_fitting or first.shape != (1, *shape):
+        found = (
+            f"{first.dtype} {(len(split), *first.shape[1:])}"
+            if isinstance(first, Tensor)
+            else short(first)
         )
+        raise MpnasError(
+            f"{where}: images must be uint8 of shape (n, 1 or 3, size, size), not {found}."
+        )
+    if not isinstance(labels, Tensor):
+        raise MpnasError(f"{where}: labels must be a tensor of int64, not {short(labels)}.")
     if labels.dtype != torch.int64 or labels.shape != (len(split),):
         raise MpnasError(
             f"{where}: labels must be int64, one per image ({len(split)}), "
@@ -134,7 +188,12 @@ class DomainSuite:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "domains", tuple(self.domains))
+        convert_text(self.name, "the name of a suite")
+        convert_plain(self.source, str | None, "source of a suite")
+        domains = convert_list(self.domains, f"suite {self.name!r}: domains", "domains")
+        object.__setattr__(self, "domains", domains)
+        for domain in domains:
+            require_type(domain, Domain, f"suite {self.name!r}: a domain")
         if not self.domains:
             raise MpnasError(f"suite {self.name!r} has no domains: it needs at least one.")
         names = [d.name for d in self.domains]
@@ -176,7 +235,8 @@ class DomainSuite:
 
         Raises `MpnasError` if a name is unknown or no name is given.
         """
-        return replace(self, domains=tuple(self[n] for n in names))
+        chosen = convert_list(names, "the domains to select", "names")
+        return replace(self, domains=tuple(self[n] for n in chosen))
 
     def fingerprint(self, splits: Sequence[str] = SPLITS) -> str:
         """Return a short hash over domain names, classes, `flip`, images and labels.
@@ -192,3 +252,33 @@ class DomainSuite:
 
     def __repr__(self) -> str:
         return f"DomainSuite({self.name!r}, {len(self)} domains, {self.resolution} px)"
+
+
+def require_trainable(suite: DomainSuite, micro_batches: int) -> None:
+    """Raise `MpnasError` if the training split of a domain is too small, or teaches nothing.
+
+    It needs at least 2 images for each micro-batch, because batch norm needs two. Its images must
+    not be all equal.
+
+    suite: domains with their images.
+    micro_batches: parts of a batch.
+    """
+    for domain in suite:
+        least = 2 * micro_batches
+        if len(domain.train) < least:
+            raise MpnasError(
+                f"domain {domain.name!r} has {len(domain.train)} training images: expected at "
+                f"least {least}, 2 for each of {micro_batches} micro-batches."
+            )
+        if _all_equal(domain.train):
+            raise MpnasError(
+                f"all training images of domain {domain.name!r} are equal: expected images that "
+                "differ."
+            )
+
+
+def _all_equal(split: Split) -> bool:
+    """Return whether all images are equal. Images are read only until two differ."""
+    first = read(split, torch.zeros(1, dtype=torch.int64))
+    parts = [torch.arange(min(2, len(split))), *torch.arange(2, len(split)).split(CHUNK)]
+    return all(bool((read(split, index) == first).all()) for index in parts if len(index))

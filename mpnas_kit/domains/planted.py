@@ -6,14 +6,17 @@ sign is one bit of the class. The direction is planted: it depends on domain and
 else is noise with the same distribution for all classes.
 """
 
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.split import TensorSplit
-from mpnas_kit.settings import require
+from mpnas_kit.values import SEED, Range, checked
 
-DIRECTIONS = ("row", "column", "diagonal")
+Direction = Literal["row", "column", "diagonal"]
+DIRECTIONS: tuple[Direction, ...] = ("row", "column", "diagonal")
 QUARTERS = 4
 SIZE = 8  # height and width of a quarter, pixels
 LAG = 3  # distance between a pixel and its repetition, pixels
@@ -28,25 +31,29 @@ def planted_directions(domain: int) -> tuple[str, ...]:
     return tuple(DIRECTIONS[(domain + 2 * quarter) % 3] for quarter in range(QUARTERS))
 
 
-def planted_suite(count: int = 3, train: int = 2000, test: int = 200, seed: int = 0) -> DomainSuite:
+@checked("planted")
+def planted_suite(
+    count: Annotated[int, Range(1, 1000)] = 3,
+    train: Annotated[int, Range(2, 1_000_000)] = 2000,
+    test: Annotated[int, Range(1, 1_000_000)] = 200,
+    seed: Annotated[int, SEED] = 0,
+) -> DomainSuite:
     """Return a suite of planted domains `planted0`, `planted1`, ... (ours).
 
     Each domain has 16 classes and grey images, uint8 (n, 1, 16, 16). The right path of every domain
     through `planted_space` is known: `planted_path` returns it. Domain 3 has the directions of
     domain 0, and so on.
 
-    count: number of domains, at least 1.
-    train: training images per domain, at least 1.
-    test: images per domain in each of the validation and test splits, at least 1.
-    seed: seed of all images and labels.
+    count: number of domains, 1 to 1000.
+    train: training images per domain, 2 to 1 million.
+    test: images per domain in each of the validation and test splits, 1 to 1 million.
+    seed: seed of all images and labels, 0 to 2**32 - 1.
 
-    Raises `MpnasError` if `count`, `train` or `test` is below 1.
+    Raises `MpnasError` if a number is out of its range.
 
     >>> mk.planted_suite(2, train=64, test=16)
     DomainSuite('planted', 2 domains, 16 px)
     """
-    for name, value in {"count": count, "train": train, "test": test}.items():
-        require(value >= 1, f"planted: {name} must be at least 1, not {value}.")
     generator = torch.Generator().manual_seed(seed)
     domains = []
     for index in range(count):

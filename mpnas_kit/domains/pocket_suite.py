@@ -34,6 +34,7 @@ from mpnas_kit import files
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.values import checked, convert_list
 
 POCKET_DATA = pathlib.Path(__file__).parent / "pocket_data"
 
@@ -55,6 +56,7 @@ TRAIN_LIMITS = {"digits": 300, "icons": 660, "emoji": 400}
 MAY_FLIP = frozenset({"landcover", "textures", "fashion", "emoji"})
 
 
+@checked("pocket")
 def pocket(domains: Sequence[str] | None = None, *, full: bool = False) -> DomainSuite:
     """Return the pocket suite: ten small real domains of 32x32 images, or some of them (ours).
 
@@ -73,7 +75,7 @@ def pocket(domains: Sequence[str] | None = None, *, full: bool = False) -> Domai
     """
     if isinstance(domains, str):
         domains = (domains,)
-    names = POCKET_DOMAINS if domains is None else tuple(domains)
+    names = POCKET_DOMAINS if domains is None else convert_list(domains, "domains", "names")
     for name in names:
         if name not in POCKET_DOMAINS:
             raise unknown("pocket domain", name, POCKET_DOMAINS)

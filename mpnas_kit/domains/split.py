@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.parts import lacks_attributes
 
 CHUNK = 1024  # images read at once when a whole split is read
 
@@ -48,8 +52,12 @@ class Split(Protocol):
 class TensorSplit:
     """A split with all images in memory.
 
-    images: uint8 (n, C, H, W), C = 1 (grey) or 3 (RGB), H = W.
-    labels: class of every image, int64 (n,), 0 to classes - 1. `Domain` checks both.
+    images: uint8 (n, C, H, W), C = 1 (grey) or 3 (RGB), H = W. NumPy arrays and nested lists are
+    converted, and so are other whole numbers from 0 to 255.
+    labels: class of every image, int64 (n,), 0 to classes - 1. NumPy arrays, lists and other whole
+    numbers are converted. `Domain` checks both.
+
+    Raises `MpnasError` if images or labels are no array of numbers.
 
     >>> split = mk.TensorSplit(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.arange(5) % 2)
     >>> len(split), split.shape, tuple(split.take(torch.tensor([0, 3])).shape)
@@ -58,6 +66,18 @@ class TensorSplit:
 
     images: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        images, labels = _tensor(self.images, "images"), _tensor(self.labels, "labels")
+        if _is_whole(images) and images.dtype != torch.uint8 and images.numel():
+            low, high = int(images.min()), int(images.max())
+            if low < 0 or high > 255:
+                raise MpnasError(
+                    f"images have pixel values from {low} to {high}: expected 0 to 255, as uint8."
+                )
+            images = images.to(torch.uint8)
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels.long() if _is_whole(labels) else labels)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,6 +108,9 @@ class Subset:
 
     split: the other split.
     index: positions of the images in `split`, int64 (n,). Their order is the order of the subset.
+    NumPy arrays and lists of whole numbers are converted.
+
+    Raises `MpnasError` if `split` is no split, or a position is not in it.
 
     >>> half = mk.Subset(suite["planted0"].train, torch.arange(0, 64, 2))
     >>> len(half), half.shape
@@ -95,8 +118,17 @@ class Subset:
     """
 
     def __init__(self, split: Split, index: Tensor) -> None:
-        self.split, self.index = split, index
-        self._labels = split.labels[index]
+        require_split(split, "a subset's split")
+        index = _tensor(index, "the index of a subset")
+        count, is_empty = len(split), tuple(index.shape) == (0,)
+        is_list = _is_whole(index) and index.ndim == 1
+        if not is_empty and not (is_list and 0 <= int(index.min()) <= int(index.max()) < count):
+            raise MpnasError(
+                f"the index of a subset must be a list of whole numbers from 0 to {count - 1}, not "
+                f"{short(index.tolist())}."
+            )
+        self.split, self.index = split, index.long()
+        self._labels = split.labels[self.index]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -121,6 +153,56 @@ class Subset:
         return sha256(self.split.fingerprint().encode() + own).hexdigest()[:16]
 
 
+def require_split(split: object, where: str) -> None:
+    """Raise `MpnasError` unless `split` has the members of a split."""
+    lacking = lacks_attributes(
+        split, "labels", "shape", "take(index)", "fingerprint()", "__len__()"
+    )
+    if lacking is not None or isinstance(split, type):
+        raise MpnasError(
+            f"{where} got {short(split)}, which has no {lacking or 'images'}: expected a split "
+            "such as TensorSplit."
+        )
+
+
+def read(split: Split, index: Tensor) -> Tensor:
+    """Return the images of a split at `index`, as `Split.take` does.
+
+    Raises `MpnasError` if the split returns something else. An error of the split's own code gets
+    a note that names the split.
+    """
+    with RaisedBy(lambda: f"take(index) of the split {short(split)}"):
+        images = split.take(index)
+    if not isinstance(images, Tensor):
+        found = f"an object of class {type(images).__name__}"
+    elif images.dtype != torch.uint8 or images.shape != (len(index), *split.shape):
+        found = f"{images.dtype} {tuple(images.shape)}"
+    else:
+        return images
+    raise MpnasError(
+        f"the split {short(split)} returns {found} for {len(index)} images: expected torch.uint8 "
+        f"{(len(index), *split.shape)}."
+    )
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    """Return an array or a nested list of numbers as a tensor on the CPU, copied if needed."""
+    try:
+        if isinstance(values, Tensor):
+            return values.detach().cpu()
+        return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise MpnasError(
+            f"{what} must be a tensor, an array or a list of numbers, not {short(values)}."
+        ) from None
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Return whether a tensor holds whole numbers. Truth values are none."""
+    fractions = tensor.is_floating_point() or tensor.is_complex()
+    return not fractions and tensor.dtype != torch.bool
+
+
 def pixel_histogram(split: Split) -> Tensor:
     """Return how often each pixel value occurs in each channel: int64 (C, 256).
 
@@ -129,7 +211,7 @@ def pixel_histogram(split: Split) -> Tensor:
     channels = split.shape[0]
     counts = torch.zeros(channels, 256, dtype=torch.int64)
     for index in torch.arange(len(split)).split(CHUNK):
-        images = split.take(index)
+        images = read(split, index)
         for channel in range(channels):
             counts[channel] += torch.bincount(images[:, channel].flatten(), minlength=256)
     return counts

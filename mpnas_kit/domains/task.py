@@ -6,12 +6,13 @@ network, training step, rewards, prioritizations and analyses ask the task.
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpnas_kit.settings import require
+from mpnas_kit.settings import check
+from mpnas_kit.values import Range
 
 Reduction = Literal["mean", "sum"]
 
@@ -76,19 +77,19 @@ class Classification:
     The head is a linear classifier. The loss is the cross-entropy. The quality is the top-1
     accuracy. A guess has the loss `ln(classes)` and the quality `1 / classes`.
 
-    classes: number of classes, at least 2.
+    classes: number of classes, 2 to 1 million.
 
-    Raises `MpnasError` if there are fewer than 2 classes.
+    Raises `MpnasError` if `classes` is no such number.
 
     >>> task = mk.Classification(4)
     >>> task.outputs, round(task.chance_loss, 3), task.chance_quality
     (4, 1.386, 0.25)
     """
 
-    classes: int
+    classes: Annotated[int, Range(2, 1_000_000)]
 
     def __post_init__(self) -> None:
-        require(self.classes >= 2, f"classification needs at least 2 classes, not {self.classes}.")
+        check(self)
 
     @property
     def outputs(self) -> int:

@@ -1,5 +1,6 @@
 """Where and how a stage computes: device, precision, micro-batches and processes."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from mpnas_kit.domains.batches import Drawn
 from mpnas_kit.engine.team import Team, local_rank
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, reason, short
+from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.norms import Norm
+from mpnas_kit.values import convert_plain
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -72,7 +75,7 @@ class Compute:
                 "norm 'mixed' normalises all images of a step together: expected one process and "
                 "micro_batches 1."
             )
-        return cls(device_named(device), precision, micro_batches, team)
+        return cls(device_named(device, precision), precision, micro_batches, team)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return a context in which forward passes have the precision of the stage."""
@@ -109,29 +112,47 @@ class Compute:
         return self.team.sum(table)
 
 
-def device_named(name: str | None) -> torch.device:
-    """Return the device with this name.
+def device_named(name: str | None, precision: Precision = "float32") -> torch.device:
+    """Return the device with this name, after one small operation on it.
 
     If several processes run on one machine, `cuda` gives each of them the next GPU in turn.
 
     name: name of the device in torch, such as `cpu`, `cuda` or `cuda:1`. None: a GPU if there is
     one, else the CPU.
+    precision: precision in which the device must compute, `float32` or `bfloat16`.
 
     Raises `MpnasError` if the device cannot be used.
 
     >>> mk.device_named("cpu")
     device(type='cpu')
     """
+    name = convert_plain(name, str | None, "device")
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a backend that is missing may also warn
+            device = torch.device(name)
+            if device.type == "cuda" and device.index is None:
+                device = torch.device("cuda", local_rank() % max(1, torch.cuda.device_count()))
+            _try(device, precision)
+    except Exception as error:  # each backend of torch raises errors of its own
+        why = reason(error).split(". ")[0]
+        wanted = "" if precision == "float32" else f" with precision {precision}"
         raise MpnasError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0].rstrip('.')}): "
-            "expected cpu, or a device that this build of torch has."
+            f"device {short(name)} cannot be used here{wanted} ({why[:160]}): expected cpu, or a "
+            "device that this build of torch has."
         ) from None
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", local_rank() % torch.cuda.device_count())
     return device
+
+
+def _try(device: torch.device, precision: Precision) -> None:
+    """Compute one convolution with its gradient on the device, and read the result back."""
+    with plain_torch():
+        weight = torch.ones(1, 1, 1, 1, device=device, requires_grad=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            output = torch.nn.functional.conv2d(torch.ones(1, 1, 2, 2, device=device), weight)
+        output.float().sum().backward()
+        read = weight.grad.tolist() if weight.grad is not None else None
+    if read != [[[[4.0]]]]:
+        raise RuntimeError(f"it computes {read} instead of 4")

@@ -23,10 +23,11 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError, one_line
+from mpnas_kit.errors import MpnasError, RaisedBy, one_line
 from mpnas_kit.parts import Kind, shown
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import describe_space
+from mpnas_kit.values import require_type
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ CALLBACK = Kind(
 
 def require_size(suite: DomainSuite, space: SearchSpace) -> None:
     """Raise `MpnasError` if the images have another size than the space expects."""
+    require_type(suite, DomainSuite, "suite")
+    require_type(space, SearchSpace, "space")
     if suite.resolution != space.resolution:
         raise MpnasError(
             f"images of suite {suite.name!r} have {suite.resolution} pixels per side, but space "
@@ -219,10 +222,13 @@ class Stage(ABC):
         with _interruptible(self.team) as interrupt:
             while self.step < self.steps:
                 figures = self._one_step()
-                event = StepEvent(self.name, self.step, self.steps, figures, self.policy)
+                where = f"in step {self.step} of {self.name}"
                 try:
                     for callback in callbacks:
-                        callback(event)
+                        copy = {d: dict(own) for d, own in figures.items()}
+                        event = StepEvent(self.name, self.step, self.steps, copy, self.policy)
+                        with RaisedBy(lambda: f"the callback {shown(callback)} {where}"):  # noqa: B023
+                            callback(event)
                 except KeyboardInterrupt:
                     interrupt.signal = interrupt.signal or signal.SIGINT
                 if self.team.any(interrupt.signal is not None):
@@ -247,11 +253,8 @@ class Stage(ABC):
     def _resume(self, checkpoint: Checkpoint | None) -> None:
         """Continue after a checkpoint. The metrics are cut only if its state can be loaded."""
         if checkpoint is not None:
-            self.step, self.seconds, self.rows = (
-                checkpoint.step,
-                checkpoint.seconds,
-                checkpoint.rows,
-            )
+            self.step, self.seconds = checkpoint.step, checkpoint.seconds
+            self.rows = checkpoint.rows
             try:
                 self.load(checkpoint.state)
             except Exception as error:

@@ -65,20 +65,24 @@ def threads_for(resolution: int) -> int | None:
 
 @contextmanager
 def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
-    """Inside, torch uses deterministic algorithms and `threads` threads.
+    """Inside, torch uses deterministic algorithms, `threads` threads and its own defaults.
 
-    Yields the number of threads in use. At the end, the earlier settings are restored.
+    The defaults are those of `plain_torch`. Yields the number of threads in use. At the end, the
+    earlier settings are restored.
 
-    threads: number of threads, at least 1. None: the number that `threads_for` returns.
+    threads: number of threads, 1 to 1024. None: the number that `threads_for` returns.
     resolution: pixels per side of the images.
     """
     import torch
     from torch.utils import deterministic
 
+    from mpnas_kit.network.defaults import plain_torch
+
     before = (
         torch.are_deterministic_algorithms_enabled(),
         deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         torch.get_num_threads(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
     )
     torch.use_deterministic_algorithms(True)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # slow
@@ -86,8 +90,9 @@ def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
     if count is not None:
         torch.set_num_threads(count)
     try:
-        yield torch.get_num_threads()
+        with plain_torch():
+            yield torch.get_num_threads()
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.use_deterministic_algorithms(before[0], warn_only=before[3])
         deterministic.fill_uninitialized_memory = before[1]  # type: ignore[attr-defined]
         torch.set_num_threads(before[2])

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from mpnas_kit.domains.batches import Drawn
 from mpnas_kit.domains.task import Task
 from mpnas_kit.engine.compute import Compute, Part
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, RaisedBy
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
-from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
+from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen, checked_weights
 from mpnas_kit.space.space import Path
 
 
@@ -104,7 +104,7 @@ def weighted_step(
                 f"the loss of domain {domain!r} is {value} at learning rate {rate:.3g}: "
                 "expected a finite number. A lower learning rate usually helps."
             )
-    values = _checked(weights.weights(seen, progress), domains)
+    values = checked_weights(weights, seen, progress)
     terms = [
         values[domains[p.domain]] * p.share * tasks[p.domain].loss(x, p.labels, label_smoothing)
         for p, x in zip(parts, logits, strict=True)
@@ -116,19 +116,9 @@ def weighted_step(
     if weights.needs_losses_after_step:
         with torch.no_grad():
             after = forward()[1]
-        weights.after_step({d: s.nll for d, s in after.items()})
+        with RaisedBy(f"the prioritization: after_step of {type(weights).__name__}"):
+            weights.after_step({d: s.nll for d, s in after.items()})
     return {d: {"loss": s.nll, "weight": values[d], "accuracy": s.quality} for d, s in seen.items()}
-
-
-def _checked(weights: Mapping[str, float], domains: Sequence[str]) -> Mapping[str, float]:
-    for domain in domains:
-        value = weights.get(domain)
-        if value is None or not 0 <= value < math.inf:
-            raise MpnasError(
-                f"the prioritization gave domain {domain!r} the weight {value}: expected a finite "
-                "number, at least 0."
-            )
-    return weights
 
 
 def _forget_gradients(optimiser: torch.optim.Optimizer) -> None:

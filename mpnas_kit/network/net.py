@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError, RaisedBy, unknown
 from mpnas_kit.network.collapse import families
+from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
-from mpnas_kit.space.blocks import Block, ElasticConv, lend
+from mpnas_kit.space.blocks import Block, ElasticConv, build_block, lend, require_map
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 
 
@@ -124,7 +125,7 @@ class MultiPathNet(nn.Module):
         self.users = {node: extent.domains for node, extent in extents.items()}
         self._segments = Segments()
         self._plans: dict[Path, tuple[tuple[Use | None, ...], ...]] = {}
-        with torch.random.fork_rng(devices=[]):
+        with plain_torch(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.nodes = nn.ModuleDict()
             for node, use in self.uses.items():
@@ -134,7 +135,8 @@ class MultiPathNet(nn.Module):
                 first = family.nodes[0]
                 lender = self._build(family.hull, first, tracked)
                 for node in family.nodes:
-                    lend(lender, self.module_of(node))
+                    with RaisedBy(f"borrow of {self._words(node)}"):
+                        lend(lender, self.module_of(node))
                 self.lenders[_key(first._replace(block=family.hull.name))] = lender
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict(
@@ -301,13 +303,18 @@ class MultiPathNet(nn.Module):
             segments=self._segments,
             tracked=tracked,
         )
-        return block.build(use.in_channels, use.out_channels, use.stride, norm)
+        return build_block(block, use.in_channels, use.out_channels, use.stride, norm)
 
     def _run(self, node: Node, use: Use, x: Tensor) -> Tensor:
         module = self.module_of(node)
         elastic = len(self.space.layers[node.layer].widths) > 1
-        y: Tensor = module(x, use.out_channels) if elastic else module(x)
+        with RaisedBy(lambda: f"the module of {self._words(node)}"):
+            y: Tensor = module(x, use.out_channels) if elastic else module(x)
+        require_map(use.block, y, len(x), use.out_channels)
         return y
+
+    def _words(self, node: Node) -> str:
+        return f"block {node.block!r} in layer {self.space.layers[node.layer].name!r}"
 
     def _layers(self, path: Path | Blend) -> tuple[tuple[Use | None, ...], ...]:
         if isinstance(path, Blend):

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from mpnas_kit.analysis.spread import PathSpread
+from mpnas_kit.errors import unknown
 from mpnas_kit.plots.style import domain_colors, log_ticks
 
 
@@ -16,10 +17,14 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
     spread: result of `analysis.read_path_spread`.
     domain: name of the domain.
     ax: axes to draw into; None: a new figure.
+
+    Raises `MpnasError` if the domain is unknown.
     """
+    if domain not in (names := list(spread.rows["domain"].unique())):
+        raise unknown("domain", domain, names)
     ax = ax if ax is not None else plt.subplots(layout="constrained")[1]
     rows = spread.rows
-    color = domain_colors(list(rows["domain"].unique()))[domain]
+    color = domain_colors(names)[domain]
     own = rows[rows["domain"] == domain].sort_values("seed")
     first = own.groupby("path").first()
     ax.plot(first["multiply_adds"] / 1e6, 100 * first["accuracy"], "o", color=color, ms=4)

@@ -4,14 +4,18 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.prioritization.domain_weights import Average, DomainWeights, Seen
-from mpnas_kit.settings import check, require
+from mpnas_kit.settings import check
+from mpnas_kit.values import Range
+
+TEMPERATURE = Range(1e-6, 1e6, infinity=True)
+DECAY = Range(0, 1, below=True)
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class ABDP:
     ICLR 2021, arXiv 2007.01162). p weighs the domains as the gradient of that mean does, except
     that the loss of a domain is not divided by ln(classes).
 
-    start: temperature w at the first step, above 0. A small w puts all weight on the hardest
-    domain. Infinity gives the weights of `Uniform`, bit for bit.
-    end: temperature w that is reached at the end of the stage, above 0.
+    start: temperature w at the first step, 1e-6 to 1e6 or infinity. A small w puts all weight on
+    the hardest domain. Infinity gives the weights of `Uniform`, bit for bit.
+    end: temperature w that is reached at the end of the stage, in the same range.
     schedule: how w goes from start to end. `constant` keeps w at start.
     decay: factor of the old average when a value is added to the moving average, 0 to below 1. The
     average is corrected for its bias towards 0.
@@ -57,18 +61,13 @@ class ABDP:
     {'planted0': 1.39, 'planted1': 0.61}
     """
 
-    start: float = 1.0
-    end: float = 0.25
+    start: Annotated[float, TEMPERATURE] = 1.0
+    end: Annotated[float, TEMPERATURE] = 0.25
     schedule: Literal["exponential", "linear", "constant"] = "exponential"
-    decay: float = 0.95
+    decay: Annotated[float, DECAY] = 0.95
 
     def __post_init__(self) -> None:
-        check(self, "abdp")
-        require(
-            self.start > 0 and self.end > 0,
-            f"abdp: start and end must be above 0, not {self.start} and {self.end}.",
-        )
-        require(0 <= self.decay < 1, f"abdp: decay must be in [0, 1), not {self.decay}.")
+        check(self)
 
     def temperature(self, progress: float) -> float:
         """Return w after a share `progress` (0 to 1) of the steps."""
@@ -93,7 +92,7 @@ class Boosted:
     and w = 1 the weight of a domain is its number of classes, so the domain with the most classes
     comes first.
 
-    temperature: w, above 0.
+    temperature: w, 1e-6 to 1e6, or infinity for equal weights.
     normalise: whether the weights are divided by their mean, as in every other prioritization. If
     not, they are unbounded and also raise the learning rate.
     decay: factor of the old average when a loss is added to the moving average, 0 to below 1.
@@ -107,17 +106,12 @@ class Boosted:
     {'planted0': 16.0, 'planted1': 1.0}
     """
 
-    temperature: float = 1.0
+    temperature: Annotated[float, TEMPERATURE] = 1.0
     normalise: bool = True
-    decay: float = 0.0
+    decay: Annotated[float, DECAY] = 0.0
 
     def __post_init__(self) -> None:
-        check(self, "boosted")
-        require(
-            self.temperature > 0,
-            f"boosted: temperature must be above 0, not {self.temperature}.",
-        )
-        require(0 <= self.decay < 1, f"boosted: decay must be in [0, 1), not {self.decay}.")
+        check(self)
 
     def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
         """Return weights that grow exponentially with the loss."""
@@ -131,7 +125,7 @@ class DynamicTaskPriority:
     The weights are `-(1 - k_d)^gamma log k_d`, divided by their mean. k_d is a moving average of
     the accuracy on training batches, clamped to [0.01, 1].
 
-    gamma: exponent, at least 0. A large one favours hard domains more.
+    gamma: exponent, 0 to 100. A large one favours hard domains more.
     decay: factor of the old average when a value is added to the moving average, 0 to below 1. The
     average is corrected for its bias towards 0.
 
@@ -143,14 +137,11 @@ class DynamicTaskPriority:
     {'planted0': 1.99, 'planted1': 0.01}
     """
 
-    gamma: float = 1.0
-    decay: float = 0.95
+    gamma: Annotated[float, Range(0, 100)] = 1.0
+    decay: Annotated[float, DECAY] = 0.95
 
     def __post_init__(self) -> None:
-        check(self, "dynamic_task_priority")
-        name = "dynamic_task_priority"
-        require(self.gamma >= 0, f"{name}: gamma must be at least 0, not {self.gamma}.")
-        require(0 <= self.decay < 1, f"{name}: decay must be in [0, 1), not {self.decay}.")
+        check(self)
 
     def begin(self, tasks: Mapping[str, Task], seed: int = 0) -> DomainWeights:
         """Return weights that follow the accuracy of the domains."""

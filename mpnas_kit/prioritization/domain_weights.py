@@ -13,6 +13,11 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.task import Task
+from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.parts import lacks_attributes, shown
+from mpnas_kit.values import Range, number
+
+WEIGHTS = Range(0, 1e30)
 
 
 class Seen(NamedTuple):
@@ -81,6 +86,66 @@ class Prioritization(Protocol):
         seed: seed of the stage, for weights that are random. Default: 0.
         """
         ...
+
+
+def begin_weights(
+    prioritization: Prioritization, tasks: Mapping[str, Task], seed: int
+) -> DomainWeights:
+    """Return the weights of a prioritization at the start of a stage, checked.
+
+    An error of its own code gets a note that names the prioritization.
+
+    tasks: task of every domain of the stage.
+    seed: seed of the stage.
+
+    Raises `MpnasError` if it returns something else than `DomainWeights`.
+    """
+    with RaisedBy(lambda: f"begin of the prioritization {shown(prioritization)}"):
+        weights = prioritization.begin(dict(tasks), seed)
+    lacking = lacks_attributes(
+        weights,
+        "weights(batches, progress)",
+        "needs_losses_after_step",
+        "after_step(nll)",
+        "state_dict()",
+        "load_state_dict(state)",
+    )
+    if lacking is not None or isinstance(weights, type):
+        raise MpnasError(
+            f"begin of the prioritization {shown(prioritization)} returns {short(weights)}, which "
+            f"has no {lacking or 'state (it is a class)'}: expected DomainWeights."
+        )
+    return weights
+
+
+def checked_weights(
+    weights: DomainWeights, seen: Mapping[str, Seen], progress: float
+) -> dict[str, float]:
+    """Return the weights of the domains in `seen`, checked.
+
+    seen: loss and quality of the domains that are drawn in this step.
+    progress: share of the steps that is done, 0 to 1.
+
+    Raises `MpnasError` if a weight is not a number from 0 to 1e30.
+    """
+    name = type(weights).__name__
+    with RaisedBy(f"the prioritization: weights of {name}"):
+        answer: Any = weights.weights(dict(seen), progress)
+    if not isinstance(answer, Mapping):
+        raise MpnasError(
+            f"the prioritization ({name}) returns {short(answer)}: expected a dict with the weight "
+            "of every domain."
+        )
+    checked = {}
+    for domain in seen:
+        weight = number(answer.get(domain), WEIGHTS)
+        if weight is None:
+            raise MpnasError(
+                f"the prioritization ({name}) gives domain {domain!r} the weight "
+                f"{short(answer.get(domain))}: expected a finite number, at least 0."
+            )
+        checked[domain] = weight
+    return checked
 
 
 class Average:

@@ -12,7 +12,7 @@ its latest loss. Before it is drawn for the first time it counts with the loss o
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -21,7 +21,10 @@ from typing_extensions import override
 from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.domains.task import Task
 from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
-from mpnas_kit.settings import check, require
+from mpnas_kit.settings import check
+from mpnas_kit.values import Range
+
+RATE = Range(0, 100, above=True)  # learning rate of Adam
 
 
 def _torchjd() -> Any:
@@ -76,7 +79,7 @@ class Uncertainty(_Scalarized):
     minimises `sum over d of (exp(-s_d) L_d + s_d) / 2` over s. Source: Kendall et al., CVPR 2018,
     arXiv 1705.07115.
 
-    rate: learning rate of that Adam, above 0.
+    rate: learning rate of that Adam, above 0 and up to 100.
 
     Raises `MpnasError` for a value out of its range.
 
@@ -84,11 +87,10 @@ class Uncertainty(_Scalarized):
     Uncertainty(rate=0.01)
     """
 
-    rate: float = 0.025
+    rate: Annotated[float, RATE] = 0.025
 
     def __post_init__(self) -> None:
-        check(self, "uncertainty")
-        require(self.rate > 0, f"uncertainty: rate must be above 0, not {self.rate}.")
+        check(self)
 
     @override
     def scalarization(self, domains: int, seed: int) -> Scalarization:
@@ -116,8 +118,8 @@ class DWA(_Scalarized):
     et al., CVPR 2019, arXiv 1803.10704. Domains have no common epoch, so an epoch is a number of
     steps (ours).
 
-    temperature: above 0. A large one brings the weights closer together.
-    epoch: length of an epoch in steps, at least 1.
+    temperature: 0.001 to 1e6. A large one brings the weights closer together.
+    epoch: length of an epoch in steps, 1 to 10 million.
 
     Raises `MpnasError` for a value out of its range.
 
@@ -125,13 +127,11 @@ class DWA(_Scalarized):
     DWA(temperature=2.0, epoch=100)
     """
 
-    temperature: float = 2.0
-    epoch: int = 50
+    temperature: Annotated[float, Range(1e-3, 1e6)] = 2.0
+    epoch: Annotated[int, Range(1, 10_000_000)] = 50
 
     def __post_init__(self) -> None:
-        check(self, "dwa")
-        require(self.temperature > 0, f"dwa: temperature must be above 0, not {self.temperature}.")
-        require(self.epoch >= 1, f"dwa: epoch must be at least 1 step, not {self.epoch}.")
+        check(self)
 
     @override
     def scalarization(self, domains: int, seed: int) -> Scalarization:
@@ -184,8 +184,8 @@ class FAMO(_Scalarized):
     logits v along the change of log L_d. This needs the losses after the step, which cost one more
     forward pass. Source: Liu et al., NeurIPS 2023, arXiv 2306.03792.
 
-    rate: learning rate of that Adam, above 0.
-    decay: weight decay of that Adam, at least 0.
+    rate: learning rate of that Adam, above 0 and up to 100.
+    decay: weight decay of that Adam, 0 to 100.
 
     Raises `MpnasError` for a value out of its range.
 
@@ -193,13 +193,11 @@ class FAMO(_Scalarized):
     FAMO(rate=0.01, decay=0.001)
     """
 
-    rate: float = 0.025
-    decay: float = 1e-3
+    rate: Annotated[float, RATE] = 0.025
+    decay: Annotated[float, Range(0, 100)] = 1e-3
 
     def __post_init__(self) -> None:
-        check(self, "famo")
-        require(self.rate > 0, f"famo: rate must be above 0, not {self.rate}.")
-        require(self.decay >= 0, f"famo: decay must be at least 0, not {self.decay}.")
+        check(self)
 
     @override
     def scalarization(self, domains: int, seed: int) -> Scalarization:

@@ -13,6 +13,7 @@ from mpnas_kit.search.rewards import REWARD, Absolute, Reward
 from mpnas_kit.settings import require
 from mpnas_kit.space.costs import COST, CostModel, MultiplyAdds, cost_bounds, path_costs
 from mpnas_kit.space.space import SearchSpace
+from mpnas_kit.values import Range
 
 Scope = Literal["domain", "joint"]
 Owners = Literal["domain", "one"]
@@ -31,16 +32,16 @@ class SearchConfig(StageConfig):
 
     stage: ClassVar[str] = "search"
 
-    steps: int = 2000
-    """Steps, at least 1. Each trains the sampled nodes once and rewards the controllers once."""
-    learning_rate: float = 0.2
-    """Peak learning rate of the shared weights, above 0: linear warm-up, then cosine to 0."""
-    paths_per_step: int = 4
-    """Paths that a controller samples per step for its reward, at least 1."""
-    reward_batch: int = 32
-    """Reward images per sampled path, at least 2. All paths of a step see the same images."""
-    reward_share: float = 0.3
-    """Share of the training split that is used for rewards only, between 0 and 1."""
+    steps: Annotated[int, Range(1, 10_000_000)] = 2000
+    """Steps. Each trains the sampled nodes once and rewards the controllers once."""
+    learning_rate: Annotated[float, Range(0, 1_000_000, above=True)] = 0.2
+    """Peak learning rate of the shared weights: linear warm-up, then cosine to 0."""
+    paths_per_step: Annotated[int, Range(1, 10_000)] = 4
+    """Paths that a controller samples per step for its reward."""
+    reward_batch: Annotated[int, Range(2, 1_000_000)] = 32
+    """Reward images per sampled path. All paths of a step see the same images."""
+    reward_share: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
+    """Share of the training split that is used for rewards only."""
     reward: Annotated[Reward, REWARD] = field(default_factory=Absolute)
     """Reward of a path from its quality and cost."""
     controllers: Owners = "domain"
@@ -51,53 +52,39 @@ class SearchConfig(StageConfig):
     """Reward of a controller: that of its own domain, or the mean over all domains (joint)."""
     cost: Annotated[CostModel, COST] = field(default_factory=MultiplyAdds)
     """Cost model: what a path costs."""
-    cost_target: float | None = None
+    cost_target: Annotated[float | None, Range(0, 1e18, above=True)] = None
     """Cost target, in the unit of the cost model. None: the target that `cost_level` sets."""
-    cost_level: float = 1.0
-    """Cost target if cost_target is None, 0 (cheapest path) to 1 (mean of random paths)."""
+    cost_level: Annotated[float, Range(0, 1)] = 1.0
+    """Cost target if cost_target is None: 0 the cheapest path, 1 the mean of random paths."""
     cost_scope: Scope = "domain"
     """What the target holds for: the cost of every domain, or the mean over domains (joint)."""
-    controller_spread: float = 1.5
+    controller_spread: Annotated[float, Range(0, 1000)] = 1.5
     """Sets the controllers' learning rate: deviation of a logit at the end if rewards are noise."""
-    controller_growth: float = 10.0
-    """Last learning rate of the controllers divided by their first, above 0."""
-    controller_delay: float = 0.25
-    """Share of the steps before the controllers learn, 0 to below 1."""
+    controller_growth: Annotated[float, Range(1e-6, 1e6)] = 10.0
+    """Last learning rate of the controllers divided by their first."""
+    controller_delay: Annotated[float, Range(0, 1, below=True)] = 0.25
+    """Share of the steps before the controllers learn."""
     baseline: Baseline = "leave_one_out"
     """Baseline that is subtracted from a reward: leave_one_out or moving_average."""
-    baseline_decay: float = 0.95
-    """Factor of the old average when a step is added to the moving average, 0 to below 1."""
-    entropy_weight: float = 0.0
-    """Weight of the policies' entropy in the objective of the controllers, at least 0."""
-    warmup_share: float = 0.25
-    """Share of the steps in which candidates are averaged, 0 to controller_delay."""
-    warmup_candidates: int = 4
-    """Largest number of candidates of a layer that are averaged, at least 2."""
-    policy_snapshots: int = 100
-    """Number of times that the search records the choice probabilities, at least 1."""
+    baseline_decay: Annotated[float, Range(0, 1, below=True)] = 0.95
+    """Factor of the old average when a step is added to the moving average."""
+    entropy_weight: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the policies' entropy in the objective of the controllers."""
+    warmup_share: Annotated[float, Range(0, 1, below=True)] = 0.25
+    """Share of the steps in which candidates are averaged, at most controller_delay."""
+    warmup_candidates: Annotated[int, Range(2, 10_000)] = 4
+    """Largest number of candidates of a layer that are averaged."""
+    policy_snapshots: Annotated[int, Range(1, 1_000_000)] = 100
+    """Number of times that the search records the choice probabilities."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("paths_per_step", "policy_snapshots"):
-            self._at_least(name, 1)
-        self._at_least("reward_batch", 2, ": batch norm needs two images")
         self._fits_micro_batches("reward_batch")
-        for name in ("controller_delay", "warmup_share", "baseline_decay"):
-            self._below_one(name)
         require(
             self.warmup_share <= self.controller_delay,
             f"search: warmup_share ({self.warmup_share}) must not exceed controller_delay "
             f"({self.controller_delay}): in averaged layers, rewards cannot compare choices.",
         )
-        require(
-            0 < self.reward_share < 1,
-            f"search: reward_share must be between 0 and 1, not {self.reward_share}.",
-        )
-        self._within("cost_level", 0, 1)
-        for name in ("controller_spread", "entropy_weight"):
-            self._at_least(name, 0)
-        self._above_zero("controller_growth")
-        self._at_least("warmup_candidates", 2)
 
 
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
@@ -108,7 +95,7 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
 
     domains: number of domains that share the network.
 
-    Raises `MpnasError` if no path can have this cost.
+    Raises `MpnasError` if no path can have this cost, or if it is 0.
     """
     low, high = cost_bounds(config.cost, space, domains)
     if config.cost_target is None:
@@ -117,7 +104,13 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
         while len(costs) < 256:  # joint costs depend on how many share the network
             drawn = {str(i): space.sample(generator) for i in range(domains)}
             costs += path_costs(config.cost, space, drawn).values()
-        return low + config.cost_level * (float(np.mean(costs)) - low)
+        target = low + config.cost_level * (float(np.mean(costs)) - low)
+        if target <= 0:
+            raise MpnasError(
+                f"cost_level {config.cost_level:g} gives the cost target 0, because the cheapest "
+                "path costs nothing: expected a higher cost_level, or a cost_target above 0."
+            )
+        return target
     if not low <= config.cost_target <= high:
         raise MpnasError(
             f"cost_target {config.cost_target:g} cannot be reached: paths of space {space.name!r} "

@@ -36,7 +36,32 @@ def divide(suite: DomainSuite, reward_share: float, seed: int) -> dict[str, Sear
 
     Raises `MpnasError` if a domain has too few images.
     """
+    require_divisible(suite, reward_share, micro_batches=1)
     return {d.name: _divide(d, reward_share, derived_seed(seed, i)) for i, d in enumerate(suite)}
+
+
+def require_divisible(suite: DomainSuite, reward_share: float, micro_batches: int) -> None:
+    """Raise `MpnasError` if a training split has too few images to divide, without reading them.
+
+    Both parts need at least 2 images for each micro-batch, because batch norm needs two.
+
+    reward_share: share of each class that goes into the reward part, between 0 and 1.
+    micro_batches: parts of a batch.
+    """
+    for domain in suite:
+        sizes = domain.train.labels.bincount(minlength=len(domain.classes)).tolist()
+        reward = sum(_reward_count(size, reward_share) for size in sizes if size)
+        least = 2 * micro_batches
+        if min(reward, sum(sizes) - reward) < least:
+            raise MpnasError(
+                f"domain {domain.name!r} has {sum(sizes)} training images: too few to divide into "
+                f"a weight part and a reward part (here {reward}) of at least {least} images each."
+            )
+
+
+def _reward_count(size: int, reward_share: float) -> int:
+    """Return how many of the images of a class go into the reward part: one stays at least."""
+    return min(size - 1, max(1, round(reward_share * size)))
 
 
 def _divide(domain: Domain, reward_share: float, seed: int) -> SearchPart:
@@ -45,19 +70,12 @@ def _divide(domain: Domain, reward_share: float, seed: int) -> SearchPart:
     for label in range(len(domain.classes)):
         members = (train.labels == label).nonzero()[:, 0]
         members = members[torch.randperm(len(members), generator=generator)]
-        most = len(members) - 1  # at least one image stays in the weight part
-        count = min(most, max(1, round(reward_share * len(members))))
+        count = _reward_count(len(members), reward_share)
         reward.append(members[:count])
         weights.append(members[count:])
     standard = Standard.of(domain)
 
     def source(parts: list[torch.Tensor], flip: bool) -> Source:
-        split = Subset(train, torch.cat(parts))
-        if len(split) < 2:
-            raise MpnasError(
-                f"domain {domain.name!r} has {len(train)} training images: too few to divide into "
-                "a weight part and a reward part of at least 2 images each."
-            )
-        return Source(split, standard, flip)
+        return Source(Subset(train, torch.cat(parts)), standard, flip)
 
     return SearchPart(source(weights, domain.flip), source(reward, False), domain.task)

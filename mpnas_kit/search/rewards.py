@@ -5,12 +5,18 @@ target. T and T0 are in the unit of the cost model.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from mpnas_kit.parts import Kind, by_text_name
-from mpnas_kit.settings import require
+from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.parts import Kind, by_text_name, shown
+from mpnas_kit.settings import check
+from mpnas_kit.values import Range
+
+BETA = Range(-100, 0)  # of the exponent or factor of the cost
 
 
 class Reward(Protocol):
@@ -34,6 +40,34 @@ class Reward(Protocol):
         target: cost target, in the same unit.
         """
         ...
+
+
+def rewards_of(reward: Reward, quality: Tensor, cost: Tensor, target: float) -> Tensor:
+    """Return the rewards of paths, checked: float64 (domains, paths).
+
+    The reward gets copies of quality and cost, so it may change them. An error of its own code gets
+    a note that names the reward.
+
+    reward: the reward.
+    quality, cost, target: its arguments (see `Reward`).
+
+    Raises `MpnasError` if it returns something else than a finite number for each path.
+    """
+    with RaisedBy(lambda: f"the reward {shown(reward)}"):
+        answer: Any = reward(quality.clone(), cost.clone(), target)
+    if isinstance(answer, np.ndarray):
+        answer = torch.from_numpy(answer) if answer.dtype.kind in "fiu" else answer
+    is_number = (
+        isinstance(answer, Tensor) and not answer.is_complex() and answer.dtype != torch.bool
+    )
+    if not is_number or answer.shape != quality.shape or not bool(answer.isfinite().all()):
+        found = answer.tolist() if isinstance(answer, (Tensor, np.ndarray)) else answer
+        raise MpnasError(
+            f"the reward {shown(reward)} returns {short(found)}: expected a tensor with a finite "
+            f"number for each of {len(quality)} domains x {quality.shape[1]} paths."
+        )
+    rewards: Tensor = answer.detach().to(quality)
+    return rewards
 
 
 def charged(cost: Tensor, target: float) -> Tensor:
@@ -60,19 +94,19 @@ class Absolute:
 
     Source: TuNAS, Bender et al., CVPR 2020, arXiv 2008.06120.
 
-    beta: at most 0. A more negative value keeps the cost closer to the target.
+    beta: -100 to 0. A more negative value keeps the cost closer to the target.
 
-    Raises `MpnasError` if beta is above 0.
+    Raises `MpnasError` if beta is out of its range.
 
     >>> cost = torch.tensor([1e6, 2e6, 3e6])
     >>> mk.Absolute()(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
     tensor([0.7500, 0.8000, 0.7500])
     """
 
-    beta: float = -0.1
+    beta: Annotated[float, BETA] = -0.1
 
     def __post_init__(self) -> None:
-        require(self.beta <= 0, f"reward absolute: beta must be at most 0, not {self.beta}.")
+        check(self)
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """Return `Q + beta |T / T0 - 1|`, element by element."""
@@ -85,19 +119,19 @@ class Mnas:
 
     Source: Tan et al., CVPR 2019, arXiv 1807.11626. T / T0 counts as at least 0.1 (ours).
 
-    beta: at most 0. A more negative value penalises cost harder.
+    beta: -100 to 0. A more negative value penalises cost harder.
 
-    Raises `MpnasError` if beta is above 0.
+    Raises `MpnasError` if beta is out of its range.
 
     >>> cost = torch.tensor([1e6, 2e6, 3e6])
     >>> mk.Mnas(beta=-1.0)(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
     tensor([1.6000, 0.8000, 0.5333])
     """
 
-    beta: float = -0.07
+    beta: Annotated[float, BETA] = -0.07
 
     def __post_init__(self) -> None:
-        require(self.beta <= 0, f"reward mnas: beta must be at most 0, not {self.beta}.")
+        check(self)
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """Return `Q (T / T0) ** beta`, element by element."""
@@ -111,19 +145,19 @@ class MnasHard:
     A cost below the target gains nothing. Source: Tan et al., CVPR 2019, arXiv 1807.11626. T / T0
     counts as at least 0.1 (ours).
 
-    beta: at most 0. A more negative value penalises a cost above the target harder.
+    beta: -100 to 0. A more negative value penalises a cost above the target harder.
 
-    Raises `MpnasError` if beta is above 0.
+    Raises `MpnasError` if beta is out of its range.
 
     >>> cost = torch.tensor([1e6, 2e6, 3e6])
     >>> mk.MnasHard(beta=-1.0)(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
     tensor([0.8000, 0.8000, 0.5333])
     """
 
-    beta: float = -0.5
+    beta: Annotated[float, BETA] = -0.5
 
     def __post_init__(self) -> None:
-        require(self.beta <= 0, f"reward mnas_hard: beta must be at most 0, not {self.beta}.")
+        check(self)
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """Return `Q min((T / T0) ** beta, 1)`, element by element."""

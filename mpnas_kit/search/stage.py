@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
-from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.domain import DomainSuite, require_trainable
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
@@ -29,17 +29,19 @@ from mpnas_kit.engine.loop import (
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
-from mpnas_kit.parts import shown
+from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
-from mpnas_kit.search.data import SearchPart, divide
+from mpnas_kit.search.data import SearchPart, divide, require_divisible
 from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every
-from mpnas_kit.search.rewards import charged
+from mpnas_kit.search.rewards import charged, rewards_of
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.values import require_type
 
 Answer = TypeVar("Answer")
 ALL = "all"  # name of the controller if there is one for all domains
@@ -73,8 +75,11 @@ def search(
     >>> sorted(found.paths)
     ['planted0', 'planted1']
     """
-    config = config or SearchConfig()
+    config = SearchConfig() if config is None else config
+    require_type(config, SearchConfig, "config")
     require_size(suite, space)
+    require_trainable(suite, config.micro_batches)
+    require_divisible(suite, config.reward_share, config.micro_batches)
     require_callbacks(callbacks)
     target = resolve_target(space, config, len(suite))
     compute = Compute.of(
@@ -168,7 +173,7 @@ class _Search(Stage):
         )
         sizes = {d: len(p.weights.split) for d, p in parts.items()}
         self.draws = DrawSchedule(sizes, config.draw_temperature)
-        self.weights = config.prioritization.begin(tasks, config.seed)
+        self.weights = begin_weights(config.prioritization, tasks, config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.policies: list[NDArray[np.float32]] = []
 
@@ -301,13 +306,10 @@ class _Search(Stage):
 
     def _rewards(self, quality: Tensor, cost: Tensor) -> Tensor:
         """Return the rewards, float64 (domains, paths)."""
-        rewards = self.config.reward(quality, cost, self.target)
-        if rewards.shape != quality.shape or not bool(rewards.isfinite().all()):
-            raise self.compute.team.error_on_all_ranks(
-                f"the reward {shown(self.config.reward)} gave {rewards.tolist()} in step "
-                f"{self.step + 1}: expected a finite number for each of {len(quality)} domains x "
-                f"{self.config.paths_per_step} paths."
-            )
+        try:
+            rewards = rewards_of(self.config.reward, quality, cost, self.target)
+        except MpnasError as error:
+            raise self.compute.team.error_on_all_ranks(f"step {self.step + 1}: {error}") from None
         if self.config.reward_scope == "joint":
             rewards = rewards.mean(0).expand_as(rewards)
         return rewards

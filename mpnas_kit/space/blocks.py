@@ -10,18 +10,23 @@ A block of your own is a frozen dataclass with a `name` and a `build`; see `docs
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.parts import lacks_attributes
+from mpnas_kit.settings import check, require
 from mpnas_kit.space.strips import depthwise_conv
+from mpnas_kit.values import Range
 
 NormFactory = Callable[[int], nn.Module]
 """Function: number of channels C -> new batch normalisation of (B, C, H, W)."""
 
 Activation = Literal["relu", "hardswish", "identity"]
+Kernel = Annotated[int, Range(1, 63)]
+Width = Annotated[int, Range(1, 100_000)]  # of a feature map, in channels
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -95,15 +100,62 @@ class Borrower(Protocol):
 def lend(lender: nn.Module | None, borrower: nn.Module | None) -> None:
     """Let `borrower` use the weights of `lender`. Do nothing if `borrower` is None.
 
-    Raises `MpnasError` if `borrower` cannot borrow.
+    Raises `MpnasError` if there is no `lender`, or `borrower` cannot borrow.
     """
     if borrower is not None:
-        if not isinstance(borrower, Borrower) or lender is None:
+        name = type(borrower).__name__
+        if lender is None:
             raise MpnasError(
-                f"a module {type(borrower).__name__} has no method `borrow`, but its block has a "
-                "hull: expected that method, or a `hull` that returns None."
+                f"the hull of a module {name} has no part that could lend it weights: expected a "
+                "`hull` with all weights of its blocks, or a `hull` that returns None."
+            )
+        if not isinstance(borrower, Borrower):
+            raise MpnasError(
+                f"a module {name} has no method `borrow`, but its block has a hull: expected that "
+                "method, or a `hull` that returns None."
             )
         borrower.borrow(lender)
+
+
+def lacks_block(value: Any) -> str | None:
+    """Return in words what `value` lacks to be a block, or None."""
+    return lacks_attributes(value, "name", "build(in_channels, out_channels, stride, norm)")
+
+
+def build_block(
+    block: Block, in_channels: int, out_channels: int, stride: int, norm: NormFactory
+) -> nn.Module:
+    """Return a new module of a block (see `Block.build`).
+
+    Raises `MpnasError` if the block returns something else. An error of the block's own code gets a
+    note that names the block.
+    """
+    with RaisedBy(lambda: f"build of block {block.name!r}"):
+        module = block.build(in_channels, out_channels, stride, norm)
+    if not isinstance(module, nn.Module):
+        raise MpnasError(
+            f"build of block {block.name!r} returns {short(module)}: expected a new torch module."
+        )
+    return module
+
+
+def require_map(block: Block, output: Any, images: int, channels: int) -> None:
+    """Raise `MpnasError` unless `output` is a feature map of a block: (images, channels, H, W)."""
+    is_map = isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point()
+    if not is_map or tuple(output.shape[:2]) != (images, channels):
+        found = (
+            f"{output.dtype} of shape {tuple(output.shape)}"
+            if isinstance(output, Tensor)
+            else short(output)
+        )
+        raise MpnasError(
+            f"the module of block {block.name!r} returns {found}: expected a feature map of shape "
+            f"({images}, {channels}, height, width)."
+        )
+
+
+def _require_odd(kernel: int, block: str) -> None:
+    require(kernel % 2 == 1, f"{block}: kernel must be odd, not {kernel}.")
 
 
 class ElasticConv(nn.Conv2d):
@@ -191,11 +243,14 @@ class InvertedBottleneck:
     Sources: MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) and, for squeeze-and-excite and
     hard-swish, MobileNetV3 (Howard et al. 2019, arXiv 1905.02244).
 
-    kernel: height and width of the depthwise kernel, odd.
-    expansion: hidden channels per input channel, at least 1.
+    kernel: height and width of the depthwise kernel, 1 to 63, odd.
+    expansion: hidden channels per input channel, 1 to 1000.
     se: whether the block has squeeze-and-excite.
     activation: `relu`, `hardswish` or `identity`.
-    hidden: number of hidden channels, instead of `expansion`; None: `expansion` sets it.
+    hidden: number of hidden channels, 1 to 100,000, instead of `expansion`; None: `expansion` sets
+    it.
+
+    Raises `MpnasError` for a value of a wrong type or out of its range.
 
     >>> block = mk.InvertedBottleneck(kernel=5, expansion=3, se=True)
     >>> module = block.build(8, 16, stride=2, norm=torch.nn.BatchNorm2d)
@@ -203,11 +258,15 @@ class InvertedBottleneck:
     ('k5e3se', torch.Size([2, 16, 16, 16]))
     """
 
-    kernel: int = 3
-    expansion: int = 3
+    kernel: Kernel = 3
+    expansion: Annotated[int, Range(1, 1000)] = 3
     se: bool = False
     activation: Activation = "relu"
-    hidden: int | None = None
+    hidden: Annotated[int | None, Range(1, 100_000)] = None
+
+    def __post_init__(self) -> None:
+        check(self)
+        _require_odd(self.kernel, "inverted_bottleneck")
 
     @property
     def name(self) -> str:
@@ -279,15 +338,21 @@ class _InvertedBottleneck(nn.Module):
 class Conv:
     """Dense k x k convolution, batch normalisation, activation. For stems and heads.
 
-    kernel: height and width of the kernel, odd.
+    kernel: height and width of the kernel, 1 to 63, odd.
     activation: `relu`, `hardswish` or `identity`.
+
+    Raises `MpnasError` for a value of a wrong type or out of its range.
 
     >>> mk.Conv(3).build(3, 16, stride=2, norm=torch.nn.BatchNorm2d)(torch.zeros(2, 3, 9, 9)).shape
     torch.Size([2, 16, 5, 5])
     """
 
-    kernel: int = 3
+    kernel: Kernel = 3
     activation: Activation = "hardswish"
+
+    def __post_init__(self) -> None:
+        check(self)
+        _require_odd(self.kernel, "conv")
 
     @property
     def name(self) -> str:
@@ -321,12 +386,18 @@ class SeparableConv:
     The activation follows the depthwise convolution. The input is added to the output if stride is
     1 and both widths are equal.
 
-    kernel: height and width of the depthwise kernel, odd.
+    kernel: height and width of the depthwise kernel, 1 to 63, odd.
     activation: `relu`, `hardswish` or `identity`.
+
+    Raises `MpnasError` for a value of a wrong type or out of its range.
     """
 
-    kernel: int = 3
+    kernel: Kernel = 3
     activation: Activation = "relu"
+
+    def __post_init__(self) -> None:
+        check(self)
+        _require_odd(self.kernel, "separable_conv")
 
     @property
     def name(self) -> str:

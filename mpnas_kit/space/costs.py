@@ -5,9 +5,8 @@ costs the sum. A joint model has `costs` and `bounds`, because the cost of a pat
 paths of the other domains. A frozen dataclass with `unit` and these methods is a cost model.
 """
 
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -15,9 +14,12 @@ from typing import Any, Protocol
 
 import torch
 
-from mpnas_kit.errors import MpnasError, one_line
+from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
 from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.values import Range, number
+
+COSTS = Range(0, 1e100)
 
 
 class AdditiveCost(Protocol):
@@ -73,25 +75,22 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
     space: the search space of the paths.
     paths: path of every domain, by name.
 
-    Raises `MpnasError` if the model returns a cost that is negative or not finite.
+    Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100. An error
+    of the model's own code gets a note that names the model.
 
     >>> mk.path_costs(mk.MultiplyAdds(), space, {"a": space.parse("row row column column")})
     {'a': 199680.0}
     """
-    if hasattr(model, "costs"):
-        costs = model.costs(space, paths)
-    else:
-        costs = {
+    if not hasattr(model, "costs"):
+        return {
             d: float(sum(_price(model, use) for use in space.uses(path) if use is not None))
             for d, path in paths.items()
         }
-    for domain, cost in costs.items():
-        if not 0 <= cost < math.inf:
-            raise MpnasError(
-                f"cost model {shown(model)} returns {cost} for the path {paths[domain]}: "
-                "expected a finite number, at least 0."
-            )
-    return costs
+    with RaisedBy(lambda: f"costs(space, paths) of the cost model {shown(model)}"):
+        answer = model.costs(space, dict(paths))
+    if not isinstance(answer, Mapping):
+        raise _wrong_cost(model, answer, "costs(space, paths)")
+    return {d: _cost(model, answer.get(d), f"the path {p}") for d, p in paths.items()}
 
 
 def cost_bounds(model: CostModel, space: SearchSpace, domains: int) -> tuple[float, float]:
@@ -103,14 +102,23 @@ def cost_bounds(model: CostModel, space: SearchSpace, domains: int) -> tuple[flo
     space: the search space.
     domains: number of domains that share the network, at least 1. Only joint models use it.
 
-    Raises `MpnasError` if the model returns a cost that is negative or not finite.
+    Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100. An error
+    of the model's own code gets a note that names the model.
 
     >>> low, high = mk.cost_bounds(mk.MultiplyAdds(), mk.pocket_space(), domains=4)
     >>> f"{low / 1e6:.2f} to {high / 1e6:.2f} million"
     '0.13 to 1.87 million'
     """
     if hasattr(model, "bounds"):
-        return model.bounds(space, domains)
+        where = "bounds(space, domains)"
+        with RaisedBy(lambda: f"{where} of the cost model {shown(model)}"):
+            bounds = model.bounds(space, domains)
+        if not isinstance(bounds, Sequence) or len(bounds) != 2:
+            raise _wrong_cost(model, bounds, where)
+        least, most = (_cost(model, bound, where) for bound in bounds)
+        if least > most:
+            raise _wrong_cost(model, bounds, where)
+        return least, most
     extremes = space.extremes(partial(_price, model))
     low, high = (path_costs(model, space, {"": path})[""] for path in extremes)
     return low, high
@@ -134,16 +142,24 @@ def cost_fingerprint(model: CostModel, space: SearchSpace) -> str:
 
 
 def _price(model: AdditiveCost, use: Use) -> float:
-    """Return the price of a block. Any error of the model becomes an `MpnasError`."""
-    try:
-        return float(model.price(use))
-    except MpnasError:
-        raise
-    except Exception as error:
-        raise MpnasError(
-            f"cost model {shown(model)} failed in price(use) of block {use.block.name!r}: "
-            f"{one_line(error)}. Expected a number of {model.unit}."
-        ) from error
+    """Return the price of a block, checked."""
+    with RaisedBy(lambda: f"price(use) of the cost model {shown(model)}"):
+        answer = model.price(use)
+    return _cost(model, answer, f"block {use.block.name!r}")
+
+
+def _cost(model: CostModel, answer: object, of: str) -> float:
+    cost = number(answer, COSTS)
+    if cost is None:
+        raise _wrong_cost(model, answer, of)
+    return cost
+
+
+def _wrong_cost(model: CostModel, answer: object, of: str) -> MpnasError:
+    return MpnasError(
+        f"cost model {shown(model)} returns {short(answer)} for {of}: expected a finite number of "
+        f"{model.unit}, at least 0{' (the lowest and the highest)' if 'bounds' in of else ''}."
+    )
 
 
 @dataclass(frozen=True)
@@ -213,6 +229,8 @@ class UnionShare:
 
 def _lacks(value: Any) -> str | None:
     """Return in words what `value` lacks to be a cost model, or None."""
+    if not isinstance(getattr(value, "unit", ""), str):
+        return "attribute 'unit' that is text"
     if hasattr(value, "costs"):
         return lacks_attributes(value, "unit", "bounds(space, domains)")
     return lacks_attributes(value, "unit", "price(use)")

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mpnas_kit.space.blocks import Block
+from mpnas_kit.errors import RaisedBy
+from mpnas_kit.space.blocks import Block, build_block, require_map
 
 
 class Cost(NamedTuple):
@@ -37,10 +38,15 @@ def count(block: Block, in_channels: int, out_channels: int, stride: int, size: 
     The map has the shape (in_channels, size, size). `block` must be hashable.
     """
     with torch.device("meta"):
-        module = block.build(in_channels, out_channels, stride, nn.BatchNorm2d).eval()
+        module = build_block(block, in_channels, out_channels, stride, nn.BatchNorm2d).eval()
         image = torch.empty(1, in_channels, size, size)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(image)
+    with (
+        RaisedBy(lambda: f"the module of block {block.name!r}"),
+        FlopCounterMode(display=False) as counter,
+        torch.no_grad(),
+    ):
+        output = module(image)
+    require_map(block, output, 1, out_channels)
     norm = sum(
         p.numel() for m in module.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()
     )

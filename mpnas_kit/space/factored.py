@@ -5,7 +5,7 @@ from itertools import product
 
 from typing_extensions import override
 
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.space.blocks import (
     Activation,
     Block,
@@ -14,7 +14,17 @@ from mpnas_kit.space.blocks import (
     PooledConv,
     SeparableConv,
 )
-from mpnas_kit.space.space import ZERO, Decision, Layer, Path, SearchSpace, Use, choice_index
+from mpnas_kit.space.space import (
+    ZERO,
+    Decision,
+    Layer,
+    Path,
+    Resolution,
+    SearchSpace,
+    Use,
+    choice_index,
+)
+from mpnas_kit.values import require_type
 
 KERNELS = (3, 5, 7)
 EXPANSIONS = (1, 2, 3, 4, 5, 6)
@@ -25,7 +35,7 @@ _PARTS = ("kernel", "expansion", "se")  # decisions about a block
 FIRST = 2  # index of the first layer of stage 1; stem and separable layer come before it
 
 
-def mobilenet_v3_like(resolution: int = 224) -> "FactoredSpace":
+def mobilenet_v3_like(resolution: Resolution = 224) -> "FactoredSpace":
     """Return the MobileNetV3-like search space of TuNAS (Bender et al. 2020, arXiv 2008.06120).
 
     It has 20 layers of inverted bottlenecks in 5 stages. These are the decisions:
@@ -38,7 +48,7 @@ def mobilenet_v3_like(resolution: int = 224) -> "FactoredSpace":
     The stem and all stages except stage 4 have stride 2. Blocks of stages 1 and 2 have ReLU, those
     of stages 3 to 5 hard-swish.
 
-    resolution: height and width of the images, pixels, at least 1.
+    resolution: height and width of the images, 1 to 4096 pixels.
 
     >>> large = mk.mobilenet_v3_like(64)
     >>> len(large.searched), len(large.decisions)
@@ -113,11 +123,12 @@ class FactoredSpace(SearchSpace):
 
     @override
     def parse(self, arch: str) -> Path:
+        require_type(arch, str, "an arch string")
         words = arch.split()
         expected = len(self.searched) + len(STAGES)
         if len(words) != expected:
             raise MpnasError(
-                f"arch string {arch!r} has {len(words)} words: space {self.name!r} needs "
+                f"arch string {short(arch)} has {len(words)} words: space {self.name!r} needs "
                 f"{expected}, one per searched layer and one per stage."
             )
         remaining = iter(words)

@@ -6,14 +6,24 @@ can see its bit of the class.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpnas_kit.domains.planted import DIRECTIONS, LAG, QUARTERS, SIZE, planted_directions
+from mpnas_kit.domains.planted import (
+    DIRECTIONS,
+    LAG,
+    QUARTERS,
+    SIZE,
+    Direction,
+    planted_directions,
+)
+from mpnas_kit.settings import check
 from mpnas_kit.space.blocks import Conv, NormFactory
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
+from mpnas_kit.values import Range
 
 
 def planted_space() -> LayerwiseSpace:
@@ -51,10 +61,15 @@ class DirectedBlock:
 
     direction: `row`, `column` or `diagonal`.
     quarter: number of the quarter, 0 to 3, row by row.
+
+    Raises `MpnasError` for a value of a wrong type or out of its range.
     """
 
-    direction: str
-    quarter: int
+    direction: Direction
+    quarter: Annotated[int, Range(0, QUARTERS - 1)]
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def name(self) -> str:

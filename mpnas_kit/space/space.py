@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from typing_extensions import override
 
-from mpnas_kit.errors import MpnasError, unknown
-from mpnas_kit.space.blocks import Block
+from mpnas_kit.errors import MpnasError, short, unknown
+from mpnas_kit.space.blocks import Block, Width, lacks_block
 from mpnas_kit.space.counting import Cost, count
+from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
+Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
+Stride = Annotated[int, Range(1, 64)]
 ZERO = "zero"  # choice that skips a layer
 
 
@@ -55,9 +59,19 @@ class Use(NamedTuple):
 
     @property
     def cost(self) -> Cost:
-        """Multiply-adds for one image, and parameters."""
+        """Multiply-adds for one image, and parameters.
+
+        Raises `MpnasError` if the block is not hashable, or its module returns no feature map.
+        """
         sizes = (self.in_channels, self.out_channels, self.stride, self.size)
-        return count(self.block, *sizes)  # type: ignore[arg-type] # frozen dataclasses are hashable
+        try:
+            hash(self.block)
+        except TypeError:
+            raise MpnasError(
+                f"block {self.block.name!r} cannot be hashed, so its cost cannot be counted: "
+                "expected a frozen dataclass with numbers and texts."
+            ) from None
+        return count(self.block, *sizes)  # type: ignore[arg-type] # it is hashable
 
 
 @dataclass(frozen=True)
@@ -65,15 +79,17 @@ class Layer:
     """One layer of a search space.
 
     name: name of the layer, for decisions and errors.
-    stride: stride of every candidate, at least 1.
-    widths: output widths in channels, ascending. More than one if the width is searched.
+    stride: stride of every candidate, 1 to 64.
+    widths: output widths in channels, 1 to 100,000, ascending. More than one if the width is
+    searched.
     candidates: blocks to choose from, with distinct names. One candidate: the layer is not
     searched. None among them is `zero`, which skips the layer. Only a layer that keeps the shape of
     its map may have it.
     counts: whether the nodes of the layer count in path similarity, if the layer is searched.
 
-    Raises `MpnasError` if there is no candidate, two have one name, a name is not valid in an arch
-    string, or a layer with a stride other than 1 has `zero`.
+    Raises `MpnasError` for a value of a wrong type or out of its range, if there is no candidate,
+    two have one name, a name is not valid in an arch string, or a layer with a stride other than 1
+    has `zero`.
 
     >>> mk.Layer("body", 1, (8,), (mk.Conv(3), mk.InvertedBottleneck(5, 2), None)).choices
     ('conv3', 'k5e2', 'zero')
@@ -86,15 +102,25 @@ class Layer:
     counts: bool = True
 
     def __post_init__(self) -> None:
-        for name in (c.name for c in self.candidates if c is not None):
-            if name == ZERO or not re.fullmatch(r"\S+", name):
-                raise MpnasError(
-                    f"layer {self.name!r}: a block cannot be called {name!r}: expected a name "
-                    f"without blanks, other than {ZERO!r}."
-                )
+        convert_text(self.name, "the name of a layer")
+        where = f"layer {self.name!r}"
+        stride = convert_plain(self.stride, Stride, f"{where}: stride")
+        widths = convert_list(self.widths, f"{where}: widths", "whole numbers")
+        widths = tuple(convert_plain(w, Width, f"{where}: a width") for w in widths)
+        candidates = convert_list(self.candidates, f"{where}: candidates", "blocks")
+        counts = convert_plain(self.counts, bool, f"{where}: counts")
+        converted = {"stride": stride, "widths": widths, "candidates": candidates, "counts": counts}
+        for field_name, value in converted.items():
+            object.__setattr__(self, field_name, value)
+        if not widths or any(a >= b for a, b in pairwise(widths)):
+            raise MpnasError(
+                f"{where} needs ascending widths, at least one, not {short(list(widths))}."
+            )
+        for block in (c for c in self.candidates if c is not None):
+            _check_block(block, where)
         if len(set(self.choices)) < len(self.choices) or not self.candidates:
             raise MpnasError(
-                f"layer {self.name!r} needs distinct candidates, at least one, not {self.choices}."
+                f"{where} needs distinct candidates, at least one, not {short(self.choices)}."
             )
         if None in self.candidates and self.stride != 1:
             raise MpnasError(
@@ -106,6 +132,23 @@ class Layer:
     def choices(self) -> tuple[str, ...]:
         """Names of the candidates, in order; `zero` for None."""
         return tuple(ZERO if c is None else c.name for c in self.candidates)
+
+
+def _check_block(block: Any, where: str) -> None:
+    """Raise `MpnasError` unless `block` is a block with a name that an arch string can have."""
+    lacking = "settings (it is a class)" if isinstance(block, type) else lacks_block(block)
+    if lacking is not None:
+        raise MpnasError(
+            f"{where}: candidates got {short(block)}, which has no {lacking}: expected a block, "
+            "such as Conv(3), or None to skip the layer."
+        )
+    name = block.name
+    if name == ZERO or not (isinstance(name, str) and re.fullmatch(r"\S{1,200}", name)):
+        raise MpnasError(
+            f"{where}: a block cannot be called {short(name)}: expected a name without blanks, "
+            f"other than {ZERO!r}."
+        )
+    convert_text(name, f"{where}: the name of a block")
 
 
 @dataclass(frozen=True)
@@ -152,12 +195,13 @@ class SearchSpace(ABC):
 
     name: name of the space, for tables and errors.
     layers: layers from input to output. The first one gets an RGB image.
-    resolution: height and width of the images, pixels.
+    resolution: height and width of the images, 1 to 4096 pixels.
     decisions: decisions of a controller; None: one per searched layer, which chooses its candidate.
     source: text form that creates the space again, such as `pocket` or
     `my_pkg.spaces:tiny(width=8)`; None: no text creates it, so it exists only in this process.
 
-    Raises `MpnasError` if a layer that changes the width has `zero`.
+    Raises `MpnasError` for a value of a wrong type or out of its range, if there is no layer, two
+    have one name, or a layer that changes the width has `zero`.
     """
 
     def __init__(
@@ -168,8 +212,18 @@ class SearchSpace(ABC):
         decisions: Sequence[Decision] | None = None,
         source: str | None = None,
     ) -> None:
-        self.name, self.layers, self.resolution = name, tuple(layers), resolution
-        self.source = source
+        self.name = convert_text(name, "the name of a space")
+        where = f"space {self.name!r}"
+        self.layers: tuple[Layer, ...] = convert_list(layers, f"{where}: layers", "layers")
+        self.resolution = convert_plain(resolution, Resolution, f"{where}: resolution")
+        self.source = convert_plain(source, str | None, f"{where}: source")
+        for layer in self.layers:
+            require_type(layer, Layer, f"{where}: a layer")
+        names = [layer.name for layer in self.layers]
+        if not names or len(set(names)) < len(names):
+            raise MpnasError(
+                f"{where} needs layers with distinct names, at least one, not {short(names)}."
+            )
         self.decisions = tuple(decisions if decisions is not None else self._one_per_layer())
         previous: tuple[int, ...] = ()
         for layer in self.layers:
@@ -251,20 +305,34 @@ class SearchSpace(ABC):
 
         Raises `MpnasError` if the number of choices is wrong or an index is out of range.
         """
+        choices = convert_list(choices, "the choices of a path", "whole numbers")
         if len(choices) != len(self.decisions):
             raise MpnasError(
                 f"a path through space {self.name!r} has {len(self.decisions)} choices, "
                 f"not {len(choices)}."
             )
         for decision, choice in zip(self.decisions, choices, strict=True):
-            if not 0 <= choice < len(decision.choices):
+            is_index = hasattr(choice, "__index__") and not isinstance(choice, bool)
+            if not is_index or not 0 <= choice < len(decision.choices):
                 raise MpnasError(
                     f"decision {decision.name!r} has choices 0 to {len(decision.choices) - 1}, "
-                    f"not {choice}."
+                    f"not {short(choice)}."
                 )
         pairs = zip(choices, self.active(choices), strict=True)
         canonical = tuple(int(c) if active else 0 for c, active in pairs)
         return Path(canonical, self.arch(canonical))
+
+    def require(self, path: Path) -> None:
+        """Raise `MpnasError` unless `path` is a path of this space."""
+        require_type(path, Path, f"a path through space {self.name!r}")
+        sizes = [len(d.choices) for d in self.decisions]
+        if len(path.choices) != len(sizes) or any(
+            choice >= size for choice, size in zip(path.choices, sizes, strict=True)
+        ):
+            raise MpnasError(
+                f"the path {short(path.arch)} does not lead through space {self.name!r}: expected "
+                "a path of this space, as its `parse` returns."
+            )
 
     def sample(self, generator: torch.Generator) -> Path:
         """Draw a random path. Every choice of a decision has the same probability.
@@ -276,7 +344,11 @@ class SearchSpace(ABC):
         )
 
     def uses(self, path: Path) -> tuple[Use | None, ...]:
-        """Return how the path uses each layer; None for a layer that it skips."""
+        """Return how the path uses each layer; None for a layer that it skips.
+
+        Raises `MpnasError` if it is not a path of this space.
+        """
+        self.require(path)
         picks, widths = self.candidate_indices(path.choices), self.widths(path.choices)
         return tuple(
             self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
@@ -384,7 +456,8 @@ class LayerwiseSpace(SearchSpace):
         for layer in self.layers:
             if len(layer.widths) != 1:
                 raise MpnasError(
-                    f"layer {layer.name!r} of space {name!r} needs one width, not {layer.widths}."
+                    f"layer {layer.name!r} of space {name!r} needs one width, not "
+                    f"{short(layer.widths)}."
                 )
 
     @override
@@ -407,10 +480,11 @@ class LayerwiseSpace(SearchSpace):
 
     @override
     def parse(self, arch: str) -> Path:
+        require_type(arch, str, "an arch string")
         words = arch.split()
         if len(words) != len(self.decisions):
             raise MpnasError(
-                f"arch string {arch!r} has {len(words)} words: space {self.name!r} needs "
+                f"arch string {short(arch)} has {len(words)} words: space {self.name!r} needs "
                 f"{len(self.decisions)}, one per searched layer."
             )
         return self.path(

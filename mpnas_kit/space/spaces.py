@@ -6,10 +6,10 @@ from mpnas_kit.space.blocks import (
     InvertedBottleneck,
     PooledConv,
 )
-from mpnas_kit.space.space import Layer, LayerwiseSpace
+from mpnas_kit.space.space import Layer, LayerwiseSpace, Resolution
 
 
-def pocket_space(resolution: int = 32) -> LayerwiseSpace:
+def pocket_space(resolution: Resolution = 32) -> LayerwiseSpace:
     """Return the pocket space (ours): 10 searched layers of 8 blocks, for images of 32x32 pixels.
 
     Blocks are inverted bottlenecks (see `InvertedBottleneck`) of a few kernels and expansions. Only
@@ -17,7 +17,7 @@ def pocket_space(resolution: int = 32) -> LayerwiseSpace:
     The space is narrow, so that accuracy depends on the path; `benchmarks/path_spread.py` measures
     how much. At 32 pixels paths cost 0.13 to 1.87 million multiply-adds.
 
-    resolution: height and width of the images, pixels, at least 1.
+    resolution: height and width of the images, 1 to 4096 pixels.
 
     >>> mk.pocket_space()
     LayerwiseSpace('pocket', 12 layers, choices [9, 8, 9, 9, 8, 9, 9, 8, 9, 9])
@@ -47,13 +47,13 @@ def pocket_space(resolution: int = 32) -> LayerwiseSpace:
     return LayerwiseSpace("pocket", layers, resolution, source="pocket")
 
 
-def mobilenet_v3_large(resolution: int = 224) -> LayerwiseSpace:
+def mobilenet_v3_large(resolution: Resolution = 224) -> LayerwiseSpace:
     """Return MobileNetV3-Large as a space with a single path.
 
     Source: Howard et al. 2019, arXiv 1905.02244, table 1. With 224 pixels and 1000 classes it has
     5,483,032 parameters and 216,589,760 multiply-adds, classifier and batch norm included.
 
-    resolution: height and width of the images, pixels, at least 1.
+    resolution: height and width of the images, 1 to 4096 pixels.
 
     >>> large = mk.mobilenet_v3_large()
     >>> large.cost(large.parse("")).parameters

@@ -10,7 +10,7 @@ from torch import nn
 
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import formed
-from mpnas_kit.parts import Kind, Missing, absolute, by_text_name, lacks_attributes, to_text
+from mpnas_kit.parts import Kind, Missing, absolute, by_text_name, to_text
 from mpnas_kit.space.blocks import (
     Block,
     Conv,
@@ -18,6 +18,7 @@ from mpnas_kit.space.blocks import (
     NormFactory,
     PooledConv,
     SeparableConv,
+    lacks_block,
 )
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.planted import planted_space
@@ -27,10 +28,6 @@ from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 
 def _lacks_space(value: Any) -> str | None:
     return None if isinstance(value, SearchSpace) else "layers (it is not a SearchSpace)"
-
-
-def _lacks_block(value: Any) -> str | None:
-    return lacks_attributes(value, "name", "build(in_channels, out_channels, stride, norm)")
 
 
 SPACE = Kind(
@@ -44,7 +41,7 @@ SPACE = Kind(
     _lacks_space,
 )
 BLOCK = Kind(
-    "block", by_text_name(Conv, InvertedBottleneck, SeparableConv, PooledConv), _lacks_block
+    "block", by_text_name(Conv, InvertedBottleneck, SeparableConv, PooledConv), lacks_block
 )
 
 

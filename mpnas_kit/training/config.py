@@ -1,9 +1,10 @@
 """The settings of the training stage."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from mpnas_kit.engine.config import StageConfig
+from mpnas_kit.values import Range
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,9 @@ class TrainConfig(StageConfig):
 
     stage: ClassVar[str] = "train"
 
-    average: float = 0.99
-    """Decay of the moving average of the weights, 0 to below 1. The average is evaluated."""
+    average: Annotated[float, Range(0, 1, below=True)] = 0.99
+    """Decay of the moving average of the weights. The average is evaluated."""
     frozen: bool = False
     """Whether only the classifiers are trained. All other weights then stay as they start."""
-    evaluate_every: int = 0
+    evaluate_every: Annotated[int, Range(0, 10_000_000)] = 0
     """Steps from one evaluation on the validation split to the next. 0: only at the end."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._below_one("average")
-        self._at_least("evaluate_every", 0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
-from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
@@ -25,11 +25,13 @@ from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.settings import to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.evaluation import evaluate, recalibrate
 from mpnas_kit.training.result import TrainResult
+from mpnas_kit.values import require_type
 
 
 def train(
@@ -65,11 +67,19 @@ def train(
     >>> list(trained.accuracy("test").index)
     ['planted0', 'planted1']
     """
-    config = config or TrainConfig()
-    for name in paths:
+    config = TrainConfig() if config is None else config
+    require_type(config, TrainConfig, "config")
+    require_type(suite, DomainSuite, "suite")
+    require_type(space, SearchSpace, "space")
+    require_type(paths, Mapping, "paths")
+    if start is not None:
+        require_type(start, MultiPathNet, "start")
+    for name, path in paths.items():
         suite[name]
+        space.require(path)
     suite = suite.select([n for n in suite.names if n in paths])
     require_size(suite, space)
+    require_trainable(suite, config.micro_batches)
     require_callbacks(callbacks)
     compute = Compute.of(
         config.device, config.precision, config.micro_batches, config.norm, len(suite)
@@ -135,7 +145,7 @@ class _Training(Stage):
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
-        self.weights = config.prioritization.begin(suite.tasks, config.seed)
+        self.weights = begin_weights(config.prioritization, suite.tasks, config.seed)
 
     def run(self, callbacks: Sequence[Callback]) -> TrainResult:
         self.loop(callbacks)

@@ -363,14 +363,23 @@ def test_an_approach_is_read_as_it_is_written(approach: Approach) -> None:
     ("make", "message"),
     [
         (lambda: APPROACH.parse("mpans"), "unknown approach 'mpans'.*did you mean 'mpnas'"),
-        (lambda: RandomPaths(-1), "draw must be at least 0"),
+        (
+            lambda: RandomPaths(-1),
+            "random_paths: draw must be a whole number from 0 to 4,294,967,295",
+        ),
         (
             lambda: SharedTrunk().plan(Context(pocket_space(), DOMAINS, SearchConfig())),
             "matched_to",
         ),
         (lambda: SinglePath(path="k3e1").plan(context()), "has 1 words"),
-        (lambda: tiny.train_config(private_from=-1), "private_from must be at least 0"),
-        (lambda: tiny.search_config(private_from=-1), "private_from must be at least 0"),
+        (
+            lambda: tiny.train_config(private_from=-1),
+            "private_from must be a whole number from 0 to 10,000, or None, not -1",
+        ),
+        (
+            lambda: tiny.search_config(private_from=-1),
+            "private_from must be a whole number from 0 to 10,000, or None, not -1",
+        ),
         (lambda: tiny.search_config(controllers="two"), "controllers must be"),
     ],
 )

@@ -90,7 +90,10 @@ def test_paths_of_a_file_can_be_trained(run: Path, tmp_path: Path) -> None:
         (["search", "--stepz=3"], ["--stepz", "did you mean --steps?"]),
         (["search", "--steps"], ["--steps"]),
         (["search", "--steps", "many"], ["steps", "a whole number", "'many'"]),
-        (["search", "--steps", "0"], ["steps must be at least 1"]),
+        (
+            ["search", "--steps", "0"],
+            ["steps must be a whole number from 1 to 10,000,000, not '0'"],
+        ),
         (["search", "--profile", "quik"], ["'quik'", "did you mean 'quick'?"]),
         (["search", "--data", "pockets"], ["'pockets'", "did you mean 'pocket'?"]),
         (["search", "--domains", "digit"], ["'digit'", "did you mean 'digits'?"]),

@@ -212,7 +212,9 @@ def test_channels_of_an_image_move_together() -> None:
 
 
 def test_a_negative_shift_is_refused() -> None:
-    with pytest.raises(MpnasError, match="shift must be at least 0 pixels, not -1"):
+    with pytest.raises(
+        MpnasError, match="augment: shift must be a whole number from 0 to 1,024, not -1"
+    ):
         Augment(-1)
 
 

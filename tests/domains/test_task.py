@@ -38,5 +38,7 @@ def test_the_head_has_an_output_per_class() -> None:
 
 
 def test_one_class_is_refused() -> None:
-    with pytest.raises(MpnasError, match="at least 2 classes, not 1"):
+    with pytest.raises(
+        MpnasError, match="classes must be a whole number from 2 to 1,000,000, not 1"
+    ):
         Classification(1)

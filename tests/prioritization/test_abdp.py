@@ -156,9 +156,9 @@ def test_weights_continue_from_a_state() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"start": 0.0}, "start and end must be above 0"),
-        ({"end": -1.0}, "start and end must be above 0"),
-        ({"decay": 1.0}, r"decay must be in \[0, 1\)"),
+        ({"start": 0.0}, "start must be a number from 1e-06 to 1e.06, or infinity, not 0.0"),
+        ({"end": -1.0}, "end must be a number from 1e-06 to 1e.06, or infinity, not -1.0"),
+        ({"decay": 1.0}, "decay must be a number from 0 to below 1, not 1.0"),
         ({"schedule": "cosine"}, "cosine"),
     ],
 )

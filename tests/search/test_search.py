@@ -280,7 +280,7 @@ def test_a_reward_that_is_no_number_is_reported_with_its_function(wrong: float) 
     def mine(quality: torch.Tensor, cost: torch.Tensor, target: float) -> torch.Tensor:
         return quality * wrong
 
-    with pytest.raises(MpnasError, match=r"the reward .*mine.* gave .* in step 2: expected a"):
+    with pytest.raises(MpnasError, match=r"step 2: the reward .*mine.* returns .*: expected a"):
         search(tiny.suite(), tiny.space(), tiny.search_config(reward=mine))
 
 
@@ -423,7 +423,7 @@ def test_a_cost_level_lies_between_the_cheapest_path_and_the_mean_of_random_ones
     for level in (0.0, 0.25, 1.0):
         target = resolve_target(space, tiny.search_config(cost_level=level), 2)
         assert target == pytest.approx(low + level * (mean - low))
-    with pytest.raises(MpnasError, match=r"cost_level must be in \[0, 1\], not 1.5"):
+    with pytest.raises(MpnasError, match="cost_level must be a number from 0 to 1, not 1.5"):
         tiny.search_config(cost_level=1.5)
 
 
@@ -551,7 +551,7 @@ def test_a_wrong_setting_is_named(setting: str, value: Any) -> None:
 
 def test_a_loss_that_is_not_finite_ends_in_one_sentence() -> None:
     with pytest.raises(MpnasError, match="the loss of domain 'a' is .* at learning rate"):
-        search(tiny.suite(), tiny.space(), tiny.search_config(learning_rate=1e30))
+        search(tiny.suite(), tiny.space(), tiny.search_config(learning_rate=1e6))
 
 
 def test_images_of_another_size_than_the_space_are_refused() -> None:

@@ -201,31 +201,75 @@ def test_a_path_with_a_skipped_layer_costs_less() -> None:
 
 @dataclass(frozen=True)
 class Priced:
-    """A cost model that answers every block with the same value, or raises it."""
+    """A cost model that answers every block with the same value."""
 
     answer: object
     unit = "ms"
 
     def price(self, use: Use) -> Any:
-        if isinstance(self.answer, Exception):
-            raise self.answer
         return self.answer
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (None, r"failed in price\(use\) of block .*'NoneType'. Expected a number of ms"),
-        ("fast", "could not convert string to float: 'fast'"),
-        (FileNotFoundError(2, "No such file", "phone.json"), "FileNotFoundError: .*'phone.json'"),
-        (-1.0, "returns -.* for the path .*: expected a finite number"),
+        (
+            None,
+            r"cost model .*Priced.* returns None for block 'k3e1': expected a finite number",
+        ),
+        ("5", "returns '5' for block"),
+        (True, "returns True for block"),
+        (-1.0, "returns -1.0 for block .*: expected a finite number of ms, at least 0"),
         (float("nan"), "returns nan"),
+        (float("inf"), "returns inf"),
+        ([1.0], r"returns \[1.0\]"),
     ],
 )
 def test_what_a_cost_model_answers_is_checked(answer: object, message: str) -> None:
     with pytest.raises(MpnasError, match=message) as refused:
         cost_bounds(Priced(answer), tiny.space(), 2)
     assert "\n" not in str(refused.value)
+
+
+def test_an_error_of_a_cost_model_stays_and_names_the_model() -> None:
+    class Broken:
+        unit = "ms"
+
+        def price(self, use: Use) -> float:
+            raise FileNotFoundError("phone.json")
+
+    with pytest.raises(FileNotFoundError) as raised:
+        cost_bounds(Broken(), tiny.space(), 2)
+    (note,) = raised.value.__notes__
+    assert "price(use) of the cost model" in note and "Broken" in note
+
+
+@pytest.mark.parametrize(
+    ("costs", "bounds", "message"),
+    [
+        ({"a": 1.0}, (0.0, 1.0), "returns None for the path k3e1 k3e1"),
+        ({"a": 1.0, "b": -1.0}, (0.0, 1.0), "returns -1.0 for the path"),
+        ([1.0, 1.0], (0.0, 1.0), r"returns \[1.0, 1.0\] for costs"),
+        ({"a": 1.0, "b": 1.0}, (1.0, 0.0), "the lowest and the highest"),
+        ({"a": 1.0, "b": 1.0}, (0.0, "1"), "returns '1' for bounds"),
+        ({"a": 1.0, "b": 1.0}, None, "returns None for bounds"),
+    ],
+)
+def test_what_a_joint_cost_model_answers_is_checked(costs: Any, bounds: Any, message: str) -> None:
+    class Joint:
+        unit = "ms"
+
+        def costs(self, space: Any, paths: Any) -> Any:
+            paths.clear()  # it has a copy
+            return costs
+
+        def bounds(self, space: Any, domains: int) -> Any:
+            return bounds
+
+    space = tiny.space()
+    with pytest.raises(MpnasError, match=message):
+        path_costs(Joint(), space, dict.fromkeys("ab", space.parse("k3e1 k3e1")))
+        cost_bounds(Joint(), space, 2)
 
 
 def test_a_changed_price_of_one_block_changes_the_fingerprint() -> None:
