@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mpnas_kit.settings import require
+
 
 def misfit(found: Any, like: Any, free: Collection[str] = (), where: str = "state") -> str | None:
     """Return in words the first place where a state differs in form from another, or None.
@@ -44,6 +46,23 @@ def misfit(found: Any, like: Any, free: Collection[str] = (), where: str = "stat
     else:
         return _not_finite(found, where)
     return next((m for place, f, k in inside if (m := misfit(f, k, free, place))), None)
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load the state of an optimiser, after its shapes have been compared with the weights.
+
+    Raises `MpnasError` if it is the state of other weights. torch would notice in the next step.
+    """
+    weights = [w for group in optimiser.param_groups for w in group["params"]]
+    for index, moments in state["state"].items():
+        require(
+            isinstance(index, int) and 0 <= index < len(weights) and isinstance(moments, dict),
+            f"the optimiser has a state of weight {index!r}, but there are {len(weights)} weights",
+        )
+        for name, value in moments.items():
+            fits = not isinstance(value, Tensor) or value.shape in ((), weights[index].shape)
+            require(fits, f"the optimiser's {name} of weight {index} has another shape")
+    optimiser.load_state_dict(state)
 
 
 def _not_finite(found: Any, where: str) -> str | None:

@@ -61,11 +61,29 @@ def read_finished(
     if content.stage != cls.stage:
         raise MpnasError(f"{stage.folder} holds a {content.stage} stage, not a {cls.stage} stage.")
     if config is None:
-        values = read_dict(content.config, cls, trust)
-        config = from_dict(cls, values, f"{stage.folder / 'config.json'}")
+        config = recorded_config(stage, cls, trust)
     if space is None:
         space = recorded_space(stage, trust)
     return Finished(stage, content, config, space, stage.read_json("results.json", form))
+
+
+def recorded_config(stage: StageFolder, cls: type[Config], trust: bool) -> Config:
+    """Return the config that a stage folder records.
+
+    cls: class of the config.
+    trust: whether modules that the folder names are imported.
+
+    Raises `MpnasError` that names the file if a setting is wrong.
+    """
+    try:
+        return from_dict(cls, read_dict(stage.read_config().config, cls, trust), cls.stage)
+    except Unavailable:
+        raise
+    except MpnasError as error:
+        file = str(stage.folder / "config.json")
+        if file in str(error):
+            raise
+        raise MpnasError(f"{file} cannot be read: {error}") from None
 
 
 def recorded_space(folder: StageFolder, trust: bool) -> SearchSpace:

@@ -23,7 +23,7 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError, RaisedBy, one_line
+from mpnas_kit.errors import MpnasError, RaisedBy, one_line, reason
 from mpnas_kit.parts import Kind, shown
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import describe_space
@@ -258,7 +258,8 @@ class Stage(ABC):
             try:
                 self.load(checkpoint.state)
             except Exception as error:
-                why = f"its state cannot be loaded ({one_line(error)})"
+                plain = isinstance(error, MpnasError)
+                why = f"its state cannot be loaded ({(reason if plain else one_line)(error)})"
                 refused = str(self.folder.unfit(why)) if self.folder is not None else why
                 raise self.team.error_on_all_ranks(refused) from error
         folder = self.folder

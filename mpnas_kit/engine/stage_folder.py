@@ -53,6 +53,7 @@ CONFIG, METRICS, CHECKPOINT, RESULTS = (
     "checkpoint.pt",
     "results.json",
 )
+BOUND = (METRICS, "paths.json", "policy.npy", "supernet.safetensors", "model.safetensors")
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
 SEE_CHECK = "`mpnas check` says what can be done."
@@ -242,9 +243,9 @@ class StageFolder:
         another checksum of the file.
         """
         content = files.read_bytes(self.folder / name)
-        if name != RESULTS and self.is_finished:
-            expected = (self.read_json(RESULTS, Results).files or {}).get(name)
-            if expected not in (None, hashlib.sha256(content).hexdigest()):
+        if name in BOUND and self.is_finished:
+            bound = self.read_json(RESULTS, Results).files
+            if bound is not None and bound.get(name) != hashlib.sha256(content).hexdigest():
                 raise MpnasError(
                     f"{self.folder / name} is not the file that the results belong to: its "
                     f"checksum is not the one in {RESULTS}. {SEE_CHECK}"

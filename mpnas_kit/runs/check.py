@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mpnas_kit import files
+from mpnas_kit.engine.finished import recorded_config
 from mpnas_kit.engine.records import Environment, Results, Timing
 from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, RESULTS, SEE_CHECK, StageFolder
 from mpnas_kit.errors import MpnasError, Unavailable
@@ -13,7 +14,6 @@ from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import CELLS
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.settings import from_dict, read_dict
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult
 
@@ -87,7 +87,7 @@ def _stage(place: pathlib.Path) -> Checked:
     try:
         config = folder.read_config()
         cls = SearchConfig if config.stage == "search" else TrainConfig
-        steps = from_dict(cls, read_dict(config.config, cls, False), str(place / CONFIG)).steps
+        steps = recorded_config(folder, cls, trust=False).steps
     except Unavailable:
         steps = int(config.config.get("steps", 0))
     except MpnasError as error:

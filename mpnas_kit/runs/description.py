@@ -166,7 +166,7 @@ class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
     profile: str
     data: str | None
     domains: Annotated[list[_Domain], Meta(min_length=1)]
-    resolution: Annotated[int, Meta(ge=1)]
+    resolution: Annotated[int, Meta(ge=1, le=16384)]
     space: RecordedSpace
     approach: str
     search_from: str | None

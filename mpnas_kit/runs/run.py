@@ -28,6 +28,7 @@ from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
+from mpnas_kit.engine.finished import recorded_config
 from mpnas_kit.engine.loop import Callback, require_size
 from mpnas_kit.engine.records import Environment, Timing
 from mpnas_kit.engine.stage_folder import StageFolder, other_setting
@@ -50,7 +51,7 @@ from mpnas_kit.runs.profiles import Profile
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
-from mpnas_kit.settings import from_dict, read_dict, require, to_dict
+from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space, space_from_text
 from mpnas_kit.training.config import TrainConfig
@@ -365,8 +366,7 @@ class Run:
     def _plain_config(self, cls: type[Config], overrides: Mapping[str, Any]) -> Config:
         if self.begun(cls.stage):
             stage = StageFolder.read(self.folder / cls.stage)
-            values = read_dict(stage.read_config().config, cls, self.trust)
-            from_dict(cls, values, where=str(stage.folder / "config.json"))
+            values = dict(vars(recorded_config(stage, cls, self.trust)))
         else:
             values = getattr(self.profile, cls.stage)
         given = {key: value for key, value in overrides.items() if value is not None}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
+from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
@@ -38,7 +39,7 @@ from mpnas_kit.search.data import SearchPart, divide, require_divisible
 from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every
 from mpnas_kit.search.rewards import charged, rewards_of
 from mpnas_kit.search.warmup import warm, warmup_probability
-from mpnas_kit.settings import to_dict
+from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.values import require_type
@@ -124,8 +125,6 @@ class _Search(Stage):
     free = (
         "optimiser.state",
         "controllers.optimiser.state",
-        "controllers.average",
-        "controllers.seen",
         "prioritization",
         "streams.*.order",
         "reward_streams.*.order",
@@ -351,7 +350,7 @@ class _Search(Stage):
 
     def load(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.controllers.load_state_dict(state["controllers"])
         self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
@@ -359,4 +358,12 @@ class _Search(Stage):
         for name, stream in self.reward_streams.items():
             stream.load_state_dict(state["reward_streams"][name])
         self.generator.set_state(state["generator"])
-        self.policies = [p.numpy() for p in state["policies"]]
+        every, due = snapshot_every(self.config), self.step // snapshot_every(self.config)
+        due += self.step == self.config.steps and self.config.steps % every > 0
+        shape = self.policy().shape
+        policies = [p.numpy() for p in state["policies"]]
+        require(
+            [(p.dtype, p.shape) for p in policies] == [(np.dtype(np.float32), shape)] * due,
+            f"expected {due} policies of shape {shape}",
+        )
+        self.policies = policies

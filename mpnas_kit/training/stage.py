@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
+from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
@@ -216,7 +217,7 @@ class _Training(Stage):
     def load(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])

@@ -413,7 +413,7 @@ def checkpoint_is_refused(
 ) -> None:
     file = run / stage / "checkpoint.pt"
     torch.save(change(torch.load(file, weights_only=True)), file)
-    said = refused([stage, "--run", str(run)], str(file))
+    said = refused([stage, "--run", str(run)], str(file.parent))
     assert "Delete checkpoint.pt to begin this stage again." in said
 
 
@@ -453,7 +453,7 @@ def checkpoint_is_refused_of(
     file = run / "train" / "checkpoint.pt"
     torch.save(change(torch.load(file, weights_only=True)), file)
     arguments = ["train", "--run", str(run), "--search-from", str(finished)]
-    said = refused(arguments, str(file))
+    said = refused(arguments, str(file.parent))
     assert "Delete checkpoint.pt to begin this stage again." in said
 
 
