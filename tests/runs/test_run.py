@@ -112,7 +112,14 @@ def test_sent_to_another_process_it_takes_images_along_only_if_they_are_nowhere_
     text = mk.Run(tmp_path / "run", data="tiny:suite", space="tiny:space")
     text.begin()
     sent = pickle.dumps(text)
-    assert len(sent) < 1000 and pickle.loads(sent).suite.names == ("a", "b")
+    assert len(sent) < 3000 and pickle.loads(sent).suite.names == ("a", "b")
+
+
+def test_a_new_run_is_the_same_in_another_process_before_it_is_begun(tmp_path: Path) -> None:
+    run = mk.Run(tmp_path / "run", data="tiny:suite(count=3)", domains="b,c", space="tiny:space")
+    again = pickle.loads(pickle.dumps(run))
+    assert again.description == run.description and again.suite.names == ("b", "c")
+    assert not run.folder.exists()
 
 
 def test_a_space_made_in_memory_is_read_from_its_layers(made: mk.Run) -> None:
