@@ -86,6 +86,13 @@ class Run:
     >>> trained = run.train(prioritization=mk.ABDP())  # doctest: +SKIP
     """
 
+    def _found_later(self, suite: DomainSuite | None, other_given: bool) -> None:
+        """Set the attributes that are found when they are first needed."""
+        self._suite, self._other_given = suite, other_given
+        self._same_images = False
+        self._space: SearchSpace | None = None
+        self._approach: Approach | None = None
+
     def __init__(
         self,
         folder: str | pathlib.Path,
@@ -100,7 +107,7 @@ class Run:
         trust: bool = False,
     ) -> None:
         self.folder, self.trust = place(folder), trust
-        self._set(None, search_from is not None or matched_to is not None)
+        self._found_later(None, search_from is not None or matched_to is not None)
         if isinstance(domains, DomainSuite):
             require(
                 data is None,
@@ -119,13 +126,6 @@ class Run:
             self._continue(profile, data, names, space, others)
         else:
             self._begin(profile, data, names, space, others)
-
-    def _set(self, suite: DomainSuite | None, other_given: bool) -> None:
-        """Set what is found out when it is first needed: suite, space and approach."""
-        self._suite, self._other_given = suite, other_given
-        self._same_images = False
-        self._space: SearchSpace | None = None
-        self._approach: Approach | None = None
 
     def _begin(
         self,
@@ -691,7 +691,7 @@ def _unpickled(
     approve(modules)
     run = Run.__new__(Run)
     run.folder, run.trust, run.description = folder, trust, description
-    run._set(suite, other_given)
+    run._found_later(suite, other_given)
     return run
 
 
