@@ -1,6 +1,6 @@
 """Check that commands stopped at 100 random points end bit for bit like undisturbed ones.
 
-    python benchmarks/kills.py [--only KIND] [--kills 100] [--seed 0]     # MINUTES on two cores
+    python benchmarks/kills.py [--only KIND] [--kills 100] [--seed 0]     # 16 minutes on two cores
 
 Each kind below stops one process of a command by a signal, at a random moment. Then the same
 command is given again, until the kind has its points. At the end, `mpnas check` must find all in
