@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import pandas as pd
 
@@ -33,6 +34,9 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
 from mpnas_kit.space.space import Path
 from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.values import Range
+
+PORT = Annotated[int, Range(1, 65535)]
 
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
@@ -146,8 +150,8 @@ def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
     from mpnas_kit.notebook.lab import open_lab
 
+    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, PORT, 'port')}"]
     run = _run(given, one_run(given))
-    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
     status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
     if status:
         raise MpnasError(f"JupyterLab ended with status {status}: see its message above.")
@@ -157,7 +161,7 @@ def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
     comparison = _run(given).compare()
     print(_comparison_text(comparison))
-    if given.csv:
+    if given.csv is not None:
         folder = make_folder(as_path(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
