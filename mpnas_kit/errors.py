@@ -52,9 +52,11 @@ def short(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 200:
         return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
     try:
-        text = re.sub(r" at 0x\w+", "", " ".join(repr(value).split()))
+        text = repr(value)
     except Exception:  # of foreign code
         return f"an object of class {type(value).__name__}"
+    if not isinstance(value, str):
+        text = re.sub(r" at 0x\w+", "", " ".join(text.split()))
     return text if len(text) <= 80 else f"{text[:40]}...{text[-21:]} ({len(text)} characters)"
 
 

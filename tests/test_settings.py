@@ -69,7 +69,7 @@ def test_a_config_of_texts_only_is_read_as_on_a_command_line(config: object) -> 
         ({"reward": "mnass"}, ["'mnass'", "did you mean 'mnas'?"]),
         ({"reward": "mnas(beta"}, ["cannot be read", "name(option=value)"]),
         ({"reward": "mnas(bet=1)"}, ["'bet'", "did you mean 'beta'?"]),
-        ({"reward": "mnas(beta=2)"}, ["mnas: beta must be a number from -100 to 0, not 2"]),
+        ({"reward": "mnas(beta=2)"}, ["mnas: beta must be a number from -10 to 0, not 2"]),
         ({"reward": "__import__('os')"}, ["unknown reward", "__import__"]),
         ({"reward": "mnas(-1)"}, ["cannot be read"]),
         ({"reward": 3}, ["no method __call__", "absolute"]),
