@@ -63,8 +63,8 @@ def short(value: object) -> str:
 class RaisedBy:
     """A context that notes in an error of foreign code what raised it.
 
-    The error keeps its type and its traceback. An `MpnasError` gets no note, since its sentence
-    says what is wrong.
+    The error keeps its type and its traceback. If contexts are nested, the innermost one notes. An
+    `MpnasError` gets no note, since its sentence says what is wrong.
 
     who: what runs inside, such as "callback log in step 3 of search", or a function that returns
     it.
@@ -84,7 +84,9 @@ class RaisedBy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MpnasError):
+        if not isinstance(error, Exception) or isinstance(error, MpnasError):
+            return
+        if not any(note.startswith("raised by ") for note in getattr(error, "__notes__", ())):
             error.add_note(f"raised by {self.who if isinstance(self.who, str) else self.who()}")
 
 

@@ -184,7 +184,7 @@ def checked(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def call(*arguments: P.args, **options: P.kwargs) -> R:
             given, hints = signature.bind(*arguments, **options), type_hints(function)
             for name, value in given.arguments.items():
-                if is_plain(hints[name]):
+                if is_plain(hints.get(name)):
                     given.arguments[name] = convert_plain(value, hints[name], f"{where}: {name}")
             return function(*given.args, **given.kwargs)
 
