@@ -7,6 +7,7 @@ other module translates an `OSError`.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -16,11 +17,15 @@ import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
 
 from mpnas_kit.errors import MpnasError, reason
 
+T = TypeVar("T")
 UNFINISHED = ".mpnas-tmp"  # ends the name of a file that is being written
+_UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EMLINK)
 
 
 def as_path(given: object, what: str = "path") -> pathlib.Path:
@@ -112,23 +117,56 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def read_json(path: pathlib.Path) -> Any:
+def read_json(path: pathlib.Path, form: type[T]) -> T:
     """Return the content of a JSON file in UTF-8, UTF-16 or UTF-32, with or without a mark.
 
-    Raises `MpnasError` if it cannot be read (see `parse_json`).
+    path: file to read.
+    form: type of the content (see `formed`).
+
+    Raises `MpnasError` if the file cannot be read or its content has another form.
     """
-    return parse_json(read_bytes(path), path)
+    return parse_json(read_bytes(path), form, path)
 
 
-def parse_json(content: bytes, where: object) -> Any:
+def parse_json(content: bytes, form: type[T], where: object) -> T:
     """Return what JSON text holds.
 
     content: the encoded text.
+    form: type of the content (see `formed`).
     where: file and place of the text, for an error.
 
     Raises `MpnasError` if the text is not valid JSON, has a key twice in one object, has a number
-    that is not finite, or is nested too deeply.
+    that is not finite, is nested too deeply, or has another form.
     """
+    return formed(_parsed(content, where), form, where)
+
+
+def formed(content: object, form: type[T], where: object) -> T:
+    """Return content that was read from JSON as a type. Nothing is converted by guessing.
+
+    content: JSON values.
+    form: any type that msgspec knows, such as a `msgspec.Struct` with the fields of an object.
+    where: file of the content, for an error.
+
+    Raises `MpnasError` that names the field, what was expected and what was found.
+
+    >>> formed({"steps": 3}, dict[str, int], "config.json")
+    {'steps': 3}
+    """
+    try:
+        return msgspec.convert(content, form)
+    except msgspec.ValidationError as error:
+        why, _, at = str(error).partition(" - at `$")
+        field = at.rstrip("`").lstrip(".")
+        raise MpnasError(
+            f"{_shown(where)} cannot be read: {field + ': ' if field else ''}"
+            f"{why[:1].lower()}{why[1:].replace('`', '')}."
+        ) from None
+    except RecursionError:
+        raise MpnasError(f"{_shown(where)} cannot be read: it is nested too deeply.") from None
+
+
+def _parsed(content: bytes, where: object) -> Any:
     try:
         return json.loads(
             content.decode(json.detect_encoding(content)),
@@ -142,7 +180,7 @@ def parse_json(content: bytes, where: object) -> Any:
         why = "it is not UTF-8 text"
     except ValueError as error:
         why = reason(error)
-    raise MpnasError(f"{where} cannot be read: {why}.")
+    raise MpnasError(f"{_shown(where)} cannot be read: {why}.")
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -184,26 +222,47 @@ def write_bytes(path: pathlib.Path, content: bytes, after: str = "") -> pathlib.
 
     Raises `MpnasError` if the file cannot be written. An earlier file is then as before.
     """
-    temporary = path.parent / f".{secrets.token_hex(4)}{UNFINISHED}"
-    with file_errors("write", path, after):
+    with file_errors("write", path, after), _unnamed(path, content) as temporary:
         if path.is_dir():
-            raise MpnasError(f"cannot write {path}: it is a folder.")
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-        )
-        try:
-            try:
-                write_all(descriptor, content)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _sync_folder(path.parent)
+            raise MpnasError(f"cannot write {_shown(path)}: it is a folder.")
+        os.replace(temporary, path)
     return path
+
+
+def write_new(path: pathlib.Path, content: bytes) -> None:
+    """Write a file as a whole, unless there is one with this name (see `write_bytes`).
+
+    If several processes do this at the same time, one of them writes the file.
+    """
+    with file_errors("write", path), _unnamed(path, content) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            os.replace(temporary, path)  # a file system without links
+
+
+@contextmanager
+def _unnamed(path: pathlib.Path, content: bytes) -> Iterator[pathlib.Path]:
+    """Yield a new, complete file beside `path`, which the body renames. Nothing else is left."""
+    temporary = path.parent / f".{secrets.token_hex(4)}{UNFINISHED}"
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+    )
+    try:
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        yield temporary
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
 
 
 def write_text(path: pathlib.Path, text: str, after: str = "") -> pathlib.Path:
@@ -213,8 +272,13 @@ def write_text(path: pathlib.Path, text: str, after: str = "") -> pathlib.Path:
 
 def write_json(path: pathlib.Path, content: Any, after: str = "") -> pathlib.Path:
     """Write indented JSON (see `write_bytes`)."""
+    return write_bytes(path, json_bytes(content), after)
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return indented JSON in UTF-8."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_text(path, text, after)
+    return text.encode("utf-8", "replace")
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -230,7 +294,7 @@ def _sync_folder(folder: pathlib.Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (22, 95):  # EINVAL, EOPNOTSUPP
+        if error.errno not in _UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)

@@ -55,7 +55,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_the_command_is_installed() -> None:
-    assert PROJECT["project"]["scripts"] == {"mpnas": "mpnas_kit.cli.commands:main"}
+    assert PROJECT["project"]["scripts"] == {"mpnas": "mpnas_kit.__main__:start"}
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

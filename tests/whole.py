@@ -23,7 +23,7 @@ FILES = {
     },
     "train": {"metrics.jsonl", "checkpoint.pt", "model.safetensors", "paths.json", "results.json"},
 }
-FEW = {".lock", "config.json", "environment.json", "timing.json"}
+FEW = {"config.json", "environment.json", "timing.json"}
 
 
 def run(stage: str, folder: Path, *callbacks: Callback, **settings: Any) -> Any:

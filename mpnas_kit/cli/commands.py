@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,19 +12,22 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli.parsers import (
+    check_parser,
     compare_parser,
     explore_parser,
     report_parser,
     stage_parser,
     sweep_parser,
 )
+from mpnas_kit.cli.surroundings import stopped_by_signals, usable_streams
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
-from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
+from mpnas_kit.runs.check import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
@@ -33,7 +37,7 @@ from mpnas_kit.training.config import TrainConfig
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    return pathlib.Path(run) if run else pathlib.Path("runs") / (profile or "quick")
+    return as_path(run, "--run") if run is not None else pathlib.Path("runs") / (profile or "quick")
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -43,13 +47,21 @@ def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
         for name in ("domains", "approach", "search_from", "matched_to")
     }
     return Run(
-        run_folder(folder or given.run, given.profile),
+        run_folder(given.run if folder is None else folder, given.profile),
         profile=given.profile,
         data=given.data,
         space=given.space,
         trust=given.trust,
         **stage,
     )
+
+
+def one_run(given: argparse.Namespace) -> str | None:
+    """Return the run folder of a command that takes it as RUN or as --run."""
+    if given.folder is not None and given.run is not None:
+        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
+    run: str | None = given.run if given.folder is None else given.folder
+    return run
 
 
 def _settings(given: argparse.Namespace, config: type) -> dict[str, str | None]:
@@ -132,11 +144,9 @@ def _sweep(arguments: Sequence[str]) -> None:
 
 def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
-    if given.folder and given.run:
-        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
     from mpnas_kit.notebook.lab import open_lab
 
-    run = _run(given, given.folder)
+    run = _run(given, one_run(given))
     port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
     status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
     if status:
@@ -151,6 +161,20 @@ def _compare(arguments: Sequence[str]) -> None:
         folder = make_folder(as_path(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
+
+
+def _check(arguments: Sequence[str]) -> None:
+    given = check_parser().parse(arguments)
+    rows = check_run(run_folder(one_run(given), given.profile))
+    width = max(len(str(row.folder)) for row in rows)
+    print("\n".join(f"{str(row.folder).ljust(width)}  {row.state}" for row in rows))
+    wrong = [row for row in rows if row.problem is not None]
+    for row in wrong:
+        print(f"\n{row.problem}\n  {row.remedy}")
+    if wrong:
+        folders = "1 folder is" if len(wrong) == 1 else f"{len(wrong)} folders are"
+        raise MpnasError(f"{folders} not in order, of {len(rows)} that were checked: see above.")
+    print(f"\nall {len(rows)} folders are in order.")
 
 
 def _comparison_text(comparison: Comparison) -> str:
@@ -210,6 +234,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas compare  print the results table of a run and its sweep
   mpnas report   run the notebooks and write HTML pages
   mpnas explore  open JupyterLab on a run
+  mpnas check    check all files of a run, and say what can be recovered
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -222,15 +247,29 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": _compare,
     "report": _report,
     "explore": _explore,
+    "check": _check,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the exit status: 0 done, 2 wrong input, 130 stopped by the user.
+    """Run a command, and return the exit status.
+
+    The status is 0 if the command is done, 2 after a wrong input or a fault of the system, and 128
+    plus the number of the signal if a signal stopped it: 130 after Ctrl-C, 143 after SIGTERM.
 
     arguments: command and options; None: those of the command line.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with usable_streams(), stopped_by_signals():
+            return _main(given)
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _fail(MpnasError(f"cannot write the output: {reason(error)}."))
+
+
+def _main(given: Sequence[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(_USAGE)
         return 0 if given else 2
@@ -256,11 +295,13 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
         )
     try:
         COMMANDS[command](arguments)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if team.is_leader:
             hint = "the same command continues from the last checkpoint."
             print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
-        return 130
+        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+    except SystemExit as end:  # argparse printed the help
+        return int(end.code or 0)
     return 0
 
 

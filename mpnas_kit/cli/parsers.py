@@ -253,6 +253,21 @@ def explore_parser() -> Parser:
     return parser
 
 
+def check_parser() -> Parser:
+    """Return the parser of `mpnas check`."""
+    parser = Parser(
+        prog="mpnas check",
+        description="Check all files of a run, its stages and its cells: whether they are whole "
+        "and belong together. Nothing is imported, computed or changed. The exit status is 0 if "
+        "all is in order, otherwise 2.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", nargs="?", metavar="RUN", help="run folder, the same as --run")
+    parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/PROFILE)")
+    parser.add_argument("--profile", help="profile in the default folder (default: quick)")
+    return parser
+
+
 def compare_parser() -> Parser:
     """Return the parser of `mpnas compare`."""
     parser = Parser(

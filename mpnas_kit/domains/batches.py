@@ -10,7 +10,7 @@ from torch import Tensor
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.domains.split import Split, pixel_histogram, read
-from mpnas_kit.settings import check
+from mpnas_kit.settings import check, require
 from mpnas_kit.values import Range
 
 
@@ -174,9 +174,16 @@ class DomainStream:
         return {"generator": self._generator.get_state(), "order": self._order.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned."""
+        """Continue from a state that `state_dict` returned.
+
+        Raises `MpnasError` if the rest of the shuffle has other images than the stream.
+        """
+        order, count = state["order"], len(self.source.split)
+        indices = order.dtype == torch.int64 and order.dim() == 1
+        inside = indices and bool(((order >= 0) & (order < count)).all())
+        require(inside, f"the order of a stream must be indices of its {count} images")
         self._generator.set_state(state["generator"])
-        self._order = state["order"]
+        self._order = order
 
 
 def streams(

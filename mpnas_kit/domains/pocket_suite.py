@@ -30,6 +30,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mpnas_kit import files
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.errors import MpnasError, unknown
@@ -153,12 +154,11 @@ def _verified(file: str, checksums: dict[str, str]) -> bytes:
 
 
 def _read(file: str) -> bytes:
-    try:
-        return (POCKET_DATA / file).read_bytes()
-    except OSError:
+    if not files.exists(POCKET_DATA / file):
         raise MpnasError(
             f"pocket data file {POCKET_DATA / file} is missing: reinstall the package."
-        ) from None
+        )
+    return files.read_bytes(POCKET_DATA / file)
 
 
 def _damaged(file: str, how: str) -> MpnasError:

@@ -26,7 +26,8 @@ def current_environment() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", *arguments], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    text = done.stdout.decode("utf-8", "replace")  # a file name may have any bytes
+    return text.strip() if done.returncode == 0 else None

@@ -2,12 +2,13 @@
 
 import pathlib
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import pandas as pd
 
 from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.loop import history_table
+from mpnas_kit.engine.records import Results, StageConfigFile
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.settings import from_dict, read_dict
@@ -15,37 +16,40 @@ from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space
 
 Config = TypeVar("Config", bound=StageConfig)
+Form = TypeVar("Form", bound=Results)
 
 
 @dataclass(frozen=True)
-class Finished(Generic[Config]):
+class Finished(Generic[Config, Form]):
     """What the folder of a finished stage holds for every kind of stage.
 
     folder: the stage folder.
-    content: config.json, in the form of today.
+    content: config.json.
     config: settings of the stage.
     space: search space.
     results: content of results.json.
     """
 
     folder: StageFolder
-    content: dict[str, Any]
+    content: StageConfigFile
     config: Config
     space: SearchSpace
-    results: dict[str, Any]
+    results: Form
 
 
 def read_finished(
     folder: str | pathlib.Path,
     cls: type[Config],
+    form: type[Form],
     space: SearchSpace | None,
     config: Config | None,
     trust: bool,
-) -> Finished[Config]:
+) -> Finished[Config, Form]:
     """Return the content of the folder of a finished stage.
 
     folder: stage folder.
     cls: class of its config.
+    form: form of its results.json.
     space, config: those of the stage. None: those that the folder records.
     trust: whether modules that the folder names are imported.
 
@@ -54,14 +58,32 @@ def read_finished(
     """
     stage = StageFolder.read(folder, "results.json")
     content = stage.read_config()
+    if content.stage != cls.stage:
+        raise MpnasError(f"{stage.folder} holds a {content.stage} stage, not a {cls.stage} stage.")
     if config is None:
-        config = from_dict(cls, read_dict(content["config"], cls, trust))
+        config = recorded_config(stage, cls, trust)
     if space is None:
         space = recorded_space(stage, trust)
-    results = stage.read_json("results.json")
-    if not isinstance(results, dict):
-        raise MpnasError(f"{stage.folder / 'results.json'} cannot be read: it holds no results.")
-    return Finished(stage, content, config, space, results)
+    return Finished(stage, content, config, space, stage.read_json("results.json", form))
+
+
+def recorded_config(stage: StageFolder, cls: type[Config], trust: bool) -> Config:
+    """Return the config that a stage folder records.
+
+    cls: class of the config.
+    trust: whether modules that the folder names are imported.
+
+    Raises `MpnasError` that names the file if a setting is wrong.
+    """
+    try:
+        return from_dict(cls, read_dict(stage.read_config().config, cls, trust), cls.stage)
+    except Unavailable:
+        raise
+    except MpnasError as error:
+        file = str(stage.folder / "config.json")
+        if file in str(error):
+            raise
+        raise MpnasError(f"{file} cannot be read: {error}") from None
 
 
 def recorded_space(folder: StageFolder, trust: bool) -> SearchSpace:
@@ -74,10 +96,10 @@ def recorded_space(folder: StageFolder, trust: bool) -> SearchSpace:
     Raises `Unavailable` if the space cannot be made from the folder.
     """
     content = folder.read_config()
-    described = content["record"].get("space")
+    described = content.record.space
     if described is not None:
         return read_space(described, trust)
-    name, fingerprint = content["space"]["name"], content["space"]["fingerprint"]
+    name, fingerprint = content.space.name, content.space.fingerprint
     maker = SPACE.known.get(name)
     space = maker() if maker is not None else None
     if space is None or space.fingerprint() != fingerprint:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.engine.checkpoint import misfit
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError, RaisedBy
+from mpnas_kit.errors import MpnasError, RaisedBy, one_line, reason
 from mpnas_kit.parts import Kind, shown
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import describe_space
@@ -117,35 +118,50 @@ def record(suite: DomainSuite, space: SearchSpace) -> dict[str, Any]:
     }
 
 
+@dataclass
+class Interrupt:
+    """The number of the first signal that asked the stage to stop; None: there was none."""
+
+    signal: int | None = None
+
+
 @contextmanager
-def _interruptible(team: Team) -> Iterator[threading.Event]:
-    """Inside, the first SIGINT sets the event, and a later one raises `KeyboardInterrupt`.
+def _interruptible(team: Team) -> Iterator[Interrupt]:
+    """Inside, the first SIGINT or SIGTERM is noted. A later one acts as it did before.
 
-    With several processes, a SIGINT within a second of the first counts as the same one: the
-    terminal sends it to all processes, and torchrun sends it to them again. Python delivers signals
-    to the main thread only, so in another thread nothing changes.
+    SIGTERM is how schedulers and containers stop a process. With several processes, a signal within
+    a second of the first counts as the same one: a terminal sends SIGINT to all processes, and
+    torchrun sends it to them again. A signal that the process ignores stays ignored. Python
+    delivers signals to the main thread only, so in another thread nothing changes.
     """
-    interrupted = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield interrupted
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
         return
-
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     first, pause = math.inf, float(team.size > 1)
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        again = interrupted.is_set()
+        again = interrupt.signal is not None
         first = min(first, time.monotonic())
-        interrupted.set()
+        interrupt.signal = interrupt.signal or number
         if again and time.monotonic() >= first + pause:
-            before(number, frame)
+            earlier = before[signal.Signals(number)]
+            if callable(earlier):
+                earlier(number, frame)
+            else:
+                signal.signal(number, earlier)
+                signal.raise_signal(number)
 
-    signal.signal(signal.SIGINT, note)
+    noted = [s for s, earlier in before.items() if earlier not in (signal.SIG_IGN, None)]
+    for one in noted:
+        signal.signal(one, note)
     try:
-        yield interrupted
+        yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one in noted:
+            signal.signal(one, before[one])
 
 
 class Stage(ABC):
@@ -161,6 +177,8 @@ class Stage(ABC):
 
     name: str
     """Name of the stage: `search` or `train`."""
+    free: ClassVar[Sequence[str]]
+    """Patterns for the parts of `state` whose form depends on the step (see `misfit`)."""
 
     def __init__(
         self, steps: int, checkpoint_every: int, folder: StageFolder | None, compute: Compute
@@ -192,18 +210,16 @@ class Stage(ABC):
     def loop(self, callbacks: Sequence[Callback]) -> None:
         """Do all steps. If the folder has a checkpoint, begin after it.
 
-        An interrupt is SIGINT (Ctrl-C, or the stop button of a notebook) or a `KeyboardInterrupt`
-        in a callback. After the first, the loop ends its step, writes a checkpoint and raises
-        `KeyboardInterrupt`. After a second SIGINT it stops at once.
+        An interrupt is SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM, or a
+        `KeyboardInterrupt` in a callback. After the first, the loop ends its step, writes a
+        checkpoint and raises `KeyboardInterrupt`. After a second signal it stops at once.
 
         callbacks: called after every step.
+
+        Raises `MpnasError` if the checkpoint does not fit the stage. No file is then changed.
         """
-        checkpoint, rows = self.team.on_leader(self._last_checkpoint)
-        if checkpoint is not None:
-            self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
-            self.load(checkpoint["state"])
-            self.rows = rows
-        with _interruptible(self.team) as interrupted:
+        self._resume(self.team.on_leader(self._last_checkpoint))
+        with _interruptible(self.team) as interrupt:
             while self.step < self.steps:
                 figures = self._one_step()
                 where = f"in step {self.step} of {self.name}"
@@ -214,17 +230,40 @@ class Stage(ABC):
                         with RaisedBy(lambda: f"the callback {shown(callback)} {where}"):  # noqa: B023
                             callback(event)
                 except KeyboardInterrupt:
-                    interrupted.set()
-                if self.team.any(interrupted.is_set()):
+                    interrupt.signal = interrupt.signal or signal.SIGINT
+                if self.team.any(interrupt.signal is not None):
                     if self.folder is not None:
                         self.checkpoint(self.folder)
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(interrupt.signal or signal.SIGINT)
 
-    def _last_checkpoint(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        """Return the last checkpoint and the metrics up to it."""
+    def _last_checkpoint(self) -> Checkpoint | None:
+        """Return the last checkpoint, if there is one. Its state has the form of this stage."""
         if self.folder is None:
-            return None, []
-        return self.folder.load_checkpoint(), self.folder.metrics()
+            return None
+        found = self.folder.load_checkpoint()
+        if found is None:
+            return None
+        if found.step > self.steps:
+            raise self.folder.unfit(f"it is of step {found.step}, but there are {self.steps} steps")
+        why = misfit(found.state, self.state(), self.free)
+        if why is not None:
+            raise self.folder.unfit(why)
+        return found
+
+    def _resume(self, checkpoint: Checkpoint | None) -> None:
+        """Continue after a checkpoint. The metrics are cut only if its state can be loaded."""
+        if checkpoint is not None:
+            self.step, self.seconds = checkpoint.step, checkpoint.seconds
+            self.rows = checkpoint.rows
+            try:
+                self.load(checkpoint.state)
+            except Exception as error:
+                plain = isinstance(error, MpnasError)
+                why = f"its state cannot be loaded ({(reason if plain else one_line)(error)})"
+                refused = str(self.folder.unfit(why)) if self.folder is not None else why
+                raise self.team.error_on_all_ranks(refused) from error
+        folder = self.folder
+        self.team.on_leader(lambda: folder.continue_after(self.rows) if folder else None)
 
     def _one_step(self) -> dict[str, dict[str, float]]:
         began = time.perf_counter()
@@ -260,7 +299,7 @@ class Stage(ABC):
                     f"step {self.step} of {self.name} gave weights that are not finite ({name}). "
                     f"A lower learning rate usually helps.{self._about_checkpoint()}"
                 )
-        folder.save_checkpoint({"step": self.step, "seconds": self.seconds, "state": state})
+        folder.save_checkpoint(Checkpoint(self.step, self.seconds, state, self.rows))
 
     def write_timing(self, folder: StageFolder) -> None:
         """Write timing.json: how long the steps took, also those before a resume."""

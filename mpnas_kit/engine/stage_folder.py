@@ -11,30 +11,52 @@
     timing.json           how long the steps took
     results.json          results, without times: the same seed gives the same bytes
 
-A file is written under another name and then renamed. So a reader finds the old file or the new
-one, never half a file. Metrics are appended. A resume cuts them to the length that the checkpoint
-records. Nothing is ever unpickled: checkpoints are read with `weights_only`.
+Files are written whole or not at all (see `files`). Metrics are appended. A resume cuts them to the
+length that the checkpoint records, after it has checked both. results.json has the checksums of the
+files that belong to the results, and a reader compares them. Nothing is ever unpickled: checkpoints
+are read with `weights_only`.
+
+A process that runs the stage locks config.json until it ends. A stage without config.json cannot be
+continued, so deleting the lock lets no second process in.
 """
 
+import fcntl
+import hashlib
+import io
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
+import safetensors.torch
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from torch import Tensor
 
+from mpnas_kit import files
 from mpnas_kit.engine.environment import current_environment
+from mpnas_kit.engine.records import MetricsRow, Results, StageConfigFile
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, reason
 
-FORMAT = 2  # of config.json
-LOCK = ".lock"  # held by the process that uses the folder
+T = TypeVar("T")
+FORMAT = 2  # of config.json and results.json
+CHECKPOINT_FORMAT = 2
+CONFIG, METRICS, CHECKPOINT, RESULTS = (
+    "config.json",
+    "metrics.jsonl",
+    "checkpoint.pt",
+    "results.json",
+)
+BOUND = (METRICS, "paths.json", "policy.npy", "supernet.safetensors", "model.safetensors")
+_KEPT = "Files written before are intact, so the stage can be resumed."
+_AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
+SEE_CHECK = "`mpnas check` says what can be done."
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,21 @@ class Contents:
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a stage after a step, as its folder has it.
+
+    step: number of steps done, at least 1. seconds: time that they took.
+    state: what `Stage.state` returned.
+    rows: metrics of the steps.
+    """
+
+    step: int
+    seconds: float
+    state: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
 class StageFolder:
     """The folder of one stage.
 
@@ -60,8 +97,11 @@ class StageFolder:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        self._lock: FileLock | None = None
-        self._metrics: BinaryIO | None = None
+        self._lock: int | None = None  # descriptor of config.json
+        self._log: int | None = None  # descriptor of the metrics
+        self._logged, self._bytes_logged = hashlib.sha256(), 0
+        self._config = ""  # checksum of config.json
+        self._written: dict[str, str] = {}  # checksums of the files that this process wrote
 
     @classmethod
     def open(cls, folder: str | pathlib.Path, contents: Contents) -> "StageFolder":
@@ -72,7 +112,7 @@ class StageFolder:
         Raises `MpnasError` if the folder has another identity (the message names the field that
         differs), is not a stage folder, cannot be written, or is used by another process.
         """
-        stage = cls(pathlib.Path(folder))
+        stage = cls(files.as_path(folder, "folder"))
         try:
             stage._prepare(contents)
         except BaseException:
@@ -82,40 +122,37 @@ class StageFolder:
 
     def _prepare(self, contents: Contents) -> None:
         asked, known = json.loads(json.dumps(contents.identity)), contents.known
-        if self.exists("config.json"):
-            self._same_config(asked, known)
-            if not self.exists("results.json"):  # a finished folder is only read
-                self._take()
-            return
-        with self._writing("the folder"):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            present = [p.name for p in self.folder.iterdir()]
-        ours = (LOCK, "config.json", "config.json.tmp", "environment.json", "environment.json.tmp")
-        strangers = [name for name in present if name not in ours]
-        if strangers:
-            raise MpnasError(
-                f"{self.folder} holds {strangers[0]!r} and no config.json, so it is not a stage "
-                "folder: expected a new or an empty folder."
-            )
-        self._take()
-        if self.exists("config.json"):  # another process was faster, and has ended
-            self._same_config(asked, known)
-            return
+        if not self.exists(CONFIG):
+            self._begin({"format": FORMAT, **asked, "record": contents.record})
+        self._same_config(asked, known)
+        if not self.is_finished:  # a finished folder is only read
+            self._take()
+            self._config = files.checksum(self.folder / CONFIG)
+            files.remove_unfinished(self.folder)
+
+    def _begin(self, content: Mapping[str, Any]) -> None:
+        """Make the folder, and write its config.json last."""
+        files.make_folder(self.folder)
+        for name in files.names_in(self.folder):
+            if name != "environment.json" and not name.endswith(files.UNFINISHED):
+                raise MpnasError(
+                    f"{self.folder} holds {name!r} and no {CONFIG}, so it is not a stage folder: "
+                    "expected a new or an empty folder."
+                )
         self.write_json("environment.json", current_environment())
-        self.write_json("config.json", {"format": FORMAT, **asked, "record": contents.record})
+        files.write_new(self.folder / CONFIG, files.json_bytes(content))
 
     def _take(self) -> None:
         """Keep other processes out until `close`, or until this process ends."""
-        lock = FileLock(self.folder / LOCK, timeout=0)
-        with self._writing(LOCK):
+        with files.file_errors("lock", self.folder / CONFIG):
+            self._lock = os.open(self.folder / CONFIG, os.O_RDWR | os.O_CLOEXEC)
             try:
-                lock.acquire()
-            except Timeout:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
                 raise MpnasError(
                     f"another process uses {self.folder}: wait until it ends, stop it, or use "
                     "another folder."
                 ) from None
-        self._lock = lock
 
     @classmethod
     def read(cls, folder: str | pathlib.Path, *needed: str) -> "StageFolder":
@@ -125,22 +162,22 @@ class StageFolder:
 
         Raises `MpnasError` if one of them is missing.
         """
-        stage = cls(pathlib.Path(folder))
-        for name in ("config.json", *needed):
-            if not (stage.folder / name).exists():
+        stage = cls(files.as_path(folder, "folder"))
+        for name in (CONFIG, *needed):
+            if not stage.exists(name):
                 raise MpnasError(
                     f"{stage.folder} has no {name}: expected the folder of a finished stage."
                 )
         return stage
 
     def _same_config(self, asked: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-        recorded = self.read_config()
-        if recorded.pop("format") < FORMAT:
+        if self.read_config().format < FORMAT:
             raise MpnasError(
                 f"{self.folder} was made by release 0.1 of the kit, which used another checksum of "
                 "the images: a finished stage can be read, but not run again. Use another folder."
             )
-        recorded.pop("record", None)
+        recorded = self.read_json(CONFIG, dict[str, Any])
+        recorded = {k: v for k, v in recorded.items() if k not in ("format", "record")}
         recorded["config"] = {**known, **recorded["config"]}
         for name in [*asked, *(k for k in recorded if k not in asked)]:
             old, new = recorded.get(name), asked.get(name)
@@ -152,156 +189,278 @@ class StageFolder:
                 name, old, new = outer + inner, old.get(inner), new.get(inner)
             raise other_setting(self.folder, name, old, new)
 
-    def read_config(self) -> dict[str, Any]:
-        """Return the content of config.json, in the present form.
+    def read_config(self) -> StageConfigFile:
+        """Return the content of config.json. Its `format` is 1 if release 0.1 wrote the file.
 
-        `format` is 1 if release 0.1 wrote the file.
-
-        Raises `MpnasError` if the file cannot be read.
+        Raises `MpnasError` if the file cannot be read or belongs to a newer release.
         """
-        content = self.read_json("config.json")
-        if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
-            raise MpnasError(f"{self.folder / 'config.json'} cannot be read: it has no 'config'.")
-        if "format" not in content:
-            config = content["config"]
-            if "priority" in config:
-                config["prioritization"] = config.pop("priority")
-            content = {"format": 1, **content, "record": {}}
+        content = self.read_json(CONFIG, StageConfigFile)
+        if content.format > FORMAT:
+            raise MpnasError(
+                f"{self.folder / CONFIG} has format {content.format}, so a newer release of the "
+                f"kit wrote it: this one knows formats up to {FORMAT}."
+            )
+        if content.format == 1 and "priority" in content.config:
+            content.config["prioritization"] = content.config.pop("priority")
         return content
 
     @property
     def is_finished(self) -> bool:
         """Whether the stage has its results."""
-        return self.exists("results.json")
+        return self.exists(RESULTS)
 
-    # Small files ---------------------------------------------------------------------------------
-
-    def write_json(self, name: str, content: Any) -> None:
-        """Write `content` as indented JSON."""
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        self.write(name, lambda file: file.write(text.encode()))
-
-    def read_json(self, name: str) -> Any:
-        """Return the content of a JSON file. Raises `MpnasError` if it cannot be read."""
-        try:
-            return json.loads((self.folder / name).read_text())
-        except (OSError, ValueError) as error:
-            raise MpnasError(f"{self.folder / name} cannot be read: {reason(error)}.") from None
-
-    def write_array(self, name: str, array: NDArray[Any]) -> None:
-        """Write an array as a .npy file."""
-        self.write(name, lambda file: np.save(file, array, allow_pickle=False))
-
-    def read_array(self, name: str) -> NDArray[Any]:
-        """Return an array that `write_array` wrote. Raises `MpnasError` if it cannot be read."""
-        try:
-            loaded: NDArray[Any] = np.load(self.folder / name, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise MpnasError(f"{self.folder / name} cannot be read: {reason(error)}.") from None
-        return loaded
-
-    def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> None:
-        """Write a file as a whole, or not at all.
-
-        fill: function that writes the content to the open file.
-
-        Raises `MpnasError` if the file cannot be written.
-        """
-        target = self.folder / name
-        temporary = self.folder / f"{name}.tmp"
-        with self._writing(name):
-            try:
-                with temporary.open("wb") as file:
-                    fill(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(target)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-
-    @contextmanager
-    def _writing(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            raise MpnasError(
-                f"cannot write {what} in {self.folder}: {reason(error)}. Files written before are "
-                "intact, so the stage can be resumed."
-            ) from None
+    # Files ---------------------------------------------------------------------------------------
 
     def exists(self, name: str) -> bool:
         """Return whether the folder has a file with this name."""
-        return (self.folder / name).exists()
+        return files.exists(self.folder / name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file as a whole, or not at all. Raises `MpnasError` if that is not possible."""
+        after = _KEPT if self._lock is not None else ""
+        files.write_bytes(self.folder / name, content, after)
+        self._written[name] = hashlib.sha256(content).hexdigest()
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write `content` as indented JSON."""
+        self.write(name, files.json_bytes(content))
+
+    def write_array(self, name: str, array: NDArray[Any]) -> None:
+        """Write an array as a .npy file."""
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        self.write(name, buffer.getvalue())
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write tensors by name as a .safetensors file."""
+        whole = {n: t.contiguous() for n, t in tensors.items()}
+        self.write(name, safetensors.torch.save(whole))
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises `MpnasError` if it cannot be read, or if the stage is finished and its results have
+        another checksum of the file.
+        """
+        content = files.read_bytes(self.folder / name)
+        if name in BOUND and self.is_finished:
+            bound = self.read_json(RESULTS, Results).files
+            if bound is not None and bound.get(name) != hashlib.sha256(content).hexdigest():
+                raise MpnasError(
+                    f"{self.folder / name} is not the file that the results belong to: its "
+                    f"checksum is not the one in {RESULTS}. {SEE_CHECK}"
+                )
+        return content
+
+    def read_json(self, name: str, form: type[T]) -> T:
+        """Return the content of a JSON file.
+
+        form: type of the content.
+
+        Raises `MpnasError` if it cannot be read (see `read_bytes`) or has another form.
+        """
+        return files.parse_json(self.read_bytes(name), form, self.folder / name)
+
+    def read_array(self, name: str) -> NDArray[Any]:
+        """Return an array that `write_array` wrote. Raises `MpnasError` if it cannot be read."""
+        content = self.read_bytes(name)
+        try:
+            loaded: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        except Exception as error:  # numpy parses the header of the file as Python
+            raise self._damaged(name, f"it is not an array ({reason(error)})") from None
+        return loaded
+
+    def read_tensors(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors that `write_tensors` wrote. Raises `MpnasError` if that fails."""
+        content = self.read_bytes(name)
+        try:
+            return safetensors.torch.load(content)
+        except Exception as error:
+            raise self._damaged(name, f"it has no tensors ({reason(error)})") from None
+
+    def load_weights(self, name: str, net: torch.nn.Module) -> None:
+        """Load the weights of a network from a file.
+
+        Raises `MpnasError` if it cannot be read, or holds the weights of another network.
+        """
+        tensors = self.read_tensors(name)
+        try:
+            net.load_state_dict(tensors)
+        except RuntimeError:
+            raise self._damaged(name, "it holds the weights of another network") from None
+
+    def _damaged(self, name: str, why: str) -> MpnasError:
+        return MpnasError(f"{self.folder / name} cannot be read: {why}.")
 
     # Metrics and checkpoints ---------------------------------------------------------------------
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one line to the metrics."""
-        with self._writing("metrics.jsonl"):
-            if self._metrics is None:
-                self._metrics = (self.folder / "metrics.jsonl").open("ab")
-            self._metrics.write(json.dumps(row).encode() + b"\n")
+        line = _line(row)
+        with files.file_errors("write", self.folder / METRICS, _KEPT):
+            if self._log is None:
+                self._log = os.open(
+                    self.folder / METRICS,
+                    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    0o666,
+                )
+            files.write_all(self._log, line)
+        self._logged.update(line)
+        self._bytes_logged += len(line)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return all lines of the metrics, without a last line that is incomplete."""
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise MpnasError(f"{path} cannot be read: {reason(error)}.") from None
+        content = self.read_bytes(METRICS) if self.exists(METRICS) else b""
+        return self._rows(content[: content.rfind(b"\n") + 1])
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write the state that a resume needs, with the present length of the metrics."""
-        metrics = self.folder / "metrics.jsonl"
-        with self._writing("metrics.jsonl"):
-            if self._metrics is not None:
-                self._metrics.flush()
-                os.fsync(self._metrics.fileno())
-            offset = metrics.stat().st_size if metrics.exists() else 0
-        self.write("checkpoint.pt", lambda f: torch.save({**state, "metrics_bytes": offset}, f))
-
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """Return the last checkpoint, and cut the metrics to its length.
-
-        Without a checkpoint, return None and empty the metrics.
-
-        Raises `MpnasError` if the checkpoint cannot be read, or if the metrics are too short.
-        """
-        path, metrics = self.folder / "checkpoint.pt", self.folder / "metrics.jsonl"
-        state: dict[str, Any] | None = None
-        if path.exists():
+    def _rows(self, content: bytes) -> list[dict[str, Any]]:
+        """Return lines of the metrics. Raises `MpnasError` that names a line that is wrong."""
+        decoder, rows = msgspec.json.Decoder(MetricsRow), []
+        for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+            where = f"{self.folder / METRICS}, line {number},"
             try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                raise MpnasError(
-                    f"{path} cannot be read ({reason(error)}): it is incomplete or not a "
-                    "checkpoint. Delete it to begin this stage again."
-                ) from None
-        offset = state["metrics_bytes"] if state else 0
-        size = metrics.stat().st_size if metrics.exists() else 0
-        if size < offset:
-            raise MpnasError(
-                f"{metrics} has {size} bytes: expected at least {offset}, as in the checkpoint. "
-                "Delete checkpoint.pt to begin this stage again."
+                row = decoder.decode(line)
+            except (msgspec.DecodeError, RecursionError):
+                row = files.parse_json(line, MetricsRow, where)
+            if row.step != number:
+                raise MpnasError(f"{where} cannot be read: it is of step {row.step}.")
+            rows.append({"step": row.step, "domains": row.domains})
+        return rows
+
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Write the state that a resume needs. The metrics are made to fit it."""
+        self._settle(checkpoint.rows)
+        content = {
+            "format": CHECKPOINT_FORMAT,
+            "config": self._config,
+            "step": checkpoint.step,
+            "seconds": checkpoint.seconds,
+            "metrics": [self._bytes_logged, self._logged.hexdigest()],
+            "state": checkpoint.state,
+        }
+        buffer = io.BytesIO()  # torch hides the reason if it cannot write to a file
+        torch.save(content, buffer)
+        self.write(CHECKPOINT, buffer.getvalue())
+
+    def _settle(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Sync the metrics. If another program changed or deleted them, write them again."""
+        path = self.folder / METRICS
+        if self._log is not None:
+            with files.file_errors("write", path, _KEPT):
+                os.fsync(self._log)
+            self._close_log()
+        if not self.exists(METRICS) or files.checksum(path) != self._logged.hexdigest():
+            self.write(METRICS, b"".join(map(_line, rows)))
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Return the last checkpoint, or None if there is none. No file is changed.
+
+        Raises `MpnasError` if the checkpoint cannot be read, belongs to another stage, or does not
+        fit the metrics.
+        """
+        if not self.exists(CHECKPOINT):
+            return None
+        path = self.folder / CHECKPOINT
+        try:
+            content = torch.load(
+                io.BytesIO(files.read_bytes(path)), map_location="cpu", weights_only=True
             )
-        if metrics.exists():
-            with self._writing("metrics.jsonl"):
-                os.truncate(metrics, offset)
-        return state
+        except MpnasError:
+            raise
+        except Exception:  # zip, pickle and tensors each have their own errors
+            raise self.unfit("it is incomplete or not a checkpoint") from None
+        header = {k: v for k, v in content.items() if k != "state"} if _is_dict(content) else {}
+        try:
+            about = msgspec.convert(header, _Header)
+        except msgspec.ValidationError:
+            raise self.unfit("it is not a checkpoint of this release") from None
+        if not _is_dict(content.get("state")):
+            raise self.unfit("it has no state")
+        if about.config != files.checksum(self.folder / CONFIG):
+            raise self.unfit(f"it belongs to another stage: {CONFIG} differs")
+        size, checksum = about.metrics
+        metrics = self.read_bytes(METRICS) if self.exists(METRICS) else b""
+        if len(metrics) < size or hashlib.sha256(metrics[:size]).hexdigest() != checksum:
+            raise MpnasError(
+                f"{self.folder / METRICS} does not fit the checkpoint (its first {size} bytes are "
+                f"missing or were changed). {_AGAIN}"
+            )
+        rows = self._rows(metrics[:size])
+        if len(rows) != about.step:
+            raise self.unfit(f"it is of step {about.step}, but {METRICS} has {len(rows)} steps")
+        return Checkpoint(about.step, about.seconds, content["state"], rows)
+
+    def unfit(self, why: str) -> MpnasError:
+        """Return the error for a checkpoint that cannot be used. why: the reason."""
+        return MpnasError(f"{self.folder / CHECKPOINT} cannot be used: {why}. {_AGAIN}")
+
+    def continue_after(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Cut the metrics to the rows of a checkpoint that was loaded, or to none."""
+        content = b"".join(map(_line, rows))
+        self._logged, self._bytes_logged = hashlib.sha256(content), len(content)
+        if self.exists(METRICS):
+            with files.file_errors("write", self.folder / METRICS, _KEPT):
+                os.truncate(self.folder / METRICS, len(content))
+
+    def finish(
+        self, results: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+    ) -> None:
+        """Check what the stage leaves, and write results.json with the checksums of its files.
+
+        results: content of results.json.
+        rows: metrics of all steps.
+        names: files that the results belong to, besides metrics.jsonl.
+
+        Raises `MpnasError` if another program changed a file while the stage ran.
+        """
+        self._settle(rows)
+        expected = {name: self._written[name] for name in names}
+        expected[METRICS] = self._logged.hexdigest()
+        for name, checksum in sorted(expected.items()):
+            if not self.exists(name) or files.checksum(self.folder / name) != checksum:
+                raise MpnasError(
+                    f"another program changed or deleted {self.folder / name} while the stage ran: "
+                    "run the stage again, which continues from its last checkpoint."
+                )
+        self.write_json(RESULTS, {**results, "files": dict(sorted(expected.items()))})
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            log, self._log = self._log, None
+            with files.file_errors("write", self.folder / METRICS, _KEPT):
+                os.close(log)
 
     def close(self) -> None:
         """Close the metrics and allow other processes to use the folder."""
         try:
-            if self._metrics is not None:
-                with self._writing("metrics.jsonl"):
-                    self._metrics.close()
-                self._metrics = None
+            self._close_log()
         finally:
             if self._lock is not None:
-                self._lock.release()
+                os.close(self._lock)
                 self._lock = None
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    """A checkpoint without its state."""
+
+    format: int
+    config: str
+    step: int
+    seconds: float
+    metrics: tuple[int, str]
+
+    def __post_init__(self) -> None:
+        finite = 0 <= self.seconds < float("inf")
+        if self.format != CHECKPOINT_FORMAT or self.step < 1 or not finite or self.metrics[0] < 0:
+            raise ValueError
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(k, str) for k in value)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
 
 
 @contextmanager

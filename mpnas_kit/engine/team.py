@@ -20,11 +20,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.settings import require
 
 T = TypeVar("T")
-PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others
+MEETING = timedelta(minutes=2)  # how long a rank waits for the others to start
+PATIENCE = timedelta(minutes=30)  # how long a rank waits for the others afterwards
 
 
 class ReportedByLeader(MpnasError):
@@ -124,7 +125,7 @@ def _connected() -> Iterator[None]:
     except RuntimeError as error:
         raise MpnasError(
             "another process of this job has ended or does not answer "
-            f"({str(error).splitlines()[0]}): it printed why, unless it was killed. "
+            f"({reason(error)}): it printed why, unless it was killed. "
             "The same command resumes from the last checkpoint, with any number of processes."
         ) from None
 
@@ -142,18 +143,21 @@ def joined() -> Iterator[Team]:
     ...     print(team.rank, team.size)
     0 1
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
+    size = os.environ.get("WORLD_SIZE") or "1"
+    if size == "1" or dist.is_initialized():
         yield Team.current()
         return
     require(dist.is_available(), "this build of torch has no torch.distributed: start one process.")
+    from torch.distributed.rendezvous import rendezvous
+
     try:
-        with _connected():
-            dist.init_process_group(timeout=PATIENCE)
-    except ValueError as error:
+        store, rank, count = next(rendezvous("env://", timeout=MEETING))
+        store.set_timeout(PATIENCE)
+        dist.init_process_group(store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    except (ValueError, RuntimeError) as error:
         raise MpnasError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes cannot find each other "
-            f"({str(error).splitlines()[0].rstrip('.')}): "
-            "expected the variables that torchrun sets."
+            f"WORLD_SIZE is {size!r}, but the processes cannot find each other "
+            f"({reason(error)}): expected the variables that torchrun sets, or no WORLD_SIZE."
         ) from None
     try:
         yield Team.current()
@@ -166,4 +170,6 @@ def joined() -> Iterator[Team]:
 
 def local_rank() -> int:
     """Return the number of this process among those of its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    text = os.environ.get("LOCAL_RANK", "0")
+    require(text.isdecimal(), f"LOCAL_RANK is {text!r}: expected the number that torchrun sets.")
+    return int(text)

@@ -29,7 +29,7 @@ def paths_table(found: SearchResult) -> pd.DataFrame:
             "path": path.arch,
             "cost": found.costs[domain],
             "of_target": found.costs[domain] / found.cost_target,
-            "undecided": int(undecided[domain]),
+            "undecided": int(undecided.get(domain, 0)),  # no row without a choice
         }
         for domain, path in found.paths.items()
     ]

@@ -15,6 +15,7 @@ from torch import Tensor
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import lacks_attributes, shown
+from mpnas_kit.settings import require
 from mpnas_kit.values import Range, number
 
 WEIGHTS = Range(0, 1e30)
@@ -181,5 +182,11 @@ class Average:
         return {"average": average, "seen": seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that `state_dict` returned."""
+        """Continue from a state that `state_dict` returned.
+
+        Raises `MpnasError` if it is the state of another number of domains.
+        """
+        count = len(self._average)
+        shapes = {tuple(state[name].shape) for name in ("average", "seen")}
+        require(shapes == {(count,)}, f"the averages must be those of {count} domains")
         self._average, self._seen = state["average"].tolist(), state["seen"].tolist()

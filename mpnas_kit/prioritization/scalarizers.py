@@ -21,7 +21,7 @@ from typing_extensions import override
 from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.domains.task import Task
 from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen
-from mpnas_kit.settings import check
+from mpnas_kit.settings import check, require
 from mpnas_kit.values import Range
 
 RATE = Range(0, 100, above=True)  # learning rate of Adam
@@ -284,7 +284,10 @@ class _Replayed(DomainWeights):
         return {"record": torch.stack(self._record) if self._record else empty}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        count, record = len(self._index), state["record"]
+        fits = record.dim() == 3 and record.shape[1:] == (2, count)
+        require(fits, f"the record must be of the losses of {count} domains before and after steps")
         self._restart()
-        for before, after in state["record"]:
+        for before, after in record:
             self._begin_step(before.clone())
             self._end_step(after.clone())

@@ -1,21 +1,24 @@
 """The description of a run: the content of run.json, and the paths of run folders."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
+from msgspec import Meta
+
+from mpnas_kit import files
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.suites import suite_from_text
-from mpnas_kit.engine.stage_folder import StageFolder
-from mpnas_kit.errors import MpnasError, reason, unknown
+from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.parts import shown, split_list
 from mpnas_kit.runs.profiles import PROFILES
 from mpnas_kit.space.space import SearchSpace
-from mpnas_kit.space.texts import describe_space, space_from_text
+from mpnas_kit.space.texts import RecordedSpace, describe_space, space_from_text
 
+RUN = "run.json"
 FORMAT = 2  # of run.json; release 0.1 wrote none
 
 
@@ -100,28 +103,29 @@ class RunDescription:
     @classmethod
     def read(cls, folder: pathlib.Path) -> "RunDescription":
         """Return the description in `folder`. Raises `MpnasError` if run.json is damaged."""
-        file = folder / "run.json"
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            described = _first_release(content) if "format" not in content else _current(content)
-        except MpnasError:
-            raise
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise MpnasError(f"{file} cannot be read: {reason(error)}.") from None
+        file = folder / RUN
+        content = files.read_json(file, dict[str, Any])
+        release = files.formed(content, _Release, file)
+        if release.format > FORMAT:
+            raise MpnasError(
+                f"{file} has format {release.format}, so a newer release of the kit wrote it: this "
+                f"one knows formats up to {FORMAT}."
+            )
+        first = release.format == 1
+        described = _first_release(content, file) if first else _current(content, file)
         if described.profile not in PROFILES:
             raise unknown(f"profile in {file}", described.profile, PROFILES)
+        if len(set(described.names)) < len(described.names):
+            raise MpnasError(f"{file} cannot be read: domains: it names a domain twice.")
         return described
 
     def write(self, folder: pathlib.Path) -> None:
         """Create the folder with its run.json, unless run.json exists."""
-        if (folder / "run.json").exists():
+        if files.exists(folder / RUN):
             return
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MpnasError(f"cannot create run folder {folder}: {reason(error)}.") from None
+        files.make_folder(folder)
         content = {"format": FORMAT, **asdict(self), "domains": [d._asdict() for d in self.domains]}
-        StageFolder(folder).write_json("run.json", content)
+        files.write_new(folder / RUN, files.json_bytes(content))
 
     def refuse_other(self, folder: pathlib.Path, given: Mapping[str, Any]) -> None:
         """Raise `MpnasError` if a field of `given` that is not None differs from this run's."""
@@ -140,44 +144,127 @@ def describe_run_space(space: SearchSpace) -> dict[str, Any]:
     return {**describe_space(space), "fingerprint": space.fingerprint()}
 
 
-def _current(content: Mapping[str, Any]) -> RunDescription:
-    given = {k: v for k, v in content.items() if k != "format"}
+class _Release(msgspec.Struct):
+    """The format of run.json. Release 0.1 did not record it."""
+
+    format: int = 1
+
+
+class _Domain(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    classes: Annotated[list[str], Meta(min_length=2)]
+    channels: Literal[1, 3]
+    train: Annotated[int, Meta(ge=1)]
+    val: Annotated[int, Meta(ge=1)]
+    test: Annotated[int, Meta(ge=1)]
+
+
+class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
+    """run.json of this release. `RunDescription` explains the fields."""
+
+    format: int
+    profile: str
+    data: str | None
+    domains: Annotated[list[_Domain], Meta(min_length=1)]
+    resolution: Annotated[int, Meta(ge=1, le=16384)]
+    space: RecordedSpace
+    approach: str
+    search_from: str | None
+    matched_to: str | None
+    images: str | None
+
+
+class _FirstRelease(msgspec.Struct):
+    """run.json of release 0.1. like: folder of the run that gave the search or was matched to."""
+
+    profile: str
+    suite: str
+    domains: list[str]
+    space: str
+    approach: str = "mpnas"
+    like: str | None = None
+
+
+def _current(content: Mapping[str, Any], file: pathlib.Path) -> RunDescription:
+    read = files.formed(content, _RunFile, file)
     facts = tuple(
-        DomainFacts(**{**d, "classes": tuple(d["classes"])}) for d in given.pop("domains")
+        DomainFacts(d.name, tuple(d.classes), d.channels, d.train, d.val, d.test)
+        for d in read.domains
     )
-    return RunDescription(domains=facts, **given)
+    return RunDescription(
+        profile=read.profile,
+        data=read.data,
+        domains=facts,
+        resolution=read.resolution,
+        space=content["space"],
+        approach=read.approach,
+        search_from=read.search_from,
+        matched_to=read.matched_to,
+        images=read.images,
+    )
 
 
-def _first_release(content: Mapping[str, Any]) -> RunDescription:
+def _first_release(content: Mapping[str, Any], file: pathlib.Path) -> RunDescription:
     """Return the description of a run of release 0.1, which had the kit's own suites only."""
-    for name in ("suite", "space"):
-        if ":" in content[name]:
-            raise ValueError(f"{name} {content[name]!r} is not one of release 0.1")
-    suite = suite_from_text(content["suite"], content["domains"])
-    space = space_from_text(content["space"], suite.resolution)
-    run = RunDescription.of(content["profile"], suite, space, content.get("approach", "mpnas"))
+    read = files.formed(content, _FirstRelease, file)
+    for name, text in (("suite", read.suite), ("space", read.space)):
+        if ":" in text:
+            raise MpnasError(f"{file} cannot be read: {name}: release 0.1 had no {text!r}.")
+    suite = suite_from_text(read.suite, read.domains)
+    space = space_from_text(read.space, suite.resolution)
+    run = RunDescription.of(read.profile, suite, space, read.approach)
     run = replace(run, images=None)
-    like, approach = content.get("like"), run.approach.partition("(")[0]
-    if like is None:
+    approach = run.approach.partition("(")[0]
+    if read.like is None:
         return run
     searches = approach in ("mpnas", "bundle", "multi_head")
-    return replace(run, **{"search_from" if searches else "matched_to": like})
+    return replace(run, search_from=read.like) if searches else replace(run, matched_to=read.like)
 
 
-def place(run: str | pathlib.Path) -> pathlib.Path:
+def place(run: str | pathlib.Path, what: str = "run folder") -> pathlib.Path:
     """Return the path of a run folder, relative to the working folder or to the one above it.
 
     In the folder `notebooks` of a checkout, paths begin at the checkout. The reason: a JupyterLab
     kernel works in the folder of its notebook, but papermill works in the folder of the shell.
+
+    run: path that a person gave. `~` is the home folder.
+    what: what the path is for, in an error.
+
+    Raises `MpnasError` if it is not a path.
     """
-    working = pathlib.Path.cwd()
-    inside = working.name == "notebooks" and (working.parent / "pyproject.toml").exists()
-    return working.parent / run if inside else pathlib.Path(run)
+    given = files.as_path(run, what)
+    if given.is_absolute():
+        return given
+    working = working_folder()
+    inside = working.name == "notebooks" and files.exists(working.parent / "pyproject.toml")
+    return working.parent / given if inside else given
 
 
-def relative(other: str | pathlib.Path, folder: pathlib.Path) -> str:
-    """Return the folder of another run relative to `folder`; run.json has it in this form."""
-    return os.path.relpath(place(other), folder)
+def working_folder() -> pathlib.Path:
+    """Return the working folder. Raises `MpnasError` if it was deleted."""
+    with files.file_errors("use", "the working folder"):
+        return pathlib.Path.cwd()
+
+
+def relative(other: str | pathlib.Path, folder: pathlib.Path, what: str = "run folder") -> str:
+    """Return the folder of another run relative to `folder`; run.json has it in this form.
+
+    other: path that a person gave. what: what it is for, in an error.
+    """
+    working_folder()
+    return os.path.relpath(place(other, what), folder)
+
+
+def nearby(folder: pathlib.Path, other: pathlib.Path) -> bool:
+    """Return whether another run is where the runs of one person are, as seen from a run folder.
+
+    The runs are in one folder, or one is a cell of the other. A run folder from elsewhere can name
+    any path, and this process is not to look at files that are not part of it.
+    """
+    own = pathlib.Path(os.path.abspath(folder))
+    home = own.parents[2] if own.parent.name == "cells" and len(own.parents) > 2 else own.parent
+    there = pathlib.Path(os.path.abspath(other))
+    return there.is_relative_to(home) and len(there.relative_to(home).parts) in (1, 3)
 
 
 def domain_names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -203,9 +290,11 @@ def domain_names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
 def refuse_strangers(folder: pathlib.Path) -> None:
     """Raise `MpnasError` if a folder without run.json has other files in it.
 
-    The file run.json.tmp is allowed: a write of run.json that was interrupted.
+    A run.json whose write was interrupted does not count.
     """
-    if folder.is_dir() and any(f.name != "run.json.tmp" for f in folder.iterdir()):
+    if files.exists(folder) and not folder.is_dir():
+        raise MpnasError(f"{folder} is a file: expected a run folder, or a new one.")
+    if any(not name.endswith(files.UNFINISHED) for name in files.names_in(folder)):
         raise MpnasError(
             f"{folder} is not empty and has no run.json: expected a run folder, or a new one."
         )

@@ -10,7 +10,6 @@ A later stage uses only the files that earlier stages wrote into the folder. A s
 continues with the config it was begun with. A finished stage is only read.
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -18,24 +17,32 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
+from msgspec.structs import asdict
+
+from mpnas_kit import files
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.approaches.approach import Approach, Context, Plan
 from mpnas_kit.approaches.methods import APPROACH, label
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text
 from mpnas_kit.domains.task import Classification, Task
+from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
+from mpnas_kit.engine.finished import recorded_config
 from mpnas_kit.engine.loop import Callback, require_size
+from mpnas_kit.engine.records import Environment, Timing
 from mpnas_kit.engine.stage_folder import StageFolder, other_setting
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError, Unavailable, reason, unknown
+from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.parts import Missing, absolute, approve, approved, to_text
 from mpnas_kit.runs import profiles
 from mpnas_kit.runs.description import (
+    RUN,
     RunDescription,
     describe_run_space,
     domain_names,
+    nearby,
     place,
     refuse_strangers,
     relative,
@@ -44,7 +51,7 @@ from mpnas_kit.runs.profiles import Profile
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
-from mpnas_kit.settings import from_dict, read_dict, require, to_dict
+from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space, space_from_text
 from mpnas_kit.training.config import TrainConfig
@@ -53,6 +60,7 @@ from mpnas_kit.training.stage import train
 
 StageName = Literal["search", "train"]
 STAGES: tuple[StageName, ...] = ("search", "train")
+MOST_LINKS = 20  # runs that take their search from each other, in a row
 Config = TypeVar("Config", bound=StageConfig)
 
 
@@ -94,6 +102,7 @@ class Run:
         self.folder, self.trust = place(folder), trust
         self._suite: DomainSuite | None = None
         self._same_images = False
+        self._other_given = search_from is not None or matched_to is not None
         self._space: SearchSpace | None = None
         self._approach: Approach | None = None
         if isinstance(domains, DomainSuite):
@@ -104,13 +113,13 @@ class Run:
             data, domains = domains, None
         names = domain_names(domains)
         others = {
-            "search_from": None if search_from is None else relative(search_from, self.folder),
-            "matched_to": None if matched_to is None else relative(matched_to, self.folder),
+            name: None if other is None else relative(other, self.folder, name)
+            for name, other in (("search_from", search_from), ("matched_to", matched_to))
         }
         if approach is not None:
             text = isinstance(approach, str)
             self._approach = APPROACH.parse(approach) if text else APPROACH.check(approach)  # type: ignore[arg-type]
-        if (self.folder / "run.json").exists():
+        if files.exists(self.folder / RUN):
             self._continue(profile, data, names, space, others)
         else:
             self._begin(profile, data, names, space, others)
@@ -183,7 +192,7 @@ class Run:
 
         Raises `MpnasError` if the folder has no run.json.
         """
-        if not (place(folder) / "run.json").exists():
+        if not files.exists(place(folder) / RUN):
             raise MpnasError(
                 f"{place(folder)} has no run.json: expected a run folder. "
                 f"`mpnas search --run {folder}` begins one."
@@ -196,7 +205,8 @@ class Run:
         That process imports the modules that this one has approved, and no others.
         """
         suite = None if self.description.data is not None else self._suite
-        return _unpickled, (self.folder.absolute(), self.trust, suite, approved())
+        folder, given = self.folder.absolute(), self._other_given
+        return _unpickled, (folder, self.trust, suite, approved(), given)
 
     # Description ---------------------------------------------------------------------------------
 
@@ -264,10 +274,39 @@ class Run:
     @cached_property
     def other(self) -> "Run | None":
         """The run that this one takes its search from or is matched to; None: there is none."""
-        folder = self.description.search_from or self.description.matched_to
-        if folder is None:
-            return None
-        return Run.read(os.path.normpath(self.folder / folder), trust=self.trust)
+        folder = self._other_folder()
+        return None if folder is None else Run.read(folder, trust=self.trust)
+
+    def _other_folder(self) -> pathlib.Path | None:
+        """Return the folder of `other`.
+
+        Raises `MpnasError` if runs refer to each other in a circle, and `Unavailable` if the folder
+        of an untrusted run lies elsewhere.
+        """
+        about, here = self.description, self.folder
+        met, first = {os.path.abspath(here)}, None
+        while (text := about.search_from or about.matched_to) is not None:
+            there = pathlib.Path(os.path.normpath(here / text))
+            if os.path.abspath(there) in met or len(met) > MOST_LINKS:
+                raise MpnasError(
+                    f"{here} takes its search or its costs from {there}, and that run takes them "
+                    "from this one: expected runs that do not refer to each other in a circle."
+                )
+            if first is None:
+                if not (self.trust or self._other_given or nearby(self.folder, there)):
+                    raise Unavailable(
+                        f"{self.folder} refers to {there}, which is not in the same folder as this "
+                        "run: give it again (--search-from or --matched-to), or trust the run "
+                        "(--trust, trust=True)."
+                    )
+                first = there
+            elif not (self.trust or nearby(first, there)):
+                break
+            if not files.exists(there / RUN):
+                break
+            met.add(os.path.abspath(there))
+            about, here = RunDescription.read(there), there
+        return first
 
     @property
     def origin(self) -> "Run":
@@ -326,12 +365,25 @@ class Run:
 
     def _plain_config(self, cls: type[Config], overrides: Mapping[str, Any]) -> Config:
         if self.begun(cls.stage):
-            begun = StageFolder.read(self.folder / cls.stage).read_config()["config"]
-            values = read_dict(begun, cls, self.trust)
+            stage = StageFolder.read(self.folder / cls.stage)
+            values = dict(vars(recorded_config(stage, cls, self.trust)))
         else:
             values = getattr(self.profile, cls.stage)
         given = {key: value for key, value in overrides.items() if value is not None}
         return from_dict(cls, {**values, **given}, where=cls.stage)
+
+    def check_settings(self, stage: StageName, **settings: Any) -> None:
+        """Raise `MpnasError` if a stage could not begin with these settings. Nothing is written.
+
+        stage: `search` or `train`.
+        settings: fields that differ, as in `search_config`.
+        """
+        if stage == "search":
+            config = self._plain_config(SearchConfig, settings)
+            resolve_target(self.space, config, len(self.domains))
+            self._try_device(config)
+        else:
+            self._try_device(self._plain_config(TrainConfig, settings))
 
     def changes(self, config: StageConfig) -> list[str]:
         """Return the names of the fields in which a config differs from that of the profile."""
@@ -343,11 +395,11 @@ class Run:
 
     def begun(self, stage: str) -> bool:
         """Return whether the stage has a folder."""
-        return (self.folder / stage / "config.json").exists()
+        return files.exists(self.folder / stage / "config.json")
 
     def finished(self, stage: str) -> bool:
         """Return whether the stage has its results."""
-        return (self.folder / stage / "results.json").exists()
+        return files.exists(self.folder / stage / "results.json")
 
     def search(
         self,
@@ -373,6 +425,7 @@ class Run:
             _require_config(self.folder / "search", self.search_result().config, config)
             return self.search_result()
         resolve_target(self.space, config, len(self.domains))  # raises before a folder is created
+        self._try_device(config)
         folder = self.begin() / "search"
         return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
 
@@ -402,6 +455,7 @@ class Run:
             _require_config(self.folder / "train", self.train_result().config, config)
             return self.train_result()
         paths = paths if paths is not None else Team.current().on_leader(self._paths_to_train)
+        self._try_device(config)
         folder = self.begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
         return train(
@@ -413,6 +467,11 @@ class Run:
             folder=folder / "train",
             callbacks=callbacks,
         )
+
+    def _try_device(self, config: StageConfig) -> None:
+        """Raise `MpnasError` if the stage cannot compute here, before a folder is created."""
+        domains = len(self.domains)
+        Compute.of(config.device, config.precision, config.micro_batches, config.norm, domains)
 
     def _chosen(
         self, make: Callable[..., Config], config: Config | None, settings: Mapping[str, Any]
@@ -429,7 +488,7 @@ class Run:
         """Whether a stage is finished and cannot be compared with the images it was made from."""
         if not self.finished(stage):
             return False
-        if StageFolder.read(self.folder / stage).read_config()["format"] == 1:
+        if StageFolder.read(self.folder / stage).read_config().format == 1:
             return True
         try:
             _ = self.suite
@@ -440,7 +499,7 @@ class Run:
     def _paths_to_train(self) -> dict[str, Path]:
         if not self.begun("train"):
             return self.paths()
-        archs = StageFolder.read(self.folder / "train").read_config()["paths"]
+        archs = StageFolder.read(self.folder / "train").read_config().paths or {}
         return {domain: self.space.parse(arch) for domain, arch in archs.items()}
 
     def _pretrained(
@@ -475,16 +534,19 @@ class Run:
             return self.other.paths()
         if file is None:
             self._need("search")
-        source = pathlib.Path(file) if file is not None else self.folder / "search" / "paths.json"
-        try:
-            archs = json.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise MpnasError(f"paths file {source} cannot be read: {reason(error)}.") from None
-        if not isinstance(archs, dict) or not all(isinstance(a, str) for a in archs.values()):
-            raise MpnasError(f"paths file {source} must hold one arch string per domain.")
+            stage = StageFolder.read(self.folder / "search")
+            archs, source = (
+                stage.read_json("paths.json", dict[str, str]),
+                stage.folder / "paths.json",
+            )
+        else:
+            source = files.as_path(file, "paths file")
+            archs = files.read_json(source, dict[str, str])
+        if not archs:
+            raise MpnasError(f"{source} has no paths: expected one arch string per domain.")
         for domain in archs:
             if domain not in self.domains:
-                raise unknown("domain", domain, self.domains)
+                raise unknown(f"domain in {source}", domain, self.domains)
         return {domain: self.space.parse(arch) for domain, arch in archs.items()}
 
     # Results -------------------------------------------------------------------------------------
@@ -544,7 +606,7 @@ class Run:
         A new folder begins the run. Only in that case images are loaded. Parameters: see the class
         `Run`.
         """
-        begun = (place(folder) / "run.json").exists()
+        begun = files.exists(place(folder) / RUN)
         return Run(
             folder,
             profile=self.profile.name,
@@ -559,8 +621,9 @@ class Run:
     def about(self, stage: StageName) -> dict[str, Any]:
         """Return where a finished stage ran and how long: environment.json and timing.json."""
         folder = StageFolder.read(self.folder / stage, "environment.json", "timing.json")
-        environment: dict[str, Any] = folder.read_json("environment.json")
-        return {**environment, **folder.read_json("timing.json")}
+        environment = folder.read_json("environment.json", Environment)
+        timing = folder.read_json("timing.json", Timing)
+        return {**asdict(environment), **asdict(timing)}
 
     def begin(self) -> pathlib.Path:
         """Return the folder. If it is new, create it and write its run.json."""
@@ -607,17 +670,23 @@ def load(folder: str | pathlib.Path, *, trust: bool = False) -> TrainResult:
     >>> trained = mk.load("runs/mine")  # doctest: +SKIP
     >>> trained.net  # doctest: +SKIP
     """
-    if (place(folder) / "run.json").exists():
+    if files.exists(place(folder) / RUN):
         return Run.read(folder, trust=trust).train_result()
     return TrainResult.load(place(folder), trust=trust)
 
 
 def _unpickled(
-    folder: pathlib.Path, trust: bool, suite: DomainSuite | None, modules: Sequence[str]
+    folder: pathlib.Path,
+    trust: bool,
+    suite: DomainSuite | None,
+    modules: Sequence[str],
+    other_given: bool,
 ) -> Run:
     """Return the run in another process."""
     approve(modules)
-    return Run(folder, domains=suite, trust=trust)
+    run = Run(folder, domains=suite, trust=trust)
+    run._other_given = other_given
+    return run
 
 
 def _require_config(folder: pathlib.Path, finished: StageConfig, given: StageConfig) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from mpnas_kit import files
 from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome, compare
 from mpnas_kit.approaches.approach import Approach
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
@@ -27,11 +28,13 @@ from mpnas_kit.parts import Missing, split_list, to_text
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
-from mpnas_kit.runs.run import Run, StageName
+from mpnas_kit.runs.description import RUN
+from mpnas_kit.runs.run import STAGES, Run, StageName
 from mpnas_kit.settings import convert, require
 
 CELLS = "cells"  # folder of the cells in the run folder
 OF_CELLS = {"norm": "norms", "seed": "seeds", "prioritization": "prioritizations"}
+MOST_JOBS = 1024
 ARROW = " > "  # separates the prioritizations of search and training if they differ
 
 
@@ -190,14 +193,14 @@ class Sweep:
 
     def _searched(self, cell: Cell) -> bool:
         """Return whether a cell has begun a search of its own."""
-        return (self.folder(cell) / "search").exists()
+        return files.exists(self.folder(cell) / "search")
 
     def open(self, cell: Cell) -> Run:
         """Return the run of a cell. It is begun if its folder is new."""
         if self.folder(cell) == self.around.folder:
             return self.around
         folder = self.folder(cell)
-        begun = (folder / "run.json").exists()  # a cell keeps the search it was begun with
+        begun = files.exists(folder / RUN)  # a cell keeps the search it was begun with
         other = None if begun else self.other(cell)
         source = None if other is None else self.folder(other)
         return self.around.sibling(
@@ -209,7 +212,7 @@ class Sweep:
 
     def finished(self, cell: Cell) -> bool:
         """Return whether the training of a cell is finished."""
-        return (self.folder(cell) / "train" / "results.json").exists()
+        return files.exists(self.folder(cell) / "train" / "results.json")
 
     def run(
         self,
@@ -230,21 +233,22 @@ class Sweep:
         among the jobs: with large images and `threads` not set, results are those of that number of
         threads.
 
-        Raises `MpnasError` if `jobs` is below 1, if there are callbacks with several jobs, or if a
-        cell was begun with other settings.
+        Raises `MpnasError` if `jobs` is out of range, if there are callbacks with several jobs, or
+        if a cell was begun with other settings. All cells are checked before the first one runs.
         """
-        require(jobs >= 1, f"jobs must be at least 1, not {jobs}.")
+        require(1 <= jobs <= MOST_JOBS, f"jobs must be 1 to {MOST_JOBS}, not {jobs}.")
         require(
             jobs == 1 or not callbacks,
             f"a sweep with {jobs} jobs cannot call callbacks: expected none, or one job.",
         )
+        self.check()
         if jobs == 1:
             for cell in self.cells:
                 tell(self.run_cell(cell, callbacks))
             return self._compared()
         from joblib import Parallel, delayed
 
-        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        parallel = Parallel(n_jobs=min(jobs, len(self.cells)), return_as="generator_unordered")
         for wave in self._waves():
             for line in parallel(delayed(self.run_cell)(cell) for cell in wave):
                 tell(line)
@@ -261,26 +265,29 @@ class Sweep:
         number, before = self.cells.index(cell) + 1, self.finished(cell)
         run = self.open(cell)
         callbacks = [_in_cell(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
-        own = {"norm": cell.norm, "seed": cell.seed}
         if run.searches:
-            prioritization = cell.prioritization.search
-            settings = {
-                **self._changed("search"),
-                **self._search,
-                **own,
-                "prioritization": prioritization,
-            }
-            run.search(**settings, callbacks=callbacks)
-        prioritization = cell.prioritization.train
-        settings = {
-            **self._changed("train"),
-            **self._train,
-            **own,
-            "prioritization": prioritization,
-        }
-        trained = run.train(**settings, callbacks=callbacks)
+            run.search(**self._settings(cell, "search"), callbacks=callbacks)
+        trained = run.train(**self._settings(cell, "train"), callbacks=callbacks)
         how = "finished before" if before else f"mean test top-1 {trained.accuracy().mean():.1%}"
         return f"{number} of {len(self.cells)}: {cell}: {how}"
+
+    def check(self) -> None:
+        """Raise `MpnasError` if a cell could not run with its settings. No file is written."""
+        for cell in self.cells:
+            run = self.open(cell)
+            for stage in STAGES:
+                if stage == "train" or run.searches:
+                    run.check_settings(stage, **self._settings(cell, stage))
+
+    def _settings(self, cell: Cell, stage: StageName) -> dict[str, Any]:
+        """Return the settings of a stage of a cell that differ from those of the profile."""
+        return {
+            **self._changed(stage),
+            **(self._search if stage == "search" else self._train),
+            "norm": cell.norm,
+            "seed": cell.seed,
+            "prioritization": getattr(cell.prioritization, stage),
+        }
 
     def _waves(self) -> list[list[Cell]]:
         """Return the cells in groups. A cell depends on cells of earlier groups only."""
@@ -402,8 +409,9 @@ def finished_runs(run: Run) -> list[Run]:
 
 
 def _begun_cells(run: Run) -> list[Run]:
-    folders = sorted((run.folder / CELLS).glob("*"))
-    return [Run.read(f, trust=run.trust) for f in folders if (f / "run.json").exists()]
+    place = run.folder / CELLS
+    folders = [place / name for name in files.names_in(place)]
+    return [Run.read(f, trust=run.trust) for f in folders if files.exists(f / RUN)]
 
 
 def finished_comparison(run: Run) -> Comparison:

@@ -5,19 +5,16 @@ same order when each is trained alone from scratch. Kendall's tau-b over random 
 is the same order, 0 is no relation.
 """
 
-import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pandas as pd
-import safetensors.torch
 import torch
 
 from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
 from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import StageFolder
-from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.runs.run import Run
@@ -114,16 +111,5 @@ def _supernet(run: Run) -> MultiPathNet:
     net = MultiPathNet.supernet(
         run.space, run.suite.tasks, config.norm, config.seed, config.private_from, config.collapse
     )
-    file = StageFolder.read(run.folder / "search").folder / "supernet.safetensors"
-    net.load_state_dict(_weights(file))
+    StageFolder.read(run.folder / "search").load_weights("supernet.safetensors", net)
     return net
-
-
-def _weights(file: pathlib.Path) -> dict[str, torch.Tensor]:
-    try:
-        return safetensors.torch.load_file(file)
-    except Exception:
-        raise MpnasError(
-            f"{file} is missing or cut short: to finish that search again, delete results.json in "
-            "the same folder and run the search."
-        ) from None

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.network.norms import member
 from mpnas_kit.space.space import Path, SearchSpace
 
@@ -211,5 +212,5 @@ class Controllers:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
         self.policies.load_state_dict(state["policies"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self._average, self._seen = dict(state["average"]), dict(state["seen"])

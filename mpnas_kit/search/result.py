@@ -9,7 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpnas_kit.engine.finished import read_finished, read_history
-from mpnas_kit.errors import MpnasError, reason
+from mpnas_kit.engine.records import SearchResults
+from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.space import Path, SearchSpace
 
@@ -85,20 +87,37 @@ class SearchResult:
         Raises `MpnasError` if the search is not finished or a file is damaged, and `Unavailable` if
         the space cannot be made from the folder.
         """
-        read = read_finished(folder, SearchConfig, space, config, trust)
+        read = read_finished(folder, SearchConfig, SearchResults, space, config, trust)
         stage, space, config, results = read.folder, read.space, read.config, read.results
-        try:
-            paths = {d: space.parse(arch) for d, arch in results["paths"].items()}
-            costs = {d: float(cost) for d, cost in results["costs"].items()}
-            target = float(results["cost_target"])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        paths = {d: space.parse(arch) for d, arch in results.paths.items()}
+        found = cls(
+            space,
+            config,
+            paths,
+            results.costs,
+            results.cost_target,
+            read.content.record.cost_unit or config.cost.unit,
+            read_history(stage, config.steps),
+            stage.read_array("policy.npy"),
+        )
+        found._check(stage)
+        return found
+
+    def _check(self, stage: StageFolder) -> None:
+        """Raise `MpnasError` if the files of a finished search do not fit each other."""
+        most = max([len(d.choices) for d in self.space.decisions], default=1)
+        shape = (len(self.policy_steps), len(self.paths), len(self.space.decisions), most)
+        fits = self.policy.dtype == np.float32 and self.policy.shape == shape
+        if not fits or not np.isfinite(self.policy).all():
             raise MpnasError(
-                f"{stage.folder / 'results.json'} cannot be read: {reason(error)}."
-            ) from None
-        unit = read.content["record"].get("cost_unit") or config.cost.unit
-        policy = stage.read_array("policy.npy")
-        history = read_history(stage, config.steps)
-        return cls(space, config, paths, costs, target, unit, history, policy)
+                f"{stage.folder / 'policy.npy'} is not the policy of this search: expected finite "
+                f"float32 numbers of shape {shape}, not {self.policy.dtype} {self.policy.shape}."
+            )
+        if self.costs.keys() != self.paths.keys() or self.paths_at(-1) != self.paths:
+            raise MpnasError(
+                f"{stage.folder / 'results.json'} does not fit policy.npy: expected costs and the "
+                "likeliest path of every domain."
+            )
 
     @property
     def policy_steps(self) -> tuple[int, ...]:
@@ -141,6 +160,8 @@ class SearchResult:
 
     def verdict(self) -> str:
         """Return one sentence that says whether the search decided."""
+        if not self.space.decisions:
+            return f"there was nothing to decide: space {self.space.name!r} has a single path."
         table = self.decisions()
         undecided = table[~table["decided"]]
         if len(undecided) == 0:

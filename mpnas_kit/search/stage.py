@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
+from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
@@ -39,7 +39,7 @@ from mpnas_kit.search.data import SearchPart, divide, require_divisible
 from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every
 from mpnas_kit.search.rewards import charged, rewards_of
 from mpnas_kit.search.warmup import warm, warmup_probability
-from mpnas_kit.settings import to_dict
+from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.values import require_type
@@ -122,6 +122,14 @@ class _Search(Stage):
     """One search, with all of its state."""
 
     name = "search"
+    free = (
+        "optimiser.state",
+        "controllers.optimiser.state",
+        "prioritization",
+        "streams.*.order",
+        "reward_streams.*.order",
+        "policies",
+    )
 
     def __init__(
         self,
@@ -173,21 +181,21 @@ class _Search(Stage):
         policy = np.stack(self.policies)
         result = self._result(policy)
         if self.folder is not None:
+            paths = {d: p.arch for d, p in result.paths.items()}
             self.folder.write_array("policy.npy", policy)
-            tensors = {n: t.contiguous() for n, t in self.net.state_dict().items()}
-            weights = safetensors.torch.save(tensors)
-            self.folder.write("supernet.safetensors", lambda f: f.write(weights))
-            self.folder.write_json("paths.json", {d: p.arch for d, p in result.paths.items()})
+            self.folder.write_tensors("supernet.safetensors", self.net.state_dict())
+            self.folder.write_json("paths.json", paths)
             self.write_timing(self.folder)
-            self.folder.write_json(
-                "results.json",
+            self.folder.finish(
                 {
-                    "paths": {d: p.arch for d, p in result.paths.items()},
+                    "paths": paths,
                     "cost_target": self.target,
                     "costs": result.costs,
                     "verdict": result.verdict(),
                     "decisions": result.decisions().to_dict("records"),
                 },
+                self.rows,
+                ["policy.npy", "supernet.safetensors", "paths.json"],
             )
         return result
 
@@ -219,7 +227,8 @@ class _Search(Stage):
                 figures[domain] |= more
         for domain in drawn:
             policy = self.controllers[self.controller_of[domain]]
-            figures[domain]["entropy"] = float(policy.indecision().mean())
+            indecision = policy.indecision()
+            figures[domain]["entropy"] = float(indecision.mean()) if len(indecision) else 0.0
         if self._snapshot_due():
             self.policies.append(self.policy())
         return figures
@@ -341,7 +350,7 @@ class _Search(Stage):
 
     def load(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.controllers.load_state_dict(state["controllers"])
         self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
@@ -349,4 +358,12 @@ class _Search(Stage):
         for name, stream in self.reward_streams.items():
             stream.load_state_dict(state["reward_streams"][name])
         self.generator.set_state(state["generator"])
-        self.policies = [p.numpy() for p in state["policies"]]
+        every, due = snapshot_every(self.config), self.step // snapshot_every(self.config)
+        due += self.step == self.config.steps and self.config.steps % every > 0
+        shape = self.policy().shape
+        policies = [p.numpy() for p in state["policies"]]
+        require(
+            [(p.dtype, p.shape) for p in policies] == [(np.dtype(np.float32), shape)] * due,
+            f"expected {due} policies of shape {shape}",
+        )
+        self.policies = policies

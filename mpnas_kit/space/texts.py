@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+import msgspec
 from torch import nn
 
 from mpnas_kit.errors import MpnasError, Unavailable
+from mpnas_kit.files import formed
 from mpnas_kit.parts import Kind, Missing, absolute, by_text_name, to_text
 from mpnas_kit.space.blocks import (
     Block,
@@ -97,7 +99,8 @@ def read_space(described: Mapping[str, Any], trust: bool) -> SearchSpace:
 
     Raises `Unavailable` if the source cannot be used and there are no layers.
     """
-    source, resolution = described["source"], int(described["resolution"])
+    recorded = formed(described, RecordedSpace, "the space of a run folder")
+    source, resolution = recorded.source, recorded.resolution
     found: Any = None
     if source is not None:
         found = SPACE.read(source, trust, {"resolution": resolution})
@@ -105,26 +108,26 @@ def read_space(described: Mapping[str, Any], trust: bool) -> SearchSpace:
             found.source = source
             space: SearchSpace = found
             return space
-    if "layers" not in described:
+    if recorded.layers is None:
         raise (
             found.error()
             if found is not None
             else Unavailable(
-                f"search space {described['name']!r} has no text form and is not a LayerwiseSpace, "
+                f"search space {recorded.name!r} has no text form and is not a LayerwiseSpace, "
                 "so the run folder cannot hold it: give it again as `space`."
             )
         )
     layers = [
         Layer(
-            x["name"],
-            x["stride"],
-            tuple(x["widths"]),
-            tuple(None if c is None else _read_block(c, trust) for c in x["candidates"]),
-            x["counts"],
+            x.name,
+            x.stride,
+            tuple(x.widths),
+            tuple(None if c is None else _read_block(c, trust) for c in x.candidates),
+            x.counts,
         )
-        for x in described["layers"]
+        for x in recorded.layers
     ]
-    return LayerwiseSpace(described["name"], layers, resolution, source)
+    return LayerwiseSpace(recorded.name, layers, resolution, source)
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,33 @@ class MissingBlock:
         raise Missing(self.text, "block").error()
 
 
+class RecordedBlock(msgspec.Struct, forbid_unknown_fields=True):
+    """A block in a run folder: its name and its text form; None: it has none."""
+
+    name: str
+    block: str | None
+
+
+class RecordedLayer(msgspec.Struct, forbid_unknown_fields=True):
+    """A layer in a run folder. A candidate that is None skips the layer."""
+
+    name: str
+    stride: int
+    widths: list[int]
+    candidates: list[RecordedBlock | None]
+    counts: bool
+
+
+class RecordedSpace(msgspec.Struct):
+    """A space in a run folder, as `describe_space` returns it."""
+
+    name: str
+    resolution: int
+    source: str | None = None
+    layers: list[RecordedLayer] | None = None
+    fingerprint: str | None = None
+
+
 def _describe_block(block: Block) -> dict[str, Any]:
     try:
         return {"name": block.name, "block": to_text(block)}
@@ -160,8 +190,8 @@ def _describe_block(block: Block) -> dict[str, Any]:
         return {"name": block.name, "block": None}
 
 
-def _read_block(described: Mapping[str, Any], trust: bool) -> Block:
-    name, text = described["name"], described["block"]
+def _read_block(described: RecordedBlock, trust: bool) -> Block:
+    name, text = described.name, described.block
     found = Missing("", "block") if text is None else BLOCK.read(text, trust)
     if isinstance(found, Missing):
         return MissingBlock(name, text)

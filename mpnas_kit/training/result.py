@@ -7,13 +7,13 @@ from html import escape
 from typing import Any
 
 import pandas as pd
-import safetensors.torch
-from torch import Tensor
+from msgspec.structs import asdict
 
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.finished import read_finished, read_history
+from mpnas_kit.engine.records import StageConfigFile, TrainResults
 from mpnas_kit.engine.stage_folder import StageFolder
-from mpnas_kit.errors import MpnasError, reason
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import member
 from mpnas_kit.space.space import Path, SearchSpace
@@ -79,21 +79,25 @@ class TrainResult:
         if the space cannot be made from the folder. Damaged weights and metrics raise it when `net`
         and `history` are first used.
         """
-        read = read_finished(folder, TrainConfig, space, config, trust)
+        read = read_finished(folder, TrainConfig, TrainResults, space, config, trust)
         stage, union_space, settings = read.folder, read.space, read.config
-        try:
-            paths = {d: union_space.parse(arch) for d, arch in read.content["paths"].items()}
-            evaluation = pd.DataFrame(read.results["evaluation"])
-        except (KeyError, TypeError, AttributeError) as error:
+        archs = stage.read_json("paths.json", dict[str, str])
+        if archs != read.content.paths:
+            raise MpnasError(f"{stage.folder}: config.json and paths.json have other paths.")
+        paths = {d: union_space.parse(arch) for d, arch in archs.items()}
+        evaluation = pd.DataFrame([asdict(row) for row in read.results.evaluation])
+        expected = {(d, split) for d in paths for split in ("val", "test")}
+        found = list(zip(evaluation["domain"], evaluation["split"], strict=True))
+        if not paths or len(found) != len(expected) or set(found) != expected:
             raise MpnasError(
-                f"{stage.folder} cannot be read: config.json has no paths, or results.json no "
-                f"evaluation ({reason(error)})."
-            ) from None
+                f"{stage.folder / 'results.json'} does not fit config.json: expected an evaluation "
+                "of every domain on val and test."
+            )
         tasks = _tasks(stage, read.content, paths)
 
         def net() -> MultiPathNet:
             union = _union(union_space, paths, tasks, settings)
-            union.load_state_dict(_weights(stage))
+            stage.load_weights("model.safetensors", union)
             return union.eval()
 
         def history() -> pd.DataFrame:
@@ -152,25 +156,19 @@ def _union(
 
 
 def _tasks(
-    stage: StageFolder, recorded: Mapping[str, Any], paths: Mapping[str, Path]
+    stage: StageFolder, recorded: StageConfigFile, paths: Mapping[str, Path]
 ) -> dict[str, Task]:
     """Return the tasks of the domains.
 
     Release 0.1 did not record them. For its folders they follow from the shapes of the classifiers.
     """
-    classes = recorded["record"].get("classes")
-    if classes is not None:
-        return {d: Classification(len(classes[d])) for d in paths}
-    weights = _weights(stage)
-    return {d: Classification(len(weights[f"heads.{member(d)}.bias"])) for d in paths}
-
-
-def _weights(stage: StageFolder) -> dict[str, Tensor]:
-    file = stage.folder / "model.safetensors"
-    try:
-        return safetensors.torch.load_file(file)
-    except Exception:
-        raise MpnasError(
-            f"{file} is missing or cut short: delete results.json and run the stage again, which "
-            "then writes both."
-        ) from None
+    classes = recorded.record.classes
+    if classes is None:
+        weights = stage.read_tensors("model.safetensors")
+        return {d: Classification(len(weights[f"heads.{member(d)}.bias"])) for d in paths}
+    for domain in paths:
+        if domain not in classes:
+            raise MpnasError(
+                f"{stage.folder / 'config.json'} cannot be read: it has no classes of {domain!r}."
+            )
+    return {d: Classification(len(classes[d])) for d in paths}

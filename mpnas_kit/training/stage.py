@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
+from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
@@ -121,6 +121,7 @@ class _Training(Stage):
     """One training, with all of its state."""
 
     name = "train"
+    free = ("optimiser.state", "prioritization", "streams.*.order")
 
     def __init__(
         self,
@@ -190,12 +191,14 @@ class _Training(Stage):
         tables = [evaluate(net, self.suite, self.paths, split, self.team) for split in splits]
         evaluation = pd.concat(tables, ignore_index=True)
         if self.folder is not None:
-            tensors = {n: t.contiguous() for n, t in net.state_dict().items()}
-            weights = safetensors.torch.save(tensors)
-            self.folder.write("model.safetensors", lambda f: f.write(weights))
+            self.folder.write_tensors("model.safetensors", net.state_dict())
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.paths.items()})
             self.write_timing(self.folder)
-            self.folder.write_json("results.json", {"evaluation": evaluation.to_dict("records")})
+            self.folder.finish(
+                {"evaluation": evaluation.to_dict("records")},
+                self.rows,
+                ["model.safetensors", "paths.json"],
+            )
         return self._result(evaluation)
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
@@ -214,7 +217,7 @@ class _Training(Stage):
     def load(self, state: dict[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
         self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])

@@ -1,6 +1,5 @@
 """The stage folder: resumed bit for bit, the same bytes from one seed, and damage is reported."""
 
-import errno
 import importlib
 import json
 import math
@@ -12,16 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import faults
 import numpy as np
 import pytest
 import tiny
 import torch
 from whole import FEW, FILES, STAGES, assert_same_run, run
 
+from mpnas_kit import files
 from mpnas_kit.domains.domain import DomainSuite
-from mpnas_kit.engine import stage_folder as runs
 from mpnas_kit.engine.loop import StepEvent
-from mpnas_kit.engine.stage_folder import Contents, StageFolder
+from mpnas_kit.engine.records import Environment, Timing
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.runs.run import Run
@@ -106,7 +107,7 @@ def test_an_interrupted_run_ends_its_step_writes_a_checkpoint_and_resumes_to_the
         run(stage, tmp_path / "run", interrupt)
     assert signal.getsignal(signal.SIGINT) is handler and seen[-1] <= 4
     left = StageFolder(tmp_path / "run").load_checkpoint()
-    assert left is not None and left["step"] == seen[-1]
+    assert left is not None and left.step == seen[-1]
     run(stage, tmp_path / "run")
     assert_same_run(stage, tmp_path / "run", whole[stage])
 
@@ -151,49 +152,48 @@ def test_weights_that_are_not_finite_never_reach_the_checkpoint(
     assert (folder / "checkpoint.pt").read_bytes() == good
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """Let the `number`-th write of file `name` stop half way, and all later writes too."""
-    write, calls = StageFolder.write, [0]
-
-    def broken(self: StageFolder, file: str, fill: Callable[[Any], Any]) -> None:
-        if file == name:
-            calls[0] += 1
-        if calls[0] >= number:
-            (self.folder / f"{file}.tmp").write_bytes(b"half")
-            raise tiny.Stopped
-        write(self, file, fill)
-
-    monkeypatch.setattr(StageFolder, "write", broken)
-
-
-@pytest.mark.parametrize(
-    ("stage", "file", "number"),
-    [
-        ("search", "environment.json", 1),
-        ("search", "config.json", 1),
-        ("search", "checkpoint.pt", 1),
-        ("search", "checkpoint.pt", 3),
-        ("search", "paths.json", 1),
-        ("search", "results.json", 1),
-        ("train", "checkpoint.pt", 2),
-        ("train", "model.safetensors", 1),
-        ("train", "results.json", 1),
-    ],
-)
-def test_a_run_killed_in_the_middle_of_a_file_resumes(
-    stage: str,
-    file: str,
-    number: int,
-    whole: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("error", [faults.FULL, faults.BROKEN])
+def test_whatever_change_of_a_file_fails_a_sentence_says_so_and_the_run_resumes_to_the_bit(
+    stage: str, error: int, whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    with monkeypatch.context() as patch:
-        failing(patch, file, number)
-        with pytest.raises(tiny.Stopped):
-            run(stage, tmp_path)
-    run(stage, tmp_path)
-    assert_same_run(stage, tmp_path, whole[stage])
+    """Every third change; `benchmarks/faults.py` lets every one fail."""
+    with faults.failing(tmp_path, 10**6) as count:
+        run(stage, tmp_path / "counted")
+    assert count.changes > 50
+    for number in range(1 + error % 3, count.changes + 1, 3):
+        folder = tmp_path / str(number)
+        with faults.failing(folder, number, error):
+            message = sentence(lambda folder=folder: run(stage, folder))  # type: ignore[misc]
+        assert os.strerror(error).lower() in message and str(folder) in message
+        assert not list(folder.glob("*tmp*"))
+        run(stage, folder)
+        assert_same_run(stage, folder, whole[stage])
+
+
+def test_what_a_killed_process_left_is_removed(whole: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(tiny.Stopped):
+        run("train", tmp_path, tiny.stop_at(3))
+    (tmp_path / f".12ab{files.UNFINISHED}").write_bytes(b"half a checkpoint")
+    run("train", tmp_path)
+    assert_same_run("train", tmp_path, whole["train"])
+    assert {p.name for p in tmp_path.iterdir()} == FILES["train"] | FEW
+
+
+def test_metrics_that_are_lost_while_the_stage_runs_are_written_again(
+    whole: dict[str, Path], tmp_path: Path
+) -> None:
+    for stage in STAGES:
+        folder = tmp_path / stage
+
+        def lose(event: StepEvent, folder: Path = folder) -> None:
+            if event.step == 3:
+                (folder / "metrics.jsonl").unlink()
+            if event.step == 5:
+                (folder / "metrics.jsonl").write_text("another program was here")
+
+        run(stage, folder, lose)
+        assert_same_run(stage, folder, whole[stage])
 
 
 # Same seed, same bytes ----------------------------------------------------------------------------
@@ -318,14 +318,14 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
 
 
 def test_a_run_that_was_killed_while_it_was_begun_is_begun_again(tmp_path: Path) -> None:
-    (tmp_path / "run.json.tmp").write_text('{"profile": "qu')
+    (tmp_path / f".12ab{files.UNFINISHED}").write_text('{"profile": "qu')
     Run(tmp_path, domains="digits,icons").begin()
     assert Run.read(tmp_path).suite.names == ("digits", "icons")
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(MpnasError, match="cannot write the folder in .*run: file exists"):
+    with pytest.raises(MpnasError, match="cannot create the folder .*run: file exists"):
         run("search", tmp_path / "run")
 
 
@@ -431,7 +431,7 @@ def test_a_missing_file_of_a_stage_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", '{"a": "k3e1', "\udcff"])
 def test_truncated_json_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "paths.json").write_bytes(content.encode(errors="surrogateescape"))
-    message = sentence(lambda: StageFolder(tmp_path).read_json("paths.json"))
+    message = sentence(lambda: StageFolder(tmp_path).read_json("paths.json", dict[str, str]))
     assert message.startswith(f"{tmp_path / 'paths.json'} cannot be read")
 
 
@@ -467,85 +467,46 @@ def test_a_pickle_in_an_array_is_never_executed(tmp_path: Path) -> None:
 # A full or read-only disk -------------------------------------------------------------------------
 
 
-def full(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Let every fsync after the first `after` report a full disk."""
-    fsync, calls = os.fsync, [0]
-
-    def limited(descriptor: int) -> None:
-        calls[0] += 1
-        if calls[0] > after:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(descriptor)
-
-    monkeypatch.setattr(runs.os, "fsync", limited)
-
-
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 9, 11])
-def test_a_full_disk_ends_in_one_sentence_and_the_run_can_be_resumed(
-    stage: str,
-    after: int,
-    whole: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with monkeypatch.context() as patch:
-        full(patch, after)
-        message = sentence(lambda: run(stage, tmp_path))
-    assert message.startswith("cannot write ") and "no space left on device" in message
-    assert str(tmp_path) in message
-    assert not list(tmp_path.glob("*.tmp"))
-    run(stage, tmp_path)
-    assert_same_run(stage, tmp_path, whole[stage])
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_metrics_on_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    folder = StageFolder.open(tmp_path, Contents({"stage": "search"}))
+    with pytest.raises(tiny.Stopped):
+        run("train", tmp_path, tiny.stop_at(1))
+    (tmp_path / "metrics.jsonl").unlink()
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    folder.log({"step": 1})
-    message = sentence(lambda: folder.save_checkpoint({"step": 1}))
-    assert message.startswith("cannot write metrics.jsonl") and "no space left" in message
+    message = sentence(lambda: run("train", tmp_path))
+    assert message.startswith(f"cannot write {tmp_path / 'metrics.jsonl'}")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_read_only_disk_ends_in_one_sentence_and_keeps_what_is_there(
-    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: str, tmp_path: Path
 ) -> None:
     """Root may write anywhere, so the error of the disk is simulated."""
     with pytest.raises(tiny.Stopped):
         run(stage, tmp_path, tiny.stop_at(4))
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    opened = Path.open
-
-    def refused(self: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
-        if set(mode) & set("wax+"):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        return opened(self, mode, *rest, **more)
-
-    monkeypatch.setattr(Path, "open", refused)
-    message = sentence(lambda: run(stage, tmp_path))
-    assert message.startswith("cannot write ") and "read-only file system" in message
-    after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    assert after == before
+    with faults.failing(tmp_path, 1, faults.READ_ONLY):
+        message = sentence(lambda: run(stage, tmp_path))
+    assert message.startswith(f"cannot lock {tmp_path}") and "read-only file system" in message
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_made_is_named() -> None:
     message = sentence(lambda: run("search", Path("/proc/mpnas/run")))
-    assert message.startswith("cannot write the folder in /proc/mpnas/run")
+    assert message.startswith("cannot create the folder /proc/mpnas/run")
 
 
 # The environment ----------------------------------------------------------------------------------
 
 
 def test_the_environment_is_written_down(whole: dict[str, Path]) -> None:
-    content = StageFolder.read(whole["search"]).read_json("environment.json")
-    assert content["versions"]["torch"] == torch.__version__
-    assert content["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert {"git_commit", "git_dirty", "threads", "platform"} <= set(content)
-    timing = StageFolder.read(whole["search"]).read_json("timing.json")
-    assert timing["seconds"] > 0
-    assert timing["seconds_per_step"] == pytest.approx(timing["seconds"] / 7)
+    folder = StageFolder.read(whole["search"])
+    content = folder.read_json("environment.json", Environment)
+    assert content.versions["torch"] == torch.__version__
+    assert content.python == ".".join(map(str, sys.version_info[:3]))
+    assert content.platform and content.threads >= 1
+    timing = folder.read_json("timing.json", Timing)
+    assert timing.seconds_per_step == pytest.approx(timing.seconds / 7) and timing.seconds > 0
 
 
 @pytest.mark.parametrize("callbacks", [print, "print", ["print"], [StepEvent]])

@@ -74,7 +74,7 @@ def test_what_is_wrong_is_named(run: Run, tmp_path: Path) -> None:
     whole = weights.read_bytes()
     try:
         weights.write_bytes(whole[:100])
-        with pytest.raises(MpnasError, match="supernet.safetensors is missing or cut short"):
+        with pytest.raises(MpnasError, match="supernet.safetensors is not the file"):
             supernet_quality(run, "a", [run.space.parse("k3e2 k3e3")])
     finally:
         weights.write_bytes(whole)

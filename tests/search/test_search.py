@@ -1,5 +1,6 @@
 """The search stage: what it reads, what its controllers learn from, what it reports."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.engine.loop import StepEvent
-from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.search.config import SearchConfig, resolve_target
@@ -569,6 +569,6 @@ def test_a_result_of_a_folder_is_that_of_the_search(tmp_path: Any) -> None:
         assert other.paths == first.paths and other.history.equals(first.history)
         assert np.array_equal(other.policy, first.policy)
         assert other.policy_steps == first.policy_steps
-    content = StageFolder.read(tmp_path).read_json("results.json")
+    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert content["paths"] == {d: p.arch for d, p in first.paths.items()}
     assert content["costs"] == first.costs and content["verdict"] == first.verdict()

@@ -1,0 +1,115 @@
+"""The form of the JSON files in a stage folder. It is checked whenever a file is read."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class SuiteName(Struct):
+    """Names of the suite and of its domains."""
+
+    name: str
+    domains: list[str]
+
+
+class SpaceName(Struct):
+    """Name and fingerprints of the space. Release 0.1 had none of the blocks."""
+
+    name: str
+    fingerprint: str
+    blocks: str | None = None
+
+
+class StageRecord(Struct):
+    """What a reader of the folder needs, besides the settings.
+
+    classes: names of the classes by domain. space: the space (`describe_space`). cost_unit: unit of
+    the cost model. Release 0.1 recorded none of them.
+    """
+
+    classes: dict[str, list[str]] | None = None
+    space: dict[str, Any] | None = None
+    cost_unit: str | None = None
+
+
+class StageConfigFile(Struct):
+    """config.json.
+
+    format: 1 if release 0.1 wrote the file. data: fingerprint of the images. costs: fingerprint of
+    the costs of a search. paths: arch strings of a training by domain. start: fingerprint of the
+    network that a training starts with.
+    """
+
+    stage: Literal["search", "train"]
+    suite: SuiteName
+    data: str
+    space: SpaceName
+    config: dict[str, Any]
+    format: Count = 1
+    record: StageRecord = field(default_factory=StageRecord)
+    costs: str | None = None
+    paths: dict[str, str] | None = None
+    start: str | None = None
+
+
+class MetricsRow(Struct):
+    """A line of metrics.jsonl: the metrics of a step by domain and name."""
+
+    step: Count
+    domains: dict[str, dict[str, float]]
+
+
+class Timing(Struct):
+    """timing.json: how long the steps took, in seconds."""
+
+    seconds: Positive
+    seconds_per_step: Positive
+
+
+class Environment(Struct):
+    """environment.json."""
+
+    python: str
+    platform: str
+    processors: int | None
+    threads: int
+    versions: dict[str, str]
+    git_commit: str | None
+    git_dirty: bool
+
+
+class Results(Struct):
+    """results.json of any stage.
+
+    files: SHA-256 checksum of the other files of the results, by name. None: release 0.1 wrote it.
+    """
+
+    files: dict[str, str] | None = None
+
+
+class SearchResults(Results, kw_only=True):
+    """results.json of a search."""
+
+    paths: Annotated[dict[str, str], Meta(min_length=1)]
+    costs: dict[str, float]
+    cost_target: float
+
+
+class DomainAccuracy(Struct):
+    """Accuracy and loss of a domain on a split, in results.json of a training."""
+
+    domain: str
+    split: Literal["val", "test"]
+    images: Count
+    accuracy: Fraction
+    loss: Positive
+
+
+class TrainResults(Results, kw_only=True):
+    """results.json of a training."""
+
+    evaluation: Annotated[list[DomainAccuracy], Meta(min_length=1)]
