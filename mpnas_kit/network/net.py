@@ -143,9 +143,9 @@ class MultiPathNet(nn.Module):
                 {member(d): task.head(features) for d, task in tasks.items()}
             )
             _initialise(self)
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            for parameter in self.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @classmethod
     def supernet(
