@@ -19,7 +19,8 @@ from mpnas_kit.notebook import files, show
 from mpnas_kit.notebook.picture import PAGE, svg
 from mpnas_kit.report import build as module
 from mpnas_kit.report import pages as report_pages
-from mpnas_kit.report.build import build_report, execute, widget_errors
+from mpnas_kit.report.build import build_report
+from mpnas_kit.report.execution import Source, execute, widget_errors
 from mpnas_kit.report.pages import Page, index_page, notebook_page
 from mpnas_kit.report.summary import Summary
 from mpnas_kit.runs.run import Run
@@ -107,7 +108,7 @@ def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Run) -
 def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
     file = write(tmp_path / "trial.ipynb", "kept = print('so far')", "## Much later", "1 / 0")
     with pytest.raises(MpnasError) as raised:
-        execute(file, tmp_path / "copy.ipynb", {"steps": 3})
+        execute(Source.read(file), tmp_path / "copy.ipynb", {"steps": 3})
     assert "trial.ipynb failed in cell 6" in str(raised.value)
     assert "'Much later': ZeroDivisionError: division by zero" in str(raised.value)
     assert "so far" in (tmp_path / "copy.ipynb").read_text()
