@@ -30,6 +30,7 @@ _MEASURED = 500  # raw values that are drawn at most; more could not be told apa
 _SHARES = ("quality", "accuracy", "val_accuracy")
 
 
+@style.literal
 def search_curves(
     result: SearchResult,
     metric: str = "reward",
@@ -67,6 +68,7 @@ def search_curves(
     return ax
 
 
+@style.literal
 def training_curves(
     result: TrainResult,
     metric: str = "loss",

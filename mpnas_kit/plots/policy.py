@@ -13,6 +13,7 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import ZERO, SearchSpace
 
 
+@style.literal
 def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) -> Axes:
     """Draw the final probability of every choice (rows) in every decision (columns) of one domain.
 
@@ -79,6 +80,7 @@ def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) ->
     return ax
 
 
+@style.literal
 def policy_over_time(
     result: SearchResult, domain: str, decision: str, ax: Axes | None = None
 ) -> Axes:

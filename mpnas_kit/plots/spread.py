@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from mpnas_kit.analysis.spread import PathSpread
-from mpnas_kit.plots.style import domain_colors, log_ticks
+from mpnas_kit.plots import style
 
 
+@style.literal
 def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes:
     """Draw the validation accuracy of random paths of one domain over their multiply-adds.
 
@@ -19,7 +20,7 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
     """
     ax = ax if ax is not None else plt.subplots(layout="constrained")[1]
     rows = spread.rows
-    color = domain_colors(list(rows["domain"].unique()))[domain]
+    color = style.domain_colors(list(rows["domain"].unique()))[domain]
     own = rows[rows["domain"] == domain].sort_values("seed")
     first = own.groupby("path").first()
     ax.plot(first["multiply_adds"] / 1e6, 100 * first["accuracy"], "o", color=color, ms=4)
@@ -30,7 +31,7 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
             ax.plot([cost, cost], [low, high], color=color, lw=5, alpha=0.35)
     row = spread.table().set_index("domain").loc[domain]
     ax.set_xscale("log")
-    log_ticks(ax.xaxis)
+    style.log_ticks(ax.xaxis)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_title(
         f"{domain}: paths ±{100 * row['over_paths']:.1f}, seeds ±{100 * row['over_seeds']:.1f} "
