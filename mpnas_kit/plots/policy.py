@@ -103,7 +103,7 @@ def policy_over_time(
     ax = style.axes(ax, 8.0, 4.0)
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 1.0, len(choices)))
     chosen = choices[int(series[-1].argmax())]
-    labels = [f"{c}  (chosen)" if c == chosen else c for c in choices]
+    labels = [style.in_legend(f"{c}  (chosen)" if c == chosen else c) for c in choices]
     edge = ax.get_facecolor()
     ax.stackplot(
         result.policy_steps, series.T, colors=shades, labels=labels, edgecolor=edge, linewidth=0.6

@@ -101,6 +101,11 @@ def _show_literally(drawn: Axes | Figure) -> None:
         text.set_parse_math(False)
 
 
+def in_legend(name: str) -> str:
+    """Return a name as a label. Matplotlib omits labels that begin with `_` from a legend."""
+    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
+
+
 def ink() -> str:
     """Return the text colour of the active style."""
     return str(mpl.rcParams["text.color"])

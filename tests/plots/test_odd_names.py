@@ -16,7 +16,7 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.space import Layer, LayerwiseSpace
 
-ODD = (r"$\frac$", '$a_b^{c}$<i>&"--', "{0}%s#")
+ODD = (r"$\frac$", '$a_b^{c}$<i>&"--', "_{0}%s#")
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,11 @@ def test_figures_show_odd_names(odd: SearchResult) -> None:
             assert not any("mathdefault" in text for text in texts)
             shown.update(texts)
     assert set(ODD) <= shown and "$$" in shown
+
+
+def test_legends_have_names_that_begin_with_an_underscore(odd: SearchResult) -> None:
+    ax = plots.policy_over_time(odd, "a", "$$")
+    legend = ax.get_legend()
+    assert legend is not None
+    names = [t.get_text().lstrip("\N{ZERO WIDTH SPACE}") for t in legend.get_texts()]
+    assert names == ["_{0}%s#", '$a_b^{c}$<i>&"--', "zero  (chosen)"]
