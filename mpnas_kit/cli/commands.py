@@ -202,10 +202,14 @@ def _report(arguments: Sequence[str]) -> None:
         if len(given.notebook) > 1 or given.parameter:
             raise MpnasError("--cells takes at most one notebook and no parameters.")
         notebook = given.notebook[0] if given.notebook else "03_train"
-        out = given.out or "reports/cells"
+        out = "reports/cells" if given.out is None else given.out
         index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
         print(f"the report: {index}")
         return
+    names = [name for name, _ in given.parameter]
+    for name in names:
+        if names.count(name) > 1:
+            raise MpnasError(f"parameter {name!r} is given twice: expected -p {name} once.")
     index = build_report(
         given.notebook,
         run=run_folder(given.run, given.profile),
@@ -213,7 +217,7 @@ def _report(arguments: Sequence[str]) -> None:
         data=given.data,
         space=given.space,
         trust=given.trust,
-        out=given.out or "reports",
+        out="reports" if given.out is None else given.out,
         parameters=dict(given.parameter),
         tell=print,
     )
