@@ -102,7 +102,7 @@ class Summary:
                 images=d.train,
                 path=paths[d.name].arch if d.name in paths else None,
                 cost=amount(found.costs[d.name]) if found and d.name in searched else None,
-                undecided=int(undecided[d.name]) if d.name in searched else None,
+                undecided=int(undecided.get(d.name, 0)) if d.name in searched else None,
                 val=float(val[d.name]) if val is not None and d.name in val else None,
                 test=float(test[d.name]) if test is not None and d.name in test else None,
             )
