@@ -33,7 +33,9 @@ from mpnas_kit.training.config import TrainConfig
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    return pathlib.Path(run) if run else pathlib.Path("runs") / (profile or "quick")
+    if run is None:
+        return pathlib.Path("runs") / (profile or "quick")
+    return as_path(run, "--run")
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -43,7 +45,7 @@ def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
         for name in ("domains", "approach", "search_from", "matched_to")
     }
     return Run(
-        run_folder(folder or given.run, given.profile),
+        run_folder(given.run if folder is None else folder, given.profile),
         profile=given.profile,
         data=given.data,
         space=given.space,
@@ -132,7 +134,7 @@ def _sweep(arguments: Sequence[str]) -> None:
 
 def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
-    if given.folder and given.run:
+    if given.folder is not None and given.run is not None:
         raise MpnasError("the run is given twice: expected RUN or --run, not both.")
     from mpnas_kit.notebook.lab import open_lab
 
