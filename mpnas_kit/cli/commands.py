@@ -41,7 +41,9 @@ PORT = Annotated[int, Range(1, 65535)]
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    return as_path(run, "--run") if run is not None else pathlib.Path("runs") / (profile or "quick")
+    if run is None:
+        return pathlib.Path("runs") / (profile or "quick")
+    return as_path(run, "--run")
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
