@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import pandas as pd
 
@@ -33,6 +34,9 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
 from mpnas_kit.space.space import Path
 from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.values import Range
+
+PORT = Annotated[int, Range(1, 65535)]
 
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
@@ -146,8 +150,8 @@ def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
     from mpnas_kit.notebook.lab import open_lab
 
+    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, PORT, 'port')}"]
     run = _run(given, one_run(given))
-    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
     status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
     if status:
         raise MpnasError(f"JupyterLab ended with status {status}: see its message above.")
@@ -157,7 +161,7 @@ def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
     comparison = _run(given).compare()
     print(_comparison_text(comparison))
-    if given.csv:
+    if given.csv is not None:
         folder = make_folder(as_path(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
@@ -198,10 +202,14 @@ def _report(arguments: Sequence[str]) -> None:
         if len(given.notebook) > 1 or given.parameter:
             raise MpnasError("--cells takes at most one notebook and no parameters.")
         notebook = given.notebook[0] if given.notebook else "03_train"
-        out = given.out or "reports/cells"
+        out = "reports/cells" if given.out is None else given.out
         index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
         print(f"the report: {index}")
         return
+    names = [name for name, _ in given.parameter]
+    for name in names:
+        if names.count(name) > 1:
+            raise MpnasError(f"parameter {name!r} is given twice: expected -p {name} once.")
     index = build_report(
         given.notebook,
         run=run_folder(given.run, given.profile),
@@ -209,7 +217,7 @@ def _report(arguments: Sequence[str]) -> None:
         data=given.data,
         space=given.space,
         trust=given.trust,
-        out=given.out or "reports",
+        out="reports" if given.out is None else given.out,
         parameters=dict(given.parameter),
         tell=print,
     )

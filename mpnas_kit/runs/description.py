@@ -279,6 +279,8 @@ def domain_names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
         raise MpnasError(
             f"domains got {shown(domains)}: expected names of domains, or a DomainSuite."
         )
+    if not names:
+        raise MpnasError("domains has no names: expected at least one, or no such option.")
     for name in names:
         if ":" in name:
             raise MpnasError(
