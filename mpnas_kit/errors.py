@@ -47,7 +47,7 @@ def short(value: object) -> str:
     """Return a value as a message shows it: its `repr` in one line, shortened to 90 characters.
 
     >>> short("ab" * 2500)
-    "'abababababababababababababababababababa...babababababababababab' (5002 characters)"
+    "'abababababababababababababababababababa...abababababababababab' (5002 characters)"
     """
     if isinstance(value, int) and value.bit_length() > 200:
         return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"

@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 
 from mpnas_kit.domains.task import Classification
+from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
-from mpnas_kit.values import SEED, Range, checked, convert_list, convert_plain
+from mpnas_kit.values import SEED, Range, checked, convert_list, convert_plain, require_type
 
 BACKWARD = 2  # multiply-adds of a backward pass per multiply-add of the forward pass
 TASK = Classification(100)  # assumed for every domain
@@ -93,6 +94,7 @@ def work_of(
     >>> work.stage, work.steps, work.units
     ('train', 100, 2)
     """
+    require_type(config, StageConfig, "work_of: config")
     paths = random_paths(space)
     images = config.batch_size * (1 + BACKWARD)
     if isinstance(config, SearchConfig):

@@ -78,7 +78,8 @@ def evaluate(
     require_type(net, MultiPathNet, "net")
     require_type(suite, DomainSuite, "suite")
     require_type(paths, Mapping, "paths")
-    for path in paths.values():
+    for name, path in paths.items():
+        net.head_of(name)
         net.space.require(path)
     team, mode, device = team or Team(), net.training, next(net.parameters()).device
     net.eval()

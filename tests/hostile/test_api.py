@@ -122,6 +122,14 @@ def reward(answer: Any) -> Callable[..., Any]:
     return lambda quality, cost, target: answer(quality) if callable(answer) else answer
 
 
+PATH, OTHER = (tiny.space().parse(arch) for arch in ("k3e1 k3e1", "k3e2 k3e1"))
+
+
+def net(norm: Any = "per_domain", seed: Any = 0) -> mk.MultiPathNet:
+    paths = dict.fromkeys("ab", PATH)
+    return mk.MultiPathNet.of_paths(tiny.space(), paths, tiny.suite().tasks, norm, seed)
+
+
 def context() -> mk.Context:
     return mk.Context(tiny.space(), ("a", "b"), mk.SearchConfig())
 
@@ -247,6 +255,24 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: tiny.space().path([0, 3]), "has choices 0 to 2, not 3"),
     (lambda: tiny.space().cost("k3e1 k3e1"), "must be a Path, not 'k3e1 k3e1'"),
     (lambda: tiny.space().cost(mk.Path((9, 9), "far")), "the path 'far' does not lead through"),
+    (lambda: mk.path_costs(None, tiny.space(), {}), "cost model got None, which has no attribute"),
+    (lambda: mk.cost_bounds(mk.Parameters(), tiny.space(), 0), "domains must be a whole number"),
+    (lambda: mk.sample_at_cost(tiny.space(), mk.Parameters(), 0, 0, None), "target must be a num"),
+    (lambda: mk.suite_from_text(None), "data must be text, not None"),
+    (lambda: mk.suite_from_text("pocket", "digits"), "domains must be a list of names"),
+    (lambda: mk.space_from_text("pocket", 0), "resolution must be a whole number"),
+    (lambda: mk.space_from_text(3, 32), "space must be text, not 3"),
+    # Networks
+    (lambda: net().head_of("c"), "unknown domain of this network 'c'"),
+    (lambda: net()([mk.Flow("c", torch.zeros(2, 3, 16, 16), PATH)]), "of this network 'c'"),
+    (lambda: net()([mk.Flow("a", torch.zeros(2, 1, 16, 16), PATH)]), r"not \(2, 1, 16, 16\)"),
+    (lambda: net()([mk.Flow("a", "photo", PATH)]), "must have the shape .* not 'photo'"),
+    (lambda: net()([mk.Flow("a", torch.zeros(2, 3, 16, 16), OTHER)]), "'k3e2' in layer 'one' is"),
+    (lambda: net(seed=2**70), "seed must be a whole number from 0 to 4,294,967,295"),
+    (lambda: net(norm="group"), "norm must be one of .* not 'group'"),
+    (lambda: mk.evaluate(None, tiny.suite(), {}, "test"), "net must be a MultiPathNet, not None"),
+    (lambda: mk.evaluate(net(), tiny.suite(), {"c": PATH}, "test"), "of this network 'c'"),
+    (lambda: mk.evaluate(net(), tiny.suite(), {"a": PATH}, "tset"), "did you mean 'test'"),
     # Blocks
     (lambda: mk.Conv(4), "conv: kernel must be a whole number from 1 to 63, odd, not 4"),
     (lambda: mk.Conv(-3), "kernel must be a whole number from 1 to 63, odd, not -3"),
@@ -330,6 +356,15 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.train(tiny.suite(), tiny.space(), ["k3e1 k3e1"]), "paths must be a dict"),
     (lambda: mk.train(tiny.suite(), tiny.space(), {"a": "k3e1 k3e1"}), "must be a Path"),
     (lambda: mk.train(tiny.suite(), tiny.space(), {}), "has no domains"),
+    (lambda: mk.Context(tiny.space(), ("a",), None), "context: search must be a SearchConfig"),
+    (lambda: mk.analysis.architecture_graph(tiny.space(), {"a": "x"}), "must be a Path, not 'x'"),
+    (lambda: mk.analysis.work_of(tiny.space(), 0, mk.TrainConfig()), "domains must be a whole"),
+    (lambda: mk.analysis.work_of(tiny.space(), 1, None), "config must be a StageConfig"),
+    (lambda: mk.analysis.estimate([], [0], 1, 1), "a number of devices must be a whole number"),
+    (lambda: mk.analysis.estimate([], [1], 0, 1), "speed must be a number from 0.001"),
+    (lambda: mk.analysis.random_paths(tiny.space(), -1), "count must be a whole number"),
+    (lambda: mk.analysis.jaccard_matrix(tiny.space(), {"a": PATH}, pairs=0), "pairs must be"),
+    (lambda: mk.analysis.images_at(domain(), "test", [9]), "whole numbers from 0 to 5"),
     (lambda: mk.plots.path_spread(read_path_spread(), "digts"), "did you mean 'digits'"),
 ]
 
