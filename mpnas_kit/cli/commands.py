@@ -13,6 +13,7 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli.parsers import (
+    HelpShown,
     check_parser,
     compare_parser,
     explore_parser,
@@ -20,15 +21,16 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
-from mpnas_kit.cli.surroundings import stopped_by_signals, usable_streams
+from mpnas_kit.cli.streams import usable_streams
 from mpnas_kit.engine.loop import Callback
+from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
-from mpnas_kit.runs.check import check_run
+from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
@@ -310,8 +312,8 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
             hint = "the same command continues from the last checkpoint."
             print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
         return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
-    except SystemExit as end:  # argparse printed the help
-        return int(end.code or 0)
+    except HelpShown:
+        return 0
     return 0
 
 

@@ -12,10 +12,8 @@ import pathlib
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any, NamedTuple
 
 import nbformat
@@ -30,6 +28,7 @@ from papermill.parameterize import parameterize_notebook
 from papermill.translators import PythonTranslator
 from traitlets.config import Config
 
+from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.errors import MpnasError, one_line
 from mpnas_kit.files import file_errors, write_text
 from mpnas_kit.notebook.files import read_notebook
@@ -81,7 +80,7 @@ def execute(
     name = source.file.name
     notebook = _prepared(source, copy, parameters)
     try:
-        with _scratch(copy.parent) as folder, _ending_with_this_process():
+        with _scratch(copy.parent) as folder, stopped_by_signals():
             _run(notebook, source.name, folder)
     except DeadKernelError:
         write_text(copy, nbformat.writes(notebook))
@@ -235,23 +234,6 @@ def _can_write(folder: str) -> bool:
             return True
     except OSError:
         return False
-
-
-@contextmanager
-def _ending_with_this_process() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C. The process would otherwise end at once and leave the kernel."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 # Failures -----------------------------------------------------------------------------------------
