@@ -41,7 +41,7 @@ from mpnas_kit.space.costs import COST
 from mpnas_kit.space.texts import BLOCK, SPACE
 
 quickly = settings(
-    max_examples=600,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -250,14 +250,14 @@ texts = st.text(max_size=30) | st.lists(words, max_size=12).map("".join)
 
 
 @given(text=texts, kind=st.sampled_from(KINDS))
-@settings(quickly, max_examples=3000)
+@settings(quickly, max_examples=300)
 def test_any_text_for_a_part(text: str, kind: Any) -> None:
     assume(":" not in text)  # names a module, which would be imported
     one_sentence(lambda: kind.parse(text))
 
 
 @given(data=st.data(), value=texts | scalars | contents)
-@settings(quickly, max_examples=3000)
+@settings(quickly, max_examples=300)
 def test_any_value_for_a_field_of_a_config(data: Any, value: Any) -> None:
     assume(not (isinstance(value, str) and ":" in value))
     config = CONFIGS[data.draw(st.sampled_from(sorted(CONFIGS)))]
