@@ -1,86 +1,381 @@
-"""Check that a run killed at 30 random points ends bit for bit like an undisturbed run.
+"""Check that commands stopped at 100 random points end bit for bit like undisturbed ones.
 
-    python benchmarks/kills.py [--kills 30] [--seed 0]      # about four minutes
+    python benchmarks/kills.py [--only KIND] [--kills 100] [--seed 0]     # MINUTES on two cores
 
-The command line searches and trains two domains. Each process gets SIGKILL at a random moment
-between its start and a little after its end. Then the same command is given again, until that many
-processes have been killed. Results, metrics, policy, paths and weights are compared byte by byte.
+Each kind below stops one process of a command by a signal, at a random moment. Then the same
+command is given again, until the kind has its points. At the end, `mpnas check` must find all in
+order, and all files but times and checkpoints must equal those of an undisturbed run.
+
+The table counts, per kind: points; those after which the command could continue; files that
+differ; processes that still run `PATIENCE` seconds after their parent; files that were left
+unfinished; other faults: a traceback, a parent that hangs, or a run that is not in order.
 """
 
 import argparse
+import contextlib
+import io
+import json
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND = [sys.executable, "-m", "mpnas_kit"]
-SETTINGS = ["--steps", "40", "--checkpoint-every", "7", "--threads", "1"]
-FILES = {
-    "search": ("results.json", "metrics.jsonl", "policy.npy", "paths.json", "supernet.safetensors"),
-    "train": ("results.json", "metrics.jsonl", "paths.json", "model.safetensors"),
+import nbformat
+
+from mpnas_kit.cli.commands import main as mpnas
+from mpnas_kit.files import UNFINISHED
+
+MARK = "MPNAS_KILLS"  # environment variable with the run folder: finds all processes of a command
+PATIENCE = 5.0  # seconds that processes may run longer than their parent
+LONGEST = 90.0  # seconds in which a command must end after its process was stopped
+TIMES = ("timing.json", "environment.json", "checkpoint.pt")  # these may differ
+DATA = ["--data", "planted(count=2, train=64, test=16)", "--space", "planted"]
+COMMON = {"steps": "12", "checkpoint_every": "4", "threads": "1", "batch_size": "8"}
+SEARCH = {**COMMON, "reward_batch": "8", "paths_per_step": "2"}
+KIT = [sys.executable, "-m", "mpnas_kit"]
+RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+COLUMNS = ("points", "resumed", "differing", "orphans", "leftovers", "faults")
+Command = list[str]
+Commands = Callable[[Path], list[Command]]
+Process = subprocess.Popen[bytes]
+
+
+def stages(run: Path) -> list[Command]:
+    """Return the commands of a search and a training."""
+    search, train = (
+        [word for name, value in settings.items() for word in (_option(name), value)]
+        for settings in (SEARCH, COMMON)
+    )
+    return [
+        [*KIT, "search", "--run", str(run), *DATA, *search],
+        [*KIT, "train", "--run", str(run), *train],
+    ]
+
+
+def in_ranks(run: Path) -> list[Command]:
+    """Return the commands of a search and a training in two processes."""
+    return [[*RANKS, "-m", "--", "mpnas_kit", *command[len(KIT) :]] for command in stages(run)]
+
+
+def sweep(run: Path) -> list[Command]:
+    """Return the command of a sweep of three cells in two jobs. One cell waits for another."""
+    search, train = (
+        [word for pair in settings.items() for word in (stage, *pair)]
+        for stage, settings in (("--search", SEARCH), ("--train", COMMON))
+    )
+    chosen = ["--approaches", "mpnas, bundle, random_paths", "--prioritizations", "uniform"]
+    jobs = ["--seeds", "0", "--jobs", "2"]
+    return [[*KIT, "sweep", "--run", str(run), *DATA, *chosen, *jobs, *search, *train]]
+
+
+def report(run: Path) -> list[Command]:
+    """Return the command of a report of two small notebooks on a finished run."""
+    notebooks = [str(run / f"{name}.ipynb") for name in ("one", "two")]
+    return [[*KIT, "report", *notebooks, "--run", str(run / "run"), "--out", str(run / "pages")]]
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+# Processes ----------------------------------------------------------------------------------------
+
+
+def processes(run: Path) -> dict[int, str]:
+    """Return the command lines of the processes of a run, by their number."""
+    found = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended
+                if f"{MARK}={run}\0".encode() in (place / "environ").read_bytes():
+                    words = (place / "cmdline").read_bytes().decode(errors="replace")
+                    if words:  # a process that waits for its parent has none
+                        found[int(place.name)] = words.replace("\0", " ")
+    return found
+
+
+def with_words(*words: str) -> Callable[[Process, Path], list[int]]:
+    """Return a function that finds the processes of a run with these words in their command."""
+
+    def victims(process: Process, run: Path) -> list[int]:
+        every = {n: line for n, line in processes(run).items() if n != process.pid}
+        return [n for n, line in every.items() if all(w in line for w in words)]
+
+    return victims
+
+
+def parent(process: Process, run: Path) -> list[int]:
+    """Return the process of the command itself."""
+    return [process.pid]
+
+
+def beginning(process: Process, run: Path) -> list[int]:
+    """Return the process of the command as soon as it has made the run folder."""
+    return [process.pid] if run.exists() else []
+
+
+def group(process: Process, run: Path) -> list[int]:
+    """Return the process group of the command, as a negative number."""
+    return [-process.pid]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to stop a command.
+
+    commands: commands, each to be done before the next.
+    victims: processes, one of which is stopped.
+    signals: one of them is sent.
+    share: share of all points.
+    ends: exit statuses that the command may have then.
+    soon: whether the signal is sent as soon as there is a victim, not at a random moment.
+    """
+
+    commands: Commands
+    victims: Callable[[Process, Path], list[int]]
+    signals: Sequence[signal.Signals]
+    share: int
+    ends: Sequence[int]
+    soon: bool = False
+
+
+KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+KILLED = (-KILL,)
+STOPPED = (0, 128 + TERM, 128 + INT, -TERM, -INT)  # 0: just done; negative: not yet begun
+FAILED = (0, 1, 2)  # 1: torchrun
+KINDS = {
+    "stage killed": Kind(stages, parent, [KILL], 20, KILLED),
+    "stage stopped": Kind(stages, parent, [TERM, INT], 16, STOPPED),
+    "run begun": Kind(stages, beginning, [KILL], 24, KILLED, soon=True),
+    "rank killed": Kind(in_ranks, with_words("-m mpnas_kit"), [KILL], 6, FAILED),
+    "torchrun stopped": Kind(in_ranks, parent, [TERM], 4, (*STOPPED, *FAILED)),
+    "torchrun killed": Kind(in_ranks, parent, [KILL], 4, KILLED),
+    "worker killed": Kind(sweep, with_words("LokyProcess"), [KILL], 5, FAILED),
+    "sweep killed": Kind(sweep, parent, [KILL], 4, KILLED),
+    "sweep stopped": Kind(sweep, parent, [TERM], 4, STOPPED),
+    "sweep group": Kind(sweep, group, [TERM, INT, KILL], 4, (*STOPPED, *KILLED)),
+    "report killed": Kind(report, parent, [KILL], 3, KILLED),
+    "kernel killed": Kind(report, with_words("ipykernel"), [KILL], 3, FAILED),
+    "report stopped": Kind(report, parent, [TERM], 3, STOPPED),
 }
 
 
-def start(stage: str, run: Path) -> "subprocess.Popen[bytes]":
-    """Start the command of a stage, and return its process."""
-    domains = ["--domains", "digits,icons"] if stage == "search" else []
-    arguments = [*COMMAND, stage, "--run", str(run), *SETTINGS, *domains]
-    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(command: Command, run: Path, errors: Path) -> Process:
+    """Start a command in its own process group, and return its process."""
+    with errors.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, MARK: str(run), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
 
 
-def whole(run: Path) -> dict[str, float]:
-    """Run both stages undisturbed, and return the time of each in seconds."""
-    taken = {}
-    for stage in FILES:
-        began = time.monotonic()
-        if start(stage, run).wait() != 0:
-            raise SystemExit(f"mpnas {stage} failed")
-        taken[stage] = time.monotonic() - began
-    return taken
-
-
-def killed(stage: str, run: Path, after: float) -> bool:
-    """Start a stage and kill it `after` seconds; return whether it was still running then."""
-    process = start(stage, run)
-    try:
+def hit(process: Process, run: Path, kind: Kind, after: float, draw: random.Random) -> bool:
+    """Send the signal after some seconds, when there is a victim. Return whether it was sent."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(after)
+    while process.poll() is None:
+        victims = kind.victims(process, run)
+        if victims:
+            if kind.soon:
+                time.sleep(draw.uniform(0, 0.01))
+            number, sent = draw.choice(victims), draw.choice(kind.signals)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(-number, sent) if number < 0 else os.kill(number, sent)
+                return True
+        time.sleep(0.001 if kind.soon else 0.02)
+    return False
+
+
+def orphans(run: Path) -> dict[int, str]:
+    """Return the processes that still run `PATIENCE` seconds after their parent, and end them."""
+    until = time.monotonic() + PATIENCE
+    while (left := processes(run)) and time.monotonic() < until:
+        time.sleep(0.1)
+    for number in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, KILL)
+    return left
+
+
+# One kind -----------------------------------------------------------------------------------------
+
+
+class Table:
+    """What happened, by kind."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Counter[str]] = {}
+
+    def note(self, kind: str, column: str, what: str = "", count: int = 1) -> None:
+        """Count something. what: a line about it, if it is a fault."""
+        self.rows.setdefault(kind, Counter())[column] += count
+        if what:
+            print(f"{kind}: {column}: {what}", flush=True)
+
+    @property
+    def faulty(self) -> bool:
+        """Whether there is a fault, or a point after which a command could not continue."""
+        wrong = any(row[c] for row in self.rows.values() for c in COLUMNS[2:])
+        return wrong or any(row["points"] != row["resumed"] for row in self.rows.values())
+
+    def __str__(self) -> str:
+        rows = {**self.rows, "all": sum(self.rows.values(), Counter())}
+        lines = ["| kind | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+        for name, row in rows.items():
+            lines.append("| " + " | ".join([name, *(str(row[c]) for c in COLUMNS)]) + " |")
+        return "\n".join(lines)
+
+
+def disturbed(
+    name: str, points: int, places: Mapping[Commands, Path], draw: random.Random, table: Table
+) -> None:
+    """Stop the commands of a kind at random moments, and compare how they end.
+
+    places: folders of undisturbed runs, by their commands.
+    """
+    kind = KINDS[name]
+    whole = places[kind.commands]
+    seconds, number, done = json.loads((whole / "seconds").read_text()), 0, 0
+    while done < points:
+        number += 1
+        run = whole.parent / f"{name.replace(' ', '-')}-{number}"
+        if kind.commands is report:
+            prepare_report(places[stages], run)
+        before, status = done, 0
+        for command, taken in zip(kind.commands(run), seconds, strict=True):
+            sent = status == 0
+            while sent:
+                after = 0.0 if kind.soon else draw.uniform(0, 1.2 * taken)
+                wait = after if done < points else None
+                sent, status = once(name, command, run, wait, draw, table)
+                done += sent
+        if status == 0:
+            table.note(name, "resumed", count=done - before)
+            compare(name, run, whole, table)
+        shutil.rmtree(run)
+
+
+def once(
+    name: str, command: Command, run: Path, after: float | None, draw: random.Random, table: Table
+) -> tuple[bool, int]:
+    """Do a command, and stop it `after` seconds; None: do not stop it.
+
+    Returns whether it was stopped, and its exit status.
+    """
+    kind, errors = KINDS[name], run.parent / "errors"
+    process = start(command, run, errors)
+    sent = after is not None and hit(process, run, kind, after, draw)
+    try:
+        status = process.wait(LONGEST)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+        table.note(name, "faults", f"it hangs after {LONGEST:.0f} s")
+        process.kill()
+        status = process.wait()
+    table.note(name, "points", count=int(sent))
+    for number, line in orphans(run).items():
+        table.note(name, "orphans", f"{number} {line}")
+    said = errors.read_text(errors="replace")
+    when = f"{process.args} ended with {status}, stopped after {after} s"
+    traced = "Traceback" in said and "/mpnas_kit/" in said
+    if traced or status not in (kind.ends if sent else [0]):
+        table.note(name, "faults", f"{when}: {said[-3000:]}")
+    for page in run.glob("pages/*.html"):
+        if not is_whole(page):
+            table.note(name, "differing", f"{page.name} is not whole")
+    return sent, status
 
 
-def logged(stage: str, run: Path) -> int:
-    """Return the number of steps in the metrics file."""
-    file = run / stage / "metrics.jsonl"
-    return file.read_bytes().count(b"\n") if file.exists() else 0
+def is_whole(page: Path) -> bool:
+    """Return whether a page is there from its first to its last tag."""
+    text = page.read_text().strip().lower()
+    return text.startswith("<!doctype html>") and text.endswith("</html>")
+
+
+def compare(name: str, run: Path, whole: Path, table: Table) -> None:
+    """Compare the files of a run with those of an undisturbed run, and check it."""
+    ours, theirs = contents(run), contents(whole)
+    for file in sorted(ours.keys() | theirs.keys()):
+        if file.endswith(UNFINISHED):
+            table.note(name, "leftovers", f"{run.name}/{file}")
+        elif ours.get(file) != theirs.get(file):
+            table.note(name, "differing", f"{run.name}/{file}")
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = mpnas(["check", str(run / "run" if (run / "run").is_dir() else run)])
+    if status != 0:
+        table.note(name, "faults", said.getvalue())
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Return the files of a run that must be equal; of pages and notebooks only the names."""
+    files = [f for f in run.rglob("*") if f.is_file() and f.name not in (*TIMES, "seconds")]
+    named_only = (".html", ".ipynb")
+    return {
+        str(f.relative_to(run)): b"" if f.suffix in named_only else f.read_bytes() for f in files
+    }
+
+
+# Undisturbed --------------------------------------------------------------------------------------
+
+
+def undisturbed(commands: Commands, run: Path) -> None:
+    """Do commands, and write the time of each in seconds beside the results."""
+    seconds = []
+    for command in commands(run):
+        began = time.monotonic()
+        if start(command, run, run.parent / "errors").wait() != 0:
+            raise SystemExit(f"{command} failed: {(run.parent / 'errors').read_text()}")
+        seconds.append(time.monotonic() - began)
+    (run / "seconds").write_text(json.dumps(seconds))
+
+
+def prepare_report(finished: Path, place: Path) -> None:
+    """Make a folder with a finished run and two small notebooks."""
+    shutil.copytree(finished, place / "run", ignore=shutil.ignore_patterns("seconds"))
+    cells = [
+        nbformat.v4.new_code_cell('run = "runs/quick"', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("len(run)"),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    for name in ("one", "two"):
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, place / f"{name}.ipynb")
 
 
 def main() -> None:
-    """Kill and compare. The exit status is 1 if a byte differs."""
+    """Stop commands and compare. The exit status is 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--only", choices=KINDS, action="append", help="may be given several times")
+    parser.add_argument("--kills", type=int, default=100, help="points, over all kinds")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    chance, points, differing, runs = random.Random(given.seed), Counter(), [], 0
+    chosen = given.only or list(KINDS)
+    total, began = sum(KINDS[name].share for name in chosen), time.monotonic()
+    table = Table()
     with tempfile.TemporaryDirectory() as place:
-        taken = whole(Path(place) / "whole")
-        while sum(points.values()) < given.kills:
-            runs += 1
-            run = Path(place) / f"run{runs}"
-            for stage, names in FILES.items():
-                while killed(stage, run, chance.uniform(0, 1.3 * taken[stage])):
-                    points[stage] += 1
-                    print(f"{stage} killed with {logged(stage, run)} steps logged", flush=True)
-                for name in names:
-                    one, other = (Path(place) / r / stage / name for r in ("whole", run.name))
-                    if one.read_bytes() != other.read_bytes():
-                        differing.append(f"{run.name}/{stage}/{name}")
-    print(f"{sum(points.values())} kills {dict(points)} in {runs} runs; differing: {differing}")
-    sys.exit(bool(differing))
+        places: dict[Commands, Path] = {}
+        for commands in dict.fromkeys([stages, *(KINDS[name].commands for name in chosen)]):
+            places[commands] = Path(place) / f"whole-{commands.__name__}"
+            if commands is report:
+                prepare_report(places[stages], places[commands])
+            undisturbed(commands, places[commands])
+        for name in chosen:
+            points = max(1, round(given.kills * KINDS[name].share / total))
+            disturbed(name, points, places, random.Random(f"{given.seed} {name}"), table)
+            print(f"{name}: {dict(table.rows[name])}, {time.monotonic() - began:.0f} s", flush=True)
+    print(table)
+    sys.exit(table.faulty)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 import sys
 
+from mpnas_kit.engine.parent import end_with_torchrun
+
 
 def start() -> int:
     """Run the command line, and return its exit status.
 
-    Loading the kit takes seconds. Ctrl-C also ends that without a traceback.
+    Loading the kit takes seconds. Ctrl-C also ends that without a traceback, and a rank also ends
+    then if torchrun is killed.
     """
     try:
+        end_with_torchrun()
         from mpnas_kit.cli.commands import main
     except KeyboardInterrupt:
         print("\nmpnas: stopped before the command began.", file=sys.stderr)

@@ -25,6 +25,7 @@ from mpnas_kit.errors import MpnasError, reason
 
 T = TypeVar("T")
 UNFINISHED = ".mpnas-tmp"  # ends the name of a file that is being written
+_NEW = ".new-"  # begins such a name if the file replaces none
 _UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EMLINK)
 
 
@@ -232,23 +233,29 @@ def write_bytes(path: pathlib.Path, content: bytes, after: str = "") -> pathlib.
 def write_new(path: pathlib.Path, content: bytes) -> None:
     """Write a file as a whole, unless there is one with this name (see `write_bytes`).
 
-    If several processes do this at the same time, one of them writes the file.
+    If several processes do this at the same time, one of them writes the file. What killed
+    processes left of it is removed.
     """
-    with file_errors("write", path), _unnamed(path, content) as temporary:
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-            os.replace(temporary, path)  # a file system without links
+    if not exists(path):
+        with file_errors("write", path), _unnamed(path, content, _NEW) as temporary:
+            try:
+                os.link(temporary, path)
+            except OSError as error:
+                if exists(path):  # another process wrote it, and may have removed `temporary`
+                    return
+                if error.errno not in _UNSUPPORTED:
+                    raise
+                os.replace(temporary, path)  # a file system without links
+    remove_unfinished(path.parent, _NEW)
 
 
 @contextmanager
-def _unnamed(path: pathlib.Path, content: bytes) -> Iterator[pathlib.Path]:
-    """Yield a new, complete file beside `path`, which the body renames. Nothing else is left."""
-    temporary = path.parent / f".{secrets.token_hex(4)}{UNFINISHED}"
+def _unnamed(path: pathlib.Path, content: bytes, start: str = ".") -> Iterator[pathlib.Path]:
+    """Yield a new, complete file beside `path`, which the body renames. Nothing else is left.
+
+    start: how its name begins.
+    """
+    temporary = path.parent / f"{start}{secrets.token_hex(4)}{UNFINISHED}"
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
     )
@@ -300,9 +307,12 @@ def _sync_folder(folder: pathlib.Path) -> None:
         os.close(descriptor)
 
 
-def remove_unfinished(folder: pathlib.Path) -> None:
-    """Remove files that a killed process did not finish. No other process may use the folder."""
+def remove_unfinished(folder: pathlib.Path, start: str = "") -> None:
+    """Remove files that a killed process did not finish. No other process may still need them.
+
+    start: how their names begin.
+    """
     for name in names_in(folder):
-        if name.endswith(UNFINISHED):
-            with file_errors("remove", folder / name):
+        if name.startswith(start) and name.endswith(UNFINISHED):
+            with file_errors("remove", folder / name), contextlib.suppress(FileNotFoundError):
                 os.unlink(folder / name)

@@ -1,16 +1,24 @@
-"""The yardstick of the engine's benchmark does what the engine does, to rounding."""
+"""The benchmarks: the yardstick of the engine, and the kills and faults, in small."""
 
+import importlib.util
+import os
+import random
+import signal
 import sys
+from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import tiny
 import torch
 
+from mpnas_kit.cli.parsers import report_parser, stage_parser, sweep_parser
 from mpnas_kit.engine.step import set_rate, sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 CLASSES = {"a": 3, "b": 4}
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1"]
 
@@ -18,7 +26,7 @@ ARCHS = ["k3e1 k5e3", "k3e1 k3e1"]
 def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     from obvious import obvious_step
 
     space = tiny.space()
@@ -53,3 +61,57 @@ def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     sys.modules.pop("obvious")
+
+
+def benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the module of a benchmark, under a name of its own."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_commands_that_are_killed_are_commands_of_the_kit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kills = benchmark("kills", monkeypatch)
+    parsers = {"sweep": sweep_parser(), "report": report_parser()}
+    parsers |= {stage: stage_parser(stage) for stage in ("search", "train")}
+    for commands in dict.fromkeys(kind.commands for kind in kills.KINDS.values()):
+        for command in commands(tmp_path):
+            name, *options = command[command.index("mpnas_kit") + 1 :]
+            parsers[name].parse(options)
+    assert sum(kind.share for kind in kills.KINDS.values()) == 100
+
+
+def test_a_process_that_outlives_its_parent_is_found_and_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kills = benchmark("kills", monkeypatch)
+    monkeypatch.setattr(kills, "PATIENCE", 0.1)
+    process = kills.start(["sh", "-c", "sleep 60 & wait"], tmp_path, tmp_path / "errors")
+    draw = random.Random(0)
+    assert kills.hit(process, tmp_path, kills.KINDS["stage killed"], 0.3, draw)
+    assert process.wait() == -signal.SIGKILL
+    left = kills.orphans(tmp_path)
+    assert [line.split() for line in left.values()] == [["sleep", "60"]]
+    assert not kills.processes(tmp_path) or not kills.orphans(tmp_path)
+
+
+def test_a_change_that_fails_without_a_sentence_is_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = benchmark("faults", monkeypatch)
+
+    def careless(folder: Path) -> None:
+        os.makedirs(folder, exist_ok=True)
+        os.close(os.open(folder / "file", os.O_WRONLY | os.O_CREAT))
+
+    monkeypatch.setitem(module.KINDS, "train", careless)
+    row: Counter[str] = Counter()
+    module.faulty("train", module.ERRORS["error"], tmp_path, row)
+    assert (row["changes"], row["sentences"], row["repeated"]) == (2, 0, 2)

@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mpnas_kit.engine.parent import end_with_torchrun
 from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.settings import require
 
@@ -135,6 +136,7 @@ def joined() -> Iterator[Team]:
     """Join the processes that torchrun started. Without torchrun, this process is alone.
 
     Yields the team: `rank` is the number of this process (from 0), `size` the number of processes.
+    A process that torchrun started ends soon after torchrun has ended.
 
     Raises `MpnasError` if the processes cannot find each other, or if this build of torch has no
     torch.distributed.
@@ -150,6 +152,7 @@ def joined() -> Iterator[Team]:
     require(dist.is_available(), "this build of torch has no torch.distributed: start one process.")
     from torch.distributed.rendezvous import rendezvous
 
+    end_with_torchrun()
     try:
         store, rank, count = next(rendezvous("env://", timeout=MEETING))
         store.set_timeout(PATIENCE)

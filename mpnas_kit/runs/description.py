@@ -121,9 +121,8 @@ class RunDescription:
 
     def write(self, folder: pathlib.Path) -> None:
         """Create the folder with its run.json, unless run.json exists."""
-        if files.exists(folder / RUN):
-            return
-        files.make_folder(folder)
+        if not files.exists(folder / RUN):
+            files.make_folder(folder)
         content = {"format": FORMAT, **asdict(self), "domains": [d._asdict() for d in self.domains]}
         files.write_new(folder / RUN, files.json_bytes(content))
 

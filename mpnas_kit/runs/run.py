@@ -87,6 +87,13 @@ class Run:
     >>> trained = run.train(prioritization=mk.ABDP())  # doctest: +SKIP
     """
 
+    def _found_later(self, suite: DomainSuite | None, other_given: bool) -> None:
+        """Set the attributes that are found when they are first needed."""
+        self._suite, self._other_given = suite, other_given
+        self._same_images = False
+        self._space: SearchSpace | None = None
+        self._approach: Approach | None = None
+
     def __init__(
         self,
         folder: str | pathlib.Path,
@@ -101,11 +108,7 @@ class Run:
         trust: bool = False,
     ) -> None:
         self.folder, self.trust = place(folder), trust
-        self._suite: DomainSuite | None = None
-        self._same_images = False
-        self._other_given = search_from is not None or matched_to is not None
-        self._space: SearchSpace | None = None
-        self._approach: Approach | None = None
+        self._found_later(None, search_from is not None or matched_to is not None)
         if isinstance(domains, DomainSuite):
             require(
                 data is None,
@@ -203,11 +206,12 @@ class Run:
     def __reduce__(self) -> tuple[Callable[..., "Run"], tuple[Any, ...]]:
         """Pickle the run for another process, without images if that process can load them.
 
-        That process imports the modules that this one has approved, and no others.
+        That process imports the modules that this one has approved, and no others. It does not read
+        run.json, which a new run does not have yet.
         """
         suite = None if self.description.data is not None else self._suite
         folder, given = self.folder.absolute(), self._other_given
-        return _unpickled, (folder, self.trust, suite, approved(), given)
+        return _unpickled, (folder, self.trust, suite, approved(), given, self.description)
 
     # Description ---------------------------------------------------------------------------------
 
@@ -686,11 +690,13 @@ def _unpickled(
     suite: DomainSuite | None,
     modules: Sequence[str],
     other_given: bool,
+    description: RunDescription,
 ) -> Run:
     """Return the run in another process."""
     approve(modules)
-    run = Run(folder, domains=suite, trust=trust)
-    run._other_given = other_given
+    run = Run.__new__(Run)
+    run.folder, run.trust, run.description = folder, trust, description
+    run._found_later(suite, other_given)
     return run
 
 

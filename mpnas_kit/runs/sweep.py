@@ -10,9 +10,11 @@ same, the run is the first cell. A control is matched to the MPNAS cell of the s
 norm and seed.
 """
 
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -22,6 +24,7 @@ from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome
 from mpnas_kit.approaches.approach import Approach
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
+from mpnas_kit.engine.parent import end_with_parent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.parts import Missing, split_list, to_text
@@ -233,8 +236,9 @@ class Sweep:
         among the jobs: with large images and `threads` not set, results are those of that number of
         threads.
 
-        Raises `MpnasError` if `jobs` is out of range, if there are callbacks with several jobs, or
-        if a cell was begun with other settings. All cells are checked before the first one runs.
+        Raises `MpnasError` if `jobs` is out of range, if there are callbacks with several jobs, if
+        a cell was begun with other settings, or if a process of a job is killed. All cells are
+        checked before the first one runs.
         """
         require(1 <= jobs <= MOST_JOBS, f"jobs must be 1 to {MOST_JOBS}, not {jobs}.")
         require(
@@ -248,10 +252,21 @@ class Sweep:
             return self._compared()
         from joblib import Parallel, delayed
 
-        parallel = Parallel(n_jobs=min(jobs, len(self.cells)), return_as="generator_unordered")
-        for wave in self._waves():
-            for line in parallel(delayed(self.run_cell)(cell) for cell in wave):
-                tell(line)
+        parallel = Parallel(
+            n_jobs=min(jobs, len(self.cells)),
+            return_as="generator_unordered",
+            initializer=end_with_parent,
+            initargs=(os.getpid(),),
+        )
+        try:
+            for wave in self._waves():
+                for line in parallel(delayed(self.run_cell)(cell) for cell in wave):
+                    tell(line)
+        except BrokenProcessPool:
+            raise MpnasError(
+                f"a process of this sweep was killed, probably because memory ran out for {jobs} "
+                "jobs. The same sweep continues with the cells that are not finished."
+            ) from None
         return self._compared()
 
     def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
@@ -263,6 +278,7 @@ class Sweep:
         Raises `MpnasError` if the cell was begun with other settings.
         """
         number, before = self.cells.index(cell) + 1, self.finished(cell)
+        self.around.begin()  # a folder with cells and without run.json could not be opened again
         run = self.open(cell)
         callbacks = [_in_cell(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
         if run.searches:

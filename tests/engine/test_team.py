@@ -211,7 +211,7 @@ def test_processes_that_cannot_find_each_other_are_named(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", size)
     monkeypatch.delenv("RANK", raising=False)
-    message = f"WORLD_SIZE is {size}, .*expected the variables that torchrun sets"
+    message = f"WORLD_SIZE is '{size}', .*expected the variables that torchrun sets"
     with pytest.raises(MpnasError, match=message), joined():
         pass
 

@@ -1,6 +1,7 @@
 """A run made in Python: with any suite and space, read again, and with what cannot be had named."""
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -112,7 +113,37 @@ def test_sent_to_another_process_it_takes_images_along_only_if_they_are_nowhere_
     text = mk.Run(tmp_path / "run", data="tiny:suite", space="tiny:space")
     text.begin()
     sent = pickle.dumps(text)
-    assert len(sent) < 1000 and pickle.loads(sent).suite.names == ("a", "b")
+    assert len(sent) < 3000 and pickle.loads(sent).suite.names == ("a", "b")
+
+
+def test_a_new_run_is_the_same_in_another_process_before_it_is_begun(tmp_path: Path) -> None:
+    run = mk.Run(tmp_path / "run", data="tiny:suite(count=3)", domains="b,c", space="tiny:space")
+    again = pickle.loads(pickle.dumps(run))
+    assert again.description == run.description and again.suite.names == ("b", "c")
+    assert not run.folder.exists()
+
+
+def test_what_killed_processes_left_of_run_json_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".new-12ab34cd.mpnas-tmp").write_text("half a run.json")
+    mk.Run(tmp_path, data="tiny:suite", space="tiny:space").begin()
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_of_two_processes_that_begin_a_run_the_first_writes_run_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one may also remove what the second one has written so far."""
+    run = mk.Run(tmp_path, data="tiny:suite", space="tiny:space")
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        target.write_text("the first")
+        source.unlink()
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    run.begin()
+    assert (tmp_path / "run.json").read_text() == "the first"
 
 
 def test_a_space_made_in_memory_is_read_from_its_layers(made: mk.Run) -> None:

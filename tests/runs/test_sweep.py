@@ -7,6 +7,7 @@ from typing import Any
 import joblib
 import pytest
 import tiny
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from mpnas_kit.approaches.methods import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
 from mpnas_kit.engine.loop import StepEvent
@@ -229,9 +230,33 @@ def test_a_run_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
     run = around(tmp_path / "run")
     assert len(run.suite) == 2
     sent = pickle.dumps(run)
-    assert len(sent) < 1000
+    assert len(sent) < 3000
     again = pickle.loads(sent)
     assert again.folder == run.folder and again.description == run.description
+
+
+def test_a_stopped_sweep_around_a_run_that_was_not_begun_is_continued(tmp_path: Path) -> None:
+    def new() -> Sweep:
+        return small(Run(tmp_path, data="tiny:suite", space="tiny:space"), [Cell(MPNAS(), NONE)])
+
+    with pytest.raises(tiny.Stopped):
+        new().run(callbacks=[tiny.stop_at(2)])
+    again = new()
+    again.run()
+    assert again.finished(again.cells[0])
+
+
+def test_a_killed_process_of_a_job_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Sweep, cell: Cell) -> str:
+        raise TerminatedWorkerError("SIGKILL(-9)")
+
+    monkeypatch.setattr(Sweep, "run_cell", killed)
+    sweep_ = small(around(tmp_path), [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE)])
+    message = "a process of this sweep was killed, probably because memory ran out for 2 jobs"
+    with joblib.parallel_config(backend="sequential"), pytest.raises(MpnasError, match=message):
+        sweep_.run(jobs=2)
 
 
 @pytest.mark.parametrize("jobs", [0, 2])
