@@ -31,8 +31,13 @@ def run(*arguments: str, env: dict[str, str] | None = None, **more: Any) -> tupl
 
 
 def test_an_ascii_locale_prints_question_marks(finished: Path) -> None:
-    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    status, out, _ = run("compare", "--run", str(finished), env={**env, "PYTHONIOENCODING": "ascii"})
+    env = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONIOENCODING": "ascii",
+    }
+    status, out, _ = run("compare", "--run", str(finished), env=env)
     assert status == 0 and "mpnas" in out and out.isascii()
 
 
