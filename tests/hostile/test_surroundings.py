@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from mpnas_kit.cli.commands import main
+
 TESTS = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "mpnas_kit"]
 TINY = ["--data", "tiny:suite", "--space", "tiny:space", "--batch-size", "4", "--threads", "1"]
@@ -56,17 +58,20 @@ def test_output_that_nobody_can_read_does_not_matter(finished: Path) -> None:
     assert subprocess.run(shell, shell=True, env=environment()).returncode == 0
 
 
-def test_a_deleted_working_folder_is_named(tmp_path: Path, finished: Path) -> None:
+def test_a_deleted_working_folder_is_named(
+    tmp_path: Path,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    shell = f"cd {gone} && rmdir {gone} && {' '.join(COMMAND)}"
-    done = subprocess.run(f"{shell} compare", shell=True, env=environment(), capture_output=True)
-    assert done.returncode == 2 and b"the working folder" in done.stderr, done.stderr
-    assert done.stderr.count(b"\n") == 1
-    done = subprocess.run(
-        f"{shell} compare --run {finished}", shell=True, env=environment(), capture_output=True
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["compare"]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("mpnas: cannot use the working folder: ") and said.count("\n") == 1
+    assert main(["compare", "--run", str(finished)]) == 0
 
 
 def test_too_few_open_files_are_told_as_such(tmp_path: Path) -> None:

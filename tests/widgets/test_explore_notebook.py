@@ -103,4 +103,4 @@ def test_explore_opens_jupyterlab_on_the_run(
     assert cli.main(["explore", "one", "--run", "two"]) == 2
     assert "the run is given twice" in capsys.readouterr().err
     assert cli.main(["explore", str(tmp_path / "run"), "--port", "x"]) == 2
-    assert "port must be a whole number, not 'x'" in capsys.readouterr().err
+    assert "port must be a whole number from 1 to 65,535, not 'x'" in capsys.readouterr().err
