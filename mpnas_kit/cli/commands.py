@@ -30,6 +30,7 @@ from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
+from mpnas_kit.runs.description import place
 from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
@@ -166,7 +167,7 @@ def _compare(arguments: Sequence[str]) -> None:
     comparison = _run(given).compare()
     print(_comparison_text(comparison))
     if given.csv is not None:
-        folder = make_folder(as_path(given.csv, "--csv"))
+        folder = make_folder(place(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
 
