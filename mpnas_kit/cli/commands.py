@@ -276,6 +276,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with usable_streams(), stopped_by_signals():
             return _main(given)
+    except KeyboardInterrupt as stop:  # before the command has begun, or after its end
+        return _stopped(stop)
     except BrokenPipeError:  # the reader of the output has ended, as `head` does
         return 128 + signal.SIGPIPE
     except OSError as error:
@@ -312,10 +314,15 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
         if team.is_leader:
             hint = "the same command continues from the last checkpoint."
             print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
-        return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
+        return _stopped(stop)
     except HelpShown:
         return 0
     return 0
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    """Return the exit status after a signal."""
+    return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
 
 
 def _fail(error: MpnasError) -> int:

@@ -1,12 +1,15 @@
 """The command line: a tiny run through both stages, and one sentence for whatever is wrong."""
 
 import json
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mpnas_kit.cli import commands as cli
+from mpnas_kit.engine.team import Team
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import options
@@ -151,6 +154,23 @@ def test_stopping_says_that_the_run_continues(
     monkeypatch.setattr("mpnas_kit.runs.run.search", stop)
     assert cli.main(["search", "--run", str(tmp_path / "run")]) == 130
     assert "the same command continues from the last checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_signal_while_processes_meet_or_part_has_its_exit_status(
+    ends: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def joined() -> Iterator[Team]:
+        if not ends:
+            signal.raise_signal(signal.SIGTERM)
+        yield Team()
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "joined", joined)
+    monkeypatch.setitem(cli.COMMANDS, "compare", lambda arguments: None)
+    assert cli.main(["compare"]) == 143
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "config"), [("search", SearchConfig), ("train", TrainConfig)])
