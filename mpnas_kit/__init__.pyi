@@ -45,8 +45,8 @@ from .prioritization.scalarizers import FAMO as FAMO
 from .prioritization.scalarizers import GeometricMean as GeometricMean
 from .prioritization.scalarizers import RandomWeights as RandomWeights
 from .prioritization.scalarizers import Uncertainty as Uncertainty
-from .runs.check import Checked as Checked
-from .runs.check import check_run as check_run
+from .runs.integrity import Checked as Checked
+from .runs.integrity import check_run as check_run
 from .runs.run import Run as Run
 from .runs.run import load as load
 from .runs.sweep import Cell as Cell

@@ -47,22 +47,24 @@ def short(value: object) -> str:
     """Return a value as a message shows it: its `repr` in one line, shortened to 90 characters.
 
     >>> short("ab" * 2500)
-    "'abababababababababababababababababababa...babababababababababab' (5002 characters)"
+    "'abababababababababababababababababababa...abababababababababab' (5002 characters)"
     """
     if isinstance(value, int) and value.bit_length() > 200:
         return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
     try:
-        text = re.sub(r" at 0x\w+", "", " ".join(repr(value).split()))
+        text = repr(value)
     except Exception:  # of foreign code
         return f"an object of class {type(value).__name__}"
+    if not isinstance(value, str):
+        text = re.sub(r" at 0x\w+", "", " ".join(text.split()))
     return text if len(text) <= 80 else f"{text[:40]}...{text[-21:]} ({len(text)} characters)"
 
 
 class RaisedBy:
     """A context that notes in an error of foreign code what raised it.
 
-    The error keeps its type and its traceback. An `MpnasError` gets no note, since its sentence
-    says what is wrong.
+    The error keeps its type and its traceback. If contexts are nested, the innermost one notes. An
+    `MpnasError` gets no note, since its sentence says what is wrong.
 
     who: what runs inside, such as "callback log in step 3 of search", or a function that returns
     it.
@@ -82,7 +84,9 @@ class RaisedBy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MpnasError):
+        if not isinstance(error, Exception) or isinstance(error, MpnasError):
+            return
+        if not any(note.startswith("raised by ") for note in getattr(error, "__notes__", ())):
             error.add_note(f"raised by {self.who if isinstance(self.who, str) else self.who()}")
 
 

@@ -153,7 +153,7 @@ def option_table(things: Iterable[Callable[..., Any]]) -> list[tuple[str, str, s
     Returns rows of name, option, values and default.
 
     >>> option_table([mk.Absolute])
-    [('absolute', 'beta', 'a number from -100 to 0', '-0.1')]
+    [('absolute', 'beta', 'a number from -10 to 0', '-0.1')]
     """
     rows = []
     for thing in things:

@@ -11,7 +11,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterable, Mapping, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -30,6 +30,7 @@ class Range:
     above: whether `low` itself is excluded. Default: it is included.
     below: whether `high` itself is excluded. Default: it is included.
     infinity: whether positive infinity is allowed too. Default: it is not.
+    odd: whether even numbers are excluded. Default: they are not.
 
     >>> 0.5 in Range(0, 1), math.nan in Range(0, 1), str(Range(0, 1, above=True))
     (True, False, 'above 0 and up to 1')
@@ -40,10 +41,13 @@ class Range:
     above: bool = False
     below: bool = False
     infinity: bool = False
+    odd: bool = False
 
     def __contains__(self, number: float) -> bool:
         if number == math.inf:
             return self.infinity
+        if self.odd and number % 2 != 1:
+            return False
         high_enough = number > self.low if self.above else number >= self.low
         return high_enough and (number < self.high if self.below else number <= self.high)
 
@@ -53,6 +57,7 @@ class Range:
             words = f"above {low} and {'below' if self.below else 'up to'} {high}"
         else:
             words = f"from {low} to {'below ' if self.below else ''}{high}"
+        words = f"{words}, odd" if self.odd else words
         return f"{words}, or infinity" if self.infinity else words
 
 
@@ -137,9 +142,9 @@ def number(value: Any, allowed: Range) -> float | None:
 def require_type(value: Any, kind: type, where: str) -> None:
     """Raise `MpnasError` unless `value` is an object of the class `kind`."""
     if not isinstance(value, kind):
-        name = kind.__name__
-        article = "an" if name[0] in "AEIOU" else "a"
-        raise MpnasError(f"{where} must be {article} {name}, not {short(value)}.")
+        named: dict[type, str] = {str: "text", Mapping: "a dict"}
+        words = named.get(kind, f"a {kind.__name__}")
+        raise MpnasError(f"{where} must be {words}, not {short(value)}.")
 
 
 def describe_plain(hint: Any) -> str:
@@ -152,6 +157,8 @@ def describe_plain(hint: Any) -> str:
     base = hint.__origin__ if hasattr(hint, "__metadata__") else hint
     if typing.get_origin(base) is typing.Literal:
         return " or ".join(repr(a) for a in typing.get_args(base))
+    if typing.get_origin(base) is Sequence:
+        return "a list"
     options = _options(base)
     if len(options) > 1:
         words = [describe_plain(o) for o in options]
@@ -177,7 +184,7 @@ def checked(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def call(*arguments: P.args, **options: P.kwargs) -> R:
             given, hints = signature.bind(*arguments, **options), type_hints(function)
             for name, value in given.arguments.items():
-                if is_plain(hints[name]):
+                if is_plain(hints.get(name)):
                     given.arguments[name] = convert_plain(value, hints[name], f"{where}: {name}")
             return function(*given.args, **given.kwargs)
 

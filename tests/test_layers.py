@@ -85,7 +85,7 @@ def test_every_import_is_a_declared_dependency() -> None:
     lines = PROJECT["project"]["dependencies"]
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("-", "_") for line in lines}
     names = {"PIL": "pillow", "nbclient": "papermill", "traitlets": "ipywidgets"}
-    names |= {"IPython": "ipykernel"}
+    names |= {"IPython": "ipykernel", "jupyter_client": "ipykernel"}
     standard = set(importlib.import_module("sys").stdlib_module_names)
     for file in FILES:
         for name in (n.split(".")[0] for n in imports(file)):

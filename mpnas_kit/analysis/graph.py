@@ -40,6 +40,8 @@ def architecture_graph(space: SearchSpace, paths: Mapping[str, Path]) -> nx.DiGr
     """
     if not paths:
         raise MpnasError("architecture_graph got no paths: expected one path per domain.")
+    for path in paths.values():
+        space.require(path)
     graph = nx.DiGraph(space=space.name, domains=tuple(paths))
     chosen = {d: _vertices(space, p) for d, p in paths.items()}
     users = usage(space, paths, all_layers=True)

@@ -1,6 +1,7 @@
 """Predictions of a trained network image by image: mistakes and confusion matrix."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain
-from mpnas_kit.errors import unknown
+from mpnas_kit.domains.split import Subset, read
+from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.network.net import Flow
 from mpnas_kit.training.result import TrainResult
+from mpnas_kit.values import Range, checked
 
 
 def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd.DataFrame:
@@ -42,7 +45,7 @@ def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd
     found = []
     with torch.no_grad():
         for part in torch.split(torch.arange(len(images)), 500):
-            batch = standard(images.take(part).to(device))
+            batch = standard(read(images, part).to(device))
             (logits,) = net([Flow(domain.name, batch, path)])
             confidence, predicted = logits.softmax(1).max(1)
             found.append(torch.stack([predicted.double(), confidence.double()]).cpu())
@@ -72,11 +75,14 @@ def confident_mistakes(table: pd.DataFrame) -> pd.DataFrame:
     return wrong.sort_values("confidence", ascending=False, kind="stable")
 
 
-def confusion(table: pd.DataFrame, classes: int) -> pd.DataFrame:
+@checked("confusion")
+def confusion(table: pd.DataFrame, classes: Annotated[int, Range(1, 100_000)]) -> pd.DataFrame:
     """Return the confusion matrix: int64 counts of images, shape (classes, classes).
 
     table: what `predictions` returns.
-    classes: number of classes of the domain.
+    classes: number of classes of the domain, 1 to 100,000.
+
+    Raises `MpnasError` if the table has more classes.
 
     Rows are labels, columns are predicted classes; both are class indices.
 
@@ -84,8 +90,14 @@ def confusion(table: pd.DataFrame, classes: int) -> pd.DataFrame:
     >>> int(mk.analysis.confusion(table, 16).to_numpy().sum())
     16
     """
+    labels, predicted = (table[name].to_numpy() for name in ("label", "predicted"))
+    largest = max([-1, *labels, *predicted])
+    if largest >= classes:
+        raise MpnasError(
+            f"the table has the class {largest}: expected more than {classes} classes."
+        )
     counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (table["label"].to_numpy(), table["predicted"].to_numpy()), 1)
+    np.add.at(counts, (labels, predicted), 1)
     return pd.DataFrame(counts)
 
 
@@ -96,11 +108,11 @@ def images_at(domain: Domain, split: str, index: Sequence[int]) -> NDArray[np.ui
     split: `train`, `val` or `test`.
     index: k indices of images in the split, from 0; the result has their order.
 
-    Raises `MpnasError` if `split` is unknown.
+    Raises `MpnasError` if `split` is unknown or an index is not in it.
 
     >>> mk.analysis.images_at(suite["planted0"], "test", [3, 0]).shape
     (2, 1, 16, 16)
     """
-    taken = domain.split(split).take(torch.tensor(list(index), dtype=torch.int64))
-    images: NDArray[np.uint8] = taken.numpy()
+    chosen = Subset(domain.split(split), index)  # type: ignore[arg-type] # it converts a list
+    images: NDArray[np.uint8] = read(chosen, torch.arange(len(chosen))).numpy()
     return images

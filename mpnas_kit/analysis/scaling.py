@@ -9,21 +9,26 @@ of one forward and backward pass.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 
 from mpnas_kit.domains.task import Classification
+from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.values import SEED, Range, checked, convert_list, convert_plain, require_type
 
 BACKWARD = 2  # multiply-adds of a backward pass per multiply-add of the forward pass
 TASK = Classification(100)  # assumed for every domain
 PATHS = 60  # random paths over which costs are averaged
+RATE = Range(1e-3, 1e30)
+Devices = Annotated[int, Range(1, 1_000_000)]
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,19 @@ class Work:
     units: int
 
 
-def random_paths(space: SearchSpace, count: int = PATHS, seed: int = 0) -> list[Path]:
+@checked("random_paths")
+def random_paths(
+    space: SearchSpace,
+    count: Annotated[int, Range(1, 1_000_000)] = PATHS,
+    seed: Annotated[int, SEED] = 0,
+) -> list[Path]:
     """Return random paths; every choice of a decision is equally likely.
 
     space: the search space.
-    count: number of paths; by default 60.
-    seed: seed of the random generator.
+    count: number of paths, 1 to 1 million; by default 60.
+    seed: seed of the random generator, 0 to 2**32 - 1.
+
+    Raises `MpnasError` if a number is out of its range.
 
     >>> len(mk.analysis.random_paths(space, 3))
     3
@@ -61,11 +73,16 @@ def random_paths(space: SearchSpace, count: int = PATHS, seed: int = 0) -> list[
     return [space.sample(generator) for _ in range(count)]
 
 
-def work_of(space: SearchSpace, domains: int, config: SearchConfig | TrainConfig) -> Work:
+@checked("work_of")
+def work_of(
+    space: SearchSpace,
+    domains: Annotated[int, Range(1, 1000)],
+    config: SearchConfig | TrainConfig,
+) -> Work:
     """Return the work of a stage, if every path has the mean cost of random paths.
 
     space: the search space.
-    domains: number of domains, at least 1.
+    domains: number of domains, 1 to 1000.
     config: settings of the stage. Steps, batch sizes, micro-batches, and for a search
     paths_per_step and reward_batch are used.
 
@@ -77,6 +94,7 @@ def work_of(space: SearchSpace, domains: int, config: SearchConfig | TrainConfig
     >>> work.stage, work.steps, work.units
     ('train', 100, 2)
     """
+    require_type(config, StageConfig, "work_of: config")
     paths = random_paths(space)
     images = config.batch_size * (1 + BACKWARD)
     if isinstance(config, SearchConfig):
@@ -114,15 +132,21 @@ def _with_gradient(
     return sum(p.numel() for p in net.parameters() if p.grad is not None)
 
 
+@checked("estimate")
 def estimate(
-    work: Sequence[Work], devices: Sequence[int], speed: float, bandwidth: float
+    work: Sequence[Work],
+    devices: Sequence[int],
+    speed: Annotated[float, RATE],
+    bandwidth: Annotated[float, RATE],
 ) -> pd.DataFrame:
     """Return the time of every stage on every number of devices (ours).
 
     work: work of the stages.
-    devices: numbers of devices, each at least 1.
-    speed: speed of one device in multiply-adds per second, above 0.
-    bandwidth: rate at which a device sends and receives, in bytes per second, above 0.
+    devices: numbers of devices, each 1 to 1 million.
+    speed: speed of one device in multiply-adds per second, 0.001 to 1e30.
+    bandwidth: rate at which a device sends and receives, in bytes per second, 0.001 to 1e30.
+
+    Raises `MpnasError` if a number is out of its range.
 
     seconds = steps * (m / units * multiply_adds / speed + 2 (n - 1) / n * gradients / bandwidth) on
     n devices, with m = ceil(units / n), the units on the device that has the most. The second term
@@ -141,8 +165,10 @@ def estimate(
     [1.0, 0.1]
     """
     rows = []
+    counts = convert_list(devices, "estimate: devices", "whole numbers")
+    counts = tuple(convert_plain(n, Devices, "estimate: a number of devices") for n in counts)
     for one in work:
-        for count in devices:
+        for count in counts:
             most = -(-one.units // count) / one.units  # share of the fullest device
             computing = most * one.multiply_adds / speed
             summing = 2 * (count - 1) / count * one.gradients / bandwidth
@@ -160,15 +186,19 @@ def estimate(
     return pd.DataFrame(rows)
 
 
+@checked("measured_speed")
 def measured_speed(
-    space: SearchSpace, device: torch.device, batch: int = 32, repeats: int = 5
+    space: SearchSpace,
+    device: torch.device,
+    batch: Annotated[int, Range(2, 1_000_000)] = 32,
+    repeats: Annotated[int, Range(1, 1000)] = 5,
 ) -> float:
     """Return the measured speed of a training step, in multiply-adds per second.
 
     space: the search space.
     device: device that is measured.
-    batch: number of images, at least 2.
-    repeats: number of timed steps, at least 1; the fastest one counts. One step before them is not
+    batch: number of images, 2 to 1 million.
+    repeats: number of timed steps, 1 to 1000; the fastest one counts. One step before them is not
     timed.
 
     The step is a forward and backward pass of one random path on random images.
@@ -178,12 +208,11 @@ def measured_speed(
     """
     (path,) = random_paths(space, 1)
     net = MultiPathNet.of_paths(space, {"one": path}, {"one": TASK}, "per_domain", 0).to(device)
-    size = space.resolution
-    images = torch.randn(batch, 3, size, size, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.zeros(batch, dtype=torch.int64, device=device)
-    times = []
+    size, times = space.resolution, []
     with reproducible(None, size):
+        images = torch.randn(batch, 3, size, size, device=device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        labels = torch.zeros(batch, dtype=torch.int64, device=device)
         for _ in range(repeats + 1):
             began = time.perf_counter()
             (logits,) = net([Flow("one", images, path)])

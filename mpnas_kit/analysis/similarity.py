@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Node, Path, SearchSpace
+from mpnas_kit.values import SEED, Range, checked
 
 RANDOM_PAIRS = 1000
 MATCHED_PAIRS = 60  # at least; draws are whole: two draws of ten domains give 90
@@ -89,8 +91,13 @@ def jaccard(a: frozenset[Node], b: frozenset[Node]) -> float:
     return len(a & b) / union if union else 1.0
 
 
+@checked("jaccard_matrix")
 def jaccard_matrix(
-    space: SearchSpace, paths: Mapping[str, Path], *, pairs: int = RANDOM_PAIRS, seed: int = 0
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    *,
+    pairs: Annotated[int, Range(1, 1_000_000)] = RANDOM_PAIRS,
+    seed: Annotated[int, SEED] = 0,
 ) -> Similarity:
     """Return the Jaccard similarity of every two domains' paths, with that of random paths.
 
@@ -100,10 +107,10 @@ def jaccard_matrix(
 
     space: the search space.
     paths: path of every domain, at least one.
-    pairs: number of pairs of uniform random paths, at least 1.
-    seed: seed of all random paths.
+    pairs: number of pairs of uniform random paths, 1 to 1 million.
+    seed: seed of all random paths, 0 to 2**32 - 1.
 
-    Raises `MpnasError` if `paths` is empty or `pairs` is below 1.
+    Raises `MpnasError` if `paths` is empty, or a number is out of its range.
 
     >>> path = paths["planted0"]
     >>> mk.analysis.jaccard_matrix(space, {"a": path, "b": path}, pairs=10).mean
@@ -111,8 +118,6 @@ def jaccard_matrix(
     """
     if not paths:
         raise MpnasError("jaccard_matrix got no paths: expected one path per domain.")
-    if pairs < 1:
-        raise MpnasError(f"pairs must be at least 1, not {pairs}.")
     nodes = {d: space.nodes(p) for d, p in paths.items()}
     values = [[jaccard(a, b) for b in nodes.values()] for a in nodes.values()]
     matrix = pd.DataFrame(values, index=list(paths), columns=list(paths), dtype=np.float64)

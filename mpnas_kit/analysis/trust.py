@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import kendalltau
 
+from mpnas_kit.errors import unknown
+
 LEAST_PATHS = 3  # an order of fewer paths has no meaning
 
 
@@ -37,7 +39,11 @@ class Trust:
 
         tau-b is in [-1, 1]: 1 the same order, 0 no relation, -1 the reverse order. It is nan if a
         column is constant.
+
+        Raises `MpnasError` if there is no such column.
         """
+        if of not in self.rows:
+            raise unknown("column of these paths", of, map(str, self.rows.columns))
         result = kendalltau(self.rows[of], self.rows["retrained"])
         return float(result.statistic), float(result.pvalue)
 

@@ -22,11 +22,13 @@ def amount(value: float) -> str:
 def duration(seconds: float) -> str:
     """Return a time as text in seconds, minutes or hours.
 
-    seconds: time in seconds, at least 0.
+    seconds: time in seconds, at least 0. nan and infinity are "–".
 
     >>> mk.analysis.duration(42), mk.analysis.duration(190), mk.analysis.duration(7500)
     ('42 s', '3 min 10 s', '2 h 5 min')
     """
+    if not math.isfinite(seconds):
+        return "–"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

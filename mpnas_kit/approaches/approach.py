@@ -14,7 +14,7 @@ from mpnas_kit.parts import shown
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.settings import check
 from mpnas_kit.space.space import Path, SearchSpace
-from mpnas_kit.values import require_type
+from mpnas_kit.values import convert_list, require_type
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Context:
     matched: path of every domain in the MPNAS run that a control is matched to, by domain. None:
     there is no such run.
 
+    Raises `MpnasError` for a value of a wrong type.
+
     >>> context = mk.Context(space, suite.names, mk.SearchConfig(cost_target=3e5))
     >>> context.target
     300000.0
@@ -36,6 +38,12 @@ class Context:
     domains: tuple[str, ...]
     search: SearchConfig
     matched: Mapping[str, Path] | None = None
+
+    def __post_init__(self) -> None:
+        require_type(self.space, SearchSpace, "context: space")
+        require_type(self.search, SearchConfig, "context: search")
+        names = convert_list(self.domains, "context: domains", "names")
+        object.__setattr__(self, "domains", names)
 
     @cached_property
     def target(self) -> float:

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli.parsers import (
+    HelpShown,
     check_parser,
     compare_parser,
     explore_parser,
@@ -19,25 +21,32 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
-from mpnas_kit.cli.surroundings import stopped_by_signals, usable_streams
+from mpnas_kit.cli.streams import usable_streams
 from mpnas_kit.engine.loop import Callback
+from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import as_path, make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
-from mpnas_kit.runs.check import check_run
+from mpnas_kit.runs.description import place
+from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
 from mpnas_kit.space.space import Path
 from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.values import Range
+
+PORT = Annotated[int, Range(1, 65535)]
 
 
 def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    return as_path(run, "--run") if run is not None else pathlib.Path("runs") / (profile or "quick")
+    if run is None:
+        return pathlib.Path("runs") / (profile or "quick")
+    return as_path(run, "--run")
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -146,8 +155,8 @@ def _explore(arguments: Sequence[str]) -> None:
     given = explore_parser().parse(arguments)
     from mpnas_kit.notebook.lab import open_lab
 
+    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, PORT, 'port')}"]
     run = _run(given, one_run(given))
-    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, int, 'port')}"]
     status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
     if status:
         raise MpnasError(f"JupyterLab ended with status {status}: see its message above.")
@@ -157,8 +166,8 @@ def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
     comparison = _run(given).compare()
     print(_comparison_text(comparison))
-    if given.csv:
-        folder = make_folder(as_path(given.csv, "--csv"))
+    if given.csv is not None:
+        folder = make_folder(place(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
 
@@ -198,10 +207,14 @@ def _report(arguments: Sequence[str]) -> None:
         if len(given.notebook) > 1 or given.parameter:
             raise MpnasError("--cells takes at most one notebook and no parameters.")
         notebook = given.notebook[0] if given.notebook else "03_train"
-        out = given.out or "reports/cells"
+        out = "reports/cells" if given.out is None else given.out
         index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
         print(f"the report: {index}")
         return
+    names = [name for name, _ in given.parameter]
+    for name in names:
+        if names.count(name) > 1:
+            raise MpnasError(f"parameter {name!r} is given twice: expected -p {name} once.")
     index = build_report(
         given.notebook,
         run=run_folder(given.run, given.profile),
@@ -209,7 +222,7 @@ def _report(arguments: Sequence[str]) -> None:
         data=given.data,
         space=given.space,
         trust=given.trust,
-        out=given.out or "reports",
+        out="reports" if given.out is None else given.out,
         parameters=dict(given.parameter),
         tell=print,
     )
@@ -302,8 +315,8 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
             hint = "the same command continues from the last checkpoint."
             print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
         return _stopped(stop)
-    except SystemExit as end:  # argparse printed the help
-        return int(end.code or 0)
+    except HelpShown:
+        return 0
     return 0
 
 

@@ -19,6 +19,10 @@ from mpnas_kit.training.config import TrainConfig
 CONFIGS: dict[StageName, type[Any]] = {"search": SearchConfig, "train": TrainConfig}
 
 
+class HelpShown(Exception):
+    """A parser has printed the help of its command, which then ends."""
+
+
 class _Once(argparse.Action):
     """The action of an option that may be given once. A flag has no values, and becomes True."""
 
@@ -81,6 +85,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `MpnasError`. The base class would end the process."""
         raise MpnasError(f"{message.rstrip('.')}. See `{self.prog} --help`.")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Raise `HelpShown`. The base class would end the process."""
+        raise HelpShown
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the parsed arguments. Raises `MpnasError` that names the first unknown one."""

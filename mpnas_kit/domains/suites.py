@@ -8,6 +8,7 @@ from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.parts import Kind, Missing, absolute
+from mpnas_kit.values import convert_list
 
 
 def _lacks(value: Any) -> str | None:
@@ -30,7 +31,9 @@ def suite_from_text(text: str, domains: Sequence[str] | None = None) -> DomainSu
     >>> mk.suite_from_text("pocket", ["digits", "letters"]).names
     ('digits', 'letters')
     """
-    supply = {} if domains is None else {"domains": tuple(domains)}
+    if domains is not None:
+        domains = convert_list(domains, "domains", "names")
+    supply = {} if domains is None else {"domains": domains}
     suite: DomainSuite = SUITE.parse(text, "data", supply)
     if domains is not None:
         suite = suite.select(domains)

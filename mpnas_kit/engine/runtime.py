@@ -67,8 +67,8 @@ def threads_for(resolution: int) -> int | None:
 def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
     """Inside, torch uses deterministic algorithms, `threads` threads and its own defaults.
 
-    The defaults are those of `plain_torch`. Yields the number of threads in use. At the end, the
-    earlier settings are restored.
+    The defaults are those of `plain_torch`, and the CPU is the default device. Yields the number of
+    threads in use. At the end, the earlier settings are restored.
 
     threads: number of threads, 1 to 1024. None: the number that `threads_for` returns.
     resolution: pixels per side of the images.
@@ -76,7 +76,7 @@ def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
     import torch
     from torch.utils import deterministic
 
-    from mpnas_kit.network.defaults import plain_torch
+    from mpnas_kit.network.defaults import cpu_by_default, plain_torch
 
     before = (
         torch.are_deterministic_algorithms_enabled(),
@@ -90,7 +90,7 @@ def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
     if count is not None:
         torch.set_num_threads(count)
     try:
-        with plain_torch():
+        with plain_torch(), cpu_by_default():
             yield torch.get_num_threads()
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[3])

@@ -116,7 +116,7 @@ def weighted_step(
     if weights.needs_losses_after_step:
         with torch.no_grad():
             after = forward()[1]
-        with RaisedBy(f"the prioritization: after_step of {type(weights).__name__}"):
+        with RaisedBy(f"after_step of the prioritization ({type(weights).__name__.strip('_')})"):
             weights.after_step({d: s.nll for d, s in after.items()})
     return {d: {"loss": s.nll, "weight": values[d], "accuracy": s.quality} for d, s in seen.items()}
 

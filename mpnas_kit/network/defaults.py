@@ -8,17 +8,15 @@ import torch
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Inside, torch has its own defaults: float32, the CPU, gradients, no inference mode.
+    """Inside, torch has its own modes: float32, gradients, no inference mode, no autocast.
 
     So networks and steps are the same, bit for bit, whether or not the caller has set another
-    default type, another default device, `torch.no_grad` or `torch.inference_mode`. At the end, the
-    caller's settings are restored.
+    default type, `torch.no_grad`, `torch.inference_mode` or autocast. At the end, the caller's
+    settings are restored.
     """
-    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    dtype = torch.get_default_dtype()
     autocast = {kind: torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda")}
     torch.set_default_dtype(torch.float32)
-    if device.type != "cpu":
-        torch.set_default_device("cpu")
     for kind in autocast:
         torch.set_autocast_enabled(kind, False)
     try:
@@ -27,6 +25,14 @@ def plain_torch() -> Iterator[None]:
     finally:
         for kind, enabled in autocast.items():
             torch.set_autocast_enabled(kind, enabled)
-        if device.type != "cpu":
-            torch.set_default_device(device)
         torch.set_default_dtype(dtype)
+
+
+@contextmanager
+def cpu_by_default() -> Iterator[None]:
+    """Inside, tensors are created on the CPU unless a device is named. Random choices need it."""
+    if torch.get_default_device().type == "cpu":
+        yield  # without the context, which costs time in every operation
+        return
+    with torch.device("cpu"):
+        yield

@@ -15,19 +15,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
-from mpnas_kit.errors import MpnasError, RaisedBy, unknown
+from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.blocks import Block, ElasticConv, build_block, lend, require_map
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
+from mpnas_kit.values import SEED, convert_plain
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class MultiPathNet(nn.Module):
         collapse: bool = False,
     ) -> None:
         super().__init__()
+        seed = convert_plain(seed, Annotated[int, SEED], "seed")
         self.space, self.norm, self.tasks = space, norm, dict(tasks)
         self.private_from = private_from
         self.uses = {node: extent.use for node, extent in extents.items()}
@@ -143,9 +145,9 @@ class MultiPathNet(nn.Module):
                 {member(d): task.head(features) for d, task in tasks.items()}
             )
             _initialise(self)
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            for parameter in self.parameters():
+                if parameter.ndim == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @classmethod
     def supernet(
@@ -205,7 +207,12 @@ class MultiPathNet(nn.Module):
 
         Flows of one domain with the same image tensor share all computations up to the layer in
         which their paths differ.
+
+        Raises `MpnasError` if a domain or a node is not in the network, or images are no network
+        input.
         """
+        for flow in flows:
+            self._check(flow)
         plans = [self._layers(flow.path) for flow in flows]
         inputs = {(f.domain, id(f.images)): alone(f.domain, f.images) for f in flows}
         maps = [inputs[f.domain, id(f.images)] for f in flows]
@@ -214,6 +221,17 @@ class MultiPathNet(nn.Module):
             maps = [m[0] if len(m) == 1 else average(m) for m in outputs]
         pooled = {m: m.tensor.mean((2, 3)) for m in dict.fromkeys(maps)}
         return [self.head_of(m.domain)(pooled[m]) for m in maps]
+
+    def _check(self, flow: Flow) -> None:
+        if flow.domain not in self.tasks:
+            raise unknown("domain of this network", flow.domain, self.tasks)
+        x = flow.images
+        if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[1] != 3 or not len(x):
+            found = tuple(x.shape) if isinstance(x, Tensor) else short(x)
+            raise MpnasError(
+                f"the images of a flow of domain {flow.domain!r} must have the shape (images, 3, "
+                f"height, width), not {found}."
+            )
 
     def _layer(
         self, maps: Sequence[Map], uses: Sequence[tuple[Use | None, ...]]
@@ -260,11 +278,18 @@ class MultiPathNet(nn.Module):
         return digest.hexdigest()[:16]
 
     def module_of(self, node: Node) -> nn.Module:
-        """Return the module of a node."""
-        return self.nodes[_key(node)]
+        """Return the module of a node. Raises `MpnasError` if the network lacks it."""
+        key = _key(node)
+        if key not in self.nodes:
+            raise MpnasError(
+                f"{self._words(node)} is not in this network: expected a path of the network."
+            )
+        return self.nodes[key]
 
     def head_of(self, domain: str) -> nn.Module:
-        """Return the head of a domain."""
+        """Return the head of a domain. Raises `MpnasError` if the network lacks the domain."""
+        if domain not in self.tasks:
+            raise unknown("domain of this network", domain, self.tasks)
         return self.heads[member(domain)]
 
     def adopt(self, other: "MultiPathNet", domain: str) -> None:

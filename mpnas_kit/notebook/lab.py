@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import nbformat
-from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.files import exists, write_text
-from mpnas_kit.notebook.files import notebooks_folder
+from mpnas_kit.notebook.files import notebooks_folder, read_notebook
 from mpnas_kit.runs.run import Run
 
 NAME = "explore.ipynb"
@@ -33,16 +32,18 @@ def explore_notebook(run: Run) -> pathlib.Path:
     parameters: dict[str, Any] = {"run": str(run.folder.absolute())}
     if run.trust:
         parameters["trust"] = True
-    source_file = file if exists(file) else notebooks_folder() / NAME
+    begun = exists(file)
     try:
-        source = load_notebook_node(str(source_file))
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError):
-        raise MpnasError(
-            f"{file} is not a notebook: remove it, and `mpnas explore` writes a new one."
-        ) from None
-    if exists(file) and source.metadata.papermill.parameters == parameters:
+        notebook = read_notebook(file if begun else notebooks_folder() / NAME)
+    except MpnasError as error:
+        after = " Remove it, and `mpnas explore` writes a new one." if begun else ""
+        raise MpnasError(f"{error}{after}") from None
+    executed = notebook.metadata.get("papermill")
+    if not isinstance(executed, dict):
+        executed = notebook.metadata["papermill"] = nbformat.from_dict({})
+    if begun and executed.get("parameters") == parameters:
         return file
-    filled = parameterize_notebook(source, parameters)
+    filled = parameterize_notebook(notebook, parameters, kernel_name="python3", language="python")
     return write_text(file, nbformat.writes(filled) + "\n")
 
 

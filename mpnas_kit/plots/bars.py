@@ -21,6 +21,7 @@ SIZE_COLORS = {  # colour of each part of a model; the same greys as in the path
 _SIZE_NAMES = {"norm": "batch norm", "head": "classifier"}
 
 
+@style.literal
 def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "test") -> Axes:
     """Draw the top-1 accuracy of every domain on one split, and the mean over domains (dashed).
 
@@ -60,6 +61,7 @@ def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "
     return ax
 
 
+@style.literal
 def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
     """Draw the cost of every domain's path, and the cost target of the search (dashed).
 
@@ -87,6 +89,7 @@ def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@style.literal
 def size_bars(accounting: Accounting, ax: Axes | None = None) -> Axes:
     """Draw the parameters of the whole model and of every domain's path, by purpose.
 

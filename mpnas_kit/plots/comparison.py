@@ -25,6 +25,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*")  # one fewer t
 _LOG_ABOVE = 5  # largest over smallest cost above which the axis is logarithmic
 
 
+@style.literal
 def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
     """Draw the mean accuracy over domains as bars, one per approach, prioritization and norm.
 
@@ -69,6 +70,7 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
     return ax
 
 
+@style.literal
 def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
     """Draw the accuracy of every domain (rows), one mark per approach, prioritization and norm.
 
@@ -107,6 +109,7 @@ def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = 
     return ax
 
 
+@style.literal
 def pareto(
     comparison: Comparison,
     ax: Axes | None = None,

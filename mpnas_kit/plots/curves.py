@@ -30,6 +30,7 @@ _MEASURED = 500  # raw values that are drawn at most; more could not be told apa
 _SHARES = ("quality", "accuracy", "val_accuracy")
 
 
+@style.literal
 def search_curves(
     result: SearchResult,
     metric: str = "reward",
@@ -67,6 +68,7 @@ def search_curves(
     return ax
 
 
+@style.literal
 def training_curves(
     result: TrainResult,
     metric: str = "loss",
@@ -142,7 +144,8 @@ def domain_curves(
             ax.plot(steps.iloc[every], values.iloc[every], color=color, **faint)
             values = smoothed(values, width)
         marker = "o" if len(rows) <= 30 else None
-        ax.plot(steps, values, color=color, linewidth=1.8, marker=marker, markersize=4, label=name)
+        how: dict[str, Any] = {"color": color, "label": style.in_legend(name)}
+        ax.plot(steps, values, linewidth=1.8, marker=marker, markersize=4, **how)
     ax.set(xlabel="step", ylabel=label)
     ax.margins(x=0.01)
     if metric in _SHARES:

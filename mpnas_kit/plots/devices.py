@@ -7,6 +7,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from mpnas_kit.plots import style
 
 
+@style.literal
 def scaling_curves(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the hours of every stage over the number of devices, on logarithmic axes.
 

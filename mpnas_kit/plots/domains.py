@@ -13,6 +13,7 @@ SPLIT_COLORS = dict(zip(SPLITS, (style.SHARED, style.OUTLINE, style.PRIVATE), st
 _GAP = 1  # pixels between two images
 
 
+@style.literal
 def samples(
     domain: Domain,
     ax: Axes | None = None,
@@ -59,6 +60,7 @@ def samples(
     return ax
 
 
+@style.literal
 def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
     """Draw the number of training, validation and test images of every domain.
 

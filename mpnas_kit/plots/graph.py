@@ -24,6 +24,7 @@ KINDS = {
 }
 
 
+@style.literal
 def path_graph(
     space: SearchSpace,
     paths: Mapping[str, Path],

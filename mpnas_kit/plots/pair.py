@@ -20,6 +20,7 @@ _TOP, _BOTTOM, _LEFT, _CHARACTER = 24.0, 24.0, 6.0, 5.0  # points
 _CLASSIFIER = "classifier"
 
 
+@style.literal
 def two_paths(
     space: SearchSpace,
     paths: Mapping[str, Path],

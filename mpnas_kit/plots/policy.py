@@ -13,6 +13,7 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import ZERO, SearchSpace
 
 
+@style.literal
 def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) -> Axes:
     """Draw the final probability of every choice (rows) in every decision (columns) of one domain.
 
@@ -79,6 +80,7 @@ def policy_heatmap(result: SearchResult, domain: str, ax: Axes | None = None) ->
     return ax
 
 
+@style.literal
 def policy_over_time(
     result: SearchResult, domain: str, decision: str, ax: Axes | None = None
 ) -> Axes:
@@ -101,7 +103,7 @@ def policy_over_time(
     ax = style.axes(ax, 8.0, 4.0)
     shades = mpl.colormaps["viridis"](np.linspace(0.0, 1.0, len(choices)))
     chosen = choices[int(series[-1].argmax())]
-    labels = [f"{c}  (chosen)" if c == chosen else c for c in choices]
+    labels = [style.in_legend(f"{c}  (chosen)" if c == chosen else c) for c in choices]
     edge = ax.get_facecolor()
     ax.stackplot(
         result.policy_steps, series.T, colors=shades, labels=labels, edgecolor=edge, linewidth=0.6

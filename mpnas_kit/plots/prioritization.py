@@ -24,6 +24,7 @@ from mpnas_kit.training.result import TrainResult
 MOST_BARS = 4  # bars per domain at most; for more prioritizations there is the heatmap
 
 
+@style.literal
 def prioritization_bars(
     comparison: Comparison,
     ax: Axes | None = None,
@@ -84,6 +85,7 @@ def prioritization_bars(
     return ax
 
 
+@style.literal
 def prioritization_heatmap(
     comparison: Comparison,
     ax: Axes | None = None,
@@ -150,6 +152,7 @@ def prioritization_heatmap(
     return ax
 
 
+@style.literal
 def weights_and_difficulties(trained: TrainResult, axes: Sequence[Axes] | None = None) -> Figure:
     """Draw the weight of every domain's loss (above) and its difficulty (below) over the steps.
 

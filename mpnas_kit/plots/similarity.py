@@ -8,6 +8,7 @@ from mpnas_kit.analysis.similarity import Similarity, clustered
 from mpnas_kit.plots import style
 
 
+@style.literal
 def jaccard(similarity: Similarity, ax: Axes | None = None, *, cluster: bool = False) -> Axes:
     """Draw the Jaccard similarity of every two domains' paths, 0 to 1.
 

@@ -5,9 +5,10 @@ from matplotlib.axes import Axes
 
 from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.errors import unknown
-from mpnas_kit.plots.style import domain_colors, log_ticks
+from mpnas_kit.plots import style
 
 
+@style.literal
 def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes:
     """Draw the validation accuracy of random paths of one domain over their multiply-adds.
 
@@ -24,7 +25,7 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
         raise unknown("domain", domain, names)
     ax = ax if ax is not None else plt.subplots(layout="constrained")[1]
     rows = spread.rows
-    color = domain_colors(names)[domain]
+    color = style.domain_colors(names)[domain]
     own = rows[rows["domain"] == domain].sort_values("seed")
     first = own.groupby("path").first()
     ax.plot(first["multiply_adds"] / 1e6, 100 * first["accuracy"], "o", color=color, ms=4)
@@ -35,7 +36,7 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
             ax.plot([cost, cost], [low, high], color=color, lw=5, alpha=0.35)
     row = spread.table().set_index("domain").loc[domain]
     ax.set_xscale("log")
-    log_ticks(ax.xaxis)
+    style.log_ticks(ax.xaxis)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_title(
         f"{domain}: paths ±{100 * row['over_paths']:.1f}, seeds ±{100 * row['over_seeds']:.1f} "

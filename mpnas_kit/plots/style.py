@@ -5,16 +5,22 @@ take its text colour. A figure that is drawn in `plt.rc_context(TRANSPARENT)` is
 and on dark pages.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, PercentFormatter
 
 from mpnas_kit.errors import MpnasError, unknown
+
+Given = ParamSpec("Given")
+Drawn = TypeVar("Drawn", Axes, Figure)
 
 # Twelve colours, found by search. Any two of the first ten have an OKLab distance of at least 0.11
 # in normal vision and in simulated protanopia, deuteranopia and tritanopia (Machado et al. 2009,
@@ -73,6 +79,33 @@ def chosen_domains(wanted: Sequence[str] | None, known: Sequence[str]) -> list[s
     return list(known if wanted is None else wanted)
 
 
+def literal(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
+    """Decorate a function that draws a figure: its texts are shown as they are.
+
+    Names of blocks, layers and spaces may have any characters. Matplotlib would read a pair of
+    dollar signs as a formula, and fail if it is not one.
+    """
+
+    @wraps(draw)
+    def drawing(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
+        with mpl.rc_context({"text.parse_math": False}):
+            drawn = draw(*args, **kwargs)
+        _show_literally(drawn)
+        return drawn
+
+    return drawing
+
+
+def _show_literally(drawn: Axes | Figure) -> None:
+    for text in drawn.findobj(Text):
+        text.set_parse_math(False)
+
+
+def in_legend(name: str) -> str:
+    """Return a name as a label. Matplotlib omits labels that begin with `_` from a legend."""
+    return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
+
+
 def ink() -> str:
     """Return the text colour of the active style."""
     return str(mpl.rcParams["text.color"])
@@ -81,6 +114,7 @@ def ink() -> str:
 def axes(ax: Axes | None, width: float = 10.0, height: float = 4.5) -> Axes:
     """Return `ax`, or the axes of a new figure of this size (inches) if it is None."""
     if ax is not None:
+        _show_literally(ax)
         return ax
     _, new = plt.subplots(figsize=(width, height), layout="constrained")
     return new

@@ -12,6 +12,7 @@ from mpnas_kit.plots import style
 _LOG_ABOVE = 5  # largest over smallest multiply-adds above which colours are logarithmic
 
 
+@style.literal
 def trust_scatter(trust: Trust, ax: Axes | None = None) -> Axes:
     """Draw the accuracy of paths on the supernet against that of the same paths trained alone.
 

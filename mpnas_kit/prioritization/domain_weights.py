@@ -129,8 +129,8 @@ def checked_weights(
 
     Raises `MpnasError` if a weight is not a number from 0 to 1e30.
     """
-    name = type(weights).__name__
-    with RaisedBy(f"the prioritization: weights of {name}"):
+    name = type(weights).__name__.strip("_")
+    with RaisedBy(f"weights of the prioritization ({name})"):
         answer: Any = weights.weights(dict(seen), progress)
     if not isinstance(answer, Mapping):
         raise MpnasError(

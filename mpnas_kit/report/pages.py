@@ -178,7 +178,6 @@ def _frame(page: Page | None, pages: Sequence[Page], run: Run) -> dict[str, Any]
         "pages": pages,
         "quick": not run.profile.is_result,
         "profile": run.profile.name,
-        "domains": len(run.domains),
         "run": str(run.folder),
         "version": __version__,
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -228,6 +227,8 @@ def _made(pages: Sequence[Page], run: Run) -> list[tuple[str, dict[str, str]]]:
             "commit": commit,
             "threads": str(about["threads"]),
         }
+        if stage == "train":
+            facts["domains"] = ", ".join(run.train_result().paths)
         groups.append((f"{stage.title()} stage", facts))
     made_with = {
         "python": now["python"],

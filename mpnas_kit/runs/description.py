@@ -223,8 +223,9 @@ def _first_release(content: Mapping[str, Any], file: pathlib.Path) -> RunDescrip
 def place(run: str | pathlib.Path, what: str = "run folder") -> pathlib.Path:
     """Return the path of a run folder, relative to the working folder or to the one above it.
 
-    In the folder `notebooks` of a checkout, paths begin at the checkout. The reason: a JupyterLab
-    kernel works in the folder of its notebook, but papermill works in the folder of the shell.
+    In the folder `notebooks` of a checkout, paths begin at the checkout, unless they begin with
+    `..`. The reason: a JupyterLab kernel works in the folder of its notebook, but papermill works
+    in the folder of the shell.
 
     run: path that a person gave. `~` is the home folder.
     what: what the path is for, in an error.
@@ -232,7 +233,7 @@ def place(run: str | pathlib.Path, what: str = "run folder") -> pathlib.Path:
     Raises `MpnasError` if it is not a path.
     """
     given = files.as_path(run, what)
-    if given.is_absolute():
+    if given.is_absolute() or given.parts[:1] == ("..",):
         return given
     working = working_folder()
     inside = working.name == "notebooks" and files.exists(working.parent / "pyproject.toml")
@@ -278,6 +279,8 @@ def domain_names(domains: str | Sequence[str] | None) -> tuple[str, ...] | None:
         raise MpnasError(
             f"domains got {shown(domains)}: expected names of domains, or a DomainSuite."
         )
+    if not names:
+        raise MpnasError("domains has no names: expected at least one, or no such option.")
     for name in names:
         if ":" in name:
             raise MpnasError(

@@ -21,9 +21,9 @@ from msgspec.structs import asdict
 
 from mpnas_kit import files
 from mpnas_kit.analysis.comparison import Comparison
-from mpnas_kit.approaches.approach import Approach, Context, Plan
+from mpnas_kit.approaches.approach import Approach, Context, Plan, plan_of
 from mpnas_kit.approaches.methods import APPROACH, label
-from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.domain import DomainSuite, require_trainable
 from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
@@ -49,6 +49,7 @@ from mpnas_kit.runs.description import (
 )
 from mpnas_kit.runs.profiles import Profile
 from mpnas_kit.search.config import SearchConfig, resolve_target
+from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
@@ -327,7 +328,7 @@ class Run:
         """What the approach requires in this run: paths and fixed settings."""
         config = self.origin._plain_config(SearchConfig, {})
         matched = self.other.paths() if self.other is not None else None
-        return self.approach.plan(Context(self.space, self.domains, config, matched))
+        return plan_of(self.approach, Context(self.space, self.domains, config, matched))
 
     # Configs -------------------------------------------------------------------------------------
 
@@ -382,12 +383,10 @@ class Run:
         stage: `search` or `train`.
         settings: fields that differ, as in `search_config`.
         """
-        if stage == "search":
-            config = self._plain_config(SearchConfig, settings)
-            resolve_target(self.space, config, len(self.domains))
-            self._try_device(config)
-        else:
-            self._try_device(self._plain_config(TrainConfig, settings))
+        cls: type[StageConfig] = SearchConfig if stage == "search" else TrainConfig
+        config = self._plain_config(cls, settings)
+        if not self.finished(stage):
+            self._require_possible(config)
 
     def changes(self, config: StageConfig) -> list[str]:
         """Return the names of the fields in which a config differs from that of the profile."""
@@ -428,8 +427,7 @@ class Run:
         if self._only_read("search"):
             _require_config(self.folder / "search", self.search_result().config, config)
             return self.search_result()
-        resolve_target(self.space, config, len(self.domains))  # raises before a folder is created
-        self._try_device(config)
+        self._require_possible(config)
         folder = self.begin() / "search"
         return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
 
@@ -459,7 +457,7 @@ class Run:
             _require_config(self.folder / "train", self.train_result().config, config)
             return self.train_result()
         paths = paths if paths is not None else Team.current().on_leader(self._paths_to_train)
-        self._try_device(config)
+        self._require_possible(config)
         folder = self.begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
         return train(
@@ -472,10 +470,17 @@ class Run:
             callbacks=callbacks,
         )
 
-    def _try_device(self, config: StageConfig) -> None:
-        """Raise `MpnasError` if the stage cannot compute here, before a folder is created."""
+    def _require_possible(self, config: StageConfig) -> None:
+        """Raise `MpnasError` if a stage cannot compute here, or not on these images.
+
+        Called before a folder is created.
+        """
         domains = len(self.domains)
         Compute.of(config.device, config.precision, config.micro_batches, config.norm, domains)
+        require_trainable(self.suite, config.micro_batches)
+        if isinstance(config, SearchConfig):
+            resolve_target(self.space, config, domains)
+            require_divisible(self.suite, config.reward_share, config.micro_batches)
 
     def _chosen(
         self, make: Callable[..., Config], config: Config | None, settings: Mapping[str, Any]

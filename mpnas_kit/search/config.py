@@ -8,6 +8,7 @@ import torch
 
 from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.network.defaults import cpu_by_default
 from mpnas_kit.search.controller import Baseline
 from mpnas_kit.search.rewards import REWARD, Absolute, Reward
 from mpnas_kit.settings import require
@@ -87,6 +88,7 @@ class SearchConfig(StageConfig):
         )
 
 
+@cpu_by_default()
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
     """Return the cost target of a search, in the unit of its cost model.
 

@@ -16,7 +16,8 @@ from mpnas_kit.parts import Kind, by_text_name, shown
 from mpnas_kit.settings import check
 from mpnas_kit.values import Range
 
-BETA = Range(-100, 0)  # of the exponent or factor of the cost
+BETA = Range(-10, 0)  # of the exponent or factor of the cost
+LARGEST = 1e15  # reward; the controllers square it in float32
 
 
 class Reward(Protocol):
@@ -32,7 +33,7 @@ class Reward(Protocol):
     """
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
-        """Return the rewards: finite, (domains, paths). Higher is better.
+        """Return the rewards: finite, at most 1e15, (domains, paths). Higher is better.
 
         quality: float64 (domains, paths), 0 to 1.
         cost: float64 (domains, paths), in the unit of the cost model. May be negative if the cost
@@ -60,11 +61,15 @@ def rewards_of(reward: Reward, quality: Tensor, cost: Tensor, target: float) -> 
     is_number = (
         isinstance(answer, Tensor) and not answer.is_complex() and answer.dtype != torch.bool
     )
-    if not is_number or answer.shape != quality.shape or not bool(answer.isfinite().all()):
+    if (
+        not is_number
+        or answer.shape != quality.shape
+        or not bool((answer.abs() <= LARGEST).all())  # not true for NaN either
+    ):
         found = answer.tolist() if isinstance(answer, (Tensor, np.ndarray)) else answer
         raise MpnasError(
             f"the reward {shown(reward)} returns {short(found)}: expected a tensor with a finite "
-            f"number for each of {len(quality)} domains x {quality.shape[1]} paths."
+            f"number, at most 1e15, for each of {len(quality)} domains x {quality.shape[1]} paths."
         )
     rewards: Tensor = answer.detach().to(quality)
     return rewards
@@ -94,7 +99,7 @@ class Absolute:
 
     Source: TuNAS, Bender et al., CVPR 2020, arXiv 2008.06120.
 
-    beta: -100 to 0. A more negative value keeps the cost closer to the target.
+    beta: -10 to 0. A more negative value keeps the cost closer to the target.
 
     Raises `MpnasError` if beta is out of its range.
 
@@ -119,7 +124,7 @@ class Mnas:
 
     Source: Tan et al., CVPR 2019, arXiv 1807.11626. T / T0 counts as at least 0.1 (ours).
 
-    beta: -100 to 0. A more negative value penalises cost harder.
+    beta: -10 to 0. A more negative value penalises cost harder.
 
     Raises `MpnasError` if beta is out of its range.
 
@@ -145,7 +150,7 @@ class MnasHard:
     A cost below the target gains nothing. Source: Tan et al., CVPR 2019, arXiv 1807.11626. T / T0
     counts as at least 0.1 (ours).
 
-    beta: -100 to 0. A more negative value penalises a cost above the target harder.
+    beta: -10 to 0. A more negative value penalises a cost above the target harder.
 
     Raises `MpnasError` if beta is out of its range.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import lacks_attributes
-from mpnas_kit.settings import check, require
+from mpnas_kit.settings import check
 from mpnas_kit.space.strips import depthwise_conv
 from mpnas_kit.values import Range
 
@@ -25,7 +25,7 @@ NormFactory = Callable[[int], nn.Module]
 """Function: number of channels C -> new batch normalisation of (B, C, H, W)."""
 
 Activation = Literal["relu", "hardswish", "identity"]
-Kernel = Annotated[int, Range(1, 63)]
+Kernel = Annotated[int, Range(1, 63, odd=True)]
 Width = Annotated[int, Range(1, 100_000)]  # of a feature map, in channels
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -154,10 +154,6 @@ def require_map(block: Block, output: Any, images: int, channels: int) -> None:
         )
 
 
-def _require_odd(kernel: int, block: str) -> None:
-    require(kernel % 2 == 1, f"{block}: kernel must be odd, not {kernel}.")
-
-
 class ElasticConv(nn.Conv2d):
     """A dense or depthwise convolution that can be used at less than its full width.
 
@@ -266,7 +262,6 @@ class InvertedBottleneck:
 
     def __post_init__(self) -> None:
         check(self)
-        _require_odd(self.kernel, "inverted_bottleneck")
 
     @property
     def name(self) -> str:
@@ -352,7 +347,6 @@ class Conv:
 
     def __post_init__(self) -> None:
         check(self)
-        _require_odd(self.kernel, "conv")
 
     @property
     def name(self) -> str:
@@ -397,7 +391,6 @@ class SeparableConv:
 
     def __post_init__(self) -> None:
         check(self)
-        _require_odd(self.kernel, "separable_conv")
 
     @property
     def name(self) -> str:

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
 from mpnas_kit.space.space import Path, SearchSpace, Use
-from mpnas_kit.values import Range, number
+from mpnas_kit.values import Range, checked, number
 
 COSTS = Range(0, 1e100)
 
@@ -82,6 +82,8 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
     {'a': 199680.0}
     """
     if not hasattr(model, "costs"):
+        if not hasattr(model, "price"):
+            COST.check(model)  # raises
         return {
             d: float(sum(_price(model, use) for use in space.uses(path) if use is not None))
             for d, path in paths.items()
@@ -93,14 +95,17 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
     return {d: _cost(model, answer.get(d), f"the path {p}") for d, p in paths.items()}
 
 
-def cost_bounds(model: CostModel, space: SearchSpace, domains: int) -> tuple[float, float]:
+@checked("cost_bounds")
+def cost_bounds(
+    model: CostModel, space: SearchSpace, domains: Annotated[int, Range(1, 1000)]
+) -> tuple[float, float]:
     """Return the lowest and the highest cost that a path can have, in the unit of the model.
 
     For an additive model these are the costs of `SearchSpace.extremes`.
 
     model: the cost model.
     space: the search space.
-    domains: number of domains that share the network, at least 1. Only joint models use it.
+    domains: number of domains that share the network, 1 to 1000. Only joint models use it.
 
     Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100. An error
     of the model's own code gets a note that names the model.
@@ -109,6 +114,7 @@ def cost_bounds(model: CostModel, space: SearchSpace, domains: int) -> tuple[flo
     >>> f"{low / 1e6:.2f} to {high / 1e6:.2f} million"
     '0.13 to 1.87 million'
     """
+    COST.check(model)
     if hasattr(model, "bounds"):
         where = "bounds(space, domains)"
         with RaisedBy(lambda: f"{where} of the cost model {shown(model)}"):

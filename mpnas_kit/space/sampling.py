@@ -1,22 +1,24 @@
 """Random paths that have a given cost."""
 
 import math
+from typing import Annotated
 
 import torch
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.settings import require
 from mpnas_kit.space.costs import CostModel, cost_bounds, path_costs
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.values import Range, checked
 
 
+@checked("sample_at_cost")
 def sample_at_cost(
     space: SearchSpace,
     model: CostModel,
-    target: float,
-    tolerance: float,
+    target: Annotated[float, Range(0, 1e100, above=True)],
+    tolerance: Annotated[float, Range(0, 1e6)],
     generator: torch.Generator,
-    tries: int = 20_000,
+    tries: Annotated[int, Range(1, 1_000_000_000)] = 20_000,
 ) -> Path:
     """Draw a random path whose cost is near `target` (ours).
 
@@ -27,21 +29,19 @@ def sample_at_cost(
 
     space: the search space.
     model: cost model.
-    target: target cost, in the unit of the model, above 0.
-    tolerance: the cost is within `target / (1 + tolerance)` and `target * (1 + tolerance)`; at
-    least 0.
+    target: target cost, in the unit of the model, above 0 and up to 1e100.
+    tolerance: the cost is within `target / (1 + tolerance)` and `target * (1 + tolerance)`; 0 to
+    1e6.
     generator: source of all random numbers.
-    tries: number of tries, at least 1.
+    tries: number of tries, 1 to 1 billion.
 
-    Raises `MpnasError` if the target is not above 0, or no path is found within `tries` tries.
+    Raises `MpnasError` if a number is out of its range, or no path is found within `tries` tries.
 
     >>> pocket, generator = mk.pocket_space(), torch.Generator().manual_seed(0)
     >>> path = mk.sample_at_cost(pocket, mk.MultiplyAdds(), 5e5, 0.05, generator)
     >>> abs(pocket.cost(path).multiply_adds / 5e5 - 1) <= 0.05
     True
     """
-
-    require(target > 0, f"a random path needs a target cost above 0, not {target}.")
 
     def distance(path: Path) -> float:
         cost = path_costs(model, space, {"": path})[""]

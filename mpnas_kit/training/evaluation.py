@@ -1,24 +1,28 @@
 """Accuracy of a trained network, and the batch-norm statistics that its evaluation needs."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import pandas as pd
 import torch
 
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.domains.split import read
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
+from mpnas_kit.values import Range, checked, require_type
 
 
+@checked("recalibrate")
 def recalibrate(
     net: MultiPathNet,
     suite: DomainSuite,
     paths: Mapping[str, Path],
-    batches: int = 8,
-    batch_size: int = 128,
+    batches: Annotated[int, Range(1, 1_000_000)] = 8,
+    batch_size: Annotated[int, Range(2, 1_000_000)] = 128,
 ) -> None:
     """Measure the statistics of every batch norm, on training images without augmentation.
 
@@ -26,8 +30,10 @@ def recalibrate(
     the mean over `batches` batches. The weights do not change.
 
     paths: paths of the domains that are measured.
-    batches: number of batches, each with images of all these domains.
-    batch_size: images per domain and batch.
+    batches: number of batches, 1 to 1 million, each with images of all these domains.
+    batch_size: images per domain and batch, 2 to 1 million.
+
+    Raises `MpnasError` if a number is out of its range.
     """
     mode, device = net.training, next(net.parameters()).device
     draw = {
@@ -61,7 +67,7 @@ def evaluate(
     split: `train`, `val` or `test`.
     team: processes that divide the images, each with the same network. None: this process alone.
 
-    Raises `MpnasError` if the split is unknown.
+    Raises `MpnasError` if the split is unknown, or a path is none of the network's space.
 
     >>> table = mk.evaluate(trained.net, suite, trained.paths, "test")
     >>> list(table.columns), list(table["images"])
@@ -69,6 +75,12 @@ def evaluate(
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
+    require_type(net, MultiPathNet, "net")
+    require_type(suite, DomainSuite, "suite")
+    require_type(paths, Mapping, "paths")
+    for name, path in paths.items():
+        net.head_of(name)
+        net.space.require(path)
     team, mode, device = team or Team(), net.training, next(net.parameters()).device
     net.eval()
     rows = []
@@ -76,7 +88,7 @@ def evaluate(
         images, standard, task = domain.split(split), Standard.of(domain), domain.task
         quality, loss = 0.0, 0.0
         for index in team.share(torch.split(torch.arange(len(images)), 500)):
-            x = standard(images.take(index).to(device))
+            x = standard(read(images, index).to(device))
             labels = images.labels[index].to(device)
             with torch.no_grad():
                 (logits,) = net([Flow(domain.name, x, paths[domain.name])])

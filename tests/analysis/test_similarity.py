@@ -91,5 +91,5 @@ def test_wrong_inputs_are_named() -> None:
     space = space_of(1, (1, 3))
     with pytest.raises(MpnasError, match="no paths"):
         jaccard_matrix(space, {})
-    with pytest.raises(MpnasError, match="pairs must be at least 1, not 0"):
+    with pytest.raises(MpnasError, match="pairs must be a whole number from 1 to 1,000,000, not 0"):
         jaccard_matrix(space, {"a": space.path([0])}, pairs=0)

@@ -280,4 +280,4 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
         expect(stderr.or_(error).first).to_contain_text("the search was stopped", timeout=20_000)
         assert asked(page, "1 + 1") == "2"
     left = StageFolder(tmp_path / "live" / "search").load_checkpoint()
-    assert left is not None and left["step"] == step < LIVE["steps"]
+    assert left is not None and left.step == step < LIVE["steps"]

@@ -1,13 +1,15 @@
 """Domains and suites: wrong inputs and their messages, selection and fingerprints."""
 
+import pathlib
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import domain, paths, search_config, space, split, suite, tasks, train_config
 
 from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.domains.split import TensorSplit
+from mpnas_kit.domains.split import Subset, TensorSplit
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.stage import search
 from mpnas_kit.training.stage import train
@@ -80,6 +82,106 @@ def test_a_suite_refuses_duplicates_other_sizes_and_no_domains() -> None:
     small = TensorSplit(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
     with pytest.raises(MpnasError, match="differ in resolution: {'a': 16, 's': 8}"):
         DomainSuite((domain("a"), Domain("s", ("x", "y"), small, small, small)))
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 1, 16, 16), dtype=np.uint8)
+LABELS = [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (IMAGES, LABELS),
+        (IMAGES.tolist(), np.array(LABELS, dtype=np.uint8)),
+        (IMAGES.astype(np.int16), tuple(LABELS)),
+        (IMAGES[::-1][::-1], np.array(LABELS)),
+        (torch.from_numpy(IMAGES), torch.tensor(LABELS, dtype=torch.int32)),
+    ],
+)
+def test_arrays_and_lists_of_whole_numbers_are_converted(images: Any, labels: Any) -> None:
+    whole = TensorSplit(torch.from_numpy(IMAGES), torch.tensor(LABELS))
+    parts = dict.fromkeys(("train", "val", "test"), (images, labels))
+    converted = Domain("birds", ["x", "y", "z"], **parts)
+    assert converted.train.fingerprint() == whole.fingerprint()
+    half = Subset(whole, np.array([4, 2], dtype=np.int32))
+    assert half.labels.tolist() == [1, 2] and len(Subset(whole, [])) == 0
+
+
+def test_class_names_may_be_numbers_and_any_printable_text() -> None:
+    assert birds(classes=range(3)).classes == ("0", "1", "2")
+    assert birds(classes=np.arange(3)).classes == ("0", "1", "2")
+    assert birds(classes=["$x$", "<b>", "鳥"]).classes == ("$x$", "<b>", "鳥")
+
+
+@pytest.mark.parametrize("error", [KeyError("labels"), OSError("disk")])
+def test_an_error_of_a_split_stays_and_names_domain_and_split(error: Exception) -> None:
+    class Broken(TensorSplit):
+        def take(self, index: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    good = domain("a").train
+    with pytest.raises(type(error)) as raised:
+        Domain("a", tuple("xyz"), good, Broken(good.images, good.labels), good)
+    assert raised.value.__notes__ == ["raised by domain 'a', split 'val'"]
+
+
+@pytest.mark.parametrize("answer", [None, torch.zeros(1, 1, 16, 16), torch.zeros(2, 1, 1, 1)])
+def test_what_a_split_returns_later_is_checked(answer: Any) -> None:
+    class Changing(TensorSplit):
+        def take(self, index: torch.Tensor) -> torch.Tensor:
+            return self.images[index] if len(index) < 4 else answer
+
+    good = domain("a").train
+    changing = Changing(good.images, good.labels)
+    one = DomainSuite((Domain("a", tuple("xyz"), changing, good, good),))
+    with pytest.raises(MpnasError, match=r"the split .*returns .* images: expected torch.uint8"):
+        search(one, space(), search_config())
+
+
+def equal(count: int) -> TensorSplit:
+    """Equal images of classes 0, 1, 2, 0, ..."""
+    return TensorSplit(domain("a").train.images[:1].repeat(count, 1, 1, 1), torch.arange(count) % 3)
+
+
+@pytest.mark.parametrize(
+    ("train_split", "settings", "words"),
+    [
+        (equal(1), {}, "'a' has 1 training images: expected at least 2"),
+        (equal(9), {}, "all training images of domain 'a' are equal"),
+        (domain("a", train=6).train, {"micro_batches": 4}, "'a' has 6 .* at least 8, 2 for each"),
+    ],
+)
+def test_a_training_split_that_teaches_nothing_is_refused_before_a_folder_is_made(
+    train_split: TensorSplit, settings: dict[str, Any], words: str, tmp_path: pathlib.Path
+) -> None:
+    other = domain("a")
+    one = DomainSuite((Domain("a", other.classes, train_split, other.val, other.test),))
+    used = paths(space(), ["k3e1 k3e1"], ["a"])
+    with pytest.raises(MpnasError, match=words):
+        search(one, space(), search_config(**settings), folder=tmp_path / "search")
+    with pytest.raises(MpnasError, match=words):
+        train(one, space(), used, train_config(**settings), folder=tmp_path / "train")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_training_split_that_cannot_be_divided_is_refused_before_a_folder_is_made(
+    tmp_path: pathlib.Path,
+) -> None:
+    few = DomainSuite((domain("a", train=3),))
+    with pytest.raises(MpnasError, match="3 training images: too few .* reward part .here 0."):
+        search(few, space(), search_config(), folder=tmp_path / "search")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("labels", [[0] * 12, [2, 0] * 6])
+def test_classes_may_have_no_training_images(labels: list[int]) -> None:
+    other = domain("a")
+    own = TensorSplit(other.train.images[:12], labels)
+    one = DomainSuite((Domain("a", other.classes, own, other.val, other.test),))
+    assert search(one, space(), search_config(steps=2)).paths
+    assert len(
+        train(one, space(), paths(space(), ["k3e1 k3e1"], ["a"]), train_config(steps=2)).accuracy()
+    )
 
 
 def test_an_unknown_domain_is_named_with_the_nearest() -> None:

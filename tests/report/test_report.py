@@ -19,7 +19,8 @@ from mpnas_kit.notebook import files, show
 from mpnas_kit.notebook.picture import PAGE, svg
 from mpnas_kit.report import build as module
 from mpnas_kit.report import pages as report_pages
-from mpnas_kit.report.build import build_report, execute, widget_errors
+from mpnas_kit.report.build import build_report
+from mpnas_kit.report.execution import Source, execute, widget_errors
 from mpnas_kit.report.pages import Page, index_page, notebook_page
 from mpnas_kit.report.summary import Summary
 from mpnas_kit.runs.run import Run
@@ -107,7 +108,7 @@ def test_a_batch_has_a_page_and_an_executed_copy_for_every_cell(finished: Run) -
 def test_a_failing_cell_is_named_and_the_copy_kept(tmp_path: Path) -> None:
     file = write(tmp_path / "trial.ipynb", "kept = print('so far')", "## Much later", "1 / 0")
     with pytest.raises(MpnasError) as raised:
-        execute(file, tmp_path / "copy.ipynb", {"steps": 3})
+        execute(Source.read(file), tmp_path / "copy.ipynb", {"steps": 3})
     assert "trial.ipynb failed in cell 6" in str(raised.value)
     assert "'Much later': ZeroDivisionError: division by zero" in str(raised.value)
     assert "so far" in (tmp_path / "copy.ipynb").read_text()
@@ -295,6 +296,48 @@ def test_the_first_page_tells_what_came_out(finished: Run, tmp_path: Path) -> No
     (tmp_path / "trial.html").touch()
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     alone(tmp_path / "index.html")
+
+
+def test_a_training_of_fewer_domains_is_not_called_one_of_all(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", data="tiny:suite", space="tiny:space")
+    run.search(tiny.search_config())
+    found = run.search_result()
+    other = next(p for p in tiny.all_paths(run.space) if p != found.paths["a"])
+    run.train(tiny.train_config(), paths={"a": other})
+    summary = Summary.of(run)
+    text = unescape(index_page([page()], run))
+    assert summary.title == "One network for 1 domain" and f"<h1>{summary.title}</h1>" in text
+    assert summary.cards[0] == ("Domains trained", "1", "of the 2 of the run")
+    assert summary.lead.startswith("No search has found the paths.") and summary.lead in text
+    assert [row.path for row in summary.rows] == [other.arch, None]
+    assert [row.cost for row in summary.rows] == [None, None]
+    assert not summary.decided and "other paths than the search found" in summary.verdict
+
+
+def test_separate_models_are_not_called_one_network(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", data="tiny:suite", space="tiny:space", approach="bundle")
+    run.search(run.search_config(steps=2, batch_size=8, reward_batch=8, threads=1))
+    run.train(run.train_config(steps=2, batch_size=8, threads=1))
+    summary = Summary.of(run)
+    assert summary.title == "2 networks for 2 domains"
+    assert summary.lead.endswith("Every path was trained as a model of its own.")
+    sizes = {card.label: card.beside for card in summary.cards}
+    assert sizes["Parameters"].startswith("not fewer than the paths as separate models")
+
+
+def test_a_run_that_takes_a_search_says_whose(finished: Run) -> None:
+    taking = finished.sibling(finished.folder.parent / "taking", search_from=finished.folder)
+    taking.train(tiny.train_config())
+    summary = Summary.of(taking)
+    assert finished.search_result().verdict() in summary.verdict
+    assert "It is the search of the run ../run" in summary.verdict
+    assert summary.rows[0].cost is not None
+
+
+def test_links_to_pages_with_odd_names(finished: Run, tmp_path: Path) -> None:
+    odd = Page("a #1?50% b:c", page().notebook)
+    for html in (index_page([odd], finished), notebook_page(odd, [odd], finished)):
+        assert 'href="a%20%231%3F50%25%20b%3Ac.html"' in html
 
 
 def test_the_stamp_stands_on_quick_pages_only(

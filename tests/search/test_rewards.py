@@ -67,7 +67,7 @@ def test_only_the_absolute_reward_penalises_a_cost_below_the_target() -> None:
 
 @pytest.mark.parametrize("kind", [Absolute, Mnas, MnasHard])
 def test_a_reward_for_cost_is_refused(kind: type[Absolute]) -> None:
-    with pytest.raises(MpnasError, match="beta must be a number from -100 to 0, not 0.1"):
+    with pytest.raises(MpnasError, match="beta must be a number from -10 to 0, not 0.1"):
         kind(0.1)
 
 

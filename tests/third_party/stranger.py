@@ -29,7 +29,7 @@ def split(images, seed):
     return mk.TensorSplit((128 + 40 * noise).to(torch.uint8), torch.arange(images) % 2)
 
 
-domains = [mk.Domain(d, "xy", split(24, 1), split(8, 2), split(8, 3)) for d in ("a", "b")]
+domains = [mk.Domain(d, tuple("xy"), split(24, 1), split(8, 2), split(8, 3)) for d in ("a", "b")]
 suite = mk.DomainSuite(domains, "noise")  # a suite of domains
 
 

@@ -80,7 +80,9 @@ def test_the_notebook_of_a_moved_run_gets_the_new_folder(tmp_path: Path) -> None
 def test_a_file_that_is_not_a_notebook_is_named(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", **TINY)
     (run.begin() / "explore.ipynb").write_text("mine")
-    with pytest.raises(MpnasError, match="explore.ipynb is not a notebook: remove it"):
+    with pytest.raises(
+        MpnasError, match="explore.ipynb cannot be read as a notebook: .* Remove it"
+    ):
         explore.explore_notebook(run)
     assert (run.folder / "explore.ipynb").read_text() == "mine"
 
@@ -101,4 +103,4 @@ def test_explore_opens_jupyterlab_on_the_run(
     assert cli.main(["explore", "one", "--run", "two"]) == 2
     assert "the run is given twice" in capsys.readouterr().err
     assert cli.main(["explore", str(tmp_path / "run"), "--port", "x"]) == 2
-    assert "port must be a whole number, not 'x'" in capsys.readouterr().err
+    assert "port must be a whole number from 1 to 65,535, not 'x'" in capsys.readouterr().err

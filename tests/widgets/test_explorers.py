@@ -246,7 +246,7 @@ def test_a_search_is_paused_resumed_and_stopped_with_a_checkpoint(tmp_path: Path
             waiting.result()
     step = int(monitor.controls.status.split("after step ")[1].split()[0])
     left = StageFolder(tmp_path / "run").load_checkpoint()
-    assert left is not None and left["step"] == step < 200
+    assert left is not None and left.step == step < 200
     again = started(tmp_path / "run")
     found = again.result()
     assert len(found.history) == 400 and not again.controls.running

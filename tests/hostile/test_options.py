@@ -1,0 +1,206 @@
+"""Options of the commands: a wrong one is refused in one sentence, before anything is written."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Refused  # type: ignore[import-not-found]
+
+from mpnas_kit.cli.parsers import CONFIGS
+from mpnas_kit.settings import options
+from mpnas_kit.values import Range
+
+NUMBERS = ["nan", "inf", "-inf", "1e300", "9" * 30, "9" * 5000, "many", "", " ", "1,5", "0x1g", "½"]
+
+
+def ranges(hint: Any) -> Iterator[Range]:
+    yield from (m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Range))
+    for inner in typing.get_args(hint):
+        yield from ranges(inner)
+
+
+def cases() -> Iterator[tuple[str, str, str]]:
+    """Command, option and a wrong value: for each number below, above and odd ones in turn."""
+    count = 0
+    for command, config in CONFIGS.items():
+        for name, (hint, _, _) in options(config).items():
+            for allowed in ranges(hint):
+                low, high = allowed.low - 1, allowed.high + 1
+                for value in (str(low), str(high), *NUMBERS[count % 4 :: 4]):
+                    yield command, name, value
+                count += 1
+
+
+CASES = list(cases())
+
+
+def test_every_number_of_a_config_has_a_range() -> None:
+    for config in CONFIGS.values():
+        for name, (hint, _, _) in options(config).items():
+            plain = [a for a in (hint, *typing.get_args(hint)) if a in (int, float)]
+            assert not plain or list(ranges(hint)), name
+    assert len(CASES) > 150
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"), CASES, ids=[f"{c}-{n}-{v[:12]}" for c, n, v in CASES]
+)
+def test_a_number_out_of_its_range_is_refused_before_a_folder_is_made(
+    command: str, name: str, value: str, tmp_path: Path, refused: Refused
+) -> None:
+    option = f"--{name.replace('_', '-')}={value}"
+    refused([command, "--run", str(tmp_path / "run"), option], name)
+
+
+WRONG = [
+    # given twice
+    (["search", "--steps", "3", "--steps", "3"], ["--steps", "twice"]),
+    (["train", "--seed", "1", "--seed=2"], ["--seed", "twice"]),
+    (["sweep", "--train", "steps", "2", "--train", "steps", "3"], ["steps", "twice"]),
+    (["report", "-p", "steps", "2", "-p", "steps", "3"], ["steps", "twice"]),
+    (["search", "--reward", "absolute(beta=-0.1, beta=-0.2)"], ["beta", "twice"]),
+    # texts of parts
+    (["search", "--reward", ""], ["reward"]),
+    (["search", "--reward", "absolute("], ["absolute("]),
+    (["search", "--reward", "absolute()()"], ["absolute()()"]),
+    (["search", "--reward", "absolute(-0.1)"], ["absolute(-0.1)"]),
+    (["search", "--reward", "absolute(beta=[1])"], ["beta"]),
+    (["search", "--reward", "absolute(beta=open('x'))"], ["plain values"]),
+    (["search", "--reward", "absolute(**{'beta': 1})"], ["absolute"]),
+    (["search", "--reward", "absolute(beta=" + "(" * 3000], ["absolute("]),
+    (["search", "--reward", "\0"], ["reward"]),
+    (["search", "--prioritization", "abdp(start=nan)"], ["start"]),
+    (["search", "--prioritization", "abdp(start=-1e400)"], ["start"]),
+    (["search", "--prioritization", "abdp(schedule=3)"], ["schedule"]),
+    (["search", "--cost", "no_such_module:Cost"], ["no_such_module"]),
+    (["search", "--cost", "no_such_file.py:Cost"], ["no_such_file.py"]),
+    (["search", "--cost", "json:Cost"], ["Cost"]),
+    (["search", "--data", ""], ["suite"]),
+    (["search", "--data", "pocket(full=3)"], ["full"]),
+    (["search", "--data", "pocket(fulll=True)"], ["fulll"]),
+    (["search", "--space", "pocket(resolution=0)"], ["resolution"]),
+    (["search", "--space", "pocket(resolution=33)"], ["33"]),
+    (["search", "--domains", ""], ["domain"]),
+    (["search", "--domains", "digits,digits"], ["twice"]),
+    (["search", "--domains", ","], ["domain"]),
+    (["search", "--domains", "digits;icons"], ["digits;icons"]),
+    (["search", "--approach", "bundle(3)"], ["bundle(3)"]),
+    (["search", "--approach", "random_paths(draw=-1)"], ["draw"]),
+    (["search", "--approach", "random_paths"], ["random_paths"]),
+    (["search", "--search-from", "nowhere"], ["nowhere"]),
+    (["search", "--callbacks", "json:dumps(3)"], ["json:dumps(3)"]),
+    (["search", "--callbacks", "no_such:thing"], ["no_such"]),
+    (["search", "--norm", "batch"], ["norm"]),
+    (["search", "--precision", "float16"], ["precision"]),
+    (["search", "--collapse", "maybe"], ["collapse"]),
+    (["search", "--warmup-share", "0.9"], ["warmup_share"]),
+    (["search", "--micro-batches", "64"], ["micro_batches"]),
+    (["search", "--cost-target", "1"], ["cost_target"]),
+    # devices
+    *[
+        (["search", "--device", device], [device])
+        for device in ("meta", "hpu", "mkldnn", "cuda:99", "cpu:7x", "mps", "xla", "gpu", "")
+    ],
+    # sweeps: all cells are checked before the first one runs
+    (["sweep", "--train", "steps", "0"], ["steps"]),
+    (["sweep", "--train", "learning_rate", "nan"], ["learning_rate"]),
+    (["sweep", "--search", "reward_batch", "1"], ["reward_batch"]),
+    (["sweep", "--search", "device", "meta"], ["meta"]),
+    (["sweep", "--search", "seed", "3"], ["seeds"]),
+    (["sweep", "--search", "stepz", "3"], ["stepz"]),
+    (["sweep", "--seeds", "1,x"], ["seed", "x"]),
+    (["sweep", "--seeds", "-1"], ["seed"]),
+    (["sweep", "--seeds", "99999999999999999999"], ["seed"]),
+    (["sweep", "--norms", "all"], ["norm"]),
+    (["sweep", "--approaches", "bundles"], ["bundles"]),
+    (["sweep", "--prioritizations", "abdp > abdp > abdp"], ["two"]),
+    (["sweep", "--jobs", "0"], ["jobs"]),
+    (["sweep", "--jobs", "-1"], ["jobs"]),
+    (["sweep", "--jobs", "9999999"], ["jobs"]),
+    (["sweep", "--jobs", "two"], ["jobs"]),
+    # commands
+    (["searches"], ["searches"]),
+    (["search", "extra"], ["extra"]),
+    (["search", "--run"], ["--run"]),
+    (["compare", "--csv"], ["--csv"]),
+    (["check"], ["run.json"]),
+    (["check", "a", "--run", "b"], ["twice"]),
+    (["explore", "--port", "x"], ["port"]),
+    (["explore", "--port", "99999999"], ["port"]),
+    (["report", ""], ["notebook"]),
+    (["report", " "], ["notebook"]),
+    (["report", "_"], ["'_'"]),
+    (["report", "--cells", "a", "b"], ["--cells"]),
+    (["train"], ["search"]),
+    (["compare"], ["train"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[" ".join(a)[:60] for a, _ in WRONG])
+def test_a_wrong_option_is_refused_before_a_folder_is_made(
+    arguments: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: Refused,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(arguments, *words)
+
+
+PATHS = [
+    ("a" * 300, ["name too long"]),
+    ("/proc/1/mem/run", ["/proc/1/mem/run"]),
+    ("", ["path"]),
+    ("  ", ["path"]),
+    ("nul\0byte", ["path"]),
+    ("~no_such_user/run", ["no_such_user"]),
+    ("file", ["file"]),
+    ("file/run", ["file"]),
+    ("loop", ["loop"]),
+    ("pipe", ["pipe"]),
+    ("/dev/full", ["/dev/full"]),
+    ("/dev/null/run", ["/dev/null"]),
+    ("full", ["not empty"]),
+]
+
+
+@pytest.mark.parametrize(("path", "words"), PATHS, ids=[repr(p[:20]) for p, _ in PATHS])
+@pytest.mark.parametrize("how", ["--run", "--search-from", "--paths", "--csv"])
+def test_a_path_that_cannot_be_used_is_named(
+    how: str,
+    path: str,
+    words: list[str],
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: Refused,
+) -> None:
+    import os
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("precious")
+    tiny = ["--data", "tiny:suite", "--space", "tiny:space", "--steps", "1"]
+    if how == "--run":
+        refused(["search", how, path, *tiny], *words)
+    elif how == "--csv":
+        if path in ("full", "~no_such_user/run"):
+            words = words if path != "full" else []
+        if path != "full":
+            refused(["compare", "--run", str(finished), how, path], *words)
+    elif how == "--paths":
+        refused(["train", "--run", "new", how, path, *tiny])
+    else:
+        refused(["search", "--run", "new", how, path, *tiny])
+
+
+def test_the_table_of_cases_is_as_long_as_promised() -> None:
+    module = inspect.getmodule(ranges)
+    assert module is not None and len(CASES) + len(WRONG) + 4 * len(PATHS) > 300
