@@ -3,12 +3,15 @@
 import os
 import sys
 
+from mpnas_kit.engine.parent import end_with_torchrun
+
 
 def start() -> int:
     """Run the command line, and return its exit status.
 
-    Loading the kit takes seconds. Ctrl-C also ends that without a traceback. In a working folder
-    that was deleted, libraries of torch end the process while they are loaded.
+    Loading the kit takes seconds. Ctrl-C also ends that without a traceback, and a rank also ends
+    then if torchrun is killed. In a working folder that was deleted, libraries of torch end the
+    process while they are loaded.
     """
     try:
         os.getcwd()
@@ -16,6 +19,7 @@ def start() -> int:
         print("mpnas: the working folder was deleted: change to another one.", file=sys.stderr)
         return 2
     try:
+        end_with_torchrun()
         from mpnas_kit.cli.commands import main
     except KeyboardInterrupt:
         print("\nmpnas: stopped before the command began.", file=sys.stderr)

@@ -99,6 +99,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "sweep": parsers.sweep_parser,
             "compare": parsers.compare_parser,
             "explore": parsers.explore_parser,
+            "check": parsers.check_parser,
         }
         parser = other[command]() if command in other else parsers.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}
@@ -140,7 +141,8 @@ def test_python_in_extend_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     small = ["--steps", "4", "--batch-size", "4", "--reward-batch", "4"]
     for i, command in enumerate(commands[:2]):
         words = shlex.split(command.replace("runs/mine", f"runs/other{i}"))
-        assert main([*words, "--data", "my_parts.py:suite", *small]) == 0
+        suite = [] if "--data" in words else ["--data", "my_parts.py:suite"]
+        assert main([*words, *suite, *small]) == 0
     swept = mk.sweep_of(
         mk.Run("runs/new", data="my_parts.py:suite", space="my_parts.py:space"),
         approaches="mpnas, my_parts.py:Cheapest",
