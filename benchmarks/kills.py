@@ -360,6 +360,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="points, over all kinds")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    # A shell lets a background process ignore SIGINT, and its children would inherit that.
+    signal.signal(INT, signal.default_int_handler)
     chosen = given.only or list(KINDS)
     total, began = sum(KINDS[name].share for name in chosen), time.monotonic()
     table = Table()
