@@ -250,6 +250,12 @@ def write_new(path: pathlib.Path, content: bytes) -> None:
     remove_unfinished(path.parent, _NEW)
 
 
+def require_writable(folder: pathlib.Path) -> None:
+    """Raise `MpnasError` if no file can be written in a folder. Nothing is left there."""
+    with file_errors("write in", folder), _unnamed(folder / "any", b""):
+        pass
+
+
 @contextmanager
 def _unnamed(path: pathlib.Path, content: bytes, start: str = ".") -> Iterator[pathlib.Path]:
     """Yield a new, complete file beside `path`, which the body renames. Nothing else is left.

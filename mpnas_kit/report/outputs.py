@@ -12,12 +12,18 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.files import as_path, exists, file_errors, make_folder, read_bytes
+from mpnas_kit.files import (
+    as_path,
+    exists,
+    file_errors,
+    make_folder,
+    read_bytes,
+    require_writable,
+)
 from mpnas_kit.notebook.files import SUFFIX
 from mpnas_kit.runs.description import place
 
@@ -104,11 +110,13 @@ class Outputs:
     def create(self) -> None:
         """Create the folders. Raises `MpnasError` if they cannot be written or the disk is full."""
         for folder in (make_folder(self.folder), make_folder(self.copies)):
-            with file_errors("write in", folder), tempfile.TemporaryFile(dir=folder):
-                if shutil.disk_usage(folder).free < _FREE:
-                    raise MpnasError(
-                        f"{folder} has less than 50 MB of free space: a report needs more."
-                    )
+            require_writable(folder)
+            with file_errors("look at", folder):
+                free = shutil.disk_usage(folder).free
+            if free < _FREE:
+                raise MpnasError(
+                    f"{folder} has less than 50 MB of free space: a report needs more."
+                )
 
 
 def _refuse_names(names: Sequence[str]) -> None:
