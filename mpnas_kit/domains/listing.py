@@ -29,10 +29,10 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 _LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "icon\r"}
-_PICTURES = (
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .avif .ppm .pgm .pbm .pnm .jp2 "
-    ".j2k .ico .heic"
-).split()
+_PICTURES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".webp", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".ico", ".heic"),
+}
 
 
 class Listed(NamedTuple):
@@ -125,8 +125,8 @@ def list_folders(folder: pathlib.Path, domains: Sequence[str] | None = None) -> 
             name = domain_name(inside, folder / inside)
             if name in named:
                 raise MpnasError(
-                    f"{named[name]} and {folder / inside} would both be the domain {name!r}: rename "
-                    "one of them."
+                    f"{named[name]} and {folder / inside} would both be the domain {name!r}: "
+                    "rename one of them."
                 )
             named[name] = str(folder / inside)
     if not named:
