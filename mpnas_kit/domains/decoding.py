@@ -107,7 +107,7 @@ def decode(content: bytes, fit: Fit) -> Tensor:
             mode = "L" if channels == 1 else "RGB"
             fitted = _fitted(upright if upright.mode == mode else upright.convert(mode), fit)
             pixels = np.array(fitted).reshape(fit.resolution, fit.resolution, channels)
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 _one_large = threading.Lock()

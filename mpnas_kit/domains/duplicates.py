@@ -11,10 +11,9 @@ So scans of different objects that only look alike are kept apart.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 MOST_BITS = 3  # in which the hashes of near duplicates differ
@@ -28,10 +27,9 @@ Pixels = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 def difference_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Return the difference hash of every image: uint8 (n, C, H, W) -> uint64 (n,)."""
-    grey = torch.from_numpy(images).float().mean(1, keepdim=True)
-    small = F.adaptive_avg_pool2d(grey, (8, 9))[:, 0]
+    small = _pooled(images.mean(1, dtype=np.float32), 8, 9)
     brighter = small[:, :, 1:] > small[:, :, :-1] + _MARGIN
-    return np.packbits(brighter.numpy().reshape(len(images), 64), axis=1).view("<u8")[:, 0]
+    return np.packbits(brighter.reshape(len(images), 64), axis=1).view("<u8")[:, 0]
 
 
 def duplicate_groups(
@@ -90,7 +88,7 @@ def _pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDAr
         keys = (hashes >> np.uint64(16 * band)).astype(np.uint16)
         order = np.argsort(keys, kind="stable")
         bounds = np.flatnonzero(np.diff(keys[order])) + 1
-        lefts, rights = [], []
+        lefts, rights, waiting = [], [], 0
         for start, end in zip([0, *bounds], [*bounds, len(order)], strict=True):
             for place in range(start, end - 1):
                 item, others = order[place], order[place + 1 : end]
@@ -100,13 +98,30 @@ def _pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDAr
                     compared[item] += len(near)
                     lefts.append(np.full(len(near), item))
                     rights.append(near)
+                    waiting += len(near)
+            if waiting >= _PART:
+                yield np.concatenate(lefts), np.concatenate(rights)
+                lefts, rights, waiting = [], [], 0
         if lefts:
             yield np.concatenate(lefts), np.concatenate(rights)
 
 
 def _look_alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return whether each image of `a` is a near duplicate of that of `b`."""
-    one, other = (F.adaptive_avg_pool2d(torch.from_numpy(x).float(), 16) for x in (a, b))
-    difference = (one - other).square().mean((1, 2, 3)).sqrt()
-    contrast = one.flatten(1).std(1, correction=0)
-    return np.asarray((difference <= 1 + 0.1 * contrast).numpy())
+    one, other = (_pooled(x, 16, 16).reshape(len(x), -1) for x in (a, b))
+    difference = np.sqrt(np.square(one - other).mean(1))
+    return np.asarray(difference <= 1 + 0.1 * one.std(1))
+
+
+def _pooled(images: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
+    """Return thumbnails: (..., H, W) -> (..., height, width), the mean over each cell.
+
+    NumPy is used because torch would start its threads in every thread of a preparation.
+    """
+    for axis, size in ((-1, width), (-2, height)):
+        count = images.shape[axis]
+        starts = np.arange(size) * count // size
+        lengths = np.maximum(np.diff(starts, append=count), 1)  # 1 if the image has fewer pixels
+        cells = np.add.reduceat(images, starts, axis, dtype=np.float32)
+        images = cells / lengths.reshape((-1, 1) if axis == -2 else -1).astype(np.float32)
+    return images
