@@ -22,7 +22,7 @@ from mpnas_kit.cli.parsers import (
     sweep_parser,
 )
 from mpnas_kit.cli.streams import usable_streams
-from mpnas_kit.domains.own_images import Bad
+from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.suites import suite_text
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
 from mpnas_kit.domains.manifests import MANIFESTS
-from mpnas_kit.domains.own_images import DEFAULT_RESOLUTION
 from mpnas_kit.domains.suites import SUITE
 from mpnas_kit.errors import MpnasError, suggestion
 from mpnas_kit.parts import to_text

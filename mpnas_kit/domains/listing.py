@@ -191,7 +191,13 @@ def _classes(
     for label in _folders(folder):
         names = list(_files(f"{folder}/{label}", ()))
         if not names:
-            notices.append(f"domain {domain!r}: the class folder {above}{label} is empty.")
+            notices.append(f"domain {domain!r}: class folder {short(above + label)} is empty.")
+        elif all("/" in name for name in names):
+            _refuse_domain(f"{folder}/{label}")
+            notices.append(
+                f"domain {domain!r}: class folder {short(above + label)} has images only in "
+                f"folders inside of it, such as {short(names[0])}."
+            )
         for name in names:
             inside = f"{above}{label}/{name}"
             yield Listed(f"{folder}/{label}/{name}", inside, label, split)
@@ -213,10 +219,32 @@ def _files(folder: str, above: tuple[str, ...]) -> Iterator[str]:
 
 
 def _is_domain(folder: str) -> bool:
-    """Return whether a folder is one domain: it has a split, or a folder in it has images."""
-    inside = _folders(folder)
-    has_split = any(SPLIT_NAMES.get(item.lower()) == "train" for item in inside)
-    return has_split or any(_pictures(f"{folder}/{item}") for item in inside)
+    """Return whether a folder is one domain: it has a split, or a folder in it has images.
+
+    Raises `MpnasError` if some folders in it look like classes, and some like domains.
+    """
+    inside = [f"{folder}/{item}" for item in _folders(folder)]
+    if any(SPLIT_NAMES.get(item.rpartition("/")[2].lower()) == "train" for item in inside):
+        return True
+    classes = [item for item in inside if _pictures(item)]
+    domains = [item for item in inside if any(_pictures(f"{item}/{x}") for x in _folders(item))]
+    if classes and domains:
+        raise MpnasError(
+            f"{folder} is neither a domain nor a folder of domains: {short(classes[0])} has images "
+            f"as a class has, and {short(domains[0])} has folders of images as a domain has. Move "
+            "them, or give each domain as --data name=folder."
+        )
+    return bool(classes)
+
+
+def _refuse_domain(folder: str) -> None:
+    """Raise `MpnasError` if a class folder has splits in it: then it is the folder of a domain."""
+    for name in _folders(folder):
+        if SPLIT_NAMES.get(name.lower()) == "train":
+            raise MpnasError(
+                f"{folder} has a folder {name!r}, so it is a domain and not a class: give the "
+                "folder that it is in as --data without a name, or this folder with one."
+            )
 
 
 def _refuse_loose(folder: str) -> None:

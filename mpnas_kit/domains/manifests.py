@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mpnas_kit import files
-from mpnas_kit.domains.listing import SPLIT_NAMES, Listed, Listing, domain_name
+from mpnas_kit.domains.listing import SPLIT_NAMES, Listed, Listing, domain_name, natural
 from mpnas_kit.errors import MpnasError, reason, short, unknown
 
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -32,7 +32,7 @@ def read_manifest(path: pathlib.Path, domains: Sequence[str] | None = None) -> l
     """Return the images that a manifest lists, by domain.
 
     path: the manifest.
-    domains: names of the domains to return, in order; None: all, by their first row.
+    domains: names of the domains to return, in order; None: all, in natural order.
 
     Raises `MpnasError` if it cannot be read, a column is missing, or a domain is unknown. The
     error names the line of an empty field, a wrong split or a repeated image.
@@ -60,7 +60,7 @@ def read_manifest(path: pathlib.Path, domains: Sequence[str] | None = None) -> l
     for domain in domains or ():
         if domain not in found:
             raise unknown(f"domain in {path}", domain, found)
-    return [Listing.of(domain, found[domain]) for domain in domains or found]
+    return [Listing.of(domain, found[domain]) for domain in domains or sorted(found, key=natural)]
 
 
 def _image(path: pathlib.Path, row: Mapping[str, Any], where: str) -> Listed:
@@ -68,7 +68,7 @@ def _image(path: pathlib.Path, row: Mapping[str, Any], where: str) -> Listed:
         if not _text(row, name, where):
             raise MpnasError(f"{where}: {name} is empty: expected a value in every row.")
     file, split = _text(row, "path", where), _text(row, "split", where)
-    if "\0" in file:
+    if not _can_be_path(file):
         raise MpnasError(f"{where}: path {short(file)} cannot be the path of a file.")
     if split and split.lower() not in SPLIT_NAMES:
         raise unknown(f"split in {where},", split, ("train", "val", "test"))
@@ -79,6 +79,13 @@ def _image(path: pathlib.Path, row: Mapping[str, Any], where: str) -> Listed:
         SPLIT_NAMES[split.lower()] if split else None,
         _text(row, "group", where) or None,
     )
+
+
+def _can_be_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _text(row: Mapping[str, Any], name: str, where: str) -> str:

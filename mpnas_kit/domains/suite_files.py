@@ -15,17 +15,17 @@ import os
 import pathlib
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from mpnas_kit import files
+from mpnas_kit.domains.cached_suite import Bad, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.listing import Listing, domain_name, list_domain
 from mpnas_kit.domains.manifests import read_manifest
-from mpnas_kit.domains.own_images import Treatment, require_folder, source_text, suite_of
+from mpnas_kit.domains.own_images import require_folder, source_text
 from mpnas_kit.errors import MpnasError, reason, short, unknown
 from mpnas_kit.values import checked, convert_list, convert_plain
 
-_BAD = Literal["stop", "skip"]
 _WHOLE = ("resolution", "seed", "bad")  # of all domains
 _OF_DOMAIN = ("folder", "table", "how", "channels", "shares", "group", "flip")
 
@@ -56,7 +56,7 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
     for name in chosen:
         if name not in described:
             raise unknown(f"domain in {file}", name, described)
-    bad = convert_plain(whole.pop("bad", "stop"), _BAD, f"{file}: bad")
+    bad = convert_plain(whole.pop("bad", "stop"), Bad, f"{file}: bad")
     parts = [_part(file, name, whole, described[name]) for name in chosen]
     return suite_of(parts, file.stem, source_text("suite_file", file, {}), bad)
 

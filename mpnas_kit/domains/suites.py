@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from mpnas_kit import files
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.manifests import MANIFESTS
-from mpnas_kit.domains.own_images import DEFAULT_RESOLUTION, folders, source_text, table
+from mpnas_kit.domains.own_images import folders, source_text, table
 from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.domains.suite_files import suite_file

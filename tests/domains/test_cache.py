@@ -15,8 +15,9 @@ import pytest
 import zoo  # type: ignore[import-not-found]
 
 from mpnas_kit import files
-from mpnas_kit.domains import cache
-from mpnas_kit.domains.cache import CachedImages, cache_folder, prepare
+from mpnas_kit.domains import cache, preparation
+from mpnas_kit.domains.cache import cache_folder, prepare
+from mpnas_kit.domains.cached_images import CachedImages
 from mpnas_kit.domains.decoding import Fit, decode
 from mpnas_kit.errors import MpnasError
 
@@ -63,7 +64,7 @@ def test_images_are_those_of_the_decoder_and_are_decoded_once(
     assert found.shape == (20, 3, 16, 16) and not found.bad
     for pixels, path in zip(found.pixels, paths, strict=True):
         assert (pixels == decode(Path(path).read_bytes(), Fit(16)).numpy()).all()
-    monkeypatch.setattr(cache, "decode", never)
+    monkeypatch.setattr(preparation, "decode", never)
     copied = write(tmp_path / "b")  # the same contents elsewhere
     assert prepare(copied, Fit(16), "x").folder == found.folder
     monkeypatch.setattr(files, "read_bytes", only_of(place))
@@ -168,7 +169,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "free_bytes", lambda _: 50_000_100)
-    monkeypatch.setattr(cache, "decode", never)
+    monkeypatch.setattr(preparation, "decode", never)
     with pytest.raises(MpnasError, match="the images need 0 MB in the cache .* 50 MB free"):
         prepare(write(tmp_path), Fit(16), "x")
 
@@ -186,9 +187,9 @@ def test_long_work_says_how_far_it_is_and_how_large(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(cache, "_QUICK", 0.0)
-    monkeypatch.setattr(cache, "_SMALL", 0)
-    monkeypatch.setattr(cache, "_PART_IMAGES", 5)
+    monkeypatch.setattr(preparation, "_QUICK", 0.0)
+    monkeypatch.setattr(preparation, "_SMALL", 0)
+    monkeypatch.setattr(preparation, "_PART_IMAGES", 5)
     prepare(write(tmp_path), Fit(16), "domain 'x'", lines.append)
     assert lines[0].startswith("the images of domain 'x' need 0 MB in ")
     assert lines[1] == "decoding the images of domain 'x': 5 of 20"
@@ -198,14 +199,14 @@ def test_long_work_says_how_far_it_is_and_how_large(
 
 CHILD = """
 import sys, time
-from mpnas_kit.domains import cache
+from mpnas_kit.domains import cache, preparation
 from mpnas_kit.domains.decoding import Fit
-cache._PART_IMAGES = 4
-real = cache.decode
+preparation._PART_IMAGES = 4
+real = preparation.decode
 def slow(content, fit):
     time.sleep({pause})
     return real(content, fit)
-cache.decode = slow
+preparation.decode = slow
 found = cache.prepare(sys.argv[1:], Fit(16), "x")
 print(found.folder)
 """
@@ -242,9 +243,9 @@ def test_a_killed_preparation_continues(
     with pixels.open("r+b") as file:  # as if the first part had not reached the disk
         file.write(bytes(100))
     decoded = []
-    real = cache.decode
-    monkeypatch.setattr(cache, "_PART_IMAGES", 4)
-    monkeypatch.setattr(cache, "decode", lambda c, fit: (decoded.append(1), real(c, fit))[1])
+    real = preparation.decode
+    monkeypatch.setattr(preparation, "_PART_IMAGES", 4)
+    monkeypatch.setattr(preparation, "decode", lambda c, fit: (decoded.append(1), real(c, fit))[1])
     found = prepare(paths, Fit(16), "x")
     assert len(decoded) == 40 - 4 * done + 4
     for image, path in zip(found.pixels, paths, strict=True):

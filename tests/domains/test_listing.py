@@ -61,7 +61,7 @@ def test_what_systems_leave_behind_is_skipped_and_empty_classes_are_named(tmp_pa
     touch(tmp_path, ".ipynb_checkpoints/1.png", "__MACOSX/1.png", "b/.DS_Store", "a/notes.txt")
     found = list_domain(str(tmp_path), "mine")
     assert [i.name for i in found.images] == ["a/1.png", "a/notes.txt", "b/1.png"]
-    assert found.notices == ("domain 'mine': the class folder c is empty.",)
+    assert found.notices == ("domain 'mine': class folder 'c' is empty.",)
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -90,6 +90,7 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
         (["train/a/1.png", "train/1.png"], "1 images outside of class folders, such as '1.png'"),
         (["a/1.png", "1.jpg"], "outside of class folders"),
         (["a b/x/1.png", "a_b/x/1.png"], "would both be the domain 'a_b'"),
+        (["a/1.png", "b/c/1.png"], "is neither a domain nor a folder of domains"),
         (["写真/x/1.png"], "cannot be the name of a domain"),
         (["a\nb/1.png"], "a class name must be text without line breaks"),
     ],
@@ -98,6 +99,18 @@ def test_another_layout_is_refused(names: list[str], words: str, tmp_path: Path)
     with pytest.raises(MpnasError) as caught:
         list_folders(touch(tmp_path, *names))
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_images_deep_in_class_folders_are_told_and_a_domain_is_no_class(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x/1.png", "a/x/2.png", "b/1.png", "b/y/1.png")
+    found = list_domain(str(tmp_path), "mine")
+    assert found.notices == (
+        "domain 'mine': class folder 'a' has images only in folders inside of it, such as "
+        "'x/1.png'.",
+    )
+    touch(tmp_path, "c/train/cat/1.png")
+    with pytest.raises(MpnasError, match="c has a folder 'train', so it is a domain"):
+        list_domain(str(tmp_path), "mine")
 
 
 def test_unknown_domains_and_unreadable_folders_are_named(tmp_path: Path) -> None:
@@ -178,6 +191,7 @@ WRONG: Wrong = [
     ("a.jsonl", b'{"path": "x"}\n', "line 1 has no 'label'"),
     ("a.jsonl", b'{"path": "x", "label": 1.5}\n', "label must be text or a whole number"),
     ("a.jsonl", b'{"path": "x\\u0000", "label": 1}\n', "cannot be the path of a file"),
+    ("a.jsonl", b'{"path": "\\ud800", "label": 1}\n', "cannot be the path of a file"),
     ("a.parquet", b"PAR1 no", "a.parquet cannot be read"),
     ("a.txt", b"x", "is no manifest: expected a name that ends in .csv, .tsv, .jsonl or .parquet"),
 ]

@@ -77,9 +77,9 @@ def test_all_readers_give_the_same_images(tmp_path: Path, splits: bool) -> None:
     lines = "\n".join(json.dumps(row) for row in rows)
     (tmp_path / "list.jsonl").write_text(lines, encoding="utf-8")
     names = list(DOMAINS)
-    suites = [mk.folders(tmp_path, names, resolution=32), mk.suite_file(suite_toml(tmp_path))]
+    suites = [mk.folders(tmp_path, resolution=32), mk.suite_file(suite_toml(tmp_path))]
     suites += [
-        mk.table(tmp_path / f"list.{end}", names, resolution=32)
+        mk.table(tmp_path / f"list.{end}", resolution=32)
         for end in ("csv", "tsv", "jsonl", "parquet")
     ]
     named = {name: tmp_path / name for name in names}
@@ -165,7 +165,7 @@ def test_duplicates_across_given_splits_missing_and_empty_classes_are_told(tmp_p
     said = mk.folders(tmp_path, ["pets"], resolution=16).notices
     pair = "test/dog/again.png and train/cat/train 0.png."
     assert said == (
-        "domain 'pets': the class folder val/emu is empty.",
+        "domain 'pets': class folder 'val/emu' is empty.",
         "domain 'pets': 1 of 3 classes have no image in val: 'emu'.",
         f"domain 'pets': 1 of 29 images are exact or near duplicates of others, such as {pair}",
         "domain 'pets': 1 duplicates are in different splits, so test results may be too good, "
