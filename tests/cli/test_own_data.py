@@ -13,6 +13,7 @@ from PIL import Image
 
 from mpnas_kit import parts
 from mpnas_kit.cli.commands import main
+from mpnas_kit.notebook.lab import explore_notebook
 from mpnas_kit.runs.run import Run
 
 TINY = ["--batch-size", "4", "--threads", "1"]
@@ -116,6 +117,13 @@ def test_wrong_data_is_refused_in_one_sentence(
     assert main(["search", "--run", "run", *arguments, *STEPS]) == 2
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1 and not Path("run").exists()
+
+
+def test_the_notebook_of_explorers_gets_the_images(photos: Path) -> None:
+    run = Run("run", data=str(photos / "pets"), space="tiny:space")
+    cells = json.loads(explore_notebook(run).read_text(encoding="utf-8"))["cells"]
+    (given,) = [c["source"] for c in cells if "injected-parameters" in c["metadata"]["tags"]]
+    assert f"data = \"folders(path='{photos}/pets', resolution=64)\"" in "".join(given)
 
 
 def test_processes_of_a_sweep_and_of_torchrun_get_the_images(photos: Path) -> None:
