@@ -54,15 +54,16 @@ def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
 
 def data_text(given: argparse.Namespace) -> str | None:
     """Return the text form of the suite that --data, --resolution and --bad name, if any does."""
+    hints = {"resolution": RESOLUTION, "bad": Bad}
     options = {
-        "resolution": convert(given.resolution, RESOLUTION | None, "--resolution"),
-        "bad": convert(given.bad, Bad | None, "--bad"),
+        name: convert(getattr(given, name), hint, f"--{name}")
+        for name, hint in hints.items()
+        if getattr(given, name) is not None
     }
     if given.data is not None:
         return suite_text(given.data, **options)
-    for name, value in options.items():
-        if value is not None:
-            raise MpnasError(f"--{name} is for images of your own: expected --data too.")
+    for name in options:
+        raise MpnasError(f"--{name} is for images of your own: expected --data too.")
     return None
 
 

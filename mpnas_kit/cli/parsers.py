@@ -199,7 +199,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="import the modules that an existing run folder names",
+        help="import the modules, and read the images, that an existing run folder names",
     )
 
 

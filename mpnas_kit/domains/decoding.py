@@ -36,6 +36,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "J
 _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 _ORIENTATION = 0x0112  # EXIF tag
+_HAS_EXIF = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # keys of Pillow
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -106,8 +107,8 @@ def decode(content: bytes, fit: Fit) -> Tensor:
             upright = plain if turn is None else plain.transpose(turn)
             mode = "L" if channels == 1 else "RGB"
             fitted = _fitted(upright if upright.mode == mode else upright.convert(mode), fit)
-            pixels = np.array(fitted).reshape(fit.resolution, fit.resolution, channels)
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+            pixels = np.asarray(fitted).reshape(fit.resolution, fit.resolution, channels)
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
 _one_large = threading.Lock()
@@ -135,14 +136,14 @@ class _Quiet:
                 self._before.__exit__(None, None, None)
 
 
-_quiet = _Quiet()
+quiet = _Quiet()
 
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
     """Turn every error of a decoder into `BadImage`, and suppress its warnings."""
     try:
-        with _quiet:
+        with quiet:
             yield
     except BadImage:
         raise
@@ -176,6 +177,8 @@ def _too_large() -> BadImage:
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8. A damaged entry counts as 1, upright."""
+    if image.format != "TIFF" and not _HAS_EXIF & image.info.keys():
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # EXIF data of any kind of damage
@@ -193,9 +196,9 @@ def _plain(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", clear.size, "white")
         drawn = Image.alpha_composite(white, clear)
         return drawn.convert("L" if image.mode in _GREY else "RGB")
-    if image.mode in ("1", "L"):
-        return image.convert("L")
-    return image.convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _from_numbers(values: np.ndarray, most: int, unit: float) -> Image.Image:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mpnas_kit import files
 from mpnas_kit.domains.cached_images import FORMAT, RECORD, Header
-from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, decode
+from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, decode, quiet
 from mpnas_kit.domains.duplicates import difference_hashes, duplicate_groups
 from mpnas_kit.errors import MpnasError
 
@@ -179,7 +179,7 @@ def in_order(function: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
     memory at a time.
     """
     cores = _cores()
-    with _pool(cores) as pool:
+    with _pool(cores) as pool, quiet:  # entered once here, it costs little per image
         waiting: list[Future[T]] = []
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -34,7 +34,7 @@ SUITE = Kind(
 )
 
 
-def suite_text(given: str | Sequence[str], **options: Any) -> str:
+def suite_text(given: str | list[str], **options: Any) -> str:
     """Return the text form of the suite that a person gave, which means the same everywhere.
 
     given: text form of a suite; or path of a folder of domains, of a manifest (`.csv`, `.tsv`,
@@ -48,7 +48,7 @@ def suite_text(given: str | Sequence[str], **options: Any) -> str:
     >>> suite_text("pocket")
     'pocket'
     """
-    texts = [given] if isinstance(given, str) else list(given)
+    texts = given if isinstance(given, list) else [given]
     for text in texts:
         require_type(text, str, "data")
     chosen = {name: value for name, value in options.items() if value is not None}

@@ -103,7 +103,7 @@ def test_bad_files_stop_a_search_or_are_named(
         (["--bad", "skip"], "--bad is for images of your own: expected --data too"),
         (["--data", "pocket", "--resolution", "32"], "resolution cannot be used with"),
         (["--data", "photos", "--resolution", "0"], "--resolution must be a whole number from 1"),
-        (["--data", "photos", "--bad", "ask"], "--bad must be 'stop' or 'skip'"),
+        (["--data", "photos", "--bad", "ask"], "--bad must be 'stop' or 'skip', not 'ask'"),
         (["--data", "photos", "--data", "photos"], "--data photos is given twice"),
         (["--data", "photos", "--data", "more"], "data is given 2 times: expected name=path"),
         (["--data", "none.csv"], "no such file"),
