@@ -15,7 +15,13 @@ from mpnas_kit.domains.cached_images import CachedImages
 from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.domains.listing import Listed, Listing
-from mpnas_kit.domains.splitting import SHARES, checked_shares, file_groups, split_images
+from mpnas_kit.domains.splitting import (
+    SHARES,
+    checked_shares,
+    file_groups,
+    require_usable,
+    split_images,
+)
 from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.parts import approve_text
 from mpnas_kit.settings import check
@@ -105,6 +111,8 @@ def suite_of(
 
     Raises `MpnasError` if images cannot be read and `bad` is `stop`.
     """
+    for listing, _ in parts:
+        require_usable(listing)
     cached = [
         prepare([i.path for i in listing.images], how.fit, f"domain {listing.domain!r}")
         for listing, how in parts

@@ -188,14 +188,14 @@ def _orientation(image: Image.Image) -> int:
 def _plain(image: Image.Image) -> Image.Image:
     """Return an image in mode L or RGB, without transparency."""
     if image.mode.startswith("I"):
-        return _from_numbers(np.asarray(image).astype(np.int64), 65535, 256)
+        return _from_numbers(np.asarray(image), 65535, 256)
     if image.mode == "F":
         return _from_numbers(np.asarray(image), 1, 1 / 255)
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         clear = image.convert("RGBA")
-        white = Image.new("RGBA", clear.size, "white")
-        drawn = Image.alpha_composite(white, clear)
-        return drawn.convert("L" if image.mode in _GREY else "RGB")
+        drawn = Image.new("RGB", clear.size, "white")
+        drawn.paste(clear, mask=clear.getchannel("A"))
+        return drawn.convert("L") if image.mode in _GREY else drawn
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")

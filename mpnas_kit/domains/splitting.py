@@ -65,6 +65,22 @@ def file_groups(images: Sequence[Listed], pattern: str | None) -> list[str | Non
     return groups
 
 
+def require_usable(listing: Listing) -> None:
+    """Raise `MpnasError` if the classes and splits of a domain cannot be used. No image is read."""
+    images, classes = listing.images, listing.classes
+    where = f"domain {listing.domain!r}"
+    if len(classes) < 2:
+        raise MpnasError(f"{where} has only the class {short(classes[0])}: expected at least 2.")
+    undecided = [image for image in images if image.split is None]
+    if undecided and len(undecided) < len(images):
+        raise MpnasError(
+            f"{where}: {len(undecided)} of {len(images)} images have no split, such as "
+            f"{short(undecided[0].name)}: expected a split for all or for none."
+        )
+    if not undecided and not any(image.split == "train" for image in images):
+        raise MpnasError(f"{where} has no images in train, but in other splits.")
+
+
 def split_images(
     listing: Listing,
     duplicates: NDArray[np.int64],
@@ -82,15 +98,9 @@ def split_images(
     group: pattern for groups by file name (see `file_groups`).
     seed: seed of the random order.
 
-    Raises `MpnasError` if only some images have a split.
+    Raises `MpnasError` if the pattern matches no file name.
     """
     images = listing.images
-    undecided = [image for image in images if image.split is None]
-    if undecided and len(undecided) < len(images):
-        raise MpnasError(
-            f"domain {listing.domain!r}: {len(undecided)} of {len(images)} images have no split, "
-            f"such as {short(undecided[0].name)}: expected a split for all or for none."
-        )
     splits = np.array([SPLITS.index(image.split or "train") for image in images])
     missing = [split for split in (VAL, TEST) if not (splits == split).any()]
     pool = np.flatnonzero(splits == TRAIN)

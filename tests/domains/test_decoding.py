@@ -57,6 +57,19 @@ def test_any_cut_of_a_file_is_read_or_refused() -> None:
                 assert "\n" not in str(error)
 
 
+def test_any_wrong_byte_is_read_or_refused() -> None:
+    rng = np.random.default_rng(0)
+    for form in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "ICO", "PPM", "JPEG2000", "AVIF"):
+        content = np.frombuffer(zoo.encoded(zoo.halves((32, 32)), form), np.uint8)
+        for _ in range(40):
+            wrong = content.copy()
+            wrong[rng.integers(0, min(len(wrong), 400), 3)] = rng.integers(0, 256, 3)
+            try:
+                assert decode(wrong.tobytes(), Fit(8, channels=3)).shape == (3, 8, 8)
+            except BadImage as error:
+                assert "\n" not in str(error)
+
+
 @pytest.mark.parametrize(
     ("name", "grey"),
     [("grey.jpg", True), ("grey16.png", True), ("one_bit.png", True), ("grey_alpha.png", True)]

@@ -14,7 +14,13 @@ from mpnas_kit.domains.decoding import Fit, decode
 from mpnas_kit.domains.duplicates import difference_hashes, duplicate_groups
 from mpnas_kit.domains.listing import Listed, Listing
 from mpnas_kit.domains.pocket_suite import pocket
-from mpnas_kit.domains.splitting import checked_shares, divide, file_groups, split_images
+from mpnas_kit.domains.splitting import (
+    checked_shares,
+    divide,
+    file_groups,
+    require_usable,
+    split_images,
+)
 from mpnas_kit.errors import MpnasError
 
 BOTH = {1: 0.15, 2: 0.15}
@@ -86,10 +92,20 @@ def test_only_missing_splits_are_made_out_of_the_training_images() -> None:
     assert np.bincount(split_images(listing(*whole), np.arange(26))).tolist() == [20, 1, 5]
 
 
-def test_a_domain_with_some_splits_is_refused() -> None:
-    some = listing(("1", "a", "train", None), ("2", "a", None, None))
-    with pytest.raises(MpnasError, match="1 of 2 images have no split, such as '2'"):
-        split_images(some, np.arange(2))
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ([("1", "a", "train"), ("2", "b", None)], "1 of 2 images have no split, such as '2'"),
+        ([("1", "a", "val"), ("2", "b", "test")], "has no images in train, but in other splits"),
+        ([("1", "a", None), ("2", "a", None)], "has only the class 'a': expected at least 2"),
+    ],
+)
+def test_what_cannot_be_split_is_refused_before_images_are_read(
+    images: list[tuple[str, str, str | None]], words: str
+) -> None:
+    with pytest.raises(MpnasError) as caught:
+        require_usable(listing(*[(*image, None) for image in images]))
+    assert words in str(caught.value)
 
 
 def test_groups_come_from_columns_from_file_names_and_from_duplicates() -> None:
