@@ -16,12 +16,15 @@ from .approaches.methods import SharedTrunk as SharedTrunk
 from .approaches.methods import SinglePath as SinglePath
 from .domains.domain import Domain as Domain
 from .domains.domain import DomainSuite as DomainSuite
+from .domains.own_images import folders as folders
+from .domains.own_images import table as table
 from .domains.planted import planted_suite as planted_suite
 from .domains.pocket_suite import POCKET_DOMAINS as POCKET_DOMAINS
 from .domains.pocket_suite import pocket as pocket
 from .domains.split import Split as Split
 from .domains.split import Subset as Subset
 from .domains.split import TensorSplit as TensorSplit
+from .domains.suite_files import suite_file as suite_file
 from .domains.suites import suite_from_text as suite_from_text
 from .domains.task import Classification as Classification
 from .domains.task import Task as Task

@@ -8,16 +8,18 @@ other module translates an `OSError`.
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
 import pathlib
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
@@ -93,6 +95,35 @@ def names_in(folder: pathlib.Path) -> list[str]:
         return []
     with file_errors("list", folder):
         return sorted(os.listdir(folder))
+
+
+class Entry(NamedTuple):
+    """What is in a folder under one name. A link counts as what it leads to.
+
+    name: its name in the folder.
+    kind: `file`, `folder`, or `other`: a device, a pipe, or a link that leads nowhere.
+    """
+
+    name: str
+    kind: Literal["file", "folder", "other"]
+
+
+def entries_in(folder: str | pathlib.Path) -> list[Entry]:
+    """Return what is in a folder, sorted by name. Raises `MpnasError` if it cannot be listed."""
+    found = []
+    with file_errors("list", folder), os.scandir(folder) as scan:
+        for item in scan:
+            kind: Literal["file", "folder", "other"] = "other"
+            with contextlib.suppress(OSError):  # a link that leads to itself
+                kind = "file" if item.is_file() else "folder" if item.is_dir() else "other"
+            found.append(Entry(item.name, kind))
+    return sorted(found)
+
+
+def resolved(path: str | pathlib.Path) -> str:
+    """Return the absolute path with all links followed."""
+    with file_errors("look at", path):
+        return os.path.realpath(path)
 
 
 def make_folder(folder: pathlib.Path) -> pathlib.Path:
@@ -210,6 +241,27 @@ def checksum(path: pathlib.Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
+class Stamp(NamedTuple):
+    """What changes when the content of a file changes, without reading it.
+
+    size: bytes.
+    modified, changed: times of the content and of the entry, nanoseconds.
+    """
+
+    size: int
+    modified: int
+    changed: int
+
+
+def stamp(path: str) -> Stamp | None:
+    """Return the stamp of a file; None if there is none, or the system hides it."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
 # Writing ------------------------------------------------------------------------------------------
 
 
@@ -323,3 +375,101 @@ def remove_unfinished(folder: pathlib.Path, start: str = "") -> None:
         if name.startswith(start) and name.endswith(UNFINISHED):
             with file_errors("remove", folder / name), contextlib.suppress(FileNotFoundError):
                 os.unlink(folder / name)
+
+
+# Large files --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Wait until no other process is in this context for the same file, then enter it.
+
+    path: a file that is made for this. Some file systems have no locks; there, nobody waits.
+    """
+    with file_errors("lock", path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with file_errors("lock", path):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in (*_UNSUPPORTED, errno.ENOLCK):
+                    raise
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class LargeFile:
+    """A file of a fixed size that is written in parts, in any order. It is a context.
+
+    path: the file. If it exists, its content stays.
+    size: bytes. The space is reserved at once, so that a full disk is known before the work.
+
+    Raises `MpnasError` if it cannot be opened, or the disk is full.
+    """
+
+    def __init__(self, path: pathlib.Path, size: int) -> None:
+        self.path, self.size = path, size
+        with file_errors("write", path):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, 0o666)
+            try:
+                if size > os.fstat(self._descriptor).st_size:
+                    self._reserve()
+                os.ftruncate(self._descriptor, size)
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+
+    def _reserve(self) -> None:
+        if not hasattr(os, "posix_fallocate"):  # macOS
+            return
+        try:
+            os.posix_fallocate(self._descriptor, 0, self.size)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+
+    def __enter__(self) -> "LargeFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)
+
+    def write(self, offset: int, content: bytes) -> None:
+        """Write bytes at a place. Raises `MpnasError` if the system refuses."""
+        with file_errors("write", self.path):
+            rest = memoryview(content)
+            while rest:
+                count = os.pwrite(self._descriptor, rest, offset)
+                rest, offset = rest[count:], offset + count
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return the bytes at a place. Raises `MpnasError` if the system refuses."""
+        with file_errors("read", self.path):
+            return os.pread(self._descriptor, count, offset)
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        with file_errors("write", self.path):
+            os.fsync(self._descriptor)
+
+
+def free_bytes(folder: pathlib.Path) -> int:
+    """Return the number of bytes that can still be written to the disk of a folder."""
+    with file_errors("look at", folder):
+        return shutil.disk_usage(folder).free
+
+
+def rename_folder(folder: pathlib.Path, name: pathlib.Path) -> None:
+    """Give a folder another name on the same disk, and make that durable."""
+    with file_errors("rename", folder):
+        os.rename(folder, name)
+        _sync_folder(name.parent)
+
+
+def remove_folder(folder: pathlib.Path) -> None:
+    """Remove a folder with all that is in it, if it exists. Links in it are not followed."""
+    with file_errors("remove", folder), contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)

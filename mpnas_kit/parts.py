@@ -11,6 +11,9 @@ form:
 If a person gives a text, its module is imported. If a run folder holds a text, its module is not
 imported, unless the person trusts the folder. If the module is there already, the text is followed
 within the limits of `Kind.read`. So reading a run folder never executes its code.
+
+Some parts of the kit read files by a path in their text. Such a text in a run folder is followed if
+a person gave the same text, or trusts the folder. So reading a run folder never leads elsewhere.
 """
 
 import ast
@@ -36,6 +39,7 @@ _ORIGIN = re.compile(
     r"(?P<origin>[^()]+?):(?P<name>[A-Za-z_][\w.]*)\s*(?P<call>\(.*\))?", re.DOTALL
 )
 _APPROVED: dict[str, None] = {}  # origins that a person gave or trusted in this process, in order
+_GIVEN: dict[str, None] = {}  # texts with paths that a person gave or trusted in this process
 _INSTALLED = tuple(
     pathlib.Path(sysconfig.get_path(name)).resolve()
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -86,6 +90,12 @@ class Missing:
     def error(self) -> Unavailable:
         """Return the error that names the part and says how to get it."""
         origin = _split(self.text)[0]
+        if origin is None:
+            return Unavailable(
+                f"{self.kind} {short(self.text)} reads files outside of the run folder, and a run "
+                "folder cannot ask for that by itself: give it again (such as --data), or trust "
+                "the run (--trust, trust=True)."
+            )
         if origin == "__main__":
             how = "it was defined in a notebook or script, so give the object again"
         else:
@@ -104,11 +114,13 @@ class Kind:
     known: classes and functions of the kit by their names in text.
     lacks: returns what an object lacks to be such a part, in words such as "method price(use)".
     It returns None if the object lacks nothing.
+    from_files: names of `known` whose text has paths of files that are read.
     """
 
     name: str
     known: Mapping[str, Callable[..., Any]]
     lacks: Callable[[Any], str | None]
+    from_files: frozenset[str] = frozenset()
 
     def check(self, value: Any, where: str | None = None) -> Any:
         """Return `value` if it is such a part.
@@ -182,12 +194,15 @@ class Kind:
         Without trust, a text is followed if its origin is approved (see `parse`). In a module that
         was imported for another reason, only dataclasses and finished parts are followed, and in a
         module of the person's own also functions and other classes. They must be defined in that
-        module. So no text can call a function of Python, of the kit or of a library.
+        module. So no text can call a function of Python, of the kit or of a library. A text with
+        paths is followed if a person gave it (see `approve_text`).
 
         Raises `MpnasError` as `parse` does.
         """
         origin, name, call = _split(text)
         if origin is None:
+            if name in self.from_files and not trust and text not in _GIVEN:
+                return Missing(text, self.name)
             return self.parse(text, supply=supply)
         if origin != "__main__" and (trust or _canonical(origin) in _APPROVED):
             return self.parse(text, supply=supply)
@@ -288,6 +303,20 @@ def _split(text: str) -> tuple[str | None, str, str | None]:
         return origin, match["name"], match["call"]
     name, bracket, rest = text.partition("(")
     return None, name.strip(), bracket + rest if bracket else None
+
+
+def read_call(text: str, where: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the options of the text form of a part of the kit. Nothing is called.
+
+    where: beginning of an error message.
+
+    Raises `MpnasError` if the text cannot be read.
+
+    >>> read_call("abdp(start=1.0)", "prioritization")
+    ('abdp', {'start': 1.0})
+    """
+    _, name, call = _split(text)
+    return name, _options(call, where, text)
 
 
 def _options(call: str | None, where: str, text: str) -> dict[str, Any]:
@@ -452,20 +481,30 @@ def _loaded(origin: str) -> Any | None:
     return None
 
 
-def approved() -> tuple[str, ...]:
-    """Return the origins that a person gave or trusted in this process.
+def approve_text(text: str) -> None:
+    """Note that a person gave a text with paths, so that `Kind.read` follows the same text."""
+    _GIVEN[text] = None
 
-    `approve` imports and approves them in another process, so that it can create the same parts.
+
+def approved() -> tuple[str, ...]:
+    """Return the origins, and the texts with paths, that a person gave or trusted in this process.
+
+    `approve` approves them in another process, so that it can create the same parts.
     """
-    return tuple(origin for origin in _APPROVED if origin != "__main__")
+    return (*(origin for origin in _APPROVED if origin != "__main__"), *_GIVEN)
 
 
 def approve(origins: Iterable[str]) -> None:
     """Import the modules that another process approved. A module that cannot be imported is left.
 
     A part that needs such a module is then `Missing`.
+
+    origins: what `approved` returned there. A text with paths has brackets; an origin has none.
     """
     for origin in origins:
+        if "(" in origin:
+            approve_text(origin)
+            continue
         with contextlib.suppress(MpnasError):
             _imported(origin, "module")
             _APPROVED[origin] = None

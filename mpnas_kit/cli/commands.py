@@ -22,6 +22,8 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
+from mpnas_kit.domains.cached_suite import Bad
+from mpnas_kit.domains.suites import suite_text
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
@@ -39,6 +41,7 @@ from mpnas_kit.space.space import Path
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.values import Range
 
+RESOLUTION = Annotated[int, Range(1, 4096)]
 PORT = Annotated[int, Range(1, 65535)]
 
 
@@ -47,6 +50,21 @@ def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     if run is None:
         return pathlib.Path("runs") / (profile or "quick")
     return as_path(run, "--run")
+
+
+def data_text(given: argparse.Namespace) -> str | None:
+    """Return the text form of the suite that --data, --resolution and --bad name, if any does."""
+    hints = {"resolution": RESOLUTION, "bad": Bad}
+    options = {
+        name: convert(getattr(given, name), hint, f"--{name}")
+        for name, hint in hints.items()
+        if getattr(given, name) is not None
+    }
+    if given.data is not None:
+        return suite_text(given.data, **options)
+    for name in options:
+        raise MpnasError(f"--{name} is for images of your own: expected --data too.")
+    return None
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -58,11 +76,19 @@ def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
     return Run(
         run_folder(given.run if folder is None else folder, given.profile),
         profile=given.profile,
-        data=given.data,
+        data=data_text(given),
         space=given.space,
         trust=given.trust,
         **stage,
     )
+
+
+def _run_with_notices(given: argparse.Namespace) -> Run:
+    """Return the run, and print what a person should know about given images."""
+    run = _run(given)
+    for notice in run.suite.notices if given.data is not None else ():
+        print(f"mpnas: {notice}", file=sys.stderr)
+    return run
 
 
 def one_run(given: argparse.Namespace) -> str | None:
@@ -89,7 +115,7 @@ def _search(arguments: Sequence[str]) -> None:
     team = Team.current()
 
     def begin() -> tuple[Run, SearchConfig]:
-        run = _run(given)
+        run = _run_with_notices(given)
         return run, run.search_config(**_settings(given, SearchConfig))
 
     run, config = team.on_leader(begin)
@@ -111,7 +137,7 @@ def _train(arguments: Sequence[str]) -> None:
     team = Team.current()
 
     def begin() -> tuple[Run, TrainConfig, dict[str, Path] | None]:
-        run = _run(given)
+        run = _run_with_notices(given)
         config = run.train_config(**_settings(given, TrainConfig))
         return run, config, run.paths(given.paths) if given.paths else None
 
@@ -215,7 +241,7 @@ def _report(arguments: Sequence[str]) -> None:
         given.notebook,
         run=run_folder(given.run, given.profile),
         profile=given.profile,
-        data=given.data,
+        data=data_text(given),
         space=given.space,
         trust=given.trust,
         out="reports" if given.out is None else given.out,

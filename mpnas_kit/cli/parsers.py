@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
+from mpnas_kit.domains.manifests import MANIFESTS
 from mpnas_kit.domains.suites import SUITE
 from mpnas_kit.errors import MpnasError, suggestion
 from mpnas_kit.parts import to_text
@@ -60,6 +62,21 @@ class _Named(argparse.Action):
         name, _ = values
         parser.note(f"{self.option_strings[0]} {name}", f"{option_string} {name}")
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
+
+
+class _Several(argparse.Action):
+    """The action of an option that may be given several times, each time with another value."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(parser, Parser)
+        parser.note(f"{self.option_strings[0]} {values}", f"{option_string} {values}")
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), values])
 
 
 class Parser(argparse.ArgumentParser):
@@ -159,7 +176,22 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/PROFILE)")
     parser.add_argument(
-        "--data", metavar="SUITE", help=f"suite of domains: {SUITE.expected()} (default: pocket)"
+        "--data",
+        metavar="SUITE",
+        action=_Several,
+        help="folder of domains with images, table of images "
+        f"({', '.join(MANIFESTS)}), suite file (.toml), or suite of domains: {SUITE.expected()} "
+        "(default: pocket). Several times, as name=folder: a domain each time",
+    )
+    parser.add_argument(
+        "--resolution",
+        metavar="N",
+        help=f"size of the images of --data, in pixels (default: {DEFAULT_RESOLUTION})",
+    )
+    parser.add_argument(
+        "--bad",
+        metavar="WHAT",
+        help="what happens if images of --data cannot be read: stop, or skip them (default: stop)",
     )
     parser.add_argument(
         "--space", metavar="SPACE", help=f"search space: {SPACE.expected()} (default: pocket)"
@@ -167,7 +199,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="import the modules that an existing run folder names",
+        help="import the modules, and read the images, that an existing run folder names",
     )
 
 

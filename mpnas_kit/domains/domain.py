@@ -176,6 +176,8 @@ class DomainSuite:
     name: short name for tables and errors.
     source: text form that creates the suite again, such as `pocket(full=True)` or
     `my_data.py:suite`; None: no text creates it, so it exists only in this process.
+    notices: what a person should know about the images, one sentence each.
+    left_out: files that could not be read and are left out, each with the reason.
 
     Raises `MpnasError` if there is no domain, a name occurs twice, or resolutions differ.
 
@@ -186,6 +188,8 @@ class DomainSuite:
     domains: tuple[Domain, ...]
     name: str = "custom"
     source: str | None = None
+    notices: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         convert_text(self.name, "the name of a suite")

@@ -1,28 +1,131 @@
-"""Suites of domains from text: those of the kit by name, others by module or file."""
+"""Suites of domains from text: those of the kit by name, others by module, folder or file."""
 
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from mpnas_kit import files
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.manifests import MANIFESTS
+from mpnas_kit.domains.own_images import folders, source_text, table
 from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.domains.pocket_suite import pocket
-from mpnas_kit.parts import Kind, Missing, absolute
-from mpnas_kit.values import convert_list
+from mpnas_kit.domains.suite_files import suite_file
+from mpnas_kit.errors import MpnasError, short, unknown
+from mpnas_kit.parts import Kind, Missing, absolute, read_call
+from mpnas_kit.values import convert_list, require_type
+
+_FROM_FILES = {"folders": folders, "table": table, "suite_file": suite_file}
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9_-]+)=(?P<path>.+)", re.DOTALL)
 
 
 def _lacks(value: Any) -> str | None:
     return None if isinstance(value, DomainSuite) else "domains (it is not a DomainSuite)"
 
 
-SUITE = Kind("suite of domains", {"pocket": pocket, "planted": planted_suite}, _lacks)
+SUITE = Kind(
+    "suite of domains",
+    {"pocket": pocket, "planted": planted_suite, **_FROM_FILES},
+    _lacks,
+    frozenset(_FROM_FILES),
+)
+
+
+def suite_text(given: str | list[str], **options: Any) -> str:
+    """Return the text form of the suite that a person gave, which means the same everywhere.
+
+    given: text form of a suite; or path of a folder of domains, of a manifest (`.csv`, `.tsv`,
+    `.jsonl`, `.parquet`) or of a suite file (`.toml`); or `name=path` for the folder of one domain,
+    and then perhaps several of them. A name that is also the name of a suite of the kit means that
+    suite: write `./pocket` for a folder of this name.
+    options: options of `folders` and `table`, such as `resolution`. None counts as not given.
+
+    Raises `MpnasError` if there is no such folder or file, or an option does not fit.
+
+    >>> suite_text("pocket")
+    'pocket'
+    """
+    texts = given if isinstance(given, list) else [given]
+    for text in texts:
+        require_type(text, str, "data")
+    chosen = {name: value for name, value in options.items() if value is not None}
+    of_paths = _of_paths(texts, chosen)
+    if of_paths is not None:
+        return of_paths
+    if len(texts) > 1:
+        raise MpnasError(
+            f"data is given {len(texts)} times: expected name=path each time, such as "
+            "--data pets=photos/pets --data signs=photos/signs."
+        )
+    if chosen:
+        raise MpnasError(
+            f"{' and '.join(chosen)} cannot be used with data {short(texts[0])}: expected a folder "
+            "or a table of images."
+        )
+    return _absolute(texts[0])
+
+
+def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
+    """Return the text form of data that is given by paths, or None if it is given otherwise."""
+    options = {"resolution": DEFAULT_RESOLUTION, **options}
+    named = [_NAMED.fullmatch(text) for text in texts]
+    if all(named):
+        found: dict[str, str] = {}
+        for match in filter(None, named):
+            if match["name"] in found:
+                raise MpnasError(f"data names the domain {match['name']!r} twice.")
+            found[match["name"]] = match["path"]
+        return source_text("folders", found, options)
+    (text, *others) = texts
+    head = text.partition("(")[0].strip()
+    if others or head in SUITE.known:
+        return None
+    end = os.path.splitext(text)[1].lower()
+    if end in MANIFESTS:
+        return source_text("table", text, options)
+    if end == ".toml":
+        options.pop("resolution")
+        return None if options else source_text("suite_file", text, {})
+    has_colon = ":" in head
+    if not has_colon and (os.sep in text or text in (".", "..", "~") or _is_there(text)):
+        return source_text("folders", text, options)
+    if not has_colon and head == text.strip() != "":
+        raise MpnasError(
+            f"{unknown('suite of domains', head, SUITE.known)} There is no folder of this name."
+        )
+    return None
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return files.exists(files.as_path(text))
+    except MpnasError:
+        return False
+
+
+def _absolute(text: str) -> str:
+    """Return a text form with absolute paths."""
+    head = text.partition("(")[0].strip()
+    if head not in _FROM_FILES:
+        return absolute(text)
+    name, options = read_call(text, "data")
+    path = options.pop("path", None)
+    if path is None:
+        raise MpnasError(f"data {short(text)} has no path: expected {name}(path='...').")
+    if name != "suite_file":
+        options.setdefault("resolution", DEFAULT_RESOLUTION)
+    return source_text(name, path, options)
 
 
 def suite_from_text(text: str, domains: Sequence[str] | None = None) -> DomainSuite:
     """Return the suite written as `text`, which a person gave. Its module is imported.
 
-    text: a suite of the kit, such as `pocket` or `pocket(full=True)`, or a suite of your own, such
-    as `my_data.py:suite` or `my_pkg.data:make(root='photos')`.
+    text: a suite of the kit, such as `pocket` or `pocket(full=True)`; a suite of your own, such as
+    `my_data.py:suite` or `my_pkg.data:make(root='photos')`; or the path of a folder, a table or a
+    suite file (see `folders`, `table`, `suite_file`).
     domains: names of the domains to return, in order; None: all. A function with an option
     `domains` gets these names, so that it need not load the other domains.
 
@@ -31,13 +134,14 @@ def suite_from_text(text: str, domains: Sequence[str] | None = None) -> DomainSu
     >>> mk.suite_from_text("pocket", ["digits", "letters"]).names
     ('digits', 'letters')
     """
+    text = suite_text(text)
     if domains is not None:
         domains = convert_list(domains, "domains", "names")
     supply = {} if domains is None else {"domains": domains}
     suite: DomainSuite = SUITE.parse(text, "data", supply)
     if domains is not None:
         suite = suite.select(domains)
-    return replace(suite, source=absolute(text))
+    return replace(suite, source=text)
 
 
 def read_suite(text: str, domains: Sequence[str], trust: bool) -> DomainSuite:
@@ -45,9 +149,9 @@ def read_suite(text: str, domains: Sequence[str], trust: bool) -> DomainSuite:
 
     text: text form of the suite in the run folder.
     domains: names of the domains to return, in order.
-    trust: whether its module may be imported.
+    trust: whether its module may be imported, and files outside of the run folder may be read.
 
-    Raises `Unavailable` if it would need an import that is not trusted.
+    Raises `Unavailable` if that is needed and the run is not trusted.
     """
     found = SUITE.read(text, trust, {"domains": tuple(domains)})
     if isinstance(found, Missing):

@@ -13,6 +13,7 @@ from papermill.parameterize import parameterize_notebook
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.files import exists, write_text
 from mpnas_kit.notebook.files import notebooks_folder, read_notebook
+from mpnas_kit.parts import approved
 from mpnas_kit.runs.run import Run
 
 NAME = "explore.ipynb"
@@ -32,6 +33,8 @@ def explore_notebook(run: Run) -> pathlib.Path:
     parameters: dict[str, Any] = {"run": str(run.folder.absolute())}
     if run.trust:
         parameters["trust"] = True
+    elif run.description.data in approved():  # a text with paths, which a kernel would not follow
+        parameters["data"] = run.description.data
     begun = exists(file)
     try:
         notebook = read_notebook(file if begun else notebooks_folder() / NAME)

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from mpnas_kit import files
 from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.domains.suites import suite_from_text
+from mpnas_kit.domains.suites import read_suite
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.parts import shown, split_list
 from mpnas_kit.runs.profiles import PROFILES
@@ -209,7 +209,7 @@ def _first_release(content: Mapping[str, Any], file: pathlib.Path) -> RunDescrip
     for name, text in (("suite", read.suite), ("space", read.space)):
         if ":" in text:
             raise MpnasError(f"{file} cannot be read: {name}: release 0.1 had no {text!r}.")
-    suite = suite_from_text(read.suite, read.domains)
+    suite = read_suite(read.suite, read.domains, trust=False)
     space = space_from_text(read.space, suite.resolution)
     run = RunDescription.of(read.profile, suite, space, read.approach)
     run = replace(run, images=None)

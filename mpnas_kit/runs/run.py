@@ -24,7 +24,7 @@ from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.approaches.approach import Approach, Context, Plan, plan_of
 from mpnas_kit.approaches.methods import APPROACH, label
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
-from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text
+from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text, suite_text
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
@@ -35,7 +35,7 @@ from mpnas_kit.engine.stage_folder import StageFolder, other_setting
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.parts import Missing, absolute, approve, approved, to_text
+from mpnas_kit.parts import Missing, approve, approved, to_text
 from mpnas_kit.runs import profiles
 from mpnas_kit.runs.description import (
     RUN,
@@ -70,13 +70,15 @@ class Run:
 
     folder: path of the run folder.
     profile: `quick` or `full`; it gives the default settings. A new run has `quick` by default.
-    data: suite of domains, as an object or as text (`pocket`, `my_data.py:suite`).
+    data: suite of domains, as an object or as text: `pocket`, `my_data.py:suite`, or the path of a
+    folder, a table or a suite file (see `folders`, `table`, `suite_file`).
     domains: names of the domains, as a sequence or as text with commas; or a whole suite.
     space: search space, as an object or as text.
     approach: how the domains are served, as an object or as text. A new run has `mpnas` by default.
     search_from: folder of a run whose search this run takes, instead of its own search.
     matched_to: folder of the MPNAS run that this control is matched to.
-    trust: whether modules that the run folder names are imported. By default they are not.
+    trust: whether modules that the run folder names are imported, and images that it names by a
+    path are read. By default they are not.
 
     A parameter that is None keeps the value the run was begun with; in a new run the profile gives
     the value. Raises `MpnasError` if the run was begun with another value, if a name is unknown, or
@@ -167,7 +169,7 @@ class Run:
         if self._approach is not None:
             given["approach"] = to_text(self._approach)
         if isinstance(data, str):
-            given["data"] = absolute(data)
+            given["data"] = suite_text(data)
         elif data is not None:
             given["names"] = names or data.names
             if data.source is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hostile import tree
+from PIL import Image
 
 import mpnas_kit as mk
 from mpnas_kit.cli.commands import main
@@ -53,6 +54,8 @@ WATCHED = {
     "subprocess.Popen",
     "os.system",
     "pickle.find_class",
+    "os.listdir",
+    "os.scandir",
     "os.remove",
     "os.rename",
     "os.mkdir",
@@ -74,6 +77,9 @@ PLANTS: dict[str, Callable[[Path], Any]] = {
     "a module of Python": lambda place: f"os:system(command='touch {place}/mark')",
     "a path above": lambda place: "../../../../../../etc/passwd",
     "a path": lambda place: f"{place}/secret.json",
+    "a folder of images": lambda place: f"folders(path='{place}/secret_images', resolution=8)",
+    "a table of images": lambda place: f"table(path='{place}/secret.csv', resolution=8)",
+    "a suite file": lambda place: f"suite_file(path='{place}/secret.toml')",
     "a URL": lambda place: "http://planted.invalid/run.json",
     "a URL of a file": lambda place: f"file://{place}/secret.json",
     "a template": lambda place: "{{ 7 * 7 }} ${HOME} %(x)s $(touch mark) `touch mark`",
@@ -131,6 +137,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     (place / "planted_module.py").write_text("open('mark', 'w').close()\nthing = lambda: 3\n")
     (place / "secret.json").write_text('{"a": "k3e1 k3e1"}')
+    for i, label in enumerate(("cat", "dog")):
+        (place / "secret_images" / label).mkdir(parents=True)
+        for j in range(3):
+            colour = (120 * i, 120 * j, 0)
+            Image.new("RGB", (8, 8), colour).save(place / "secret_images" / label / f"{j}.png")
+    (place / "secret.csv").write_text("path,label\nsecret_images/cat/0.png,cat\n")
+    (place / "secret.toml").write_text("[a]\nfolder = 'secret_images'\n")
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
     return place
@@ -172,6 +185,24 @@ def test_a_single_text_of_run_json_leads_nowhere(
     holder[field.rpartition(".")[2]] = PLANTS[plant](place)
     (run / "run.json").write_text(json.dumps(content), encoding="utf-8")
     refuses_everything_outside(run, place, watch)
+
+
+def test_a_run_of_the_first_release_leads_nowhere(
+    place: Path, finished: Path, copy: Callable[[Path], Path], watch: list[tuple[str, Any]]
+) -> None:
+    """Its run.json had no format, and named a suite of the kit."""
+    run = copy(finished)
+    suite = f"folders(path='{place}/secret_images', resolution=8)"
+    about = {"profile": "quick", "suite": suite, "domains": ["secret_images"], "space": "pocket"}
+    (run / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    refuses_everything_outside(run, place, watch)
+
+
+def test_the_planted_images_could_be_read(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPNAS_CACHE", str(tmp_path / "cache"))
+    assert len(mk.folders(place / "secret_images", resolution=8)) == 1
 
 
 def pickled(bomb: Bomb) -> bytes:

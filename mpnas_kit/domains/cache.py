@@ -1,0 +1,133 @@
+"""The cache: images that are decoded once, and then read by index from a file.
+
+    CACHE/sources/KEY         hashes of the contents of some files, by their names, sizes and times
+    CACHE/images/KEY          the decoded images of one domain, by their contents and how they fit
+        header.json           number and shape; written last
+        pixels.bin            uint8 (n, C, H, W), mapped into memory
+        index.bin             one record per image: hash of its pixels, group of duplicates
+        bad.json              reason per image that cannot be read, by position
+    CACHE/images/KEY.part     the same, unfinished: a killed preparation continues in it
+    CACHE/images/KEY.lock     one process at a time prepares these images
+
+CACHE is the folder in the environment variable `MPNAS_CACHE`. By default it is `mpnas-kit` in
+`XDG_CACHE_HOME`, or in `~/.cache`. All of it can be deleted at any time.
+"""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mpnas_kit import files
+from mpnas_kit.domains.cached_images import FORMAT, CachedImages
+from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, is_grey
+from mpnas_kit.domains.preparation import (
+    HASH,
+    Preparation,
+    Progress,
+    Tell,
+    in_order,
+    read_image,
+    to_stderr,
+)
+
+
+def cache_folder() -> pathlib.Path:
+    """Return the folder of the cache. It need not exist."""
+    given = os.environ.get("MPNAS_CACHE")
+    if given:
+        return files.as_path(given, "MPNAS_CACHE").absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = pathlib.Path(base) if os.path.isabs(base) else files.as_path("~/.cache", "the cache")
+    return home / "mpnas-kit"
+
+
+def prepare(paths: Sequence[str], fit: Fit, name: str, tell: Tell | None = None) -> CachedImages:
+    """Return the images of some files from the cache. What the cache lacks is decoded.
+
+    paths: absolute paths.
+    fit: size and channels. Channels None: 1 if all readable images are grey, otherwise 3.
+    name: what the images are, for messages.
+    tell: called with a line of text if it takes long; None: lines are written to stderr.
+
+    An image that cannot be read is `bad` in the result. A killed preparation continues. Several
+    processes can prepare the same images at once: one does it, the others wait.
+
+    Raises `MpnasError` if the disk is too small, or a file changes meanwhile.
+    """
+    progress = Progress(name, tell or to_stderr)
+    cache = cache_folder()
+    for kind in ("sources", "images"):
+        files.make_folder(cache / kind)
+    hashes, grey = _sources(paths, cache / "sources", progress)
+    fit = replace(fit, channels=fit.channels or (1 if grey else 3))
+    about = repr((FORMAT, DECODER, fit, len(paths))).encode()
+    key = hashlib.sha256(about + hashes).hexdigest()[:40]
+    folder = cache / "images" / key
+    found = _opened(folder)
+    if found is not None:
+        return found
+    with files.locked(folder.with_suffix(".lock")):
+        found = _opened(folder)  # another process may have prepared it meanwhile
+        if found is None:
+            files.remove_folder(folder)  # it is damaged
+            Preparation(paths, hashes, fit, folder, progress).run()
+            found = CachedImages(folder)
+    return found
+
+
+def _opened(folder: pathlib.Path) -> CachedImages | None:
+    """Return the images in a folder, or None if they are missing or damaged."""
+    if not files.exists(folder / "header.json"):
+        return None
+    try:
+        return CachedImages(folder)
+    except ValueError:  # also an `MpnasError`
+        return None
+
+
+# Contents -----------------------------------------------------------------------------------------
+
+
+def _sources(paths: Sequence[str], folder: pathlib.Path, progress: Progress) -> tuple[bytes, bool]:
+    """Return the hashes of the contents of files, and whether all readable ones are grey images.
+
+    If names, sizes and times are those of an earlier call, no file is read.
+    """
+    digest = hashlib.sha256(DECODER.encode())
+    for path in paths:
+        digest.update(repr((os.fsencode(path), files.stamp(path))).encode())
+    file = folder / digest.hexdigest()[:40]
+    if files.exists(file):
+        content = files.read_bytes(file)
+        body, check = content[:-HASH], content[-HASH:]
+        whole = len(body) == 1 + HASH * len(paths) and hashlib.sha256(body).digest() == check
+        if whole:
+            return body[1:], body[:1] == b"\1"
+
+    def look(part: Sequence[str]) -> list[tuple[bytes, bool]]:
+        return [_hash_and_grey(path) for path in part]
+
+    parts = [paths[i : i + 256] for i in range(0, len(paths), 256)]
+    hashes, grey = [], True
+    for found in in_order(look, parts):
+        hashes += [value for value, _ in found]
+        grey = grey and all(each for _, each in found)
+        progress.say("reading", len(hashes), len(paths))
+    body = bytes([grey]) + b"".join(hashes)
+    files.write_bytes(file, body + hashlib.sha256(body).digest())
+    return body[1:], grey
+
+
+def _hash_and_grey(path: str) -> tuple[bytes, bool]:
+    """Return the hash of a file's content, and False if it is an image with colours."""
+    try:
+        content = read_image(path)
+    except BadImage as error:
+        return hashlib.sha256(f"unreadable: {error}".encode()).digest(), True
+    try:
+        grey = is_grey(content)
+    except BadImage:
+        grey = True
+    return hashlib.sha256(content).digest(), grey

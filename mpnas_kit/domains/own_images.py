@@ -1,0 +1,151 @@
+"""Suites of a person's own images, from folders or from a manifest."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from mpnas_kit import files
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION, Bad, Treatment, suite_of
+from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.listing import domain_name, list_domain, list_folders
+from mpnas_kit.domains.manifests import MANIFESTS, read_manifest
+from mpnas_kit.domains.splitting import SHARES
+from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.values import SEED, Range, checked, convert_list, convert_text
+
+
+@checked("folders")
+def folders(
+    path: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
+    domains: Sequence[str] | None = None,
+    *,
+    resolution: Annotated[int, Range(1, 4096)] = DEFAULT_RESOLUTION,
+    how: Literal["crop", "pad", "stretch"] = "crop",
+    channels: Literal[1, 3] | None = None,
+    shares: Sequence[Any] = SHARES,
+    group: str | None = None,
+    seed: Annotated[int, SEED] = 0,
+    bad: Bad = "stop",
+    flip: bool = False,
+) -> DomainSuite:
+    """Return the images in a folder of domains, in the folder of one domain, or in several.
+
+    A domain has class folders, or the folders `train`, `val` (or `valid`, `validation`) and `test`
+    with class folders in them. Classes are in natural order over all splits. Splits that are
+    missing are made: stratified by class, with duplicates in the same split. The images are decoded
+    once, into the cache (see `cache_folder`).
+
+    path: the folder; or the folder of each domain, by name.
+    domains: names of the domains to return, in order; None: all.
+    resolution: height and width of the images, pixels, 1 to 4096.
+    how: how an image becomes square. `crop` keeps the middle, `pad` adds black at two sides,
+    `stretch` changes the proportions.
+    channels: 1 (grey) or 3 (RGB); None: 1 for domains whose images are all grey, otherwise 3.
+    shares: shares of train, val and test where splits are missing. Their sum is 1.
+    group: regular expression. Images whose file names match with the same text stay in one split.
+    seed: seed of the random split, 0 to 2**32 - 1.
+    bad: what happens if images cannot be read: `stop` raises an error with their number, `skip`
+    leaves them out and lists them in `left_out` of the suite.
+    flip: whether a mirrored image keeps its label.
+
+    Raises `MpnasError` if a folder has another layout or a value is wrong.
+
+    >>> suite = mk.folders("photos", resolution=32)  # doctest: +SKIP
+    """
+    given = dict(resolution=resolution, how=how, channels=channels, shares=shares, group=group)
+    treatment = Treatment(**given, seed=seed, flip=flip)  # type: ignore[arg-type]
+    options = {**vars(treatment), "bad": bad}
+    source = source_text("folders", path, options)
+    names = None if domains is None else _names(domains)
+    if isinstance(path, Mapping):
+        named = {domain_name(name, "path"): require_folder(folder) for name, folder in path.items()}
+        for name in names or ():
+            if name not in named:
+                raise unknown("domain", name, named)
+        listings = [list_domain(str(named[name]), name) for name in names or named]
+        title = "folders"
+    else:
+        folder = require_folder(path)
+        listings, title = list_folders(folder, names), folder.name
+    return suite_of([(each, treatment) for each in listings], title, source, bad)
+
+
+@checked("table")
+def table(
+    path: str | os.PathLike[str],
+    domains: Sequence[str] | None = None,
+    *,
+    resolution: Annotated[int, Range(1, 4096)] = DEFAULT_RESOLUTION,
+    how: Literal["crop", "pad", "stretch"] = "crop",
+    channels: Literal[1, 3] | None = None,
+    shares: Sequence[Any] = SHARES,
+    group: str | None = None,
+    seed: Annotated[int, SEED] = 0,
+    bad: Bad = "stop",
+    flip: bool = False,
+) -> DomainSuite:
+    """Return the images that a CSV, TSV, JSONL or Parquet file lists.
+
+    It has the columns `path` and `label`, and perhaps `domain`, `split` and `group`. Paths are
+    relative to the file. Parquet needs the extra `parquet` of the package.
+
+    path: the file.
+    domains: names of the domains to return, in order; None: all, in natural order.
+    resolution, how, channels, shares, seed, bad, flip: see `folders`.
+    group: regular expression on file names (see `folders`), for rows without a value in `group`.
+
+    Raises `MpnasError` that names the line if the file cannot be read or a value is wrong.
+
+    >>> suite = mk.table("photos.csv", resolution=32)  # doctest: +SKIP
+    """
+    given = dict(resolution=resolution, how=how, channels=channels, shares=shares, group=group)
+    treatment = Treatment(**given, seed=seed, flip=flip)  # type: ignore[arg-type]
+    source = source_text("table", path, {**vars(treatment), "bad": bad})
+    names = None if domains is None else _names(domains)
+    file = _absolute(path)
+    listings = read_manifest(file, names)
+    return suite_of([(each, treatment) for each in listings], file.stem, source, bad)
+
+
+def source_text(
+    name: str, path: str | os.PathLike[str] | Mapping[str, Any], options: Mapping[str, Any]
+) -> str:
+    """Return the text that creates a suite again. Paths are absolute; `resolution` is always there.
+
+    name: `folders`, `table` or `suite_file`.
+    path: path, or paths by name of the domain.
+    options: options by name. Those that have their default are omitted.
+    """
+    if isinstance(path, Mapping):
+        where: Any = {str(domain): str(_absolute(each)) for domain, each in path.items()}
+    else:
+        where = str(_absolute(path))
+    defaults = {**vars(Treatment()), "bad": "stop", "resolution": None}
+    shown = {k: v for k, v in options.items() if not (k in defaults and _same(v, defaults[k]))}
+    inside = ", ".join(f"{key}={value!r}" for key, value in {"path": where, **shown}.items())
+    return f"{name}({inside})"
+
+
+def _same(value: Any, default: Any) -> bool:
+    return tuple(value) == default if isinstance(default, tuple) else bool(value == default)
+
+
+def _absolute(path: Any) -> pathlib.Path:
+    return pathlib.Path(os.path.abspath(files.as_path(path, "path of the images")))
+
+
+def require_folder(path: Any) -> pathlib.Path:
+    """Return the absolute path of a folder. Raises `MpnasError` if it is none."""
+    folder = _absolute(path)
+    if not files.exists(folder):
+        raise MpnasError(f"there is no folder {folder}: expected a folder of images.")
+    if not folder.is_dir():
+        kinds = ", ".join(MANIFESTS)
+        raise MpnasError(f"{folder} is a file: expected a folder, or a file of {kinds} or .toml.")
+    return folder
+
+
+def _names(domains: Any) -> tuple[str, ...]:
+    given = (domains,) if isinstance(domains, str) else convert_list(domains, "domains", "names")
+    return tuple(convert_text(name, "a name in domains") for name in given)
