@@ -141,8 +141,7 @@ def deploy_form(net: MultiPathNet, domain: str, path: Path, signature: Signature
     Raises `MpnasError` if the domain or a node is not in the network, or the network has no
     batch-norm statistics.
 
-    >>> from mpnas_kit.domains.signature import Signature
-    >>> path, signature = trained.paths["planted0"], Signature.of(suite["planted0"])
+    >>> path, signature = trained.paths["planted0"], mk.Signature.of(suite["planted0"])
     >>> form = deploy_form(trained.net, "planted0", path, signature)
     >>> tuple(form(torch.zeros(5, 3, 16, 16, dtype=torch.uint8)).shape)
     (5, 16)

@@ -22,7 +22,7 @@ class Signature:
 
     Means and deviations are float32 values, so that they give the same network input everywhere.
 
-    >>> signature = Signature.of(suite["planted0"])
+    >>> signature = mk.Signature.of(suite["planted0"])
     >>> signature.channels, signature.resolution, len(signature.classes)
     (1, 16, 16)
     """
