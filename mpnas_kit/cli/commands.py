@@ -1,7 +1,6 @@
 """The command `mpnas`. The options of a stage are the fields of its config."""
 
 import argparse
-import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,12 +11,15 @@ import pandas as pd
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
+from mpnas_kit.cli import model_commands
+from mpnas_kit.cli.output import text_of
 from mpnas_kit.cli.parsers import (
     HelpShown,
     check_parser,
     compare_parser,
     explore_parser,
     report_parser,
+    run_folder,
     stage_parser,
     sweep_parser,
 )
@@ -26,7 +28,7 @@ from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
-from mpnas_kit.files import as_path, make_folder, write_text
+from mpnas_kit.files import make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
@@ -40,13 +42,6 @@ from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.values import Range
 
 PORT = Annotated[int, Range(1, 65535)]
-
-
-def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
-    """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    if run is None:
-        return pathlib.Path("runs") / (profile or "quick")
-    return as_path(run, "--run")
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -101,7 +96,7 @@ def _search(arguments: Sequence[str]) -> None:
     table["cost"] = table["cost"].map(amount)
     table["of_target"] = table["of_target"].map("{:.0%}".format)
     print(f"The verdict: {found.verdict()}\n")
-    print(_text(table))
+    print(text_of(table))
     print(f"\ncost: {found.cost_unit} per image; cost target: {amount(found.cost_target)}")
     print(f"run folder: {run.folder / 'search'}")
 
@@ -127,7 +122,7 @@ def _train(arguments: Sequence[str]) -> None:
     for split in ("val", "test"):
         table[split] = table[split].map("{:.1%}".format)
     print("Top-1 accuracy:\n")
-    print(_text(table))
+    print(text_of(table))
     print(f"\nrun folder: {run.folder / 'train'}")
 
 
@@ -195,7 +190,7 @@ def _comparison_text(comparison: Comparison) -> str:
         "all distinct nodes (union),\nand for one image per domain (all_images). Size of the "
         "weights (disk)."
     )
-    text = f"{about}\n\n{_text(table)}"
+    text = f"{about}\n\n{text_of(table)}"
     return text if comparison.cells.notna().all(axis=None) else f"{text}\n\n–: {NO_SIZES}"
 
 
@@ -229,25 +224,17 @@ def _report(arguments: Sequence[str]) -> None:
     print(f"the report: {index}")
 
 
-def _text(table: pd.DataFrame) -> str:
-    """Return a table as text for a terminal: words left-aligned, figures right-aligned."""
-    words = [c for c in ("domain", "path", "approach", "prioritization", "norm") if c in table]
-    shown = table.astype(str)
-    for column in words:
-        shown[column] = shown[column].str.ljust(shown[column].str.len().max())
-        shown = shown.rename(columns={column: column.ljust(shown[column].str.len().max())})
-    return str(shown.to_string(index=False))
-
-
 _USAGE = f"""mpnas {__version__}: multi-path architecture search for several image domains
 
-  mpnas search   search a path for every domain
-  mpnas train    train the union of the paths
-  mpnas sweep    run every approach and prioritization on the domains of a run
-  mpnas compare  print the results table of a run and its sweep
-  mpnas report   run the notebooks and write HTML pages
-  mpnas explore  open JupyterLab on a run
-  mpnas check    check all files of a run, and say what can be recovered
+  mpnas search    search a path for every domain
+  mpnas train     train the union of the paths
+  mpnas sweep     run every approach and prioritization on the domains of a run
+  mpnas compare   print the results table of a run and its sweep
+  mpnas report    run the notebooks and write HTML pages
+  mpnas explore   open JupyterLab on a run
+  mpnas check     check all files of a run, and say what can be recovered
+  mpnas predict   classify image files with a trained run
+  mpnas evaluate  print accuracies of a trained run on labelled images
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -261,6 +248,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "report": _report,
     "explore": _explore,
     "check": _check,
+    "predict": model_commands.predict,
+    "evaluate": model_commands.evaluate,
 }
 
 

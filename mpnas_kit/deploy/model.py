@@ -17,6 +17,7 @@ from mpnas_kit.deploy.scores import Scores, score_suite
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.engine.compute import device_named
+from mpnas_kit.engine.stage_folder import CONFIG
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.runs.description import RUN, place
@@ -230,4 +231,8 @@ def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
     folder = place(path)
     if files.exists(folder / RUN):
         return Model.of(Run.read(path, trust=trust).train_result())
+    if not files.exists(folder / CONFIG):
+        raise MpnasError(
+            f"{folder} has no {RUN}: expected a run folder, or the stage folder of a training."
+        )
     return Model.of(TrainResult.load(folder, trust=trust))

@@ -51,6 +51,11 @@ class Prediction:
             }
         )
 
+    def by_image(self) -> list[pd.DataFrame]:
+        """Return the rows of `table` of every image, in order."""
+        table, top = self.table, min(self.top, len(self.classes))
+        return [table.iloc[i * top : (i + 1) * top] for i in range(len(self))]
+
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False, formatters={"probability": "{:.1%}".format}))
 
