@@ -1,21 +1,25 @@
-"""The commands that use a trained model: `mpnas predict` and `mpnas evaluate`."""
+"""The commands that use a trained model: `mpnas predict`, `mpnas evaluate`, `mpnas export`."""
 
 import argparse
 import json
+import pathlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pandas as pd
 
-from mpnas_kit.cli.model_parsers import evaluate_parser, predict_parser
+from mpnas_kit.cli.model_parsers import evaluate_parser, export_parser, predict_parser
 from mpnas_kit.cli.output import text_of
 from mpnas_kit.cli.parsers import run_folder
+from mpnas_kit.deploy.exporting import NOT_STATED
+from mpnas_kit.deploy.exporting import export as export_files
 from mpnas_kit.deploy.model import Model, load
+from mpnas_kit.deploy.onnx import BOUND
 from mpnas_kit.deploy.prediction import Prediction
 from mpnas_kit.domains.suites import suite_from_text
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.files import write_text
-from mpnas_kit.runs.description import domain_names, place
+from mpnas_kit.files import exists, write_text
+from mpnas_kit.runs.description import RUN, RunDescription, domain_names, place
 from mpnas_kit.settings import convert
 from mpnas_kit.values import Range
 
@@ -58,6 +62,54 @@ def evaluate(arguments: Sequence[str]) -> None:
         for sentence in found.unmatched:
             print(f"\n{sentence}")
     _write_csv(given, found.classes)
+
+
+def export(arguments: Sequence[str]) -> None:
+    """Run `mpnas export`."""
+    given = export_parser().parse(arguments)
+    if given.out is None:
+        raise MpnasError("mpnas export needs a file to write: expected --out FILE.onnx.")
+    folder = run_folder(given.run, None)
+    model = load(folder, trust=given.trust)
+    words = ["mpnas export", "--run", folder.name, "--out", pathlib.PurePath(given.out).name]
+    words += [] if given.domain is None else ["--domain", given.domain]
+    written = export_files(
+        model,
+        given.out,
+        domain=given.domain,
+        layout=given.layout,
+        images=given.images,
+        license=given.license,
+        data=_data_words(place(folder)),
+        command=" ".join([*words, "--layout", given.layout]),
+    )
+    table = pd.DataFrame(
+        [
+            {
+                "file": str(done.path),
+                "domains": len(done.domains),
+                "bytes": f"{done.bytes:,}",
+                "difference": f"{done.difference:.1e}",
+            }
+            for done in written
+        ]
+    )
+    print(text_of(table))
+    print(
+        "\ndifference: largest difference of logits between onnxruntime and torch; at most "
+        f"{BOUND:g}.\nmodel cards: beside the files, .card.md and .card.json"
+    )
+
+
+def _data_words(folder: pathlib.Path) -> str:
+    """Return words about the images of a run, without folders of this machine."""
+    if not exists(folder / RUN):
+        return NOT_STATED
+    about = RunDescription.read(folder)
+    origin, colon, rest = (about.data or "").partition(":")
+    suite = f"suite {pathlib.PurePath(origin).name}{colon}{rest}" if origin else "given in memory"
+    counts = sum(d.train for d in about.domains)
+    return f"{suite}, {counts:,} training images of {len(about.domains)} domains"
 
 
 def _model(given: argparse.Namespace) -> Model:

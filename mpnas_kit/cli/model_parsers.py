@@ -1,9 +1,17 @@
-"""The options of the commands that use a trained model: `predict` and `evaluate`."""
+"""The options of the commands that use a trained model: `predict`, `evaluate`, `export`."""
 
 import argparse
 
 from mpnas_kit.cli.parsers import Parser
+from mpnas_kit.deploy.exporting import NOT_STATED
 from mpnas_kit.domains.suites import SUITE
+
+FORMATS = """\
+layout  files           size                      speed on a CPU       for
+shared  one             smallest: domains share   as folded, once a    one app that serves all
+                        weights                   domain is cut out    domains
+folded  one per domain  each domain has all its   fastest as it is     one domain, or tools that
+                        weights                                        cannot cut a file"""
 
 
 def predict_parser() -> Parser:
@@ -60,3 +68,36 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust", action="store_true", help="import the modules that the run folder names"
     )
+
+
+def export_parser() -> Parser:
+    """Return the parser of `mpnas export`."""
+    parser = Parser(
+        prog="mpnas export",
+        description="Write a trained run as ONNX files, each with a model card beside it.\n\n"
+        f"{FORMATS}\n\n"
+        "Files take pixels: normalisation is inside, and the batch size is free. Each file is "
+        "compared with torch before it is written.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--run", metavar="FOLDER", help="run folder with a finished training (default: runs/quick)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="file to write; it ends with .onnx")
+    parser.add_argument(
+        "--domain", metavar="NAME", help="the only domain to write (default: all domains)"
+    )
+    parser.add_argument(
+        "--layout", default="shared", help="shared or folded, see above (default: shared)"
+    )
+    parser.add_argument(
+        "--license", metavar="TEXT", default=NOT_STATED, help="licence of the weights, for the card"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="import the modules that the run folder names"
+    )
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files to check with, besides random ones"
+    )
+    return parser

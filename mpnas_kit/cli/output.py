@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-_WORDS = ("domain", "path", "approach", "prioritization", "norm", "image", "label")
+_WORDS = ("domain", "path", "approach", "prioritization", "norm", "image", "label", "file")
 
 
 def text_of(table: pd.DataFrame) -> str:

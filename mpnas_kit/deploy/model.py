@@ -14,6 +14,7 @@ from mpnas_kit.deploy.form import deploy_form
 from mpnas_kit.deploy.pixels import batches_of_pixels, fitted
 from mpnas_kit.deploy.prediction import Prediction
 from mpnas_kit.deploy.scores import Scores, score_suite
+from mpnas_kit.deploy.session import networks, read_exported
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.engine.compute import device_named
@@ -214,11 +215,12 @@ class Model:
 
 
 def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
-    """Return the model of a finished training. It needs no training images.
+    """Return the model of a finished training, or of an exported file. It needs no training images.
 
-    Files are read; no step is computed. Weights are loaded when they are first used.
+    Files are read; no step is computed. Weights are loaded when they are first used. The networks
+    of an ONNX file run on the CPU, whatever the device.
 
-    path: a run folder, or the stage folder of a training.
+    path: a run folder, the stage folder of a training, or an ONNX file that `export` wrote.
     trust: whether modules that the folder names are imported.
 
     Raises `MpnasError` if the training is not finished, a file is damaged, or an earlier release
@@ -229,10 +231,14 @@ def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
     ('cat',)
     """
     folder = place(path)
+    if folder.is_file():
+        exported = read_exported(folder)
+        return Model(exported.signatures, networks(exported))
     if files.exists(folder / RUN):
         return Model.of(Run.read(path, trust=trust).train_result())
     if not files.exists(folder / CONFIG):
         raise MpnasError(
-            f"{folder} has no {RUN}: expected a run folder, or the stage folder of a training."
+            f"{folder} has no {RUN}: expected a run folder, the stage folder of a training, or an "
+            "ONNX file."
         )
     return Model.of(TrainResult.load(folder, trust=trust))

@@ -137,6 +137,10 @@ WRONG = [
     (["evaluate", "--data", "pocket"], ["runs/quick"]),
     (["evaluate", "--data", "pocket", "--data", "pocket"], ["--data", "twice"]),
     (["evaluate", "--data", "pocket", "extra"], ["extra"]),
+    (["export"], ["--out"]),
+    (["export", "--out", "x.onnx"], ["runs/quick"]),
+    (["export", "--out", "x.onnx", "--out", "y.onnx"], ["--out", "twice"]),
+    (["export", "--out", "x.onnx", "--layot", "folded"], ["--layout"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),
