@@ -61,7 +61,10 @@ def evaluate_parser() -> Parser:
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--run", metavar="FOLDER", help="run folder with a finished training (default: runs/quick)"
+        "--run",
+        metavar="FOLDER",
+        help="run folder with a finished training, or an ONNX file of `mpnas export` (default: "
+        "runs/quick)",
     )
     parser.add_argument("--batch-size", metavar="N", default="64", help="images at a time (64)")
     parser.add_argument("--device", help="device in torch (default: a GPU if there is one)")
