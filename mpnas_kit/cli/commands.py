@@ -12,7 +12,6 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import model_commands
-from mpnas_kit.cli.output import text_of
 from mpnas_kit.cli.parsers import (
     HelpShown,
     check_parser,
@@ -24,6 +23,7 @@ from mpnas_kit.cli.parsers import (
     sweep_parser,
 )
 from mpnas_kit.cli.streams import usable_streams
+from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import pandas as pd
 
 from mpnas_kit.cli.model_parsers import evaluate_parser, export_parser, predict_parser
-from mpnas_kit.cli.output import text_of
 from mpnas_kit.cli.parsers import run_folder
+from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.deploy.exporting import NOT_STATED
 from mpnas_kit.deploy.exporting import export as export_files
 from mpnas_kit.deploy.model import Model, load
