@@ -1,6 +1,6 @@
 """Let every change of a file fail, one at a time, and check that nothing is lost.
 
-    python benchmarks/faults.py [--only KIND]     # MINUTES on one core
+    python benchmarks/faults.py [--only KIND]     # about eight minutes on one core
 
 A tiny search, training, sweep and report run in this process (a notebook in its kernel). In turn,
 each of their changes of a file fails: creating, writing, syncing, renaming, linking, cutting, and

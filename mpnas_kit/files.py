@@ -98,7 +98,8 @@ def names_in(folder: pathlib.Path) -> list[str]:
 def make_folder(folder: pathlib.Path) -> pathlib.Path:
     """Return the folder. Make it, and those above it, if it does not exist."""
     with file_errors("create the folder", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

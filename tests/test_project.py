@@ -145,7 +145,8 @@ def test_python_in_extend_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     small = ["--steps", "4", "--batch-size", "4", "--reward-batch", "4"]
     for i, command in enumerate(commands[:2]):
         words = shlex.split(command.replace("runs/mine", f"runs/other{i}"))
-        assert main([*words, "--data", "my_parts.py:suite", *small]) == 0
+        suite = [] if "--data" in words else ["--data", "my_parts.py:suite"]
+        assert main([*words, *suite, *small]) == 0
     swept = mk.sweep_of(
         mk.Run("runs/new", data="my_parts.py:suite", space="my_parts.py:space"),
         approaches="mpnas, my_parts.py:Cheapest",

@@ -12,6 +12,7 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import model_commands
+from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
     HelpShown,
     check_parser,
@@ -22,7 +23,6 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
-from mpnas_kit.cli.streams import usable_streams
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
@@ -206,10 +206,6 @@ def _report(arguments: Sequence[str]) -> None:
         index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
         print(f"the report: {index}")
         return
-    names = [name for name, _ in given.parameter]
-    for name in names:
-        if names.count(name) > 1:
-            raise MpnasError(f"parameter {name!r} is given twice: expected -p {name} once.")
     index = build_report(
         given.notebook,
         run=run_folder(given.run, given.profile),

@@ -108,9 +108,9 @@ def _class_names(classes: Any, where: str) -> tuple[str, ...]:
         names.append(convert_text(str(item) if is_number else item, f"{where}: a class name"))
     if len(names) < 2:
         raise MpnasError(f"{where} needs at least 2 classes, not {short(tuple(names))}.")
-    for name in names:
-        if names.count(name) > 1:
-            raise MpnasError(f"{where} names the class {short(name)} twice: give it once.")
+    if len(set(names)) < len(names):
+        name = next(n for n in names if names.count(n) > 1)
+        raise MpnasError(f"{where} names the class {short(name)} twice: give it once.")
     return tuple(names)
 
 

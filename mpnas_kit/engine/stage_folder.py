@@ -26,6 +26,7 @@ import io
 import json
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -362,12 +363,10 @@ class StageFolder:
         if not self.exists(CHECKPOINT):
             return None
         path = self.folder / CHECKPOINT
+        stored = io.BytesIO(files.read_bytes(path))
         try:
-            content = torch.load(
-                io.BytesIO(files.read_bytes(path)), map_location="cpu", weights_only=True
-            )
-        except MpnasError:
-            raise
+            with warnings.catch_warnings(action="ignore"):  # about pickles that are refused
+                content = torch.load(stored, map_location="cpu", weights_only=True)
         except Exception:  # zip, pickle and tensors each have their own errors
             raise self.unfit("it is incomplete or not a checkpoint") from None
         header = {k: v for k, v in content.items() if k != "state"} if _is_dict(content) else {}

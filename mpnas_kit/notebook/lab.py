@@ -58,6 +58,8 @@ def open_lab(run: Run, options: Sequence[str] = ()) -> int:
     Raises `MpnasError` as `explore_notebook` does.
     """
     command = [sys.executable, "-m", "jupyterlab", str(explore_notebook(run)), *options]
+    if os.geteuid() == 0:  # as in many containers
+        command.append("--allow-root")
     folders = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     return subprocess.run(command, env=environment).returncode

@@ -24,7 +24,7 @@ from mpnas_kit.runs.description import place
 _INDEX = "index"
 _FREE = 50_000_000  # bytes that a report needs
 _OF_RUN = ("cells", "search", "pretrain", "train")  # folders in a run folder
-_MARK = b"MPNAS&nbsp;Kit"  # stands in the header of every page
+_MARK = b'<a class="brand" href="index.html">'  # stands in the header of every page
 
 
 @dataclass(frozen=True)

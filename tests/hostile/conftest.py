@@ -1,42 +1,14 @@
 """A finished and a stopped run, and what a refused command must do: say why, and change nothing."""
 
-import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hostile
 import pytest
+from hostile import SMALL, TINY, Refused, tree
 
 from mpnas_kit.cli.commands import main
-from mpnas_kit.engine.loop import StepEvent
-
-SMALL = ["--batch-size", "4", "--threads", "1", "--checkpoint-every", "1"]
-TINY = ["--data", "tiny:suite", "--space", "tiny:space"]
-Tree = dict[str, tuple[int, bytes]]
-Refused = Callable[..., str]
-
-
-def tree(folder: Path) -> Tree:
-    """Type and content of everything in a folder, by its relative path. Links are not followed."""
-    found = {}
-    for place, folders, names in os.walk(folder):
-        for name in [*folders, *names]:
-            path = Path(place) / name
-            mode = path.lstat().st_mode
-            content = b""
-            if stat.S_ISLNK(mode):
-                content = os.fsencode(os.readlink(path))
-            elif stat.S_ISREG(mode):
-                content = path.read_bytes()
-            found[str(path.relative_to(folder))] = (stat.S_IFMT(mode), content)
-    return found
-
-
-def stop_after_two(event: StepEvent) -> None:
-    """A callback that stops a stage as Ctrl-C does."""
-    if event.step == 2:
-        raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +26,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Path:
     """A run whose search stopped after step 2, and whose training did so in its folder `taken`."""
     run = tmp_path_factory.mktemp("stopped") / "run"
     arguments = ["--steps", "4", "--reward-batch", "4", *SMALL, *TINY]
-    stop = ["--callbacks", f"{__file__}:stop_after_two"]
+    stop = ["--callbacks", f"{hostile.__file__}:stop_after_two"]
     assert main(["search", "--run", str(run), *arguments, *stop]) == 130
     taken = ["--run", str(run.parent / "taken"), "--search-from", str(finished), *TINY]
     assert main(["train", *taken, "--steps", "4", *SMALL, *stop]) == 130

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Refused  # type: ignore[import-not-found]
+from hostile import Refused
 
 from mpnas_kit.cli.parsers import CONFIGS
 from mpnas_kit.settings import options

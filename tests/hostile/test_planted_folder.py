@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import tree  # type: ignore[import-not-found]
+from hostile import tree
 
 import mpnas_kit as mk
 from mpnas_kit.cli.commands import main

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from conftest import Refused  # type: ignore[import-not-found]
+from hostile import Refused
 
 from mpnas_kit.cli.commands import main
 

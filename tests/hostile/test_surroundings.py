@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,3 +156,17 @@ def test_a_home_that_cannot_be_written_is_not_needed(finished: Path) -> None:
     for home in ("/proc", "/nonexistent"):
         status, out, _ = run("compare", "--run", str(finished), env={"HOME": home})
         assert status == 0 and "approach" in out
+
+
+@pytest.mark.parametrize("name", ["run.json", "search/results.json", "search/policy.npy"])
+def test_a_file_larger_than_the_memory_is_told_as_such(
+    name: str, finished: Path, tmp_path: Path
+) -> None:
+    """A sparse file needs no disk. The limit keeps the system from trying."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    os.truncate(folder / name, 2**40)
+    shell = f"ulimit -v 8000000; {' '.join(COMMAND)} search --run {folder}"
+    done = subprocess.run(shell, shell=True, env=environment(), capture_output=True)
+    said = done.stderr.decode()
+    assert done.returncode == 2 and said == f"mpnas: cannot read {folder / name}: memory ran out.\n"

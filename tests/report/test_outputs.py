@@ -13,6 +13,7 @@ from mpnas_kit.cli import commands as cli
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook.files import find_notebook, read_notebook
 from mpnas_kit.report import build as module
+from mpnas_kit.report import pages
 from mpnas_kit.report.build import build_report
 from mpnas_kit.report.outputs import Outputs
 from mpnas_kit.runs.run import Run
@@ -66,6 +67,16 @@ def test_a_checkout_keeps_its_notebooks(tmp_path: Path, monkeypatch: pytest.Monk
     checkout = find_notebook("search").parents[1]
     with pytest.raises(MpnasError, match="replace the notebook"):
         Outputs.check(checkout, ["01_search"], [find_notebook("search")], tmp_path / "run")
+
+
+def test_a_page_of_an_earlier_report_is_replaced(tmp_path: Path) -> None:
+    """nbconvert writes the entities of its template as characters."""
+    run = Run(tmp_path / "run", **TINY)
+    page = pages.Page("mine", new_notebook())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.html").write_text(pages.notebook_page(page, [page], run))
+    (tmp_path / "out/index.html").write_text(pages.index_page([page], run))
+    assert Outputs.check(tmp_path / "out", ["mine"], [], run.folder).folder == tmp_path / "out"
 
 
 def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
@@ -156,10 +167,7 @@ def test_parameters_that_a_notebook_cannot_get(tmp_path: Path) -> None:
 def test_a_parameter_is_given_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["-p", "steps", "3", "-p", "steps", "4", "--run", str(tmp_path / "run")]
     assert cli.main(["report", "search", *arguments]) == 2
-    assert (
-        capsys.readouterr().err
-        == "mpnas: parameter 'steps' is given twice: expected -p steps once.\n"
-    )
+    assert "-p steps is given twice: give it once" in capsys.readouterr().err
     both = {"01_search.steps": 3, "search.steps": 4}
     assert "'steps' of notebook 01_search is given twice" in refused("search", parameters=both)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.notebook.tables import paths_table
 from mpnas_kit.search.config import SearchConfig, resolve_target
 from mpnas_kit.search.controller import Controllers, PathController
 from mpnas_kit.search.data import divide
@@ -507,14 +509,13 @@ def test_a_decision_counts_as_made_up_to_half_of_the_greatest_entropy() -> None:
     assert result([[more, SURE]]).decisions()["decided"].tolist() == [False, True]
 
 
-def test_a_space_without_a_choice_is_searched_or_refused_in_words() -> None:
+def test_a_space_with_a_single_path_has_nothing_to_decide(tmp_path: FilePath) -> None:
     space = mobilenet_v3_large(16)
-    try:
-        found = search(tiny.suite(1), space, tiny.search_config(steps=1))
-    except MpnasError as error:
-        assert "mobilenet_v3_large" in str(error)
-    else:
-        assert found.paths["a"] == space.parse("") and "0" in repr(found)
+    config = tiny.search_config(steps=1)
+    found = search(tiny.suite(1), space, config, folder=tmp_path)
+    assert found.paths["a"] == space.parse("") and "nothing to decide" in found.verdict()
+    assert SearchResult.load(tmp_path).paths == found.paths
+    assert len(paths_table(found)) == 1
 
 
 # What it refuses ----------------------------------------------------------------------------------
