@@ -70,7 +70,6 @@ def export(
     groups = [names] if layout == "shared" else [(name,) for name in names]
     if command is None:
         command = f"mk.export(model, {path.name!r}, layout={layout!r})"
-    files.make_folder(path.parent)
     written = []
     for group in groups:
         alone = len(groups) == 1

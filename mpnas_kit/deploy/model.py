@@ -236,7 +236,7 @@ def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
     ('cat',)
     """
     folder = place(path)
-    if folder.is_file():
+    if files.exists(folder) and folder.is_file():
         exported = read_exported(folder)
         return Model(exported.signatures, networks(exported))
     if files.exists(folder / RUN):

@@ -111,7 +111,7 @@ def export_file(
 ) -> Written:
     """Write the networks of domains as one ONNX file, and return what was written.
 
-    path: file to write. Its folder must exist.
+    path: file to write. Its folder is made if there is none.
     forms: deploy form of every domain.
     signatures: images and classes of every domain.
     layout: `shared` or `folded`.
@@ -144,6 +144,7 @@ def export_file(
     _name_batch(model)
     content: bytes = model.SerializeToString()
     difference = compare_outputs(content, forms, outputs, images, size)
+    files.make_folder(path.parent)
     files.write_bytes(path, content)
     if files.read_bytes(path) != content:
         raise MpnasError(f"{path} does not have the content that was written: write it again.")

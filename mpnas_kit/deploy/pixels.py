@@ -1,7 +1,9 @@
 """Images of any kind as pixels of one size: files, pictures of Pillow, arrays and tensors."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -12,8 +14,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from mpnas_kit import files
-from mpnas_kit.errors import MpnasError, one_line, short
+from mpnas_kit.errors import MpnasError, one_line, reason, short
 
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000")
 EXPECTED = (
     "expected the path of an image file, a PIL image, an array (H, W), (H, W, 3) or (B, H, W, 3), "
     "a tensor (H, W), (3, H, W) or (B, 3, H, W), or a list of them"
@@ -66,10 +69,13 @@ def _items(inputs: Any) -> Iterator[Any]:
 def _pixels(item: Any, name: Any, channels: int, resolution: int) -> Tensor:
     """Return the pixels of an item: uint8 (n, channels, resolution, resolution)."""
     if isinstance(item, str | os.PathLike):
-        picture = _opened(files.read_bytes(files.as_path(item, "an image")), str(name))
-        return to_pixels(picture, channels, resolution)[None]
+        content = files.read_bytes(files.as_path(item, "an image"))
+        with _decoding(str(name)):
+            picture = Image.open(BytesIO(content), formats=FORMATS)
+            return to_pixels(_loaded(picture), channels, resolution)[None]
     if isinstance(item, Image.Image):
-        return to_pixels(_loaded(item, str(name)), channels, resolution)[None]
+        with _decoding(str(name)):
+            return to_pixels(_loaded(item), channels, resolution)[None]
     if isinstance(item, Tensor):
         return fitted(_of_tensor(item, str(name)), channels, resolution)
     if isinstance(item, np.ndarray):
@@ -120,25 +126,26 @@ def fitted(images: Tensor, channels: int, resolution: int) -> Tensor:
     return torch.stack(done) if done else images.new_empty(0, channels, resolution, resolution)
 
 
-def _opened(content: bytes, name: str) -> Image.Image:
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn every error of a decoder into `MpnasError`, and suppress its warnings."""
     try:
-        picture = Image.open(BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except UnidentifiedImageError:
         raise MpnasError(f"{name} is no image, or in a format that is not supported.") from None
     except Exception as error:  # decoders raise errors of any class
-        raise MpnasError(f"{name} cannot be decoded ({one_line(error)}).") from None
-    return _loaded(picture, name)
+        why = reason(error) if isinstance(error, MpnasError) else one_line(error)
+        raise MpnasError(f"{name} cannot be decoded ({why}).") from None
 
 
-def _loaded(picture: Image.Image, name: str) -> Image.Image:
-    try:
-        picture.load()
-    except Exception as error:  # decoders raise errors of any class
-        raise MpnasError(f"{name} cannot be decoded ({one_line(error)}).") from None
+def _loaded(picture: Image.Image) -> Image.Image:
+    picture.load()
     if picture.mode == "F":
-        raise MpnasError(f"{name} has numbers of unknown range as pixels: expected 8 or 16 bits.")
+        raise MpnasError("its pixels are numbers of unknown range: expected 8 or 16 bits")
     if 0 in picture.size:
-        raise MpnasError(f"{name} has no pixels.")
+        raise MpnasError("it has no pixels")
     return picture
 
 

@@ -1,6 +1,7 @@
 """`mpnas predict` and `mpnas evaluate`: what they print and write, and what they refuse."""
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +50,24 @@ def test_predict_refuses_in_one_sentence(
     ]:
         said = printed(capsys, "predict", "--run", moved, *arguments, status=2)
         assert word in said and len(said.splitlines()) == 1, said
+
+
+def test_a_run_that_cannot_be_used_is_named(
+    photos: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for run in ("a" * 300, "file", "loop", "pipe", "/dev/null", "file/run", "~no_such_user", " "):
+        for command in (["predict", photos[0]], ["export", "--out", "x.onnx"]):
+            said = printed(capsys, *command, "--run", run, status=2)
+            assert len(said.splitlines()) == 1 and len(said) < 700, said
+            assert run.strip()[:80] in said
+    assert not (tmp_path / "x.onnx").exists()
 
 
 def test_evaluate_prints_accuracies_and_what_has_no_partner(

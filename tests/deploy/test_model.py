@@ -172,6 +172,9 @@ def test_a_file_that_is_cut_short_is_named(
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(mk.MpnasError, match=r"cut\.png cannot be decoded"):
         model.predict([photos[0], tmp_path / "cut.png"], domain="b")
+    (tmp_path / "drawn.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(mk.MpnasError, match=r"drawn\.eps is no image, or in a format"):
+        model.predict(tmp_path / "drawn.eps", domain="b")
 
 
 def test_a_wrong_domain_or_option_is_refused_in_a_sentence(model: mk.Model) -> None:
