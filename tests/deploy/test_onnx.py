@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import mpnas_kit as mk
 from mpnas_kit.cli.commands import main
 from mpnas_kit.deploy import onnx as onnx_export
+from mpnas_kit.deploy import onnx_graph
 from mpnas_kit.deploy import session as onnx_session
 from mpnas_kit.deploy.card import wilson
 
@@ -130,7 +131,7 @@ def test_a_narrow_path_is_a_slice_of_a_wide_one(
     paths = {d: space.path(c) for d, c in zip("ab", choices, strict=True)}
     trained = mk.train(tiny.suite(2), space, paths, tiny.train_config(steps=1))
     model = mk.Model.of(trained)
-    monkeypatch.setattr(onnx_export, "LEAST_SLICE", 10)
+    monkeypatch.setattr(onnx_graph, "LEAST_SLICE", 10)
     (done,) = mk.export(model, tmp_path / "small.onnx")
     assert done.difference < 1e-5
     weights = [k for k in kernels(done.path) if not (k.shape[0] == 1 and k.shape[2:] == (1, 1))]
