@@ -14,6 +14,12 @@ from .approaches.methods import MultiHead as MultiHead
 from .approaches.methods import RandomPaths as RandomPaths
 from .approaches.methods import SharedTrunk as SharedTrunk
 from .approaches.methods import SinglePath as SinglePath
+from .deploy.exporting import export as export
+from .deploy.model import Model as Model
+from .deploy.model import load as load
+from .deploy.onnx import Written as Written
+from .deploy.prediction import Prediction as Prediction
+from .deploy.scores import Scores as Scores
 from .domains.domain import Domain as Domain
 from .domains.domain import DomainSuite as DomainSuite
 from .domains.own_images import folders as folders
@@ -21,6 +27,7 @@ from .domains.own_images import table as table
 from .domains.planted import planted_suite as planted_suite
 from .domains.pocket_suite import POCKET_DOMAINS as POCKET_DOMAINS
 from .domains.pocket_suite import pocket as pocket
+from .domains.signature import Signature as Signature
 from .domains.split import Split as Split
 from .domains.split import Subset as Subset
 from .domains.split import TensorSplit as TensorSplit
@@ -51,7 +58,6 @@ from .prioritization.scalarizers import Uncertainty as Uncertainty
 from .runs.integrity import Checked as Checked
 from .runs.integrity import check_run as check_run
 from .runs.run import Run as Run
-from .runs.run import load as load
 from .runs.sweep import Cell as Cell
 from .runs.sweep import Prioritizations as Prioritizations
 from .runs.sweep import Sweep as Sweep

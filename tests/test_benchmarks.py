@@ -115,3 +115,15 @@ def test_a_change_that_fails_without_a_sentence_is_counted(
     row: Counter[str] = Counter()
     module.faulty("train", module.ERRORS["error"], tmp_path, row)
     assert (row["changes"], row["sentences"], row["repeated"]) == (2, 0, 2)
+
+
+def test_predictions_and_files_are_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = benchmark("predict", monkeypatch)
+    monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
+    found = module.measure(tmp_path, domains=2, repeats=1)
+    kinds = ("predict", "union", "onnxruntime", "predict onnx", "cut out", "whole file")
+    lines = {f"{kind} {count}" for kind in kinds for count in (1, 64)}
+    assert set(found) == lines | {"bytes of files", "bytes over weights"}
+    assert found["bytes of files"][0] < 1 < found["bytes over weights"][0]

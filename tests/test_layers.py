@@ -29,13 +29,14 @@ ROOMS = (  # each may import itself and those before it
     "approaches",
     "analysis",
     "runs",
+    "deploy",
     "plots",
     "notebook",
     "widgets",
     "report",
     "cli",
 )
-CORE = ROOMS[: ROOMS.index("runs") + 1]
+CORE = ROOMS[: ROOMS.index("deploy") + 1]
 DISPLAY = {"matplotlib", "seaborn", "ipywidgets", "anywidget", "IPython", "papermill", "nbconvert"}
 HANDED_OVER = {("runs", "report")}  # Run.report starts the report when it is called
 FILES = sorted(PACKAGE.rglob("*.py"))

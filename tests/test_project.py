@@ -50,7 +50,8 @@ def test_every_dependency_is_pinned() -> None:
     pins = {line.split("==")[0].lower() for line in lines if line and not line.startswith("#")}
     assert all("==" in line for line in lines if line and not line.startswith("#"))
     project = PROJECT["project"]
-    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    for line in [*project["dependencies"], *extras]:
         assert re.split(r"[<>=;\[ ]", line)[0].lower() in pins, line
 
 
@@ -89,7 +90,7 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
-    from mpnas_kit.cli import parsers
+    from mpnas_kit.cli import model_parsers, parsers
 
     text = file.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
@@ -100,6 +101,9 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "compare": parsers.compare_parser,
             "explore": parsers.explore_parser,
             "check": parsers.check_parser,
+            "predict": model_parsers.predict_parser,
+            "evaluate": model_parsers.evaluate_parser,
+            "export": model_parsers.export_parser,
         }
         parser = other[command]() if command in other else parsers.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}

@@ -1,7 +1,6 @@
 """The command `mpnas`. The options of a stage are the fields of its config."""
 
 import argparse
-import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ import pandas as pd
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
+from mpnas_kit.cli import model_commands
 from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
     HelpShown,
@@ -19,16 +19,18 @@ from mpnas_kit.cli.parsers import (
     compare_parser,
     explore_parser,
     report_parser,
+    run_folder,
     stage_parser,
     sweep_parser,
 )
+from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.suites import suite_text
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
-from mpnas_kit.files import as_path, make_folder, write_text
+from mpnas_kit.files import make_folder, write_text
 from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks
 from mpnas_kit.notebook.progress import Progress
@@ -43,13 +45,6 @@ from mpnas_kit.values import Range
 
 RESOLUTION = Annotated[int, Range(1, 4096)]
 PORT = Annotated[int, Range(1, 65535)]
-
-
-def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
-    """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
-    if run is None:
-        return pathlib.Path("runs") / (profile or "quick")
-    return as_path(run, "--run")
 
 
 def data_text(given: argparse.Namespace) -> str | None:
@@ -127,7 +122,7 @@ def _search(arguments: Sequence[str]) -> None:
     table["cost"] = table["cost"].map(amount)
     table["of_target"] = table["of_target"].map("{:.0%}".format)
     print(f"The verdict: {found.verdict()}\n")
-    print(_text(table))
+    print(text_of(table))
     print(f"\ncost: {found.cost_unit} per image; cost target: {amount(found.cost_target)}")
     print(f"run folder: {run.folder / 'search'}")
 
@@ -153,7 +148,7 @@ def _train(arguments: Sequence[str]) -> None:
     for split in ("val", "test"):
         table[split] = table[split].map("{:.1%}".format)
     print("Top-1 accuracy:\n")
-    print(_text(table))
+    print(text_of(table))
     print(f"\nrun folder: {run.folder / 'train'}")
 
 
@@ -221,7 +216,7 @@ def _comparison_text(comparison: Comparison) -> str:
         "all distinct nodes (union),\nand for one image per domain (all_images). Size of the "
         "weights (disk)."
     )
-    text = f"{about}\n\n{_text(table)}"
+    text = f"{about}\n\n{text_of(table)}"
     return text if comparison.cells.notna().all(axis=None) else f"{text}\n\n–: {NO_SIZES}"
 
 
@@ -251,25 +246,18 @@ def _report(arguments: Sequence[str]) -> None:
     print(f"the report: {index}")
 
 
-def _text(table: pd.DataFrame) -> str:
-    """Return a table as text for a terminal: words left-aligned, figures right-aligned."""
-    words = [c for c in ("domain", "path", "approach", "prioritization", "norm") if c in table]
-    shown = table.astype(str)
-    for column in words:
-        shown[column] = shown[column].str.ljust(shown[column].str.len().max())
-        shown = shown.rename(columns={column: column.ljust(shown[column].str.len().max())})
-    return str(shown.to_string(index=False))
-
-
 _USAGE = f"""mpnas {__version__}: multi-path architecture search for several image domains
 
-  mpnas search   search a path for every domain
-  mpnas train    train the union of the paths
-  mpnas sweep    run every approach and prioritization on the domains of a run
-  mpnas compare  print the results table of a run and its sweep
-  mpnas report   run the notebooks and write HTML pages
-  mpnas explore  open JupyterLab on a run
-  mpnas check    check all files of a run, and say what can be recovered
+  mpnas search    search a path for every domain
+  mpnas train     train the union of the paths
+  mpnas sweep     run every approach and prioritization on the domains of a run
+  mpnas compare   print the results table of a run and its sweep
+  mpnas report    run the notebooks and write HTML pages
+  mpnas explore   open JupyterLab on a run
+  mpnas check     check all files of a run, and say what can be recovered
+  mpnas predict   classify image files with a trained run
+  mpnas evaluate  print accuracies of a trained run on labelled images
+  mpnas export    write a trained run as ONNX files
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -283,6 +271,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "report": _report,
     "explore": _explore,
     "check": _check,
+    "predict": model_commands.predict,
+    "evaluate": model_commands.evaluate,
+    "export": model_commands.export,
 }
 
 

@@ -1,6 +1,7 @@
 """The options of the command `mpnas`. Those of the stages come from the fields of the configs."""
 
 import argparse
+import pathlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -9,6 +10,7 @@ from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
 from mpnas_kit.domains.manifests import MANIFESTS
 from mpnas_kit.domains.suites import SUITE
 from mpnas_kit.errors import MpnasError, suggestion
+from mpnas_kit.files import as_path
 from mpnas_kit.parts import to_text
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.runs import profiles
@@ -19,6 +21,13 @@ from mpnas_kit.space.texts import SPACE
 from mpnas_kit.training.config import TrainConfig
 
 CONFIGS: dict[StageName, type[Any]] = {"search": SearchConfig, "train": TrainConfig}
+
+
+def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
+    """Return the run folder: `run`, or runs/PROFILE if `run` is None. Default profile: quick."""
+    if run is None:
+        return pathlib.Path("runs") / (profile or "quick")
+    return as_path(run, "--run")
 
 
 class HelpShown(Exception):

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, field
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Deviation = Annotated[float, Meta(gt=0, le=1)]
 
 
 class SuiteName(Struct):
@@ -24,16 +25,27 @@ class SpaceName(Struct):
     blocks: str | None = None
 
 
+class DomainInput(Struct):
+    """The images that a domain's network takes (`domains.signature.Signature`)."""
+
+    channels: Literal[1, 3]
+    resolution: Annotated[int, Meta(ge=1, le=16384)]
+    mean: Annotated[list[Fraction], Meta(min_length=3, max_length=3)]
+    deviation: Annotated[list[Deviation], Meta(min_length=3, max_length=3)]
+
+
 class StageRecord(Struct):
     """What a reader of the folder needs, besides the settings.
 
     classes: names of the classes by domain. space: the space (`describe_space`). cost_unit: unit of
-    the cost model. Release 0.1 recorded none of them.
+    the cost model. inputs: the images that the networks of a training take, by domain. Release 0.1
+    recorded none of them.
     """
 
     classes: dict[str, list[str]] | None = None
     space: dict[str, Any] | None = None
     cost_unit: str | None = None
+    inputs: dict[str, DomainInput] | None = None
 
 
 class StageConfigFile(Struct):

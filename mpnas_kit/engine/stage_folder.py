@@ -67,12 +67,13 @@ class Contents:
     identity: what the results depend on. A folder with another identity is refused.
     known: defaults of the settings in `identity["config"]`. A setting that a folder lacks, because
     it is older than the setting, counts as set to its default.
-    record: what else a reader of the folder needs. It is not compared.
+    record: function that returns what else a reader of the folder needs. It is called when the
+    folder is begun. Its result is not compared.
     """
 
     identity: Mapping[str, Any]
     known: Mapping[str, Any] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class StageFolder:
     def _prepare(self, contents: Contents) -> None:
         asked, known = json.loads(json.dumps(contents.identity)), contents.known
         if not self.exists(CONFIG):
-            self._begin({"format": FORMAT, **asked, "record": contents.record})
+            self._begin({"format": FORMAT, **asked, "record": contents.record()})
         self._same_config(asked, known)
         if not self.is_finished:  # a finished folder is only read
             self._take()

@@ -145,6 +145,29 @@ class DomainNorm(nn.Module):
         return member(domain) if self.norm == "per_domain" else SHARED
 
     @torch.no_grad()
+    def plain(self, domain: str, channels: int | None = None) -> nn.BatchNorm2d:
+        """Return an ordinary batch norm, in evaluation mode, with copies of a domain's tensors.
+
+        domain: name of a domain of this norm.
+        channels: number of channels, at most those of this norm. None: all of them.
+
+        Raises `MpnasError` if this norm has no statistics, as in a supernet.
+        """
+        require(
+            self.tracked,
+            "a batch norm of a supernet has no statistics for evaluation: expected the network of "
+            "a training.",
+        )
+        weight, bias, mean, var = self._find(domain)
+        assert mean is not None and var is not None
+        channels = len(mean) if channels is None else channels
+        weight, bias, mean, var = (t[:channels].clone() for t in (weight, bias, mean, var))
+        copy = nn.BatchNorm2d(channels, self.eps)
+        copy.weight, copy.bias = nn.Parameter(weight), nn.Parameter(bias)
+        copy.running_mean, copy.running_var = mean, var
+        return copy.eval()
+
+    @torch.no_grad()
     def adopt(self, other: "DomainNorm", domain: str) -> None:
         """Copy the scale and shift that `domain` has in `other` to every domain of this norm."""
         name = other.name_for(domain)

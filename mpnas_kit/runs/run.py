@@ -668,24 +668,6 @@ class Run:
         )
 
 
-def load(folder: str | pathlib.Path, *, trust: bool = False) -> TrainResult:
-    """Return the result of a finished training.
-
-    The folder is read; no step is computed. The network is loaded when it is first used.
-
-    folder: a run folder, or the stage folder of a training.
-    trust: whether modules that the folder names are imported.
-
-    Raises `MpnasError` if the training is not finished or a file is damaged.
-
-    >>> trained = mk.load("runs/mine")  # doctest: +SKIP
-    >>> trained.net  # doctest: +SKIP
-    """
-    if files.exists(place(folder) / RUN):
-        return Run.read(folder, trust=trust).train_result()
-    return TrainResult.load(place(folder), trust=trust)
-
-
 def _unpickled(
     folder: pathlib.Path,
     trust: bool,

@@ -106,7 +106,7 @@ def _contents(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> C
             "config": to_dict(config),
         },
         known=to_dict(SearchConfig()),
-        record={**record(suite, space), "cost_unit": config.cost.unit},
+        record=lambda: {**record(suite, space), "cost_unit": config.cost.unit},
     )
 
 

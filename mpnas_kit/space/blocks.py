@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -186,6 +187,29 @@ class ElasticConv(nn.Conv2d):
     def borrows(self) -> bool:
         """Whether this convolution has no weights of its own."""
         return bool(self._lender)
+
+    @torch.no_grad()
+    def plain(self, in_channels: int, out_channels: int) -> nn.Conv2d:
+        """Return a plain convolution with copies of the weights that these widths use.
+
+        in_channels, out_channels: widths of its input and output. Those of a depthwise convolution
+        are equal.
+        """
+        depthwise = self.groups > 1
+        copy = nn.Conv2d(
+            in_channels,
+            out_channels,
+            self.kernel_size[0],
+            self.stride[0],
+            self.kernel_size[0] // 2,
+            groups=in_channels if depthwise else 1,
+            bias=self.bias is not None,
+        )
+        weight = self._weight()[:out_channels, : 1 if depthwise else in_channels]
+        copy.weight = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
+        if self.bias is not None:
+            copy.bias = nn.Parameter(self.bias[:out_channels].detach().clone())
+        return copy
 
     def _weight(self) -> Tensor:
         if not self.borrows:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from msgspec.structs import asdict
 
+from mpnas_kit.domains.signature import Signature
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.finished import read_finished, read_history
 from mpnas_kit.engine.records import StageConfigFile, TrainResults
@@ -33,6 +34,8 @@ class TrainResult:
     batch, 0 to 1), and val_accuracy (0 to 1) in steps with an evaluation.
     space: search space of the paths. None: that of the network.
     tasks: task of every domain, by domain. None: those of the network.
+    signatures: images and classes of every domain's network, by domain. None: they are not known,
+    because an earlier release wrote the folder.
 
     A loaded result reads `history` and `net` when they are first used.
 
@@ -51,6 +54,7 @@ class TrainResult:
         history: pd.DataFrame | Callable[[], pd.DataFrame],
         space: SearchSpace | None = None,
         tasks: Mapping[str, Task] | None = None,
+        signatures: Mapping[str, Signature] | None = None,
     ) -> None:
         self.paths, self.config, self.evaluation = dict(paths), config, evaluation
         self._net, self._history = net, history
@@ -58,6 +62,7 @@ class TrainResult:
             space, tasks = net.space, net.tasks
         assert space is not None and tasks is not None
         self.space, self.tasks = space, dict(tasks)
+        self.signatures = None if signatures is None else dict(signatures)
 
     @classmethod
     def load(
@@ -94,6 +99,7 @@ class TrainResult:
                 "of every domain on val and test."
             )
         tasks = _tasks(stage, read.content, paths)
+        signatures = _signatures(stage, read.content, paths)
 
         def net() -> MultiPathNet:
             union = _union(union_space, paths, tasks, settings)
@@ -103,7 +109,7 @@ class TrainResult:
         def history() -> pd.DataFrame:
             return read_history(stage, settings.steps)
 
-        return cls(net, paths, settings, evaluation, history, union_space, tasks)
+        return cls(net, paths, settings, evaluation, history, union_space, tasks, signatures)
 
     @cached_property
     def net(self) -> MultiPathNet:
@@ -172,3 +178,27 @@ def _tasks(
                 f"{stage.folder / 'config.json'} cannot be read: it has no classes of {domain!r}."
             )
     return {d: Classification(len(classes[d])) for d in paths}
+
+
+def _signatures(
+    stage: StageFolder, recorded: StageConfigFile, paths: Mapping[str, Path]
+) -> dict[str, Signature] | None:
+    """Return images and classes of every domain's network, or None if they are not recorded."""
+    classes, inputs = recorded.record.classes, recorded.record.inputs
+    if classes is None or inputs is None:
+        return None
+    for domain in paths:
+        if domain not in inputs:
+            raise MpnasError(
+                f"{stage.folder / 'config.json'} cannot be read: it has no inputs of {domain!r}."
+            )
+    return {
+        d: Signature(
+            tuple(classes[d]),
+            inputs[d].channels,
+            inputs[d].resolution,
+            tuple(inputs[d].mean),
+            tuple(inputs[d].deviation),
+        )
+        for d in paths
+    }

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
+from mpnas_kit.domains.signature import Signature
 from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
@@ -96,7 +97,10 @@ def train(
                 "config": to_dict(config),
             },
             known=to_dict(TrainConfig()),
-            record=record(suite, space),
+            record=lambda: {
+                **record(suite, space),
+                "inputs": {d.name: Signature.of(d).record() for d in suite},
+            },
         )
 
     with (
@@ -144,6 +148,7 @@ class _Training(Stage):
         self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
+        self.signatures = {d.name: Signature.of(d, sources[d.name].standard) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, suite.tasks, config.seed)
@@ -202,8 +207,14 @@ class _Training(Stage):
         return self._result(evaluation)
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
-        net, history = self._averaged_net.eval(), history_table(self.rows)
-        return TrainResult(net, self.paths, self.config, evaluation, history)
+        return TrainResult(
+            self._averaged_net.eval(),
+            self.paths,
+            self.config,
+            evaluation,
+            history_table(self.rows),
+            signatures=self.signatures,
+        )
 
     def state(self) -> dict[str, Any]:
         return {

@@ -119,6 +119,7 @@ def refuses_everything_outside(run: Path, place: Path, watch: list[tuple[str, An
             try:
                 found: Any = read(folder)
                 _ = getattr(found, "net", None), getattr(found, "suite", None)
+                _ = isinstance(found, mk.Model) and found.network(found.domains[0])
             except mk.MpnasError as error:
                 assert "\n" not in str(error)
     on[0] = False

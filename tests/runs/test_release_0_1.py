@@ -35,7 +35,7 @@ def test_a_finished_run_is_read(run: Path) -> None:
 
 def test_its_stages_are_read_alone(run: Path) -> None:
     assert set(mk.SearchResult.load(run / "search").paths) == {"digits", "icons"}
-    trained = mk.load(run / "train")
+    trained = mk.TrainResult.load(run / "train")
     evaluated = mk.evaluate(trained.net, mk.pocket(["digits"]), trained.paths, "test")
     assert evaluated["accuracy"].tolist() == [trained.accuracy("test")["digits"]]
 

@@ -96,12 +96,12 @@ def test_results_are_read_and_not_rebuilt(made: mk.Run, nothing_is_computed: Non
     table = run.compare().table()
     assert table["parameters"].iloc[0] > 0
     assert mk.SearchResult.load(run.folder / "search").verdict() == run.search_result().verdict()
-    trained = mk.load(run.folder)
+    trained = mk.load(run.folder).result
     assert trained.history.equals(mk.TrainResult.load(run.folder / "train").history)
 
 
 def test_a_loaded_network_gives_the_recorded_accuracies(made: mk.Run) -> None:
-    trained = mk.load(made.folder)
+    trained = mk.load(made.folder).result
     again = mk.evaluate(trained.net, tiny.suite(), trained.paths, "test")
     assert again["accuracy"].tolist() == trained.accuracy("test").tolist()
 

@@ -118,7 +118,7 @@ def test_a_folder_from_elsewhere_imports_nothing(run: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("unavailable:") == 3 and done.stdout.count("--trust") == 3
-    assert str(mk.load(run, trust=True).accuracy("test")["a"]) in done.stdout
+    assert str(mk.load(run, trust=True).result.accuracy("test")["a"]) in done.stdout
 
 
 def test_another_process_imports_what_this_one_approved_and_nothing_else(

@@ -1,12 +1,14 @@
 """The training stage: all training images, and every domain until the last step."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
 
-from mpnas_kit.domains.batches import DomainStream
+from mpnas_kit.domains.batches import DomainStream, Standard
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
@@ -206,3 +208,26 @@ def test_images_of_another_size_than_the_space_are_refused() -> None:
     space = tiny.space(32)
     with pytest.raises(MpnasError, match="32"):
         train(tiny.suite(), space, tiny.paths(space, ARCHS[:2]), tiny.train_config(steps=1))
+
+
+def test_the_folder_records_what_a_prediction_needs_to_the_bit(tmp_path: Path) -> None:
+    suite, space = tiny.suite(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:2])
+    made = train(suite, space, paths, tiny.train_config(steps=1), folder=tmp_path / "train")
+    read = TrainResult.load(tmp_path / "train")
+    assert read.signatures == made.signatures and read.signatures is not None
+    for domain in suite:
+        signature, standard = read.signatures[domain.name], Standard.of(domain)
+        assert torch.equal(signature.standard.mean, standard.mean)
+        assert torch.equal(signature.standard.deviation, standard.deviation)
+        assert (signature.channels, signature.resolution) == (domain.channels, tiny.SIZE)
+        assert signature.classes == domain.classes
+    text = (tmp_path / "train" / "config.json").read_text()
+    content = json.loads(text)
+    del content["record"]["inputs"]["b"]
+    (tmp_path / "train" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(MpnasError, match="no inputs of 'b'"):
+        TrainResult.load(tmp_path / "train")
+    del content["record"]["inputs"]
+    (tmp_path / "train" / "config.json").write_text(json.dumps(content))
+    assert TrainResult.load(tmp_path / "train").signatures is None

@@ -1,0 +1,148 @@
+"""The commands that use a trained model: `mpnas predict`, `mpnas evaluate`, `mpnas export`."""
+
+import argparse
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import pandas as pd
+
+from mpnas_kit.cli.model_parsers import evaluate_parser, export_parser, predict_parser
+from mpnas_kit.cli.parsers import run_folder
+from mpnas_kit.cli.table_text import text_of
+from mpnas_kit.deploy.exporting import NOT_STATED
+from mpnas_kit.deploy.exporting import export as export_files
+from mpnas_kit.deploy.model import Model, load
+from mpnas_kit.deploy.onnx import BOUND
+from mpnas_kit.deploy.prediction import Prediction
+from mpnas_kit.domains.suites import suite_from_text
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.files import exists, write_text
+from mpnas_kit.runs.description import RUN, RunDescription, domain_names, place
+from mpnas_kit.settings import convert
+from mpnas_kit.values import Range
+
+Many = Annotated[int, Range(1, 1_000_000)]
+
+
+def predict(arguments: Sequence[str]) -> None:
+    """Run `mpnas predict`."""
+    given = predict_parser().parse(arguments)
+    if not given.files:
+        raise MpnasError("mpnas predict needs image files: expected FILE... after the options.")
+    top, batch_size = convert(given.top, Many, "--top"), _batch_size(given)
+    found = _model(given).predict(
+        given.files, domain=given.domain, top=top, batch_size=batch_size, device=given.device
+    )
+    if given.json:
+        _print_json(_as_json(found))
+    else:
+        table = found.table if top > 1 else found.table.drop(columns="rank")
+        print(text_of(_percent(table, "probability")))
+    _write_csv(given, found.table)
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Run `mpnas evaluate`."""
+    given = evaluate_parser().parse(arguments)
+    if given.data is None:
+        raise MpnasError("mpnas evaluate needs labelled images: expected --data SUITE.")
+    model, batch_size = _model(given), _batch_size(given)
+    suite = suite_from_text(given.data, domain_names(given.domains))
+    found = model.evaluate(suite, given.split, batch_size=batch_size, device=given.device)
+    if given.json:
+        tables = {n: getattr(found, n).to_dict("records") for n in ("domains", "classes")}
+        _print_json({"split": given.split, **tables, "unmatched": list(found.unmatched)})
+    else:
+        print(f"Accuracy on split {given.split!r}, macro: mean recall over classes:\n")
+        print(text_of(_percent(found.domains, "accuracy", "macro_accuracy")))
+        print("\nRecall of every class:\n")
+        print(text_of(_percent(found.classes, "recall")))
+        for sentence in found.unmatched:
+            print(f"\n{sentence}")
+    _write_csv(given, found.classes)
+
+
+def export(arguments: Sequence[str]) -> None:
+    """Run `mpnas export`."""
+    given = export_parser().parse(arguments)
+    if given.out is None:
+        raise MpnasError("mpnas export needs a file to write: expected --out FILE.onnx.")
+    folder = run_folder(given.run, None)
+    model = load(folder, trust=given.trust)
+    words = ["mpnas export", "--run", folder.name, "--out", pathlib.PurePath(given.out).name]
+    words += [] if given.domain is None else ["--domain", given.domain]
+    written = export_files(
+        model,
+        given.out,
+        domain=given.domain,
+        layout=given.layout,
+        images=given.images,
+        license=given.license,
+        data=_data_words(place(folder)),
+        command=" ".join([*words, "--layout", given.layout]),
+    )
+    table = pd.DataFrame(
+        [
+            {
+                "file": str(done.path),
+                "domains": len(done.domains),
+                "bytes": f"{done.bytes:,}",
+                "difference": f"{done.difference:.1e}",
+            }
+            for done in written
+        ]
+    )
+    print(text_of(table))
+    print(
+        "\ndifference: largest difference of logits between onnxruntime and torch; at most "
+        f"{BOUND:g}.\nmodel cards: beside the files, .card.md and .card.json"
+    )
+
+
+def _data_words(folder: pathlib.Path) -> str:
+    """Return words about the images of a run, without folders of this machine."""
+    if not exists(folder / RUN):
+        return NOT_STATED
+    about = RunDescription.read(folder)
+    origin, colon, rest = (about.data or "").partition(":")
+    suite = f"suite {pathlib.PurePath(origin).name}{colon}{rest}" if origin else "given in memory"
+    counts = sum(d.train for d in about.domains)
+    return f"{suite}, {counts:,} training images of {len(about.domains)} domains"
+
+
+def _model(given: argparse.Namespace) -> Model:
+    return load(run_folder(given.run, None), trust=given.trust)
+
+
+def _batch_size(given: argparse.Namespace) -> int:
+    size: int = convert(given.batch_size, Many, "--batch-size")
+    return size
+
+
+def _as_json(found: Prediction) -> dict[str, Any]:
+    images = [
+        {
+            "image": str(name),
+            "classes": [
+                {"label": row.label, "probability": float(row.probability)}
+                for row in rows.itertuples()
+            ],
+        }
+        for name, rows in zip(found.images, found.by_image(), strict=True)
+    ]
+    return {"domain": found.domain, "images": images}
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _percent(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    return table.assign(**{c: table[c].map("{:.1%}".format) for c in columns})
+
+
+def _write_csv(given: argparse.Namespace, table: pd.DataFrame) -> None:
+    if given.csv is not None:
+        write_text(place(given.csv, "--csv"), table.to_csv(index=False))

@@ -1,0 +1,106 @@
+"""The options of the commands that use a trained model: `predict`, `evaluate`, `export`."""
+
+import argparse
+
+from mpnas_kit.cli.parsers import Parser
+from mpnas_kit.deploy.exporting import NOT_STATED
+from mpnas_kit.domains.suites import SUITE
+
+FORMATS = """\
+layout  files           size                      speed on a CPU       for
+shared  one             smallest: domains share   as folded, once a    one app that serves all
+                        weights                   domain is cut out    domains
+folded  one per domain  each domain has all its   fastest as it is     one domain, or tools that
+                        weights                                        cannot cut a file"""
+
+
+def predict_parser() -> Parser:
+    """Return the parser of `mpnas predict`."""
+    parser = Parser(
+        prog="mpnas predict",
+        description="Classify image files with a trained run. Training images are not needed.",
+        allow_abbrev=False,
+    )
+    _model_options(parser)
+    parser.add_argument(
+        "--domain", metavar="NAME", help="domain of the images (default: the only one of the run)"
+    )
+    parser.add_argument(
+        "--top", metavar="K", default="1", help="classes per image, at least 1 (default: 1)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON with the probabilities, not a table"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="also write the table to this file")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="image files")
+    return parser
+
+
+def evaluate_parser() -> Parser:
+    """Return the parser of `mpnas evaluate`."""
+    parser = Parser(
+        prog="mpnas evaluate",
+        description="Print accuracies of a trained run on labelled images. Domains and classes are "
+        "matched by name. What has no partner is said and left out.",
+        allow_abbrev=False,
+    )
+    _model_options(parser)
+    parser.add_argument(
+        "--data", metavar="SUITE", help=f"suite of domains with the images: {SUITE.expected()}"
+    )
+    parser.add_argument(
+        "--domains", help="names of domains of --data, with commas (default: all of them)"
+    )
+    parser.add_argument(
+        "--split", default="test", help="train, val or test of --data (default: test)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, not tables")
+    parser.add_argument("--csv", metavar="FILE", help="also write the recalls of all classes")
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run",
+        metavar="FOLDER",
+        help="run folder with a finished training, or an ONNX file of `mpnas export` (default: "
+        "runs/quick)",
+    )
+    parser.add_argument("--batch-size", metavar="N", default="64", help="images at a time (64)")
+    parser.add_argument("--device", help="device in torch (default: a GPU if there is one)")
+    parser.add_argument(
+        "--trust", action="store_true", help="import the modules that the run folder names"
+    )
+
+
+def export_parser() -> Parser:
+    """Return the parser of `mpnas export`."""
+    parser = Parser(
+        prog="mpnas export",
+        description="Write a trained run as ONNX files, each with a model card beside it.\n\n"
+        f"{FORMATS}\n\n"
+        "Files take pixels: normalisation is inside, and the batch size is free. Each file is "
+        "compared with torch before it is written.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--run", metavar="FOLDER", help="run folder with a finished training (default: runs/quick)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="file to write; it ends with .onnx")
+    parser.add_argument(
+        "--domain", metavar="NAME", help="the only domain to write (default: all domains)"
+    )
+    parser.add_argument(
+        "--layout", default="shared", help="shared or folded, see above (default: shared)"
+    )
+    parser.add_argument(
+        "--license", metavar="TEXT", default=NOT_STATED, help="licence of the weights, for the card"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="import the modules that the run folder names"
+    )
+    parser.add_argument(
+        "images", nargs="*", metavar="IMAGE", help="image files to check with, besides random ones"
+    )
+    return parser

@@ -1,0 +1,249 @@
+"""A model for prediction, from a run folder or an exported file. It needs no training images."""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mpnas_kit import files
+from mpnas_kit.deploy.form import deploy_form, folded
+from mpnas_kit.deploy.pixels import batches_of_pixels, fitted
+from mpnas_kit.deploy.prediction import Prediction
+from mpnas_kit.deploy.scores import Scores, score_suite
+from mpnas_kit.deploy.session import networks, read_exported
+from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.domains.signature import Signature
+from mpnas_kit.engine.compute import device_named
+from mpnas_kit.engine.stage_folder import CONFIG
+from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.network.defaults import plain_torch
+from mpnas_kit.runs.description import RUN, place
+from mpnas_kit.runs.run import Run
+from mpnas_kit.training.result import TrainResult
+from mpnas_kit.values import Range, checked, require_type
+
+
+class Model:
+    """A trained model: it classifies images of its domains. `load` returns it.
+
+    signatures: images and classes of every domain, by name.
+    network: function of a domain's name that returns a new network: pixels (B, 3, H, W), uint8 0 to
+    255 or float 0 to 1, to logits float32 (B, classes).
+    result: result of the training; None: the model comes from an exported file.
+
+    >>> model = mk.Model.of(trained)
+    >>> model.domains, len(model.classes("planted0"))
+    (('planted0', 'planted1'), 16)
+    >>> model.predict(suite["planted0"].test.images[:3], domain="planted0").probabilities.shape
+    (3, 16)
+    """
+
+    def __init__(
+        self,
+        signatures: Mapping[str, Signature],
+        network: Callable[[str], nn.Module],
+        result: TrainResult | None = None,
+    ) -> None:
+        self.signatures, self._make, self._result = dict(signatures), network, result
+        self._ready: dict[tuple[str, str | None], nn.Module] = {}
+
+    @classmethod
+    def of(cls, result: TrainResult) -> "Model":
+        """Return the model of a training.
+
+        Raises `MpnasError` if the result does not say how images become network input.
+        """
+        require_type(result, TrainResult, "result")
+        signatures = result.signatures
+        if signatures is None:
+            raise MpnasError(
+                "the folder of this training does not record how its images become network input "
+                "(channels, resolution, mean and deviation), because an earlier release wrote it: "
+                "train the run again in a new folder. Its results can still be read, with "
+                "mk.Run.read(folder).train_result()."
+            )
+
+        def network(domain: str) -> nn.Module:
+            return deploy_form(result.net, domain, result.paths[domain], signatures[domain])
+
+        return cls(signatures, network, result)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains."""
+        return tuple(self.signatures)
+
+    @property
+    def result(self) -> TrainResult:
+        """Result of the training. Raises `MpnasError` if the model comes from an exported file."""
+        if self._result is None:
+            raise MpnasError(
+                "a model from an exported file has no training result: load its run folder instead."
+            )
+        return self._result
+
+    def signature(self, domain: str | None) -> Signature:
+        """Return images and classes of a domain. None: the only domain of the model.
+
+        Raises `MpnasError` if the domain is unknown, or None names none of several.
+        """
+        return self.signatures[self._named(domain)]
+
+    def classes(self, domain: str | None) -> tuple[str, ...]:
+        """Return the names of a domain's classes, in the order of the logits (see `signature`)."""
+        return self.signature(domain).classes
+
+    def network(self, domain: str | None) -> nn.Module:
+        """Return a new network of a domain: pixels (B, 3, H, W) -> logits float32 (B, classes).
+
+        Pixels are uint8 0 to 255, or float 0 to 1: the normalisation is part of the network. A
+        model from a run gives the deploy form, of plain torch modules, on the CPU. Raises
+        `MpnasError` if the domain is unknown.
+
+        domain: name of the domain; None: the only one.
+        """
+        return self._make(self._named(domain))
+
+    @checked("predict")
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        domain: str | None = None,
+        top: Annotated[int, Range(1, 1_000_000)] = 1,
+        batch_size: Annotated[int, Range(1, 1_000_000)] = 64,
+        device: str | None = None,
+    ) -> Prediction:
+        """Return classes and probabilities of images.
+
+        Images of another size are resized: the square in the middle is kept. Colours become grey,
+        or grey becomes colours, as the training images were.
+
+        inputs: path of an image file, PIL image, NumPy array (H, W), (H, W, 1 or 3) or (B, H, W, 1
+        or 3), tensor (H, W), (1 or 3, H, W) or (B, 1 or 3, H, W), or a list of these. Arrays and
+        tensors are uint8 0 to 255, or floats 0 to 1, which are rounded to 256 levels.
+        domain: name of the domain; None: the only one of the model.
+        top: classes per image in the table, at least 1; more than there are counts as all.
+        batch_size: images that are computed at a time, at least 1.
+        device: name of the device in torch; None: a GPU if there is one, else the CPU.
+
+        Raises `MpnasError` if the domain is unknown, there is no image, an item is no image or a
+        file cannot be read, or the device cannot be used.
+        """
+        name = self._named(domain)
+        signature, network = self.signatures[name], self._on(name, device)
+        names: list[str] = []
+        found = []
+        batches = batches_of_pixels(inputs, signature.channels, signature.resolution, batch_size)
+        for some, pixels in batches:
+            names += some
+            found.append(torch.softmax(self._logits(network, pixels), 1).numpy())
+        return Prediction(name, signature.classes, tuple(names), np.concatenate(found), top)
+
+    @checked("evaluate")
+    def evaluate(
+        self,
+        suite: DomainSuite,
+        split: str = "test",
+        *,
+        batch_size: Annotated[int, Range(1, 1_000_000)] = 256,
+        device: str | None = None,
+    ) -> Scores:
+        """Return accuracies on labelled images. Domains and classes are matched by name.
+
+        suite: domains with labelled images, of any resolution.
+        split: `train`, `val` or `test`.
+        batch_size: images that are computed at a time, at least 1.
+        device: as in `predict`.
+
+        Raises `MpnasError` if the split is unknown, or suite and model have no domain or no class
+        in common.
+
+        >>> mk.Model.of(trained).evaluate(suite).domains["images"].tolist()
+        [16, 16]
+        """
+        require_type(suite, DomainSuite, "suite")
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+
+        def classify(domain: str, images: Tensor) -> Tensor:
+            signature = self.signatures[domain]
+            pixels = fitted(images, signature.channels, signature.resolution)
+            return self._logits(self._on(domain, device), pixels).argmax(1)
+
+        return score_suite(classify, self.signatures, suite, split, batch_size)
+
+    def _named(self, domain: str | None) -> str:
+        if domain is None and len(self.signatures) == 1:
+            return next(iter(self.signatures))
+        if domain is None:
+            known = ", ".join(self.signatures)
+            raise MpnasError(f"the model has several domains: name one of {known}.")
+        if domain not in self.signatures:
+            raise unknown("domain", domain, self.signatures)
+        return domain
+
+    def _on(self, domain: str, device: str | None) -> nn.Module:
+        """Return the network of a domain on a device. It is kept for the next call.
+
+        Batch norms of a deploy form are folded, and its tensors are channels-last: both save time.
+        """
+        if (domain, device) not in self._ready:
+            chosen, network = device_named(device), self._make(domain)
+            if isinstance(network, nn.Sequential):
+                network = folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._ready[domain, device] = network.to(chosen)
+        return self._ready[domain, device]
+
+    @staticmethod
+    def _logits(network: nn.Module, pixels: Tensor) -> Tensor:
+        """Return the logits float32 (B, classes) on the CPU of pixels uint8 (B, 1 or 3, H, W)."""
+        device = next((b.device for b in network.buffers()), torch.device("cpu"))
+        with plain_torch(), torch.inference_mode():
+            logits: Tensor = network(pixels.to(device).expand(-1, 3, -1, -1))
+        return logits.float().cpu()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(d)}</td><td>{len(s.classes)}</td><td>{s.resolution}</td></tr>"
+            for d, s in self.signatures.items()
+        )
+        head = "<tr><th>domain</th><th>classes</th><th>pixels</th></tr>"
+        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    def __repr__(self) -> str:
+        return f"Model({', '.join(self.signatures)})"
+
+
+def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
+    """Return the model of a finished training, or of an exported file. It needs no training images.
+
+    Files are read; no step is computed. Weights are loaded when they are first used. The networks
+    of an ONNX file run on the CPU, whatever the device.
+
+    path: a run folder, the stage folder of a training, or an ONNX file that `export` wrote.
+    trust: whether modules that the folder names are imported.
+
+    Raises `MpnasError` if the training is not finished, a file is damaged, or an earlier release
+    wrote the folder without what a prediction needs.
+
+    >>> model = mk.load("runs/mine")  # doctest: +SKIP
+    >>> model.predict("photo.jpg", domain="pets").labels  # doctest: +SKIP
+    ('cat',)
+    """
+    folder = place(path)
+    if files.exists(folder) and folder.is_file():
+        exported = read_exported(folder)
+        return Model(exported.signatures, networks(exported))
+    if files.exists(folder / RUN):
+        return Model.of(Run.read(path, trust=trust).train_result())
+    if not files.exists(folder / CONFIG):
+        raise MpnasError(
+            f"{folder} has no {RUN}: expected a run folder, the stage folder of a training, or an "
+            "ONNX file."
+        )
+    return Model.of(TrainResult.load(folder, trust=trust))

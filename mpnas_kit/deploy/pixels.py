@@ -1,0 +1,200 @@
+"""Images of any kind as pixels of one size: files, pictures of Pillow, arrays and tensors."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from mpnas_kit import files
+from mpnas_kit.errors import MpnasError, one_line, reason, short
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000")
+EXPECTED = (
+    "expected the path of an image file, a PIL image, an array (H, W), (H, W, 3) or (B, H, W, 3), "
+    "a tensor (H, W), (3, H, W) or (B, 3, H, W), or a list of them"
+)
+
+
+def batches_of_pixels(
+    inputs: Any, channels: int, resolution: int, batch_size: int
+) -> Iterator[tuple[list[str], Tensor]]:
+    """Yield names and pixels of images in batches: uint8 (k, channels, resolution, resolution).
+
+    Files are read when their batch is needed, so memory does not grow with their number. A file has
+    its path as name, any other image "image N" with its position from 0.
+
+    inputs: one image, a batch of images, or a list of images and batches (see `Model.predict`).
+    channels: 1 (grey) or 3 (RGB).
+    resolution: height and width of the result, in pixels.
+    batch_size: images per batch, at least 1. The last batch may have fewer.
+
+    Raises `MpnasError` if there is no image, or an item is none.
+    """
+    names: list[str] = []
+    parts: list[Tensor] = []
+    count = 0
+    for item in _items(inputs):
+        is_path = isinstance(item, str | os.PathLike)
+        name = os.fspath(item) if is_path else f"image {count}"
+        for pixels in _pixels(item, name, channels, resolution).split(batch_size):
+            own = [str(name)] if is_path else [f"image {count + i}" for i in range(len(pixels))]
+            count += len(pixels)
+            names, parts = names + own, [*parts, pixels]
+            while len(names) >= batch_size:
+                whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+                yield names[:batch_size], whole[:batch_size]
+                names, parts = names[batch_size:], [whole[batch_size:]]
+    if names:
+        yield names, torch.cat(parts)
+    if not count:
+        raise MpnasError(f"there are no images: {EXPECTED}.")
+
+
+def _items(inputs: Any) -> Iterator[Any]:
+    is_one = isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor)
+    if is_one or not isinstance(inputs, Iterable) or isinstance(inputs, bytes | dict):
+        yield inputs
+    else:
+        yield from inputs
+
+
+def _pixels(item: Any, name: Any, channels: int, resolution: int) -> Tensor:
+    """Return the pixels of an item: uint8 (n, channels, resolution, resolution)."""
+    if isinstance(item, str | os.PathLike):
+        content = files.read_bytes(files.as_path(item, "an image"))
+        with _decoding(str(name)):
+            picture = Image.open(BytesIO(content), formats=FORMATS)
+            return to_pixels(_loaded(picture), channels, resolution)[None]
+    if isinstance(item, Image.Image):
+        with _decoding(str(name)):
+            return to_pixels(_loaded(item), channels, resolution)[None]
+    if isinstance(item, Tensor):
+        return fitted(_of_tensor(item, str(name)), channels, resolution)
+    if isinstance(item, np.ndarray):
+        return fitted(_of_array(item, str(name)), channels, resolution)
+    raise MpnasError(f"{name} is {short(item)}: {EXPECTED}.")
+
+
+def to_pixels(picture: Image.Image, channels: int, resolution: int) -> Tensor:
+    """Return the pixels of a picture: uint8 (channels, resolution, resolution).
+
+    A rotation that the file asks for (EXIF) is applied. Transparent pixels are drawn on white. Grey
+    values of 16 bits are divided by 256. The square in the middle is kept, and its size is changed
+    by antialiased bicubic interpolation.
+
+    picture: picture of Pillow whose pixels are loaded.
+    channels: 1 (grey) or 3 (RGB).
+    resolution: height and width of the result, in pixels.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        picture = Image.fromarray((values // 256).astype(np.uint8))
+    elif picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+        picture = picture.convert("RGB")
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if picture.size != (resolution, resolution):
+        size = (resolution, resolution)
+        picture = ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+    pixels = np.array(picture).reshape(resolution, resolution, channels)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def fitted(images: Tensor, channels: int, resolution: int) -> Tensor:
+    """Return images with other channels and another size: uint8 (n, channels, size, size).
+
+    images: uint8 (n, 1 or 3, H, W). If they fit already, they are returned as they are.
+    """
+    count, own, *size = images.shape
+    if size == [resolution, resolution] and own == channels:
+        return images
+    if size == [resolution, resolution] and own == 1:
+        return images.expand(-1, channels, -1, -1)
+    arrays = images.permute(0, 2, 3, 1).cpu().numpy()
+    pictures = (Image.fromarray(a[..., 0] if own == 1 else a) for a in arrays)
+    done = [to_pixels(picture, channels, resolution) for picture in pictures]
+    return torch.stack(done) if done else images.new_empty(0, channels, resolution, resolution)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn every error of a decoder into `MpnasError`, and suppress its warnings."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UnidentifiedImageError:
+        raise MpnasError(f"{name} is no image, or in a format that is not supported.") from None
+    except Exception as error:  # decoders raise errors of any class
+        why = reason(error) if isinstance(error, MpnasError) else one_line(error)
+        raise MpnasError(f"{name} cannot be decoded ({why}).") from None
+
+
+def _loaded(picture: Image.Image) -> Image.Image:
+    picture.load()
+    if picture.mode == "F":
+        raise MpnasError("its pixels are numbers of unknown range: expected 8 or 16 bits")
+    if 0 in picture.size:
+        raise MpnasError("it has no pixels")
+    return picture
+
+
+def _of_tensor(images: Tensor, name: str) -> Tensor:
+    shape = tuple(images.shape)
+    form = images[None] if images.ndim == 2 else images
+    form = form[None] if form.ndim == 3 else form
+    if form.ndim != 4 or form.shape[1] not in (1, 3) or not _is_sized(form):
+        raise _wrong_shape(name, shape, "(H, W), (1 or 3, H, W) or (B, 1 or 3, H, W)")
+    return _whole(form.detach(), name)
+
+
+def _of_array(images: NDArray[Any], name: str) -> Tensor:
+    shape = images.shape
+    form = images[..., None] if images.ndim == 2 else images
+    form = form[None] if form.ndim == 3 else form
+    if form.ndim != 4 or form.shape[3] not in (1, 3) or not _is_sized(form):
+        raise _wrong_shape(name, shape, "(H, W), (H, W, 1 or 3) or (B, H, W, 1 or 3)")
+    if form.dtype != np.uint8 and form.dtype.kind != "f":
+        raise _wrong_kind(name, form.dtype)
+    if form.dtype.itemsize > 8 or not form.dtype.isnative:
+        form = form.astype(np.float64)
+    owned = np.require(form, requirements=["C", "W"])
+    return _whole(torch.from_numpy(owned).permute(0, 3, 1, 2), name)
+
+
+def _is_sized(images: Any) -> bool:
+    return all(images.shape)
+
+
+def _whole(images: Tensor, name: str) -> Tensor:
+    """Return images as uint8. Fractions are rounded to 256 levels, as training images have."""
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise _wrong_kind(name, images.dtype)
+    if not bool(torch.isfinite(images).all()):
+        raise MpnasError(f"{name} has values that are not finite: expected 0 to 1, or uint8.")
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        raise MpnasError(
+            f"{name} has values from {low:g} to {high:g}: expected 0 to 1, or uint8 0 to 255."
+        )
+    return (images.float() * 255).round().to(torch.uint8)
+
+
+def _wrong_shape(name: str, shape: tuple[int, ...], expected: str) -> MpnasError:
+    return MpnasError(f"{name} has the shape {shape}: expected {expected}, each at least 1.")
+
+
+def _wrong_kind(name: str, found: object) -> MpnasError:
+    return MpnasError(f"{name} has numbers of type {found}: expected uint8, or floats 0 to 1.")
