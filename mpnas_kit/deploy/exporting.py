@@ -105,5 +105,5 @@ def _pixels(images: Any, model: Model, domain: str) -> torch.Tensor:
     size = signature.resolution
     if isinstance(images, tuple | list) and not images:
         return torch.empty(0, 3, size, size, dtype=torch.uint8)
-    batches = batches_of_pixels(images, signature.channels, size, 64)
+    batches = batches_of_pixels(images, signature.fit, 64)
     return torch.cat([pixels.expand(-1, 3, -1, -1) for _, pixels in batches])

@@ -138,7 +138,7 @@ class Model:
         signature, network = self.signatures[name], self._on(name, device)
         names: list[str] = []
         found = []
-        batches = batches_of_pixels(inputs, signature.channels, signature.resolution, batch_size)
+        batches = batches_of_pixels(inputs, signature.fit, batch_size)
         for some, pixels in batches:
             names += some
             found.append(torch.softmax(self._logits(network, pixels), 1).numpy())
@@ -172,7 +172,7 @@ class Model:
 
         def classify(domain: str, images: Tensor) -> Tensor:
             signature = self.signatures[domain]
-            pixels = fitted(images, signature.channels, signature.resolution)
+            pixels = fitted(images, signature.fit)
             return self._logits(self._on(domain, device), pixels).argmax(1)
 
         return score_suite(classify, self.signatures, suite, split, batch_size)

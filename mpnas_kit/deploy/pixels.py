@@ -1,39 +1,33 @@
 """Images of any kind as pixels of one size: files, pictures of Pillow, arrays and tensors."""
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from mpnas_kit import files
-from mpnas_kit.errors import MpnasError, one_line, reason, short
+from mpnas_kit.domains.decoding import BadImage, Fit, decode, of_picture
+from mpnas_kit.errors import MpnasError, short
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000")
 EXPECTED = (
     "expected the path of an image file, a PIL image, an array (H, W), (H, W, 3) or (B, H, W, 3), "
     "a tensor (H, W), (3, H, W) or (B, 3, H, W), or a list of them"
 )
 
 
-def batches_of_pixels(
-    inputs: Any, channels: int, resolution: int, batch_size: int
-) -> Iterator[tuple[list[str], Tensor]]:
-    """Yield names and pixels of images in batches: uint8 (k, channels, resolution, resolution).
+def batches_of_pixels(inputs: Any, fit: Fit, batch_size: int) -> Iterator[tuple[list[str], Tensor]]:
+    """Yield names and pixels of images in batches: uint8 (k, C, resolution, resolution).
 
     Files are read when their batch is needed, so memory does not grow with their number. A file has
     its path as name, any other image "image N" with its position from 0.
 
     inputs: one image, a batch of images, or a list of images and batches (see `Model.predict`).
-    channels: 1 (grey) or 3 (RGB).
-    resolution: height and width of the result, in pixels.
+    fit: size and channels of the result.
     batch_size: images per batch, at least 1. The last batch may have fewer.
 
     Raises `MpnasError` if there is no image, or an item is none.
@@ -44,7 +38,7 @@ def batches_of_pixels(
     for item in _items(inputs):
         is_path = isinstance(item, str | os.PathLike)
         name = os.fspath(item) if is_path else f"image {count}"
-        for pixels in _pixels(item, name, channels, resolution).split(batch_size):
+        for pixels in _pixels(item, name, fit).split(batch_size):
             own = [str(name)] if is_path else [f"image {count + i}" for i in range(len(pixels))]
             count += len(pixels)
             names, parts = names + own, [*parts, pixels]
@@ -66,87 +60,36 @@ def _items(inputs: Any) -> Iterator[Any]:
         yield from inputs
 
 
-def _pixels(item: Any, name: Any, channels: int, resolution: int) -> Tensor:
-    """Return the pixels of an item: uint8 (n, channels, resolution, resolution)."""
-    if isinstance(item, str | os.PathLike):
-        content = files.read_bytes(files.as_path(item, "an image"))
-        with _decoding(str(name)):
-            picture = Image.open(BytesIO(content), formats=FORMATS)
-            return to_pixels(_loaded(picture), channels, resolution)[None]
-    if isinstance(item, Image.Image):
-        with _decoding(str(name)):
-            return to_pixels(_loaded(item), channels, resolution)[None]
+def _pixels(item: Any, name: Any, fit: Fit) -> Tensor:
+    """Return the pixels of an item: uint8 (n, C, resolution, resolution)."""
+    try:
+        if isinstance(item, str | os.PathLike):
+            return decode(files.read_bytes(files.as_path(item, "an image")), fit)[None]
+        if isinstance(item, Image.Image):
+            return of_picture(item, fit)[None]
+    except BadImage as error:
+        raise MpnasError(f"{name} is not a usable image: {error}.") from None
     if isinstance(item, Tensor):
-        return fitted(_of_tensor(item, str(name)), channels, resolution)
+        return fitted(_of_tensor(item, str(name)), fit)
     if isinstance(item, np.ndarray):
-        return fitted(_of_array(item, str(name)), channels, resolution)
+        return fitted(_of_array(item, str(name)), fit)
     raise MpnasError(f"{name} is {short(item)}: {EXPECTED}.")
 
 
-def to_pixels(picture: Image.Image, channels: int, resolution: int) -> Tensor:
-    """Return the pixels of a picture: uint8 (channels, resolution, resolution).
-
-    A rotation that the file asks for (EXIF) is applied. Transparent pixels are drawn on white. Grey
-    values of 16 bits are divided by 256. The square in the middle is kept, and its size is changed
-    by antialiased bicubic interpolation.
-
-    picture: picture of Pillow whose pixels are loaded.
-    channels: 1 (grey) or 3 (RGB).
-    resolution: height and width of the result, in pixels.
-    """
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64).clip(0, 65535)
-        picture = Image.fromarray((values // 256).astype(np.uint8))
-    elif picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info:
-        clear = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-        picture = picture.convert("RGB")
-    picture = picture.convert("L" if channels == 1 else "RGB")
-    if picture.size != (resolution, resolution):
-        size = (resolution, resolution)
-        picture = ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
-    pixels = np.array(picture).reshape(resolution, resolution, channels)
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def fitted(images: Tensor, channels: int, resolution: int) -> Tensor:
-    """Return images with other channels and another size: uint8 (n, channels, size, size).
+def fitted(images: Tensor, fit: Fit) -> Tensor:
+    """Return images with other channels and another size: uint8 (n, C, resolution, resolution).
 
     images: uint8 (n, 1 or 3, H, W). If they fit already, they are returned as they are.
+    fit: size and channels of the result.
     """
     count, own, *size = images.shape
-    if size == [resolution, resolution] and own == channels:
-        return images
-    if size == [resolution, resolution] and own == 1:
+    channels, side = fit.channels or own, fit.resolution
+    if size == [side, side] and own in (1, channels):
         return images.expand(-1, channels, -1, -1)
     arrays = images.permute(0, 2, 3, 1).cpu().numpy()
     pictures = (Image.fromarray(a[..., 0] if own == 1 else a) for a in arrays)
-    done = [to_pixels(picture, channels, resolution) for picture in pictures]
-    return torch.stack(done) if done else images.new_empty(0, channels, resolution, resolution)
-
-
-@contextmanager
-def _decoding(name: str) -> Iterator[None]:
-    """Turn every error of a decoder into `MpnasError`, and suppress its warnings."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except UnidentifiedImageError:
-        raise MpnasError(f"{name} is no image, or in a format that is not supported.") from None
-    except Exception as error:  # decoders raise errors of any class
-        why = reason(error) if isinstance(error, MpnasError) else one_line(error)
-        raise MpnasError(f"{name} cannot be decoded ({why}).") from None
-
-
-def _loaded(picture: Image.Image) -> Image.Image:
-    picture.load()
-    if picture.mode == "F":
-        raise MpnasError("its pixels are numbers of unknown range: expected 8 or 16 bits")
-    if 0 in picture.size:
-        raise MpnasError("it has no pixels")
-    return picture
+    done = [of_picture(picture, fit) for picture in pictures]
+    return torch.stack(done) if done else images.new_empty(0, channels, side, side)
 
 
 def _of_tensor(images: Tensor, name: str) -> Tensor:

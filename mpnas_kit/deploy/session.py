@@ -26,7 +26,7 @@ DOMAINS, VERSION, LAYOUT, LICENSE = (  # keys of the metadata of a file
 )
 
 
-class _Recorded(DomainInput):
+class _Recorded(DomainInput, kw_only=True):
     """What a file records of a domain: its input, and classes and name of its output."""
 
     classes: Annotated[list[str], Meta(min_length=2)]
@@ -101,7 +101,12 @@ def read_exported(path: pathlib.Path) -> Exported:
         raise MpnasError(f"{path} is damaged: it has no output for a domain of its metadata.")
     signatures = {
         domain: Signature(
-            tuple(one.classes), one.channels, one.resolution, tuple(one.mean), tuple(one.deviation)
+            tuple(one.classes),
+            one.channels,
+            one.resolution,
+            tuple(one.mean),
+            tuple(one.deviation),
+            one.how,
         )
         for domain, one in recorded.items()
     }

@@ -8,6 +8,7 @@
         bad.json              reason per image that cannot be read, by position
     CACHE/images/KEY.part     the same, unfinished: a killed preparation continues in it
     CACHE/images/KEY.lock     one process at a time prepares these images
+    CACHE/given/KEY           a text with paths that the person gave as data, such as folders(...)
 
 CACHE is the folder in the environment variable `MPNAS_CACHE`. By default it is `mpnas-kit` in
 `XDG_CACHE_HOME`, or in `~/.cache`. All of it can be deleted at any time.
@@ -75,6 +76,24 @@ def prepare(paths: Sequence[str], fit: Fit, name: str, tell: Tell | None = None)
             Preparation(paths, hashes, fit, folder, progress).run()
             found = CachedImages(folder)
     return found
+
+
+def remember_given(text: str) -> None:
+    """Note that this person gave a text with paths as data, also for later processes."""
+    files.make_folder(cache_folder() / "given")
+    files.write_new(_given(text), text.encode())
+
+
+def was_given(text: str) -> bool:
+    """Return whether this person gave a text with paths as data before, on this machine.
+
+    A run folder that names the same text can be followed, because its paths are the person's own.
+    """
+    return files.exists(_given(text))
+
+
+def _given(text: str) -> pathlib.Path:
+    return cache_folder() / "given" / hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def _opened(folder: pathlib.Path) -> CachedImages | None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mpnas_kit.domains.cache import prepare
+from mpnas_kit.domains.cache import prepare, remember_given
 from mpnas_kit.domains.cached_images import CachedImages
 from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
@@ -138,6 +138,7 @@ def suite_of(
         word = "image is" if len(left_out) == 1 else "images are"
         notices.append(f"{len(left_out):,} {word} left out: {_some(left_out)}.")
     approve_text(source)
+    remember_given(source)
     name = title if title.strip() and title.isprintable() else "images"
     return DomainSuite(tuple(domains), name, source, tuple(notices), left_out)
 
@@ -170,7 +171,7 @@ def _domain(listing: Listing, how: Treatment, images: CachedImages) -> tuple[Dom
     train, val, test = (
         CachedSplit(images, good[splits == i], labels[splits == i]) for i in range(len(SPLITS))
     )
-    domain = Domain(listing.domain, listing.classes, train, val, test, how.flip)
+    domain = Domain(listing.domain, listing.classes, train, val, test, how.flip, how=how.how)
     return domain, [
         f"domain {listing.domain!r}: {sentence}"
         for sentence in (

@@ -48,6 +48,9 @@ _TURNS = {
 }
 
 
+How = Literal["crop", "pad", "stretch"]
+
+
 class BadImage(MpnasError):
     """An error: a file is no image, or it is damaged. The message is the reason in a few words."""
 
@@ -66,7 +69,7 @@ class Fit:
     """
 
     resolution: Annotated[int, Range(1, 4096)] = 64
-    how: Literal["crop", "pad", "stretch"] = "crop"
+    how: How = "crop"
     channels: Literal[1, 3] | None = None
 
     def __post_init__(self) -> None:
@@ -98,17 +101,35 @@ def decode(content: bytes, fit: Fit) -> Tensor:
     mpnas_kit.domains.decoding.BadImage: it is empty
     """
     with _errors(), _opened(content) as image:
-        channels = fit.channels or (1 if image.mode in _GREY else 3)
-        with _one_large if math.prod(image.size) > MANY_PIXELS else contextlib.nullcontext():
-            image.draft(image.mode, _least_size(image.size, fit))
-            image.load()
-            turn = _TURNS.get(_orientation(image))
-            plain = _plain(image)
-            upright = plain if turn is None else plain.transpose(turn)
-            mode = "L" if channels == 1 else "RGB"
-            fitted = _fitted(upright if upright.mode == mode else upright.convert(mode), fit)
-            pixels = np.asarray(fitted).reshape(fit.resolution, fit.resolution, channels)
-    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        return _pixels(image, fit)
+
+
+def of_picture(picture: Image.Image, fit: Fit) -> Tensor:
+    """Return the pixels of a picture of Pillow: uint8 (C, resolution, resolution).
+
+    picture: the picture. It is not changed, but its pixels are loaded.
+    fit: size and channels of the result (see `decode`).
+
+    Raises `BadImage` as `decode` does, and if the picture has no pixels.
+    """
+    with _errors():
+        if 0 in picture.size:
+            raise BadImage("it has no pixels")
+        return _pixels(picture, fit)
+
+
+def _pixels(image: Image.Image, fit: Fit) -> Tensor:
+    channels = fit.channels or (1 if image.mode in _GREY else 3)
+    with _one_large if math.prod(image.size) > MANY_PIXELS else contextlib.nullcontext():
+        image.draft(image.mode, _least_size(image.size, fit))
+        image.load()
+        turn = _TURNS.get(_orientation(image))
+        plain = _plain(image)
+        upright = plain if turn is None else plain.transpose(turn)
+        mode = "L" if channels == 1 else "RGB"
+        fitted = _fitted(upright if upright.mode == mode else upright.convert(mode), fit)
+        pixels = np.array(fitted).reshape(fit.resolution, fit.resolution, channels)
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
 _one_large = threading.Lock()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mpnas_kit.domains.decoding import How
 from mpnas_kit.domains.split import CHUNK, Split, TensorSplit, read, require_split
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
@@ -31,6 +32,7 @@ class Domain:
     test: test split.
     flip: whether a mirrored image keeps its label, so that augmentation may mirror images.
     task: what a network must predict; None: classification into `classes`.
+    how: how an image of another shape becomes square in a prediction (see `Fit`).
 
     Raises `MpnasError` if the name is not valid, there are fewer than 2 classes or two of one name,
     a split is empty, a label is out of range, or images are not uint8, square and of one shape.
@@ -48,6 +50,7 @@ class Domain:
     test: Split
     flip: bool = False
     task: Task = None  # type: ignore[assignment] # set below, never None afterwards
+    how: How = "crop"
 
     def __post_init__(self) -> None:
         convert_text(self.name, "the name of a domain")
@@ -58,6 +61,7 @@ class Domain:
         where = f"domain {self.name!r}"
         object.__setattr__(self, "classes", _class_names(self.classes, where))
         object.__setattr__(self, "flip", convert_plain(self.flip, bool, f"{where}: flip"))
+        object.__setattr__(self, "how", convert_plain(self.how, How, f"{where}: how"))
         if self.task is None:
             object.__setattr__(self, "task", Classification(len(self.classes)))
         _check_task(self.task, len(self.classes), where)

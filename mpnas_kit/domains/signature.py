@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from mpnas_kit.domains.batches import Standard
+from mpnas_kit.domains.decoding import Fit, How
 from mpnas_kit.domains.domain import Domain
 
 
@@ -19,6 +20,7 @@ class Signature:
     resolution: height and width of the training images, in pixels.
     mean: means of the three input channels, 0 to 1, where a pixel value of 255 counts as 1.
     deviation: standard deviations of the three input channels, at least 0.001.
+    how: how an image of another shape becomes square (see `Fit`).
 
     Means and deviations are float32 values, so that they give the same network input everywhere.
 
@@ -32,6 +34,7 @@ class Signature:
     resolution: int
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    how: How = "crop"
 
     @classmethod
     def of(cls, domain: Domain, standard: Standard | None = None) -> "Signature":
@@ -42,8 +45,18 @@ class Signature:
         standard = Standard.of(domain) if standard is None else standard
         mean, deviation = (x.flatten().tolist() for x in (standard.mean, standard.deviation))
         return cls(
-            domain.classes, domain.channels, domain.resolution, tuple(mean), tuple(deviation)
+            domain.classes,
+            domain.channels,
+            domain.resolution,
+            tuple(mean),
+            tuple(deviation),
+            domain.how,
         )
+
+    @property
+    def fit(self) -> Fit:
+        """Size and channels that an image gets before it goes into the network."""
+        return Fit(self.resolution, self.how, 1 if self.channels == 1 else 3)
 
     @property
     def standard(self) -> Standard:
@@ -62,4 +75,5 @@ class Signature:
             "resolution": self.resolution,
             "mean": list(self.mean),
             "deviation": list(self.deviation),
+            "how": self.how,
         }

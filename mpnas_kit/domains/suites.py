@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mpnas_kit import files
+from mpnas_kit.domains.cache import was_given
 from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.manifests import MANIFESTS
@@ -15,7 +16,7 @@ from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.domains.suite_files import suite_file
 from mpnas_kit.errors import MpnasError, short, unknown
-from mpnas_kit.parts import Kind, Missing, absolute, read_call
+from mpnas_kit.parts import Kind, Missing, absolute, approve_text, read_call
 from mpnas_kit.values import convert_list, require_type
 
 _FROM_FILES = {"folders": folders, "table": table, "suite_file": suite_file}
@@ -151,8 +152,13 @@ def read_suite(text: str, domains: Sequence[str], trust: bool) -> DomainSuite:
     domains: names of the domains to return, in order.
     trust: whether its module may be imported, and files outside of the run folder may be read.
 
+    A text with paths is also followed if this person gave it before on this machine (see
+    `was_given`).
+
     Raises `Unavailable` if that is needed and the run is not trusted.
     """
+    if text.partition("(")[0] in _FROM_FILES and was_given(text):
+        approve_text(text)
     found = SUITE.read(text, trust, {"domains": tuple(domains)})
     if isinstance(found, Missing):
         raise found.error()

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from mpnas_kit.domains.decoding import How
+
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -32,6 +34,7 @@ class DomainInput(Struct):
     resolution: Annotated[int, Meta(ge=1, le=16384)]
     mean: Annotated[list[Fraction], Meta(min_length=3, max_length=3)]
     deviation: Annotated[list[Deviation], Meta(min_length=3, max_length=3)]
+    how: How = "crop"
 
 
 class StageRecord(Struct):

@@ -199,6 +199,7 @@ def _signatures(
             inputs[d].resolution,
             tuple(inputs[d].mean),
             tuple(inputs[d].deviation),
+            inputs[d].how,
         )
         for d in paths
     }

@@ -50,12 +50,21 @@ def test_a_folder_goes_through_a_run(photos: Path, capsys: pytest.CaptureFixture
     assert main(["compare", "--run", "run"]) == 0 and main(["check", "--run", "run"]) == 0
 
 
-def test_a_new_process_asks_for_the_images_again(
+def test_a_new_process_finds_the_images_that_this_person_gave(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["search", "--run", "run", "--data", "photos", "--resolution", "16", *STEPS]) == 0
+    monkeypatch.setattr(parts, "_GIVEN", {})  # as in a new process
+    assert main(["train", "--run", "run", "--steps", "2", *TINY]) == 0
+
+
+def test_another_person_gives_the_images_again(
     photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = ["--data", "photos", "--resolution", "16"]
     assert main(["search", "--run", "run", *data, *STEPS]) == 0
-    monkeypatch.setattr(parts, "_GIVEN", {})  # as in a new process
+    monkeypatch.setattr(parts, "_GIVEN", {})
+    monkeypatch.setenv("MPNAS_CACHE", "other_cache")
     train = ["train", "--run", "run", "--steps", "2", *TINY]
     capsys.readouterr()
     assert main(train) == 2
@@ -64,9 +73,8 @@ def test_a_new_process_asks_for_the_images_again(
     assert not Path("run/train").exists()
     assert main([*train, "--data", "photos"]) == 2, "another resolution is another suite"
     assert "was begun with data folders(" in capsys.readouterr().err
-    assert main([*train, *data]) == 0
-    monkeypatch.setattr(parts, "_GIVEN", {})
     assert Run.read("run", trust=True).suite.names == ("pets", "signs")
+    assert main([*train, *data]) == 0
 
 
 def test_other_images_are_refused(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

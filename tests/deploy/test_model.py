@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import mpnas_kit as mk
-from mpnas_kit.deploy.pixels import to_pixels
+from mpnas_kit.domains.decoding import Fit, of_picture
 from mpnas_kit.network.net import Flow
 
 SUITE = tiny.suite(3)
@@ -92,18 +92,20 @@ def test_another_size_and_mode_is_read_as_the_docstring_says() -> None:
     wide[:, 20:40] = (200, 100, 50)
     picture = Image.fromarray(wide)
     middle = torch.tensor([200, 100, 50], dtype=torch.uint8)[:, None, None].expand(3, 8, 4)
-    assert torch.equal(to_pixels(picture, 3, 8)[:, :, 2:-2], middle)
+    assert torch.equal(of_picture(picture, Fit(8, channels=3))[:, :, 2:-2], middle)
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    assert (to_pixels(clear, 3, 8) == 255).all() and (to_pixels(clear, 1, 8) == 255).all()
+    assert (of_picture(clear, Fit(8, channels=3)) == 255).all() and (
+        of_picture(clear, Fit(8, channels=1)) == 255
+    ).all()
     deep = Image.fromarray(np.full((8, 8), 40000, np.uint16))
-    assert (to_pixels(deep, 3, 8) == 40000 // 256).all()
+    assert (of_picture(deep, Fit(8, channels=3)) == 40000 // 256).all()
     palette = picture.quantize(4)
-    assert (to_pixels(palette, 3, 8)[0, :, 4] == 200).all()
+    assert (of_picture(palette, Fit(8, channels=3))[0, :, 4] == 200).all()
     turned = BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(turned, "PNG", exif=exif)
-    upright = to_pixels(Image.open(turned), 1, 8)[0]
+    upright = of_picture(Image.open(turned), Fit(8, channels=1))[0]
     assert torch.equal(upright, torch.arange(64).reshape(8, 8).rot90(-1))
 
 
@@ -146,7 +148,7 @@ WRONG: list[tuple[Any, list[str]]] = [
     (torch.zeros(16, 16, 3), ["(16, 16, 3)", "(1 or 3, H, W)"]),
     (np.zeros(16, np.uint8), ["(16,)"]),
     (np.zeros((0, 16), np.uint8), ["(0, 16)"]),
-    (Image.new("F", (16, 16)), ["unknown range"]),
+    (Image.new("F", (16, 16), 7.0), ["outside of 0 to 1"]),
 ]
 
 
@@ -170,10 +172,10 @@ def test_a_file_that_is_cut_short_is_named(
 ) -> None:
     content = photos[0].read_bytes()
     (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(mk.MpnasError, match=r"cut\.png cannot be decoded"):
+    with pytest.raises(mk.MpnasError, match=r"cut\.png is not a usable image"):
         model.predict([photos[0], tmp_path / "cut.png"], domain="b")
     (tmp_path / "drawn.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    with pytest.raises(mk.MpnasError, match=r"drawn\.eps is no image, or in a format"):
+    with pytest.raises(mk.MpnasError, match=r"drawn\.eps is not a usable image: it is no"):
         model.predict(tmp_path / "drawn.eps", domain="b")
 
 
