@@ -134,7 +134,7 @@ def _train(arguments: Sequence[str]) -> None:
     def begin() -> tuple[Run, TrainConfig, dict[str, Path] | None]:
         run = _run_with_notices(given)
         config = run.train_config(**_settings(given, TrainConfig))
-        return run, config, run.paths(given.paths) if given.paths else None
+        return run, config, run.paths(given.paths) if given.paths is not None else None
 
     run, config, paths = team.on_leader(begin)
     with Progress() as progress:

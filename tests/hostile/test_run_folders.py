@@ -409,11 +409,11 @@ SEARCH_CHECKPOINTS: dict[str, Callable[[Any], Any]] = {
 
 
 def checkpoint_is_refused(
-    run: Path, stage: str, change: Callable[[Any], Any], refused: Refused
+    run: Path, stage: str, change: Callable[[Any], Any], refused: Refused, *options: str
 ) -> None:
     file = run / stage / "checkpoint.pt"
     torch.save(change(torch.load(file, weights_only=True)), file)
-    said = refused([stage, "--run", str(run)], str(file.parent))
+    said = refused([stage, "--run", str(run), *options], str(file.parent))
     assert "Delete checkpoint.pt to begin this stage again." in said
 
 
@@ -443,18 +443,8 @@ def test_a_wrong_checkpoint_of_a_training_is_refused_and_nothing_is_cut(
     }
     run = copy(stopped).parent / "taken"
     edit(run / "run.json", "search_from", os.path.relpath(finished, run))
-    (run.parent.parent / "run").mkdir(exist_ok=True)
-    checkpoint_is_refused_of(run, {**CHECKPOINTS, **more}[name], finished, refused)
-
-
-def checkpoint_is_refused_of(
-    run: Path, change: Callable[[Any], Any], finished: Path, refused: Refused
-) -> None:
-    file = run / "train" / "checkpoint.pt"
-    torch.save(change(torch.load(file, weights_only=True)), file)
-    arguments = ["train", "--run", str(run), "--search-from", str(finished)]
-    said = refused(arguments, str(file.parent))
-    assert "Delete checkpoint.pt to begin this stage again." in said
+    change = {**CHECKPOINTS, **more}[name]
+    checkpoint_is_refused(run, "train", change, refused, "--search-from", str(finished))
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.1, 0.5, 0.9, 0.999])
