@@ -86,8 +86,9 @@ def work_of(
     config: settings of the stage. Steps, batch sizes, micro-batches, and for a search
     paths_per_step and reward_batch are used.
 
-    Multiply-adds of a step: domains * (3 * batch_size + rewards) * mean cost. The factor 3 is one
-    forward pass and a backward pass of twice its work. rewards is paths_per_step * reward_batch in
+    Multiply-adds of a step: domains * (3 * batch_size + rewards) * mean cost, over random paths and
+    over the resolutions of the space. The factor 3 is one forward pass and a backward pass of twice
+    its work. rewards is paths_per_step * reward_batch in
     a search and 0 in a training.
 
     >>> work = mk.analysis.work_of(space, 2, mk.TrainConfig(steps=100))
@@ -99,7 +100,9 @@ def work_of(
     images = config.batch_size * (1 + BACKWARD)
     if isinstance(config, SearchConfig):
         images += config.paths_per_step * config.reward_batch
-    forward = sum(space.cost(p).multiply_adds for p in paths) / len(paths)
+    spaces = [space.of(d) for d in space.resolutions] or [space]
+    costs = [own.cost(p).multiply_adds for own in spaces for p in paths]
+    forward = sum(costs) / len(costs)
     return Work(
         "search" if isinstance(config, SearchConfig) else "train",
         config.steps,

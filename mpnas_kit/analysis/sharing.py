@@ -72,7 +72,8 @@ class Accounting:
     multiply_adds: three rows. Columns reading, multiply_adds. The readings:
 
         `per image`: one image, mean over domains.
-        `union`: every distinct node once, at its largest width, and every classifier.
+        `union`: every distinct node once, at its largest width and image size, and every
+        classifier.
         `N images`: one image per domain.
 
     >>> sizes = mk.analysis.account(trained.net, trained.paths)
@@ -219,7 +220,7 @@ def _domains(
 ) -> pd.DataFrame:
     rows = []
     for domain in net.tasks:
-        uses = [u for u in net.space.uses(paths[domain]) if u is not None]
+        uses = [u for u in net.space.of(domain).uses(paths[domain]) if u is not None]
         sharing = {u: len(users[owned(u.node, domain, net.private_from)]) for u in uses}
         shared = sum(u.cost.parameters for u in uses if sharing[u] > 1)
         private = sum(u.cost.parameters for u in uses if sharing[u] == 1)

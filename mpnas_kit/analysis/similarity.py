@@ -144,11 +144,11 @@ def matched_similarities(space: SearchSpace, paths: Mapping[str, Path], seed: in
     one domain, a draw has two paths of its cost.
     """
     generator, cost = torch.Generator().manual_seed(seed), MultiplyAdds()
-    costs = list(path_costs(cost, space, paths).values())
+    costs = [(space.of(d), c) for d, c in path_costs(cost, space, paths).items()]
     costs = costs * 2 if len(costs) == 1 else costs
     values = []
     for _ in range(math.ceil(MATCHED_PAIRS / math.comb(len(costs), 2))):
-        draw = [space.nodes(sample_at_cost(space, cost, c, 0.05, generator)) for c in costs]
+        draw = [s.nodes(sample_at_cost(s, cost, c, 0.05, generator)) for s, c in costs]
         values += [jaccard(a, b) for a, b in combinations(draw, 2)]
     return np.array(values, dtype=np.float64)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import shown
-from mpnas_kit.search.config import SearchConfig, resolve_target
+from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.settings import check
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.values import convert_list, require_type
@@ -46,12 +46,17 @@ class Context:
         object.__setattr__(self, "domains", names)
 
     @cached_property
-    def target(self) -> float:
-        """Cost target of the run, in the unit of its cost model.
+    def targets(self) -> dict[str, float]:
+        """Cost target of every domain, by domain, in the unit of the run's cost model.
 
         Raises `MpnasError` if no path can have this cost.
         """
-        return resolve_target(self.space, self.search, len(self.domains))
+        return resolve_targets(self.space, self.search, self.domains)
+
+    @property
+    def target(self) -> float:
+        """Cost target of the run: the mean over domains of `targets`."""
+        return sum(self.targets.values()) / len(self.targets)
 
 
 @dataclass(frozen=True)

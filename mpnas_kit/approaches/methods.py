@@ -197,8 +197,7 @@ class EvenPaths:
                 "path depends on the paths of all domains: expected a cost model with price(use), "
                 "or random_paths with an MPNAS run as `matched_to`."
             )
-        costs = dict.fromkeys(context.domains, context.target)
-        return Plan(_random(context, model, costs, self.draw))
+        return Plan(_random(context, model, context.targets, self.draw))
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,7 @@ def _random(
     """Return a random path for every domain, with nearly its cost in `costs`."""
     generator = torch.Generator().manual_seed(draw)
     return {
-        d: sample_at_cost(context.space, model, costs[d], RANDOM_TOLERANCE, generator)
+        d: sample_at_cost(context.space.of(d), model, costs[d], RANDOM_TOLERANCE, generator)
         for d in context.domains
     }
 
@@ -263,11 +262,11 @@ def given_or_uniform_path(context: Context, arch: str | None) -> Path:
     Raises `MpnasError` if `arch` is not a path of the space, or if it is None and the space has no
     uniform path.
     """
-    space = context.space
+    space, domains = context.space, context.domains
     if arch is not None:
         return space.parse(arch)
     costs = {
-        path: path_costs(context.search.cost, space, {"": path})[""]
+        path: sum(path_costs(context.search.cost, space, {d: path})[d] for d in domains)
         for path in space.uniform_paths()
     }
     if not costs:
@@ -275,7 +274,8 @@ def given_or_uniform_path(context: Context, arch: str | None) -> Path:
             f"space {space.name!r} has no uniform path, since no block is in all its layers: "
             "expected a path, as in single_path(path='...') or shared_trunk(path='...')."
         )
-    return min(costs, key=lambda path: abs(math.log(costs[path] / context.target)))
+    target = sum(context.targets.values())
+    return min(costs, key=lambda path: abs(math.log(costs[path] / target)))
 
 
 def union_parameters(space: SearchSpace, paths: Mapping[str, Path], private_from: int) -> int:

@@ -123,7 +123,7 @@ def _search(arguments: Sequence[str]) -> None:
     table["of_target"] = table["of_target"].map("{:.0%}".format)
     print(f"The verdict: {found.verdict()}\n")
     print(text_of(table))
-    print(f"\ncost: {found.cost_unit} per image; cost target: {amount(found.cost_target)}")
+    print(f"\ncost: {found.cost_unit} per image; cost target: {tables.target_text(found)}")
     print(f"run folder: {run.folder / 'search'}")
 
 

@@ -174,7 +174,10 @@ def _check_content(split: Split, where: str, classes: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class DomainSuite:
-    """Several domains of one resolution, in a fixed order. `suite[name]` is one domain.
+    """Several domains, in a fixed order. `suite[name]` is one domain.
+
+    Domains may differ in resolution: a network pools its last feature map over all positions, so it
+    takes images of any size. A domain with smaller images costs less.
 
     domains: at least one, with distinct names.
     name: short name for tables and errors.
@@ -183,7 +186,7 @@ class DomainSuite:
     notices: what a person should know about the images, one sentence each.
     left_out: files that could not be read and are left out, each with the reason.
 
-    Raises `MpnasError` if there is no domain, a name occurs twice, or resolutions differ.
+    Raises `MpnasError` if there is no domain, or a name occurs twice.
 
     >>> suite.names, suite.resolution, len(suite["planted0"].train)
     (('planted0', 'planted1'), 16, 64)
@@ -207,9 +210,6 @@ class DomainSuite:
         names = [d.name for d in self.domains]
         if len(set(names)) < len(names):
             raise MpnasError(f"suite {self.name!r} names a domain twice: {', '.join(names)}.")
-        sizes = {d.name: d.resolution for d in self.domains}
-        if len(set(sizes.values())) > 1:
-            raise MpnasError(f"suite {self.name!r}: domains differ in resolution: {sizes}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -218,8 +218,13 @@ class DomainSuite:
 
     @property
     def resolution(self) -> int:
-        """Height and width of all images, in pixels."""
-        return self.domains[0].resolution
+        """Height and width of the largest images, in pixels."""
+        return max(self.resolutions.values())
+
+    @property
+    def resolutions(self) -> dict[str, int]:
+        """Height and width of the images of every domain, in pixels, by domain."""
+        return {d.name: d.resolution for d in self.domains}
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -259,7 +264,8 @@ class DomainSuite:
         return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
-        return f"DomainSuite({self.name!r}, {len(self)} domains, {self.resolution} px)"
+        sizes = " and ".join(str(size) for size in sorted(set(self.resolutions.values())))
+        return f"DomainSuite({self.name!r}, {len(self)} domains, {sizes} px)"
 
 
 def require_trainable(suite: DomainSuite, micro_batches: int) -> None:

@@ -27,7 +27,7 @@ from mpnas_kit.errors import MpnasError, reason, short, unknown
 from mpnas_kit.values import checked, convert_list, convert_plain
 
 _WHOLE = ("resolution", "seed", "bad")  # of all domains
-_OF_DOMAIN = ("folder", "table", "how", "channels", "shares", "group", "flip")
+_OF_DOMAIN = ("folder", "table", "resolution", "how", "channels", "shares", "group", "flip")
 
 
 @checked("suite_file")
@@ -36,9 +36,9 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
 
     At its top it has `resolution`, `seed` and `bad`, all optional. Then it has a table per domain,
     with either `folder` (the folder of the domain) or `table` (a CSV, TSV, JSONL or Parquet file),
-    and perhaps `how`, `channels`, `shares`, `group` and `flip`. They mean the same as for
-    `folders`. Paths are relative to the file. If a table has a column `domain`, only the rows of
-    this domain count.
+    and perhaps `resolution`, `how`, `channels`, `shares`, `group` and `flip`. They mean the same as
+    for `folders`. The `resolution` of a domain counts before that of the file. Paths are relative
+    to the file. If a table has a column `domain`, only the rows of this domain count.
 
     path: the file.
     domains: names of the domains to return, in order; None: all, in the order of the file.
@@ -90,7 +90,7 @@ def _part(
         raise MpnasError(f"{where} must have either folder or table.")
     others = {k: v for k, v in options.items() if k not in given}
     try:
-        treatment = Treatment(**whole, **others)
+        treatment = Treatment(**{**whole, **others})
     except MpnasError as error:
         raise MpnasError(f"{where}: {error}") from None
     inside = options[given[0]]

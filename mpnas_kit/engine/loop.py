@@ -69,15 +69,29 @@ CALLBACK = Kind(
 )
 
 
-def require_size(suite: DomainSuite, space: SearchSpace) -> None:
-    """Raise `MpnasError` if the images have another size than the space expects."""
+def space_for(suite: DomainSuite, space: SearchSpace) -> SearchSpace:
+    """Return the space with the resolutions of the suite's domains, if they differ.
+
+    A space that has resolutions already may know further domains.
+
+    Raises `MpnasError` if the images have another size than the space expects.
+    """
     require_type(suite, DomainSuite, "suite")
     require_type(space, SearchSpace, "space")
+    if space.resolutions:
+        for domain, size in suite.resolutions.items():
+            if space.of(domain).resolution != size:
+                raise MpnasError(
+                    f"images of domain {domain!r} have {size} pixels per side, but space "
+                    f"{space.name!r} expects {space.of(domain).resolution} for this domain."
+                )
+        return space
     if suite.resolution != space.resolution:
         raise MpnasError(
             f"images of suite {suite.name!r} have {suite.resolution} pixels per side, but space "
             f"{space.name!r} expects {space.resolution}: use images or a space of the other size."
         )
+    return space.with_resolutions(suite.resolutions)
 
 
 def require_callbacks(callbacks: Sequence[Callback]) -> None:

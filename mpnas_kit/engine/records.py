@@ -112,6 +112,7 @@ class SearchResults(Results, kw_only=True):
     paths: Annotated[dict[str, str], Meta(min_length=1)]
     costs: dict[str, float]
     cost_target: float
+    cost_targets: dict[str, float] | None = None
 
 
 class DomainAccuracy(Struct):

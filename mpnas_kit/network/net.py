@@ -62,7 +62,7 @@ class Flow(NamedTuple):
 class _Extent:
     """How a network uses a node.
 
-    use: use of the node at the largest widths.
+    use: use of the node at the largest widths and map size.
     domains: names of the domains that use it.
     """
 
@@ -74,6 +74,7 @@ class _Extent:
         widest = self.use._replace(
             in_channels=max(use.in_channels, self.use.in_channels),
             out_channels=max(use.out_channels, self.use.out_channels),
+            size=max(use.size, self.use.size),
         )
         return _Extent(widest, tuple(dict.fromkeys((*self.domains, *domains))))
 
@@ -121,6 +122,12 @@ class MultiPathNet(nn.Module):
     ) -> None:
         super().__init__()
         seed = convert_plain(seed, Annotated[int, SEED], "seed")
+        if norm == "mixed" and space.resolutions:
+            sizes = ", ".join(f"{d} {size}" for d, size in space.resolutions.items())
+            raise MpnasError(
+                "the norm 'mixed' normalises the images of all domains together, so they need one "
+                f"resolution, not {sizes} pixels: expected one, or the norm 'per_domain'."
+            )
         self.space, self.norm, self.tasks = space, norm, dict(tasks)
         self.private_from = private_from
         self.uses = {node: extent.use for node, extent in extents.items()}
@@ -196,7 +203,7 @@ class MultiPathNet(nn.Module):
         for domain in tasks:
             if domain not in paths:
                 raise unknown("domain without a path:", domain, paths)
-            for use in (u for u in space.uses(paths[domain]) if u is not None):
+            for use in (u for u in space.of(domain).uses(paths[domain]) if u is not None):
                 node = owned(use.node, domain, private_from)
                 extents[node] = extents.get(node, _Extent(use, ())).widened(use, (domain,))
         ordered = {n: extents[n] for n in sorted(extents)}
@@ -237,12 +244,12 @@ class MultiPathNet(nn.Module):
         self, maps: Sequence[Map], uses: Sequence[tuple[Use | None, ...]]
     ) -> list[list[Map]]:
         """Return the outputs of a layer: for every flow one map per use. None returns its input."""
-        groups: dict[tuple[Node, Use], dict[Map, Map]] = {}  # input map -> output map
+        groups: dict[tuple[Node, Use, int], dict[Map, Map]] = {}  # input map -> output map
         for m, own in zip(maps, uses, strict=True):
             for use in own:
                 if use is not None:
                     groups.setdefault(self._group(use, m), {})[m] = m
-        for (node, use), outputs in groups.items():
+        for (node, use, _), outputs in groups.items():
             inputs = list(outputs)
             for chunk in [inputs] if self.norm == "mixed" else chunks(inputs):
                 self._segments.current = [(m.domain, m.count) for m in chunk]
@@ -253,9 +260,9 @@ class MultiPathNet(nn.Module):
             for m, own in zip(maps, uses, strict=True)
         ]
 
-    def _group(self, use: Use, m: Map) -> tuple[Node, Use]:
+    def _group(self, use: Use, m: Map) -> tuple[Node, Use, int]:
         """Return the key of the group of maps that run through a node together."""
-        return owned(use.node, m.domain, self.private_from), use
+        return owned(use.node, m.domain, self.private_from), use, m.pack.whole.shape[-1]
 
     @contextmanager
     def measure(self) -> Iterator[None]:

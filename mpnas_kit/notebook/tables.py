@@ -28,12 +28,17 @@ def paths_table(found: SearchResult) -> pd.DataFrame:
             "domain": domain,
             "path": path.arch,
             "cost": found.costs[domain],
-            "of_target": found.costs[domain] / found.cost_target,
+            "of_target": found.costs[domain] / found.cost_targets[domain],
             "undecided": int(undecided.get(domain, 0)),  # no row without a choice
         }
         for domain, path in found.paths.items()
     ]
     return pd.DataFrame(rows)
+
+
+def target_text(found: SearchResult) -> str:
+    """Return the cost targets of a search in words, such as `278 k and 1.1 M`: each one once."""
+    return " and ".join(amount(target) for target in sorted(set(found.cost_targets.values())))
 
 
 def accuracy_table(trained: TrainResult) -> pd.DataFrame:

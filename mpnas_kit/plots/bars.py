@@ -63,7 +63,7 @@ def accuracy_bars(table: pd.DataFrame, ax: Axes | None = None, *, split: str = "
 
 @style.literal
 def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
-    """Draw the cost of every domain's path, and the cost target of the search (dashed).
+    """Draw the cost of every domain's path, and its cost target (dashed).
 
     The number beside a bar is the distance from the target, in percent of the target. If the
     search had a joint cost scope, the target holds for the mean of the bars only.
@@ -71,17 +71,22 @@ def cost_bars(result: SearchResult, ax: Axes | None = None) -> Axes:
     result: result of a search. Costs are in the unit of its cost model.
     ax: axes to draw into; None: a new figure.
     """
-    costs, target = result.costs, result.cost_target
+    costs, targets = result.costs, list(result.cost_targets.values())
     colors = style.domain_colors(list(costs))
     ax = named_rows(ax, list(costs))
     positions = np.arange(len(costs))
     ax.barh(positions, list(costs.values()), color=[colors[d] for d in costs], height=0.72)
-    highest = max(*costs.values(), target)
-    values_beside(ax, [f"{cost / target - 1:+.0%}" for cost in costs.values()])
-    ax.axvline(target, color=style.ink(), linewidth=1, linestyle="--")
+    highest = max(*costs.values(), *targets)
+    pairs = zip(costs.values(), targets, strict=True)
+    values_beside(ax, [f"{cost / target - 1:+.0%}" for cost, target in pairs])
+    if len(set(targets)) == 1:
+        ax.axvline(targets[0], color=style.ink(), linewidth=1, linestyle="--")
+    else:
+        ends = (positions - 0.45, positions + 0.45)
+        ax.vlines(targets, *ends, color=style.ink(), linewidth=1, linestyle="--")
     ax.set(xlim=(0, 1.03 * highest), xlabel=f"cost of the path ({result.cost_unit})")
     ax.xaxis.set_major_formatter(style.thousands())
-    mean = np.mean(list(costs.values())) / target - 1
+    mean = np.mean(list(costs.values())) / result.cost_target - 1
     scope = "the mean of all domains" if result.config.cost_scope == "joint" else "every domain"
     ax.set_title(
         f"Cost by domain: mean {mean:+.0%} from the target (dashed), set for {scope}", fontsize=11

@@ -61,7 +61,8 @@ def search_curves(
     ax = domain_curves(result.history, list(result.paths), metric, label, ax, domains, window)
     if metric == "cost":
         ax.yaxis.set_major_formatter(style.thousands())
-        level(ax, result.cost_target, "target")
+        for target in sorted(set(result.cost_targets.values())):
+            level(ax, target, "target")
     elif metric == "entropy":
         level(ax, UNDECIDED, "decided below")
     ax.set_title(f"Search: {label.partition(' (')[0]} by domain", fontsize=11)

@@ -29,6 +29,7 @@ class DomainFacts(NamedTuple):
     classes: names of the classes.
     channels: 1 (grey) or 3 (RGB).
     train, val, test: number of images per split.
+    resolution: height and width of the images, in pixels.
     """
 
     name: str
@@ -37,12 +38,14 @@ class DomainFacts(NamedTuple):
     train: int
     val: int
     test: int
+    resolution: int
 
     @classmethod
     def of(cls, domain: Domain) -> "DomainFacts":
         """Return the facts of a domain."""
-        sizes = (len(split) for split in (domain.train, domain.val, domain.test))
-        return cls(domain.name, domain.classes, domain.channels, *sizes)
+        train, val, test = (len(split) for split in (domain.train, domain.val, domain.test))
+        name, classes, channels = domain.name, domain.classes, domain.channels
+        return cls(name, classes, channels, train, val, test, domain.resolution)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class RunDescription:
     profile: name of the profile that gives the default settings.
     data: text that recreates the suite of domains; None: the suite exists in memory only.
     domains: facts about the domains, in order.
-    resolution: height and width of the images, in pixels.
+    resolution: height and width of the largest images, in pixels.
     space: the search space (`describe_space`) with its fingerprint.
     approach: text form of the approach.
     search_from: folder of the run whose search this run takes, relative to its own folder; None:
@@ -99,6 +102,11 @@ class RunDescription:
     def names(self) -> tuple[str, ...]:
         """Names of the domains, in order."""
         return tuple(d.name for d in self.domains)
+
+    @property
+    def resolutions(self) -> dict[str, int]:
+        """Height and width of the images of every domain, by domain, in pixels."""
+        return {d.name: d.resolution for d in self.domains}
 
     @classmethod
     def read(cls, folder: pathlib.Path) -> "RunDescription":
@@ -156,6 +164,7 @@ class _Domain(msgspec.Struct, forbid_unknown_fields=True):
     train: Annotated[int, Meta(ge=1)]
     val: Annotated[int, Meta(ge=1)]
     test: Annotated[int, Meta(ge=1)]
+    resolution: Annotated[int, Meta(ge=1, le=16384)] | None = None
 
 
 class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,7 +196,15 @@ class _FirstRelease(msgspec.Struct):
 def _current(content: Mapping[str, Any], file: pathlib.Path) -> RunDescription:
     read = files.formed(content, _RunFile, file)
     facts = tuple(
-        DomainFacts(d.name, tuple(d.classes), d.channels, d.train, d.val, d.test)
+        DomainFacts(
+            d.name,
+            tuple(d.classes),
+            d.channels,
+            d.train,
+            d.val,
+            d.test,
+            d.resolution or read.resolution,
+        )
         for d in read.domains
     )
     return RunDescription(

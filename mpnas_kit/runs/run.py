@@ -29,7 +29,7 @@ from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.finished import recorded_config
-from mpnas_kit.engine.loop import Callback, require_size
+from mpnas_kit.engine.loop import Callback, space_for
 from mpnas_kit.engine.records import Environment, Timing
 from mpnas_kit.engine.stage_folder import StageFolder, other_setting
 from mpnas_kit.engine.team import Team
@@ -48,7 +48,7 @@ from mpnas_kit.runs.description import (
     relative,
 )
 from mpnas_kit.runs.profiles import Profile
-from mpnas_kit.search.config import SearchConfig, resolve_target
+from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
@@ -150,8 +150,7 @@ class Run:
             whole = space_from_text(space, resolution)
         else:
             whole = SPACE.check(space, "space")
-        require_size(self._suite, whole)
-        self._space = whole
+        self._space = whole = space_for(self._suite, whole)
         approach = "mpnas" if self._approach is None else to_text(self._approach)
         self.description = RunDescription.of(chosen.name, self._suite, whole, approach, **others)
 
@@ -184,6 +183,7 @@ class Run:
         if isinstance(space, str):
             space = space_from_text(space, there.resolution)
         if space is not None:
+            space = space.with_resolutions(there.resolutions)
             same = space.fingerprint() == there.space["fingerprint"]
             there.refuse_other(self.folder, {"space": None if same else describe_run_space(space)})
             self._space = space
@@ -481,7 +481,7 @@ class Run:
         Compute.of(config.device, config.precision, config.micro_batches, config.norm, domains)
         require_trainable(self.suite, config.micro_batches)
         if isinstance(config, SearchConfig):
-            resolve_target(self.space, config, domains)
+            resolve_targets(self.space, config, self.domains)
             require_divisible(self.suite, config.reward_share, config.micro_batches)
 
     def _chosen(

@@ -69,7 +69,7 @@ def supernet_trust(
             {
                 "path": number,
                 "arch": path.arch,
-                "multiply_adds": space.cost(path).multiply_adds,
+                "multiply_adds": space.of(domain).cost(path).multiply_adds,
                 "supernet": quality,
                 "retrained": retrained,
             }

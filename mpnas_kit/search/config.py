@@ -1,5 +1,6 @@
 """The settings of the search stage, and the cost target that they set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
@@ -90,7 +91,7 @@ class SearchConfig(StageConfig):
 
 @cpu_by_default()
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
-    """Return the cost target of a search, in the unit of its cost model.
+    """Return the cost target of a search with images of one size, in the unit of its cost model.
 
     It is `cost_target` or, if that is None, the target that `cost_level` sets. The mean cost of
     random paths is estimated from at least 256 paths.
@@ -116,6 +117,40 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
     if not low <= config.cost_target <= high:
         raise MpnasError(
             f"cost_target {config.cost_target:g} cannot be reached: paths of space {space.name!r} "
-            f"cost {low:g} to {high:g} {config.cost.unit}."
+            f"cost {low:g} to {high:g} {config.cost.unit} for images of {space.resolution} pixels."
         )
     return config.cost_target
+
+
+def resolve_targets(
+    space: SearchSpace, config: SearchConfig, domains: Sequence[str]
+) -> dict[str, float]:
+    """Return the cost target of every domain, in the unit of the cost model (ours).
+
+    A `cost_target` holds for all domains, or for their mean (cost scope `joint`). `cost_level` sets
+    a target for every size of images, since larger images cost more.
+
+    domains: names of the domains that share the network.
+
+    Raises `MpnasError` if no path can have this cost, or if it is 0.
+
+    >>> config = mk.SearchConfig()
+    >>> mixed = mk.pocket_space(64).with_resolutions({"photos": 64, "digits": 32})
+    >>> {d: round(t / 1e3) for d, t in resolve_targets(mixed, config, ["photos", "digits"]).items()}
+    {'photos': 3557, 'digits': 890}
+    """
+    model, target = config.cost, config.cost_target
+    if not space.resolutions or hasattr(model, "bounds"):
+        return dict.fromkeys(domains, resolve_target(space, config, len(domains)))
+    if target is not None and config.cost_scope == "joint":
+        bounds = [cost_bounds(model, space.of(d), len(domains)) for d in domains]
+        low, high = np.mean(bounds, axis=0).tolist()
+        if not low <= target <= high:
+            raise MpnasError(
+                f"cost_target {target:g} cannot be reached: the mean cost of the domains' paths is "
+                f"{low:g} to {high:g} {model.unit}."
+            )
+        return dict.fromkeys(domains, target)
+    sizes = {space.of(d).resolution: space.of(d) for d in domains}
+    targets = {size: resolve_target(own, config, len(domains)) for size, own in sizes.items()}
+    return {d: targets[space.of(d).resolution] for d in domains}

@@ -1,8 +1,10 @@
 """The result of a search: paths, history, and whether the search decided."""
 
 import pathlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +37,16 @@ def snapshot_every(config: SearchConfig) -> int:
     return max(1, config.steps // config.policy_snapshots)
 
 
+def target_record(targets: Mapping[str, float]) -> dict[str, Any]:
+    """Return the cost targets as fields of results.json: the mean, and each if they differ.
+
+    targets: cost target of every domain.
+    """
+    if len(set(targets.values())) == 1:
+        return {"cost_target": next(iter(targets.values()))}
+    return {"cost_target": float(np.mean(list(targets.values()))), "cost_targets": dict(targets)}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """The result of a search. `search` returns it, and `load` reads it from a stage folder.
@@ -43,7 +55,8 @@ class SearchResult:
     config: settings of the search.
     paths: most likely path of every domain, by domain.
     costs: cost of every domain's path, by domain, in `cost_unit`.
-    cost_target: cost target of the search, in `cost_unit`.
+    cost_targets: cost target of every domain, by domain, in `cost_unit`. They differ only if the
+    images of the domains differ in size.
     cost_unit: unit of the cost model, in words.
     history: metrics, one row per step and drawn domain. Columns: step (from 1), domain, loss (nats,
     without label smoothing), weight, accuracy (on the training batch, 0 to 1), entropy (of the
@@ -63,7 +76,7 @@ class SearchResult:
     config: SearchConfig
     paths: dict[str, Path]
     costs: dict[str, float]
-    cost_target: float
+    cost_targets: dict[str, float]
     cost_unit: str
     history: pd.DataFrame
     policy: NDArray[np.float32]
@@ -95,7 +108,7 @@ class SearchResult:
             config,
             paths,
             results.costs,
-            results.cost_target,
+            results.cost_targets or dict.fromkeys(paths, results.cost_target),
             read.content.record.cost_unit or config.cost.unit,
             read_history(stage, config.steps),
             stage.read_array("policy.npy"),
@@ -113,11 +126,17 @@ class SearchResult:
                 f"{stage.folder / 'policy.npy'} is not the policy of this search: expected finite "
                 f"float32 numbers of shape {shape}, not {self.policy.dtype} {self.policy.shape}."
             )
-        if self.costs.keys() != self.paths.keys() or self.paths_at(-1) != self.paths:
+        has_all = self.costs.keys() == self.paths.keys() == self.cost_targets.keys()
+        if not has_all or self.paths_at(-1) != self.paths:
             raise MpnasError(
                 f"{stage.folder / 'results.json'} does not fit policy.npy: expected costs and the "
                 "likeliest path of every domain."
             )
+
+    @property
+    def cost_target(self) -> float:
+        """Cost target of the search, mean over domains, in `cost_unit`."""
+        return float(target_record(self.cost_targets)["cost_target"])
 
     @property
     def policy_steps(self) -> tuple[int, ...]:

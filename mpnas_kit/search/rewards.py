@@ -75,13 +75,14 @@ def rewards_of(reward: Reward, quality: Tensor, cost: Tensor, target: float) -> 
     return rewards
 
 
-def charged(cost: Tensor, target: float) -> Tensor:
+def charged(cost: Tensor, target: float | Tensor) -> Tensor:
     """Return the cost charged to each path if the target holds for the mean over domains (ours).
 
-    `charged[d, k] = cost[d, k] + sum over e != d of (mean over k of cost[e, k] - target)`
+    `charged[d, k] = cost[d, k] + sum over e != d of (mean over k of cost[e, k] - target[e])`
 
     cost: (domains, paths), in the unit of the cost model. Returns the same shape and unit; values
     may be negative. A domain may exceed the target if others stay below it.
+    target: one target, or that of every domain, (domains, 1).
 
     >>> import torch
     >>> charged(torch.tensor([[5.0], [1.0]]), target=2.0)

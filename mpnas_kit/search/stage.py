@@ -25,7 +25,7 @@ from mpnas_kit.engine.loop import (
     identity,
     record,
     require_callbacks,
-    require_size,
+    space_for,
 )
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
@@ -33,10 +33,10 @@ from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.prioritization.domain_weights import begin_weights
-from mpnas_kit.search.config import SearchConfig, resolve_target
+from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
 from mpnas_kit.search.data import SearchPart, divide, require_divisible
-from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every
+from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every, target_record
 from mpnas_kit.search.rewards import charged, rewards_of
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
@@ -62,7 +62,8 @@ def search(
     TuNAS (Bender et al., CVPR 2020, arXiv 2008.06120). Only the training splits are read.
 
     suite: domains with their images.
-    space: search space for images of the suite's resolution.
+    space: search space for images of the suite's resolution. If domains differ in resolution, the
+    cost of a path counts at the size of the domain's images.
     config: settings. None: `SearchConfig()`.
     folder: stage folder. An interrupted search continues in it, and ends as if it had not been
     interrupted, bit for bit. A finished search is only read. None: no files are written.
@@ -78,11 +79,11 @@ def search(
     """
     config = SearchConfig() if config is None else config
     require_type(config, SearchConfig, "config")
-    require_size(suite, space)
+    space = space_for(suite, space)
     require_trainable(suite, config.micro_batches)
     require_divisible(suite, config.reward_share, config.micro_batches)
     require_callbacks(callbacks)
-    target = resolve_target(space, config, len(suite))
+    targets = resolve_targets(space, config, suite.names)
     compute = Compute.of(
         config.device, config.precision, config.micro_batches, config.norm, len(suite)
     )
@@ -94,7 +95,7 @@ def search(
         if finished is not None:
             return finished
         parts = divide(suite, config.reward_share, config.seed)
-        return _Search(parts, space, config, target, run, compute).run(callbacks)
+        return _Search(parts, space, config, targets, run, compute).run(callbacks)
 
 
 def _contents(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> Contents:
@@ -136,12 +137,12 @@ class _Search(Stage):
         parts: Mapping[str, SearchPart],
         space: SearchSpace,
         config: SearchConfig,
-        target: float,
+        targets: Mapping[str, float],
         folder: StageFolder | None,
         compute: Compute,
     ) -> None:
         super().__init__(config.steps, config.checkpoint_every, folder, compute)
-        self.space, self.config, self.target = space, config, target
+        self.space, self.config, self.targets = space, config, dict(targets)
         tasks = {d: p.task for d, p in parts.items()}
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
@@ -189,7 +190,7 @@ class _Search(Stage):
             self.folder.finish(
                 {
                     "paths": paths,
-                    "cost_target": self.target,
+                    **target_record(self.targets),
                     "costs": result.costs,
                     "verdict": result.verdict(),
                     "decisions": result.decisions().to_dict("records"),
@@ -255,10 +256,13 @@ class _Search(Stage):
         )
         quality = self._quality({d: sampled[d] for d in drawn})
         cost = self._cost(sampled)
-        charge = charged(cost, self.target) if self.config.cost_scope == "joint" else cost
+        charge = cost
+        if self.config.cost_scope == "joint":
+            targets = torch.tensor([[self.targets[d]] for d in sampled], dtype=torch.float64)
+            charge = charged(cost, targets)
         rows = [self.domains.index(d) for d in drawn]
         cost = cost[rows]
-        rewards = self._rewards(quality, charge[rows])
+        rewards = self._rewards(drawn, quality, charge[rows])
         own = {
             name: [i for i, d in enumerate(drawn) if self.controller_of[d] == name]
             for name in dict.fromkeys(self.controller_of[d] for d in drawn)
@@ -303,10 +307,16 @@ class _Search(Stage):
         ]
         return torch.tensor([[c[d] for c in costs] for d in sampled], dtype=torch.float64)
 
-    def _rewards(self, quality: Tensor, cost: Tensor) -> Tensor:
-        """Return the rewards, float64 (domains, paths)."""
+    def _rewards(self, domains: Sequence[str], quality: Tensor, cost: Tensor) -> Tensor:
+        """Return the rewards, float64 (domains, paths). Domains of one target are rewarded at once.
+
+        domains: names of the domains, in the order of the rows.
+        """
+        rewards = torch.empty_like(quality)
         try:
-            rewards = rewards_of(self.config.reward, quality, cost, self.target)
+            for target in dict.fromkeys(self.targets[d] for d in domains):
+                own = [i for i, d in enumerate(domains) if self.targets[d] == target]
+                rewards[own] = rewards_of(self.config.reward, quality[own], cost[own], target)
         except MpnasError as error:
             raise self.compute.team.error_on_all_ranks(f"step {self.step + 1}: {error}") from None
         if self.config.reward_scope == "joint":
@@ -330,7 +340,7 @@ class _Search(Stage):
             self.config,
             paths,
             path_costs(self.config.cost, self.space, paths),
-            self.target,
+            self.targets,
             self.config.cost.unit,
             history_table(self.rows),
             policy,

@@ -52,6 +52,7 @@ class JointCost(Protocol):
     def costs(self, space: SearchSpace, paths: Mapping[str, Path]) -> dict[str, float]:
         """Return the cost of every domain's path, in `unit`: finite, at least 0.
 
+        space: the search space. `space.of(domain)` is the space at the size of a domain's images.
         paths: path of every domain, by name.
         """
         ...
@@ -72,7 +73,8 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
     """Return the cost of every domain's path, in the unit of the model.
 
     model: the cost model.
-    space: the search space of the paths.
+    space: the search space of the paths. If it has `resolutions`, the path of each domain costs
+    what it costs at the size of the domain's images.
     paths: path of every domain, by name.
 
     Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100. An error
@@ -85,7 +87,7 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
         if not hasattr(model, "price"):
             COST.check(model)  # raises
         return {
-            d: float(sum(_price(model, use) for use in space.uses(path) if use is not None))
+            d: float(sum(_price(model, use) for use in space.of(d).uses(path) if use is not None))
             for d, path in paths.items()
         }
     with RaisedBy(lambda: f"costs(space, paths) of the cost model {shown(model)}"):
@@ -101,7 +103,7 @@ def cost_bounds(
 ) -> tuple[float, float]:
     """Return the lowest and the highest cost that a path can have, in the unit of the model.
 
-    For an additive model these are the costs of `SearchSpace.extremes`.
+    For an additive model these are the costs of `SearchSpace.extremes`, at the size `resolution`.
 
     model: the cost model.
     space: the search space.

@@ -1,8 +1,9 @@
 """Search spaces and paths: the candidates of every layer, and what a path chooses among them."""
 
+import copy
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -195,10 +196,14 @@ class SearchSpace(ABC):
 
     name: name of the space, for tables and errors.
     layers: layers from input to output. The first one gets an RGB image.
-    resolution: height and width of the images, 1 to 4096 pixels.
+    resolution: height and width of the images, 1 to 4096 pixels. If domains differ, that of the
+    largest images.
     decisions: decisions of a controller; None: one per searched layer, which chooses its candidate.
     source: text form that creates the space again, such as `pocket` or
     `my_pkg.spaces:tiny(width=8)`; None: no text creates it, so it exists only in this process.
+
+    Attributes: `resolutions` has the height and width of every domain's images, by domain, in
+    pixels. It is empty if all are of the size `resolution`.
 
     Raises `MpnasError` for a value of a wrong type or out of its range, if there is no layer, two
     have one name, or a layer that changes the width has `zero`.
@@ -216,6 +221,7 @@ class SearchSpace(ABC):
         where = f"space {self.name!r}"
         self.layers: tuple[Layer, ...] = convert_list(layers, f"{where}: layers", "layers")
         self.resolution = convert_plain(resolution, Resolution, f"{where}: resolution")
+        self.resolutions: Mapping[str, int] = {}
         self.source = convert_plain(source, str | None, f"{where}: source")
         for layer in self.layers:
             require_type(layer, Layer, f"{where}: a layer")
@@ -376,6 +382,59 @@ class SearchSpace(ABC):
             sizes.append(-(-sizes[-1] // layer.stride))
         return tuple(sizes)
 
+    def with_resolutions(self, resolutions: Mapping[str, int]) -> "SearchSpace":
+        """Return this space for domains whose images differ in size. Paths and nodes are the same.
+
+        resolutions: height and width of every domain's images, by domain, 1 to 4096 pixels. If all
+        are of the size `resolution`, they are not kept.
+
+        Raises `MpnasError` if a resolution is out of its range, or above `resolution`.
+        """
+        require_type(resolutions, Mapping, f"space {self.name!r}: resolutions")
+        sizes = {
+            domain: convert_plain(size, Resolution, f"resolution of domain {domain!r}")
+            for domain, size in resolutions.items()
+        }
+        for domain, size in sizes.items():
+            if size > self.resolution:
+                raise MpnasError(
+                    f"images of domain {domain!r} have {size} pixels per side, but space "
+                    f"{self.name!r} expects at most {self.resolution}: use a larger space."
+                )
+        kept = sizes if set(sizes.values()) - {self.resolution} else {}
+        if kept == self.resolutions:
+            return self
+        other = copy.copy(self)
+        other.resolutions = kept
+        return other
+
+    def of(self, domain: str) -> "SearchSpace":
+        """Return this space as a domain sees it: `resolution` is that of the domain's images.
+
+        Costs depend on it. Domains that `resolutions` lacks have images of the size `resolution`.
+
+        domain: name of a domain.
+
+        >>> mixed = mk.pocket_space(64).with_resolutions({"photos": 64, "digits": 32})
+        >>> path = mixed.uniform_paths()[0]
+        >>> [round(mixed.of(d).cost(path).multiply_adds / 1e3) for d in mixed.resolutions]
+        [1114, 278]
+        """
+        if not self.resolutions:
+            return self
+        size = self.resolutions.get(domain, self.resolution)
+        if size not in self._at:
+            other = copy.copy(self)
+            other.__dict__.pop("_sizes", None)
+            other.resolution, other.resolutions = size, {}
+            self._at[size] = other
+        return self._at[size]
+
+    @cached_property
+    def _at(self) -> dict[int, "SearchSpace"]:
+        """This space for other sizes of images, by size. They are kept, since costs ask often."""
+        return {}
+
     @cached_property
     def searched(self) -> tuple[int, ...]:
         """Indices of the searched layers: those with more than one candidate."""
@@ -401,7 +460,7 @@ class SearchSpace(ABC):
     def union_cost(self, paths: Iterable[Path]) -> Cost:
         """Return the cost of the union of paths: each distinct node once, without classifiers.
 
-        A node counts with the largest widths that any path uses.
+        A node counts with the largest widths that any path uses, at the size `resolution`.
         """
         largest: dict[Node, Use] = {}
         for use in (u for p in paths for u in self.uses(p) if u is not None):
@@ -416,7 +475,9 @@ class SearchSpace(ABC):
     def fingerprint(self) -> str:
         """Return a short hash over name, resolution, layers, strides, widths and choices."""
         described = [(x.name, x.stride, x.widths, x.choices) for x in self.layers]
-        return sha256(repr((self.name, self.resolution, described)).encode()).hexdigest()[:16]
+        sizes = (sorted(self.resolutions.items()),) if self.resolutions else ()
+        whole = (self.name, self.resolution, described, *sizes)
+        return sha256(repr(whole).encode()).hexdigest()[:16]
 
     def blocks_fingerprint(self) -> str:
         """Return a short hash over the settings of all candidates.

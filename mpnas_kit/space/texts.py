@@ -66,14 +66,17 @@ def space_from_text(text: str, resolution: int) -> SearchSpace:
 def describe_space(space: SearchSpace) -> dict[str, Any]:
     """Return a space as a dict of JSON values, from which `read_space` creates it again.
 
-    Keys: name, resolution and source (text or None). A `LayerwiseSpace` that is not part of the kit
-    also has the key layers, with the text form of every block.
+    Keys: name, resolution, source (text or None), and resolutions if domains differ. A
+    `LayerwiseSpace` that is not part of the kit also has the key layers, with the text form of
+    every block.
     """
     described: dict[str, Any] = {
         "name": space.name,
         "resolution": space.resolution,
         "source": space.source,
     }
+    if space.resolutions:
+        described["resolutions"] = dict(space.resolutions)
     if type(space) is LayerwiseSpace and (space.source is None or ":" in space.source):
         described["layers"] = [
             {
@@ -107,7 +110,7 @@ def read_space(described: Mapping[str, Any], trust: bool) -> SearchSpace:
         if not isinstance(found, Missing):
             found.source = source
             space: SearchSpace = found
-            return space
+            return space.with_resolutions(recorded.resolutions)
     if recorded.layers is None:
         raise (
             found.error()
@@ -127,7 +130,8 @@ def read_space(described: Mapping[str, Any], trust: bool) -> SearchSpace:
         )
         for x in recorded.layers
     ]
-    return LayerwiseSpace(recorded.name, layers, resolution, source)
+    whole = LayerwiseSpace(recorded.name, layers, resolution, source)
+    return whole.with_resolutions(recorded.resolutions)
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,7 @@ class RecordedSpace(msgspec.Struct):
     name: str
     resolution: int
     source: str | None = None
+    resolutions: dict[str, int] = {}
     layers: list[RecordedLayer] | None = None
     fingerprint: str | None = None
 

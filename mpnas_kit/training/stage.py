@@ -21,7 +21,7 @@ from mpnas_kit.engine.loop import (
     identity,
     record,
     require_callbacks,
-    require_size,
+    space_for,
 )
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
@@ -80,7 +80,7 @@ def train(
         suite[name]
         space.require(path)
     suite = suite.select([n for n in suite.names if n in paths])
-    require_size(suite, space)
+    space = space_for(suite, space)
     require_trainable(suite, config.micro_batches)
     require_callbacks(callbacks)
     compute = Compute.of(

@@ -68,8 +68,9 @@ def found(space: LayerwiseSpace, paths: dict[str, Path]) -> SearchResult:
     ]
     config = SearchConfig(steps=50, policy_snapshots=2)
     costs = path_costs(config.cost, space, paths)
+    targets = dict.fromkeys(paths, 10_000.0)
     return SearchResult(
-        space, config, paths, costs, 10_000.0, config.cost.unit, pd.DataFrame(rows), policy
+        space, config, paths, costs, targets, config.cost.unit, pd.DataFrame(rows), policy
     )
 
 

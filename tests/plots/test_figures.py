@@ -1,5 +1,6 @@
 """Every function draws the given numbers into the given axes."""
 
+import dataclasses
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
@@ -148,6 +149,19 @@ def test_cost_bars(found: SearchResult) -> None:
     costs = list(found.costs.values())
     assert bars(ax) == pytest.approx(costs)
     assert [t.get_text() for t in ax.texts] == [f"{c / 10_000 - 1:+.0%}" for c in costs]
+
+
+def test_cost_bars_show_the_target_of_each_domain_if_they_differ(found: SearchResult) -> None:
+    targets = {d: 1000.0 * (i + 1) for i, d in enumerate(found.paths)}
+    mixed = dataclasses.replace(found, cost_targets=targets)
+    ax = plots.cost_bars(mixed)
+    (dashes,) = ax.collections
+    assert [x for (x, _), _ in dashes.get_segments()] == list(targets.values())
+    pairs = zip(found.costs.values(), targets.values(), strict=True)
+    assert [t.get_text() for t in ax.texts] == [f"{c / t - 1:+.0%}" for c, t in pairs]
+    lines = plots.search_curves(mixed, "cost").lines
+    levels = {float(line.get_ydata()[0]) for line in lines if line.get_linestyle() == "--"}
+    assert levels == set(targets.values())
 
 
 def test_size_bars_add_up(found: SearchResult, trained: TrainResult) -> None:

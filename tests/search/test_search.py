@@ -479,7 +479,7 @@ def result(policy: list[list[list[float]]]) -> SearchResult:
     paths = {"abc"[d]: space.path([int(np.argmax(r)) for r in p]) for d, p in enumerate(policy)}
     costs = dict.fromkeys(paths, 1.0)
     return SearchResult(
-        space, SearchConfig(), paths, costs, 1.0, "multiply-adds", pd.DataFrame(), padded
+        space, SearchConfig(), paths, costs, costs, "multiply-adds", pd.DataFrame(), padded
     )
 
 
