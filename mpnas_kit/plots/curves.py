@@ -61,8 +61,9 @@ def search_curves(
     ax = domain_curves(result.history, list(result.paths), metric, label, ax, domains, window)
     if metric == "cost":
         ax.yaxis.set_major_formatter(style.thousands())
-        for target in sorted(set(result.cost_targets.values())):
-            level(ax, target, "target")
+        sizes = {t: result.space.of(d).resolution for d, t in result.cost_targets.items()}
+        for target, size in sizes.items():
+            level(ax, target, "target" if len(sizes) == 1 else f"target, {size} pixels")
     elif metric == "entropy":
         level(ax, UNDECIDED, "decided below")
     ax.set_title(f"Search: {label.partition(' (')[0]} by domain", fontsize=11)
