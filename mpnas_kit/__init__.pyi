@@ -20,6 +20,8 @@ from .deploy.model import load as load
 from .deploy.onnx import Written as Written
 from .deploy.prediction import Prediction as Prediction
 from .deploy.scores import Scores as Scores
+from .deploy.submission import Submission as Submission
+from .deploy.submission import submit as submit
 from .domains.decathlon_suite import decathlon as decathlon
 from .domains.domain import Domain as Domain
 from .domains.domain import DomainSuite as DomainSuite
