@@ -7,6 +7,7 @@ ROOT/SET/...                                a folder of data sets: each is a dom
 """
 
 import os
+import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -168,7 +169,7 @@ def _splits(folder: str, domain: str, notices: list[str]) -> dict[str | None, li
     inside = {entry.name for entry in _entries(folder)}
     if _DICT in inside:
         file = f"{folder}/{_DICT}"
-        names = files.read_json(files.as_path(file), _Dict).splits
+        names = files.read_json(pathlib.Path(file), _Dict).splits
         for name in names:
             _require_plain(name, file)
         return _by_split({n: _saved(folder, f"{n}/") for n in names}, folder, domain, notices)
@@ -210,7 +211,7 @@ def _by_split(
 def _saved(folder: str, above: str) -> list[str]:
     """Return the files that state.json names, as `save_to_disk` writes them."""
     file = f"{folder}/{above}{_STATE}"
-    names = [each.filename for each in files.read_json(files.as_path(file), _State).files]
+    names = [each.filename for each in files.read_json(pathlib.Path(file), _State).files]
     for name in names:
         _require_plain(name, file)
     if not names:

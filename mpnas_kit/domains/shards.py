@@ -49,11 +49,6 @@ class Shard:
         self.path, self.name, self.stamp = path, name, files.stamp(path)
         self.held = held
 
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return self.starts[-1]
-
     def values(self, column: str) -> list[Any]:
         """Return the values of a column that has no images."""
         raise NotImplementedError
@@ -99,9 +94,9 @@ class ImageColumn:
                 if not self._shard.may_lack_bytes(group, self._column):
                     continue
                 images = self._shard.images(group, self._column)
-                lacks = pc.is_null(pc.struct_field(images, "bytes")).to_numpy()
-                for row in lacks.nonzero()[0].tolist():
-                    found[start + row] = pc.struct_field(images, "path")[row].as_py()
+                lacks = pc.is_null(pc.struct_field(images, "bytes")).to_numpy().nonzero()[0]
+                paths = pc.struct_field(images, "path").take(lacks).to_pylist()
+                found |= dict(zip((start + lacks).tolist(), paths, strict=True))
         return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import hub_sets as sets  # type: ignore[import-not-found]
+import hub_sets as sets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
