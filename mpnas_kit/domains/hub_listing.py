@@ -138,7 +138,9 @@ def list_data_set(folder: str, domain: str, columns: Columns) -> Listing:
     be used, a label is missing, or the data set has a loading script.
     """
     _refuse_script(folder)
-    held, notices, images = Held(), list[str](), list[Listed]()
+    held = Held()
+    notices: list[str] = []
+    images: list[Listed] = []
     names: dict[str, None] = {}  # of all classes that the files name
     for split, shards in _splits(folder, domain, notices).items():
         opened = [open_shard(f"{folder}/{name}", name, held) for name in shards]
@@ -148,9 +150,11 @@ def list_data_set(folder: str, domain: str, columns: Columns) -> Listing:
             notices.append(f"domain {domain!r}: split {split} has no labels and is left out.")
             continue
         for shard, each, own in zip(opened, used, labels, strict=True):
-            names |= dict.fromkeys(class_names(shard.features[each.label]) or ())
+            own_names = class_names(shard.features[each.label]) or ()
+            names |= dict.fromkeys(name.strip() for name in own_names)
             images += _rows(folder, shard, each, own, split)
-    without = [name for name in names if name not in {image.label for image in images}]
+    labelled = {image.label for image in images}
+    without = [name for name in names if name not in labelled]
     if without:
         shown = ", ".join(short(name) for name in without[:_SHOWN])
         more = f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else ""
