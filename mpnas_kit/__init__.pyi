@@ -20,9 +20,13 @@ from .deploy.model import load as load
 from .deploy.onnx import Written as Written
 from .deploy.prediction import Prediction as Prediction
 from .deploy.scores import Scores as Scores
+from .deploy.submission import Submission as Submission
+from .deploy.submission import submit as submit
+from .domains.decathlon_suite import decathlon as decathlon
 from .domains.domain import Domain as Domain
 from .domains.domain import DomainSuite as DomainSuite
 from .domains.own_images import folders as folders
+from .domains.own_images import hub as hub
 from .domains.own_images import table as table
 from .domains.planted import planted_suite as planted_suite
 from .domains.pocket_suite import POCKET_DOMAINS as POCKET_DOMAINS

@@ -186,8 +186,15 @@ def formed(content: object, form: type[T], where: object) -> T:
     >>> formed({"steps": 3}, dict[str, int], "config.json")
     {'steps': 3}
     """
-    try:
+    with _form_errors(where):
         return msgspec.convert(content, form)
+
+
+@contextmanager
+def _form_errors(where: object) -> Iterator[None]:
+    """Turn an error about the form of JSON content into `MpnasError` that names the field."""
+    try:
+        yield
     except msgspec.ValidationError as error:
         why, _, at = str(error).partition(" - at `$")
         field = at.rstrip("`").lstrip(".")
@@ -197,6 +204,26 @@ def formed(content: object, form: type[T], where: object) -> T:
         ) from None
     except RecursionError:
         raise MpnasError(f"{_shown(where)} cannot be read: it is nested too deeply.") from None
+
+
+def read_large_json(path: pathlib.Path, form: type[T]) -> T:
+    """Return the content of a JSON file of many megabytes, which is in UTF-8.
+
+    Fields that `form` lacks are never held in memory. If an object has a key twice, the last one
+    counts; `read_json` refuses this, but needs many times the time and memory.
+
+    path: file to read.
+    form: type of the content (see `formed`).
+
+    Raises `MpnasError` if the file cannot be read or its content has another form.
+    """
+    with _form_errors(path):
+        try:
+            return msgspec.json.decode(read_bytes(path), type=form)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise MpnasError(f"{_shown(path)} cannot be read: {reason(error)}.") from None
 
 
 def _parsed(content: bytes, where: object) -> Any:

@@ -11,6 +11,8 @@ from .mistakes import confident_mistakes as confident_mistakes
 from .mistakes import confusion as confusion
 from .mistakes import images_at as images_at
 from .mistakes import predictions as predictions
+from .official_score import DecathlonScore as DecathlonScore
+from .official_score import decathlon_score as decathlon_score
 from .prioritization import prioritization_differences as prioritization_differences
 from .scaling import Work as Work
 from .scaling import estimate as estimate

@@ -188,9 +188,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="SUITE",
         action=_Several,
-        help="folder of domains with images, table of images "
-        f"({', '.join(MANIFESTS)}), suite file (.toml), or suite of domains: {SUITE.expected()} "
-        "(default: pocket). Several times, as name=folder: a domain each time",
+        help="folder of domains with images, of data sets of Hugging Face or of the Decathlon, "
+        f"table of images ({', '.join(MANIFESTS)}), suite file (.toml), or suite of domains: "
+        f"{SUITE.expected()} (default: pocket). Several times, as name=folder: a domain each time",
     )
     parser.add_argument(
         "--resolution",

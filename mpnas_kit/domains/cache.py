@@ -29,9 +29,9 @@ from mpnas_kit.domains.preparation import (
     Progress,
     Tell,
     in_order,
-    read_image,
     to_stderr,
 )
+from mpnas_kit.domains.sources import Source, mark, read_image
 
 
 def cache_folder() -> pathlib.Path:
@@ -44,10 +44,12 @@ def cache_folder() -> pathlib.Path:
     return home / "mpnas-kit"
 
 
-def prepare(paths: Sequence[str], fit: Fit, name: str, tell: Tell | None = None) -> CachedImages:
-    """Return the images of some files from the cache. What the cache lacks is decoded.
+def prepare(
+    sources: Sequence[Source], fit: Fit, name: str, tell: Tell | None = None
+) -> CachedImages:
+    """Return images from the cache. What the cache lacks is decoded.
 
-    paths: absolute paths.
+    sources: where they are, in an order in which they can be read fast (see `reading_order`).
     fit: size and channels. Channels None: 1 if all readable images are grey, otherwise 3.
     name: what the images are, for messages.
     tell: called with a line of text if it takes long; None: lines are written to stderr.
@@ -61,9 +63,9 @@ def prepare(paths: Sequence[str], fit: Fit, name: str, tell: Tell | None = None)
     cache = cache_folder()
     for kind in ("sources", "images"):
         files.make_folder(cache / kind)
-    hashes, grey = _sources(paths, cache / "sources", progress)
+    hashes, grey = _sources(sources, cache / "sources", progress)
     fit = replace(fit, channels=fit.channels or (1 if grey else 3))
-    about = repr((FORMAT, DECODER, fit, len(paths))).encode()
+    about = repr((FORMAT, DECODER, fit, len(sources))).encode()
     key = hashlib.sha256(about + hashes).hexdigest()[:40]
     folder = cache / "images" / key
     found = _opened(folder)
@@ -73,7 +75,7 @@ def prepare(paths: Sequence[str], fit: Fit, name: str, tell: Tell | None = None)
         found = _opened(folder)  # another process may have prepared it meanwhile
         if found is None:
             files.remove_folder(folder)  # it is damaged
-            Preparation(paths, hashes, fit, folder, progress).run()
+            Preparation(sources, hashes, fit, folder, progress).run()
             found = CachedImages(folder)
     return found
 
@@ -109,40 +111,42 @@ def _opened(folder: pathlib.Path) -> CachedImages | None:
 # Contents -----------------------------------------------------------------------------------------
 
 
-def _sources(paths: Sequence[str], folder: pathlib.Path, progress: Progress) -> tuple[bytes, bool]:
-    """Return the hashes of the contents of files, and whether all readable ones are grey images.
+def _sources(
+    sources: Sequence[Source], folder: pathlib.Path, progress: Progress
+) -> tuple[bytes, bool]:
+    """Return the hashes of the contents of images, and whether all readable ones are grey.
 
-    If names, sizes and times are those of an earlier call, no file is read.
+    If names, sizes and times of their files are those of an earlier call, no file is read.
     """
     digest = hashlib.sha256(DECODER.encode())
-    for path in paths:
-        digest.update(repr((os.fsencode(path), files.stamp(path))).encode())
+    for source in sources:
+        digest.update(mark(source))
     file = folder / digest.hexdigest()[:40]
     if files.exists(file):
         content = files.read_bytes(file)
         body, check = content[:-HASH], content[-HASH:]
-        whole = len(body) == 1 + HASH * len(paths) and hashlib.sha256(body).digest() == check
+        whole = len(body) == 1 + HASH * len(sources) and hashlib.sha256(body).digest() == check
         if whole:
             return body[1:], body[:1] == b"\1"
 
-    def look(part: Sequence[str]) -> list[tuple[bytes, bool]]:
-        return [_hash_and_grey(path) for path in part]
+    def look(part: Sequence[Source]) -> list[tuple[bytes, bool]]:
+        return [_hash_and_grey(source) for source in part]
 
-    parts = [paths[i : i + 256] for i in range(0, len(paths), 256)]
+    parts = [sources[i : i + 256] for i in range(0, len(sources), 256)]
     hashes, grey = [], True
     for found in in_order(look, parts):
         hashes += [value for value, _ in found]
         grey = grey and all(each for _, each in found)
-        progress.say("reading", len(hashes), len(paths))
+        progress.say("reading", len(hashes), len(sources))
     body = bytes([grey]) + b"".join(hashes)
     files.write_bytes(file, body + hashlib.sha256(body).digest())
     return body[1:], grey
 
 
-def _hash_and_grey(path: str) -> tuple[bytes, bool]:
-    """Return the hash of a file's content, and False if it is an image with colours."""
+def _hash_and_grey(source: Source) -> tuple[bytes, bool]:
+    """Return the hash of an image's content, and False if it has colours."""
     try:
-        content = read_image(path)
+        content = read_image(source)
     except BadImage as error:
         return hashlib.sha256(f"unreadable: {error}".encode()).digest(), True
     try:

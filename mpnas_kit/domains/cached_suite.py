@@ -15,6 +15,7 @@ from mpnas_kit.domains.cached_images import CachedImages
 from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.domains.listing import Listed, Listing
+from mpnas_kit.domains.sources import reading_order
 from mpnas_kit.domains.splitting import (
     SHARES,
     checked_shares,
@@ -113,13 +114,18 @@ def suite_of(
     """
     for listing, _ in parts:
         require_usable(listing)
+    orders = [reading_order([i.source for i in listing.images]) for listing, _ in parts]
     cached = [
-        prepare([i.path for i in listing.images], how.fit, f"domain {listing.domain!r}")
-        for listing, how in parts
+        prepare(
+            [listing.images[i].source for i in order.tolist()],
+            how.fit,
+            f"domain {listing.domain!r}",
+        )
+        for (listing, how), order in zip(parts, orders, strict=True)
     ]
     left_out = tuple(
-        f"{listing.domain}: {listing.images[position].name}: {why}"
-        for (listing, _), images in zip(parts, cached, strict=True)
+        f"{listing.domain}: {listing.images[order[position]].name}: {why}"
+        for (listing, _), order, images in zip(parts, orders, cached, strict=True)
         for position, why in images.bad.items()
     )
     if left_out and bad == "stop":
@@ -130,8 +136,8 @@ def suite_of(
         )
     domains: list[Domain] = []
     notices: list[str] = []
-    for (listing, how), images in zip(parts, cached, strict=True):
-        domain, about = _domain(listing, how, images)
+    for (listing, how), order, images in zip(parts, orders, cached, strict=True):
+        domain, about = _domain(listing, how, images, order)
         domains.append(domain)
         notices += [*listing.notices, *about]
     if left_out:
@@ -151,13 +157,18 @@ def _some(items: Sequence[str]) -> str:
     return "; ".join([*shown, f"and {rest:,} more"] if rest else shown)
 
 
-def _domain(listing: Listing, how: Treatment, images: CachedImages) -> tuple[Domain, list[str]]:
-    """Return a domain of the images that can be read, and notices about it."""
-    good = np.flatnonzero(~images.index["bad"])
+def _domain(
+    listing: Listing, how: Treatment, images: CachedImages, order: NDArray[np.int64]
+) -> tuple[Domain, list[str]]:
+    """Return a domain of the images that can be read, and notices about it.
+
+    order: for every image in the cache, its position in the listing.
+    """
+    cached = np.argsort(order)  # for every image of the listing, its position in the cache
+    index = images.index[cached]
+    good = np.flatnonzero(~index["bad"])
     left = Listing(listing.domain, tuple(listing.images[i] for i in good.tolist()))
-    _, first, inverse = np.unique(
-        images.index["group"][good], return_index=True, return_inverse=True
-    )
+    _, first, inverse = np.unique(index["group"][good], return_index=True, return_inverse=True)
     duplicates = first[inverse]
     number = {label: i for i, label in enumerate(listing.classes)}
     labels = np.array([number[image.label] for image in left.images], dtype=np.int64)
@@ -169,7 +180,8 @@ def _domain(listing: Listing, how: Treatment, images: CachedImages) -> tuple[Dom
                 "that can be read, or at least 3 different images in a class."
             )
     train, val, test = (
-        CachedSplit(images, good[splits == i], labels[splits == i]) for i in range(len(SPLITS))
+        CachedSplit(images, cached[good[splits == i]], labels[splits == i])
+        for i in range(len(SPLITS))
     )
     domain = Domain(listing.domain, listing.classes, train, val, test, how.flip, how=how.how)
     return domain, [

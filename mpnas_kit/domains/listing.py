@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mpnas_kit import files
+from mpnas_kit.domains.sources import Source
 from mpnas_kit.errors import MpnasError, short, unknown
 from mpnas_kit.values import convert_text
 
@@ -38,14 +39,14 @@ _PICTURES = {
 class Listed(NamedTuple):
     """One image of a domain, before it is decoded.
 
-    path: absolute path of the file.
+    source: where its content is: the absolute path of a file, or a row of a file.
     name: path inside of the domain, for order and messages.
     label: name of the class.
     split: `train`, `val` or `test`; None: the kit decides.
     group: images of one group never end up in different splits; None: the image is alone.
     """
 
-    path: str
+    source: Source
     name: str
     label: str
     split: str | None = None

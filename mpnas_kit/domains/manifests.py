@@ -21,6 +21,7 @@ from typing import Any
 
 from mpnas_kit import files
 from mpnas_kit.domains.listing import SPLIT_NAMES, Listed, Listing, domain_name, natural
+from mpnas_kit.domains.sources import Source
 from mpnas_kit.errors import MpnasError, reason, short, unknown
 
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -43,7 +44,7 @@ def read_manifest(path: pathlib.Path, domains: Sequence[str] | None = None) -> l
         raise MpnasError(f"{path} is no manifest: expected a name that ends in {_ends()}.")
     only = domain_name(path.stem, path)
     found: dict[str, list[Listed]] = {}
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, Source], str] = {}
     names: dict[str, str] = {}
     for where, row in reader(path):
         given = _text(row, "domain", where) or only
@@ -51,7 +52,7 @@ def read_manifest(path: pathlib.Path, domains: Sequence[str] | None = None) -> l
             names[given] = domain_name(given, where)
         domain = names[given]
         image = _image(path, row, where)
-        first = seen.setdefault((domain, image.path), where)
+        first = seen.setdefault((domain, image.source), where)
         if first != where:
             raise MpnasError(f"{where} repeats the image {short(image.name)} of {first}.")
         found.setdefault(domain, []).append(image)

@@ -1,4 +1,4 @@
-"""Suites of a person's own images, from folders or from a manifest."""
+"""Suites of a person's own images, from folders, a manifest or data sets of Hugging Face."""
 
 import os
 import pathlib
@@ -8,11 +8,20 @@ from typing import Annotated, Any, Literal
 from mpnas_kit import files
 from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION, Bad, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.hub_listing import Columns, list_data_set, list_data_sets
 from mpnas_kit.domains.listing import domain_name, list_domain, list_folders
 from mpnas_kit.domains.manifests import MANIFESTS, read_manifest
 from mpnas_kit.domains.splitting import SHARES
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.values import SEED, Range, checked, convert_list, convert_text
+
+_DEFAULTS = {  # of options that `Treatment` lacks; the resolution is never omitted
+    "resolution": None,
+    "bad": "stop",
+    "image": None,
+    "label": None,
+    "official_val": "test",
+}
 
 
 @checked("folders")
@@ -57,7 +66,7 @@ def folders(
     treatment = Treatment(**given, seed=seed, flip=flip)  # type: ignore[arg-type]
     options = {**vars(treatment), "bad": bad}
     source = source_text("folders", path, options)
-    names = None if domains is None else _names(domains)
+    names = None if domains is None else domain_list(domains)
     if isinstance(path, Mapping):
         named = {domain_name(name, "path"): require_folder(folder) for name, folder in path.items()}
         for name in names or ():
@@ -102,18 +111,74 @@ def table(
     given = dict(resolution=resolution, how=how, channels=channels, shares=shares, group=group)
     treatment = Treatment(**given, seed=seed, flip=flip)  # type: ignore[arg-type]
     source = source_text("table", path, {**vars(treatment), "bad": bad})
-    names = None if domains is None else _names(domains)
+    names = None if domains is None else domain_list(domains)
     file = _absolute(path)
     listings = read_manifest(file, names)
     return suite_of([(each, treatment) for each in listings], file.stem, source, bad)
 
 
+@checked("hub")
+def hub(
+    path: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
+    domains: Sequence[str] | None = None,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    resolution: Annotated[int, Range(1, 4096)] = DEFAULT_RESOLUTION,
+    how: Literal["crop", "pad", "stretch"] = "crop",
+    channels: Literal[1, 3] | None = None,
+    shares: Sequence[Any] = SHARES,
+    seed: Annotated[int, SEED] = 0,
+    bad: Bad = "stop",
+    flip: bool = False,
+) -> DomainSuite:
+    """Return the images of Hugging Face data sets that are on this machine.
+
+    A data set is a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, or a
+    folder of Parquet files whose names begin with their split, such as
+    `train-00000-of-00002.parquet`, also in its folder `data`. Each is a domain. Nothing is
+    downloaded, and no loading script is executed. It needs the extra `hf` of the package.
+
+    Images are of the feature `Image`, with bytes or a path (relative to the data set), or bytes.
+    Labels are `ClassLabel`, text or whole numbers. A split without labels is left out.
+
+    path: a data set, or a folder of data sets; or the data set of each domain, by name.
+    domains: names of the domains to return, in order; None: all, in natural order.
+    image: column of the images; None: the only column that has images.
+    label: column of the classes; None: `label` or `labels`, or the only `ClassLabel`.
+    group: column whose equal values stay in one split; None: `group` if there is one.
+    resolution, how, channels, shares, seed, bad, flip: see `folders`.
+
+    Raises `MpnasError` that names the file, and the row from 0, if a data set cannot be used.
+
+    >>> suite = mk.hub("sets/birds", resolution=32)  # doctest: +SKIP
+    """
+    treatment = Treatment(resolution, how, channels, shares, seed=seed, flip=flip)  # type: ignore[arg-type]
+    columns = Columns(image, label, group)
+    source = source_text("hub", path, {**vars(treatment), "bad": bad, **columns._asdict()})
+    names = None if domains is None else domain_list(domains)
+    if isinstance(path, Mapping):
+        sets = {domain_name(name, "path"): require_folder(folder) for name, folder in path.items()}
+        for name in names or ():
+            if name not in sets:
+                raise unknown("domain", name, sets)
+        listings = [list_data_set(str(sets[name]), name, columns) for name in names or sets]
+        title = "hub"
+    else:
+        folder = require_folder(path)
+        listings, title = list_data_sets(str(folder), names, columns), folder.name
+    return suite_of([(each, treatment) for each in listings], title, source, bad)
+
+
 def source_text(
-    name: str, path: str | os.PathLike[str] | Mapping[str, Any], options: Mapping[str, Any]
+    name: str,
+    path: str | os.PathLike[str] | Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> str:
     """Return the text that creates a suite again. Paths are absolute; `resolution` is always there.
 
-    name: `folders`, `table` or `suite_file`.
+    name: `folders`, `table`, `hub`, `decathlon` or `suite_file`.
     path: path, or paths by name of the domain.
     options: options by name. Those that have their default are omitted.
     """
@@ -121,7 +186,9 @@ def source_text(
         where: Any = {str(domain): str(_absolute(each)) for domain, each in path.items()}
     else:
         where = str(_absolute(path))
-    defaults = {**vars(Treatment()), "bad": "stop", "resolution": None}
+    defaults = {**vars(Treatment()), **_DEFAULTS}
+    if name == "decathlon":
+        defaults["flip"] = None  # each domain has its own
     shown = {k: v for k, v in options.items() if not (k in defaults and _same(v, defaults[k]))}
     inside = ", ".join(f"{key}={value!r}" for key, value in {"path": where, **shown}.items())
     return f"{name}({inside})"
@@ -146,6 +213,7 @@ def require_folder(path: Any) -> pathlib.Path:
     return folder
 
 
-def _names(domains: Any) -> tuple[str, ...]:
+def domain_list(domains: Any) -> tuple[str, ...]:
+    """Return the names of domains that a person gave: a list of them, or one."""
     given = (domains,) if isinstance(domains, str) else convert_list(domains, "domains", "names")
     return tuple(convert_text(name, "a name in domains") for name in given)

@@ -18,6 +18,7 @@ from mpnas_kit import files
 from mpnas_kit.domains.cached_images import FORMAT, RECORD, Header
 from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, decode, quiet
 from mpnas_kit.domains.duplicates import difference_hashes, duplicate_groups
+from mpnas_kit.domains.sources import Source, place_of, read_image
 from mpnas_kit.errors import MpnasError
 
 T = TypeVar("T")
@@ -31,42 +32,33 @@ _QUICK = 2.0  # seconds; a shorter preparation says nothing
 Tell = Callable[[str], None]
 
 
-def read_image(path: str) -> bytes:
-    """Return the content of a file. Raises `BadImage` with the reason if that is impossible."""
-    try:
-        return files.read_bytes(pathlib.Path(path))
-    except MpnasError as error:
-        reason = str(error).rpartition(": ")[2].rstrip(".")
-        raise BadImage(f"it cannot be read ({reason})") from None
-
-
 class Preparation:
     """The decoding of the images of a folder in the cache.
 
-    paths, hashes: files, and the hashes of their contents.
+    sources, hashes: where the images are, and the hashes of their contents.
     fit: size and channels.
     folder: the folder to prepare.
     """
 
     def __init__(
         self,
-        paths: Sequence[str],
+        sources: Sequence[Source],
         hashes: bytes,
         fit: Fit,
         folder: pathlib.Path,
         progress: "Progress",
     ) -> None:
-        self.paths, self.hashes, self.fit, self.progress = paths, hashes, fit, progress
+        self.sources, self.hashes, self.fit, self.progress = sources, hashes, fit, progress
         self.folder, self.part = folder, folder.with_suffix(".part")
         assert fit.channels is not None
-        self.shape = (len(paths), fit.channels, fit.resolution, fit.resolution)
+        self.shape = (len(sources), fit.channels, fit.resolution, fit.resolution)
         self.bytes = int(np.prod(self.shape[1:]))
         self.step = max(1, min(_PART_IMAGES, _PART_BYTES // self.bytes))
 
     def run(self) -> None:
         """Decode all images, and give the folder its name."""
         files.make_folder(self.part)
-        count = len(self.paths)
+        count = len(self.sources)
         self._require_space(count * (self.bytes + RECORD.itemsize))
         starts = range(0, count, self.step)
         with (
@@ -108,7 +100,7 @@ class Preparation:
 
     def _is_whole(self, start: int, pixels: files.LargeFile, index: files.LargeFile) -> bool:
         """Return whether a part that an earlier process marked as done has reached the disk."""
-        count = min(self.step, len(self.paths) - start)
+        count = min(self.step, len(self.sources) - start)
         images = pixels.read(start * self.bytes, count * self.bytes)
         content = index.read(start * RECORD.itemsize, count * RECORD.itemsize)
         digests = np.frombuffer(content, RECORD)["digest"]
@@ -116,7 +108,7 @@ class Preparation:
 
     def _decoded(self, start: int) -> tuple[bytes, bytes]:
         """Return the pixels and the records of the part that begins at an image."""
-        count = min(self.step, len(self.paths) - start)
+        count = min(self.step, len(self.sources) - start)
         images = np.zeros((count, *self.shape[1:]), dtype=np.uint8)
         records = np.zeros(count, dtype=RECORD)
         for i in range(count):
@@ -130,11 +122,13 @@ class Preparation:
         return content, records.tobytes()
 
     def _image(self, position: int) -> NDArray[np.uint8]:
-        path = self.paths[position]
-        content = read_image(path)
+        source = self.sources[position]
+        content = read_image(source)
         expected = self.hashes[HASH * position : HASH * (position + 1)]
         if hashlib.sha256(content).digest() != expected:
-            raise MpnasError(f"{path} was changed while it was read: run the command again.")
+            raise MpnasError(
+                f"{place_of(source)} was changed while it was read: run the command again."
+            )
         pixels: NDArray[np.uint8] = decode(content, self.fit).numpy()
         return pixels
 

@@ -9,6 +9,10 @@ flip = true
 [signs]
 table = "signs.csv"
 how = "pad"
+
+[birds]
+hub = "sets/birds"
+label = "species"
 """
 
 import os
@@ -20,14 +24,17 @@ from typing import Any
 from mpnas_kit import files
 from mpnas_kit.domains.cached_suite import Bad, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.hub_listing import Columns, list_data_set
 from mpnas_kit.domains.listing import Listing, domain_name, list_domain
 from mpnas_kit.domains.manifests import read_manifest
 from mpnas_kit.domains.own_images import require_folder, source_text
 from mpnas_kit.errors import MpnasError, reason, short, unknown
-from mpnas_kit.values import checked, convert_list, convert_plain
+from mpnas_kit.values import checked, convert_list, convert_plain, convert_text
 
 _WHOLE = ("resolution", "seed", "bad")  # of all domains
-_OF_DOMAIN = ("folder", "table", "resolution", "how", "channels", "shares", "group", "flip")
+_KINDS = ("folder", "table", "hub")
+_TREATMENT = ("resolution", "how", "channels", "shares", "group", "flip")
+_OF_DOMAIN = (*_KINDS, "image", "label", *_TREATMENT)
 
 
 @checked("suite_file")
@@ -35,10 +42,12 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
     """Return the images that a suite file (TOML) describes.
 
     At its top it has `resolution`, `seed` and `bad`, all optional. Then it has a table per domain,
-    with either `folder` (the folder of the domain) or `table` (a CSV, TSV, JSONL or Parquet file),
-    and perhaps `resolution`, `how`, `channels`, `shares`, `group` and `flip`. They mean the same as
-    for `folders`. The `resolution` of a domain counts before that of the file. Paths are relative
-    to the file. If a table has a column `domain`, only the rows of this domain count.
+    with one of `folder` (the folder of the domain), `table` (a CSV, TSV, JSONL or Parquet file) and
+    `hub` (the folder of a data set of Hugging Face), and perhaps `resolution`, `how`, `channels`,
+    `shares`, `group` and `flip`. They mean the same as for `folders`. The `resolution` of a domain
+    counts before that of the file. With `hub`, `group` is a column, and `image` and `label` may
+    name the others (see `hub`). Paths are relative to the file. If a table has a column `domain`,
+    only the rows of this domain count.
 
     path: the file.
     domains: names of the domains to return, in order; None: all, in the order of the file.
@@ -85,21 +94,36 @@ def _part(
     for key in options:
         if key not in _OF_DOMAIN:
             raise unknown(f"key in {where}", key, _OF_DOMAIN)
-    given = [key for key in ("folder", "table") if key in options]
+    given = [key for key in _KINDS if key in options]
     if len(given) != 1:
-        raise MpnasError(f"{where} must have either folder or table.")
-    others = {k: v for k, v in options.items() if k not in given}
+        raise MpnasError(f"{where} must have one of folder, table and hub.")
+    (kind,) = given
+    columns = _columns(options, kind, where)
+    others = {k: v for k, v in options.items() if k not in (kind, *columns)}
     try:
         treatment = Treatment(**{**whole, **others})
     except MpnasError as error:
         raise MpnasError(f"{where}: {error}") from None
-    inside = options[given[0]]
+    inside = options[kind]
     if not isinstance(inside, str):
-        raise MpnasError(f"{where}: {given[0]} must be a path, not {short(inside)}.")
-    path = file.parent / files.as_path(inside, f"{where}: {given[0]}")
-    if given == ["folder"]:
-        return list_domain(str(require_folder(path)), name), treatment
-    return _rows(path, name), treatment
+        raise MpnasError(f"{where}: {kind} must be a path, not {short(inside)}.")
+    path = file.parent / files.as_path(inside, f"{where}: {kind}")
+    if kind == "table":
+        return _rows(path, name), treatment
+    folder = str(require_folder(path))
+    if kind == "hub":
+        return list_data_set(folder, name, Columns(**columns)), treatment
+    return list_domain(folder, name), treatment
+
+
+def _columns(options: Mapping[str, Any], kind: str, where: str) -> dict[str, str]:
+    """Return the options that name columns of a data set of Hugging Face."""
+    given = [key for key in Columns._fields if key in options]
+    if kind != "hub":
+        for key in {"image", "label"}.intersection(given):
+            raise MpnasError(f"{where}: {key} names a column of a data set: expected hub too.")
+        return {}
+    return {key: convert_text(options[key], f"{where}: {key}") for key in given}
 
 
 def _rows(path: pathlib.Path, name: str) -> Listing:

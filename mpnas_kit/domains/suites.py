@@ -2,16 +2,19 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mpnas_kit import files
 from mpnas_kit.domains.cache import was_given
 from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
+from mpnas_kit.domains.decathlon_files import is_decathlon
+from mpnas_kit.domains.decathlon_suite import DECATHLON_RESOLUTION, decathlon
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.hub_listing import holds_data_sets, is_data_set
 from mpnas_kit.domains.manifests import MANIFESTS
-from mpnas_kit.domains.own_images import folders, source_text, table
+from mpnas_kit.domains.own_images import folders, hub, source_text, table
 from mpnas_kit.domains.planted import planted_suite
 from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.domains.suite_files import suite_file
@@ -19,7 +22,13 @@ from mpnas_kit.errors import MpnasError, short, unknown
 from mpnas_kit.parts import Kind, Missing, absolute, approve_text, read_call
 from mpnas_kit.values import convert_list, require_type
 
-_FROM_FILES = {"folders": folders, "table": table, "suite_file": suite_file}
+_FROM_FILES: dict[str, Callable[..., DomainSuite]] = {
+    "folders": folders,
+    "table": table,
+    "hub": hub,
+    "decathlon": decathlon,
+    "suite_file": suite_file,
+}
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9_-]+)=(?P<path>.+)", re.DOTALL)
 
 
@@ -38,11 +47,12 @@ SUITE = Kind(
 def suite_text(given: str | list[str], **options: Any) -> str:
     """Return the text form of the suite that a person gave, which means the same everywhere.
 
-    given: text form of a suite; or path of a folder of domains, of a manifest (`.csv`, `.tsv`,
-    `.jsonl`, `.parquet`) or of a suite file (`.toml`); or `name=path` for the folder of one domain,
-    and then perhaps several of them. A name that is also the name of a suite of the kit means that
-    suite: write `./pocket` for a folder of this name.
-    options: options of `folders` and `table`, such as `resolution`. None counts as not given.
+    given: text form of a suite; or path of a folder of domains, of data sets of Hugging Face or of
+    the Decathlon, of a manifest (`.csv`, `.tsv`, `.jsonl`, `.parquet`) or of a suite file
+    (`.toml`); or `name=path` for the folder of one domain, and then perhaps several of them. A name
+    that is also the name of a suite of the kit means that suite: write `./pocket` for a folder of
+    this name.
+    options: options that all readers of paths have, such as `resolution`. None counts as not given.
 
     Raises `MpnasError` if there is no such folder or file, or an option does not fit.
 
@@ -71,7 +81,6 @@ def suite_text(given: str | list[str], **options: Any) -> str:
 
 def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
     """Return the text form of data that is given by paths, or None if it is given otherwise."""
-    options = {"resolution": DEFAULT_RESOLUTION, **options}
     named = [_NAMED.fullmatch(text) for text in texts]
     if all(named):
         found: dict[str, str] = {}
@@ -79,25 +88,47 @@ def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
             if match["name"] in found:
                 raise MpnasError(f"data names the domain {match['name']!r} twice.")
             found[match["name"]] = match["path"]
-        return source_text("folders", found, options)
+        return _of_folders(found, options)
     (text, *others) = texts
     head = text.partition("(")[0].strip()
     if others or head in SUITE.known:
         return None
     end = os.path.splitext(text)[1].lower()
     if end in MANIFESTS:
-        return source_text("table", text, options)
+        return source_text("table", text, {"resolution": DEFAULT_RESOLUTION, **options})
     if end == ".toml":
-        options.pop("resolution")
         return None if options else source_text("suite_file", text, {})
     has_colon = ":" in head
     if not has_colon and (os.sep in text or text in (".", "..", "~") or _is_there(text)):
-        return source_text("folders", text, options)
+        return _of_folders(text, options)
     if not has_colon and head == text.strip() != "":
         raise MpnasError(
             f"{unknown('suite of domains', head, SUITE.known)} There is no folder of this name."
         )
     return None
+
+
+def _of_folders(paths: str | dict[str, str], options: dict[str, Any]) -> str:
+    """Return the text form of data in a folder, or in several: what is in them decides who reads.
+
+    Whether the folders can be used is found out when they are read.
+    """
+    if isinstance(paths, str):
+        folder = files.as_path(paths)
+        if folder.is_dir() and is_decathlon(folder):
+            return source_text("decathlon", paths, {"resolution": DECATHLON_RESOLUTION, **options})
+        are_sets = {paths: folder.is_dir() and holds_data_sets(str(folder))}
+    else:
+        each = {path: files.as_path(path) for path in paths.values()}
+        are_sets = {p: folder.is_dir() and is_data_set(str(folder)) for p, folder in each.items()}
+    if len(set(are_sets.values())) > 1:
+        one, other = (next(p for p, is_set in are_sets.items() if is_set == x) for x in (1, 0))
+        raise MpnasError(
+            f"{one} is a data set of Hugging Face, and {other} is not: describe both in a suite "
+            "file (.toml)."
+        )
+    name = "hub" if any(are_sets.values()) else "folders"
+    return source_text(name, paths, {"resolution": DEFAULT_RESOLUTION, **options})
 
 
 def _is_there(text: str) -> bool:
@@ -117,7 +148,8 @@ def _absolute(text: str) -> str:
     if path is None:
         raise MpnasError(f"data {short(text)} has no path: expected {name}(path='...').")
     if name != "suite_file":
-        options.setdefault("resolution", DEFAULT_RESOLUTION)
+        default = DECATHLON_RESOLUTION if name == "decathlon" else DEFAULT_RESOLUTION
+        options.setdefault("resolution", default)
     return source_text(name, path, options)
 
 

@@ -154,7 +154,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> Path:
 @pytest.mark.parametrize("end", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_all_forms_of_a_manifest_say_the_same(end: str, tmp_path: Path) -> None:
     pets, signs = read_manifest(write(tmp_path / f"list{end}", ROWS))
-    assert [(i.path, i.name, *i[2:]) for i in pets.images] == [
+    assert [(i.source, i.name, *i[2:]) for i in pets.images] == [
         (str(tmp_path / "a/9.png"), "a/9.png", "cat", "val", None),
         (str(tmp_path / "a/10.png"), "a/10.png", "cat", "train", "p1"),
     ]
@@ -168,7 +168,7 @@ def test_a_manifest_as_people_write_them(tmp_path: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + text.encode())
     (found,) = read_manifest(file)
     assert found.domain == "My_list" and found.classes == ("1", "2")
-    assert [i.path for i in found.images] == [str(tmp_path / "1.png"), "/abs/2.png"]
+    assert [i.source for i in found.images] == [str(tmp_path / "1.png"), "/abs/2.png"]
     (tmp_path / "n.jsonl").write_text('{"path": "1.png", "label": 3}\n')
     assert read_manifest(tmp_path / "n.jsonl")[0].classes == ("3",)
 

@@ -122,7 +122,7 @@ def test_groups_come_from_columns_from_file_names_and_from_duplicates() -> None:
     duplicates = np.arange(40)
     duplicates[39] = 0  # p19 and p0 belong together
     splits = split_images(Listing.of("x", many), duplicates, group=r"^(p\d+)_")
-    order = [int(i.path) for i in Listing.of("x", many).images]
+    order = [int(i.source) for i in Listing.of("x", many).images]
     by_number = splits[np.argsort(order)]
     assert (by_number[0::2] == by_number[1::2]).all() and by_number[39] == by_number[0]
 

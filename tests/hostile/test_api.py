@@ -366,6 +366,16 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.jaccard_matrix(tiny.space(), {"a": PATH}, pairs=0), "pairs must be"),
     (lambda: mk.analysis.images_at(domain(), "test", [9]), "whole numbers from 0 to 5"),
     (lambda: mk.plots.path_spread(read_path_spread(), "digts"), "did you mean 'digits'"),
+    (lambda: mk.hub(3), "path of the images must be text or a path"),
+    (lambda: mk.hub("/none"), "there is no folder /none"),
+    (lambda: mk.hub({"x": None}), "must be text or a path"),
+    (lambda: mk.hub("/none", label=3), "hub: label must be text or None, not 3"),
+    (lambda: mk.hub("/none", channels=2), "hub: channels must be 1 or 3 or None"),
+    (lambda: mk.decathlon("/none"), "there is no folder /none"),
+    (lambda: mk.decathlon("/none", official_val=3), "official_val must be 'test' or 'val' or"),
+    (lambda: mk.submit("runs/mine", "/none", "x.zip"), "model must be a Model, not 'runs/mine'"),
+    (lambda: mk.analysis.decathlon_score("dtd"), "accuracies must be a dict"),
+    (lambda: mk.analysis.decathlon_score({"dtd": 2}), "accuracy of 'dtd' must be a number from 0"),
 ]
 
 

@@ -80,6 +80,8 @@ PLANTS: dict[str, Callable[[Path], Any]] = {
     "a folder of images": lambda place: f"folders(path='{place}/secret_images', resolution=8)",
     "a table of images": lambda place: f"table(path='{place}/secret.csv', resolution=8)",
     "a suite file": lambda place: f"suite_file(path='{place}/secret.toml')",
+    "a data set": lambda place: f"hub(path='{place}/secret_images', resolution=8)",
+    "the Decathlon": lambda place: f"decathlon(path='{place}', resolution=8)",
     "a URL": lambda place: "http://planted.invalid/run.json",
     "a URL of a file": lambda place: f"file://{place}/secret.json",
     "a template": lambda place: "{{ 7 * 7 }} ${HOME} %(x)s $(touch mark) `touch mark`",
