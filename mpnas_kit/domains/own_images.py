@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from mpnas_kit import files
-from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION, Bad, Treatment, suite_of
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION, Bad, Parts, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.known_suites import Origin
 from mpnas_kit.domains.listing import domain_name, list_domain, list_folders
 from mpnas_kit.domains.manifests import MANIFESTS, read_manifest
 from mpnas_kit.domains.splitting import SHARES
@@ -63,12 +64,20 @@ def folders(
         for name in names or ():
             if name not in named:
                 raise unknown("domain", name, named)
-        listings = [list_domain(str(named[name]), name) for name in names or named]
-        title = "folders"
+        chosen, title = [str(named[name]) for name in names or named], "folders"
     else:
         folder = require_folder(path)
-        listings, title = list_folders(folder, names), folder.name
-    return suite_of([(each, treatment) for each in listings], title, source, bad)
+        chosen, title = [str(folder)], folder.name
+
+    def parts() -> Parts:
+        if isinstance(path, Mapping):
+            each = zip(names or named, chosen, strict=True)
+            listings = [list_domain(inside, name) for name, inside in each]
+        else:
+            listings = list_folders(folder, names)
+        return [(listing, treatment) for listing in listings]
+
+    return suite_of(Origin(source, repr(names), folders=tuple(chosen)), parts, title, bad)
 
 
 @checked("table")
@@ -104,8 +113,11 @@ def table(
     source = source_text("table", path, {**vars(treatment), "bad": bad})
     names = None if domains is None else _names(domains)
     file = _absolute(path)
-    listings = read_manifest(file, names)
-    return suite_of([(each, treatment) for each in listings], file.stem, source, bad)
+
+    def parts() -> Parts:
+        return [(listing, treatment) for listing in read_manifest(file, names)]
+
+    return suite_of(Origin(source, repr(names), tables=(str(file),)), parts, file.stem, bad)
 
 
 def source_text(

@@ -18,8 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpnas_kit import files
-from mpnas_kit.domains.cached_suite import Bad, Treatment, suite_of
+from mpnas_kit.domains.cached_suite import Bad, Parts, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.known_suites import Origin
 from mpnas_kit.domains.listing import Listing, domain_name, list_domain
 from mpnas_kit.domains.manifests import read_manifest
 from mpnas_kit.domains.own_images import require_folder, source_text
@@ -57,8 +58,21 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
         if name not in described:
             raise unknown(f"domain in {file}", name, described)
     bad = convert_plain(whole.pop("bad", "stop"), Bad, f"{file}: bad")
-    parts = [_part(file, name, whole, described[name]) for name in chosen]
-    return suite_of(parts, file.stem, source_text("suite_file", file, {}), bad)
+    named = [_images(file, name, whole, described[name]) for name in chosen]
+    origin = Origin(
+        source_text("suite_file", file, {}),
+        repr([bad, *((name, described[name]) for name in chosen), whole]),
+        folders=tuple(str(path) for kind, path, _ in named if kind == "folder"),
+        tables=tuple(str(path) for kind, path, _ in named if kind == "table"),
+    )
+
+    def parts() -> Parts:
+        return [
+            (list_domain(str(path), name) if kind == "folder" else _rows(path, name), treatment)
+            for name, (kind, path, treatment) in zip(chosen, named, strict=True)
+        ]
+
+    return suite_of(origin, parts, file.stem, bad)
 
 
 def _read(file: pathlib.Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -77,10 +91,13 @@ def _read(file: pathlib.Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]
     return whole, described
 
 
-def _part(
+def _images(
     file: pathlib.Path, name: str, whole: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[Listing, Treatment]:
-    """Return the images of one domain of a suite file, and how they are prepared."""
+) -> tuple[str, pathlib.Path, Treatment]:
+    """Return where the images of one domain are, and how they are prepared.
+
+    The first item is `folder` or `table`, the second its absolute path.
+    """
     where = f"{file}: [{name}]"
     for key in options:
         if key not in _OF_DOMAIN:
@@ -97,9 +114,7 @@ def _part(
     if not isinstance(inside, str):
         raise MpnasError(f"{where}: {given[0]} must be a path, not {short(inside)}.")
     path = file.parent / files.as_path(inside, f"{where}: {given[0]}")
-    if given == ["folder"]:
-        return list_domain(str(require_folder(path)), name), treatment
-    return _rows(path, name), treatment
+    return given[0], require_folder(path) if given == ["folder"] else path, treatment
 
 
 def _rows(path: pathlib.Path, name: str) -> Listing:
