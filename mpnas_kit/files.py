@@ -17,6 +17,7 @@ import pathlib
 import secrets
 import shutil
 import stat
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
@@ -268,6 +269,24 @@ def checksum(path: pathlib.Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
+def with_checksum(content: bytes) -> bytes:
+    """Return bytes and their checksum, for `read_checked`."""
+    return content + hashlib.sha256(content).digest()
+
+
+def read_checked(path: pathlib.Path) -> bytes | None:
+    """Return the content of a file that was written `with_checksum`.
+
+    Returns None if there is no such file, or it is damaged.
+    """
+    if not exists(path):
+        return None
+    content = read_bytes(path)
+    size = len(content) - hashlib.sha256().digest_size
+    whole = hashlib.sha256(memoryview(content)[: max(size, 0)]).digest() == content[max(size, 0) :]
+    return content[:size] if whole else None
+
+
 class Stamp(NamedTuple):
     """What changes when the content of a file changes, without reading it.
 
@@ -287,6 +306,25 @@ def stamp(path: str) -> Stamp | None:
     except (OSError, ValueError):
         return None
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def stamps_in(folder: str | pathlib.Path) -> Iterator[tuple[str, bool, Stamp | None]]:
+    """Yield what is in a folder in any order: its name, whether it is a folder, and its stamp.
+
+    A link counts as what it leads to. The stamp of a folder is None, and so is that of a link that
+    leads nowhere.
+
+    Raises `MpnasError` if the folder cannot be listed.
+    """
+    with file_errors("list", folder), os.scandir(folder) as scan:
+        for item in scan:
+            is_folder, found = False, None
+            with contextlib.suppress(OSError):  # a link that leads nowhere
+                is_folder = item.is_dir()
+                if not is_folder:
+                    about = item.stat()
+                    found = Stamp(about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            yield item.name, is_folder, found
 
 
 # Writing ------------------------------------------------------------------------------------------
@@ -417,14 +455,90 @@ def locked(path: pathlib.Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         with file_errors("lock", path):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in (*_UNSUPPORTED, errno.ENOLCK):
-                    raise
+            _lock_if_possible(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_if_possible(descriptor: int, how: int) -> None:
+    """Lock an open file. Some file systems have no locks; there, nothing happens."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError as error:
+        if error.errno not in (*_UNSUPPORTED, errno.ENOLCK):
+            raise
+
+
+@contextmanager
+def locked_at_once(path: pathlib.Path, after: str = "") -> Iterator[bool]:
+    """Yield whether no other process is in `locked` or reads a `RowFile` of the same file.
+
+    If so, none enters or begins to read until this context ends.
+
+    path: a file that is made if it does not exist.
+    after: another sentence for an error, which says what to do.
+
+    Raises `MpnasError` if the file system has no locks.
+    """
+    with file_errors("lock", path, after):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        with file_errors("lock", path, after):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_free = True
+            except BlockingIOError:
+                is_free = False
+        yield is_free
+    finally:
+        os.close(descriptor)
+
+
+class RowFile:
+    """Rows of one size in a file, read by number. No row stays in memory, as a mapped one would.
+
+    As long as the object exists, `locked_at_once` knows that the file is used.
+
+    path: the file, which must exist.
+    row: bytes of a row.
+    size: bytes of the file.
+
+    Raises `MpnasError` if it cannot be opened, or is removed meanwhile.
+    """
+
+    def __init__(self, path: pathlib.Path, row: int) -> None:
+        self.path, self.row = path, row
+        with file_errors("read", path):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags)
+            weakref.finalize(self, os.close, self._descriptor)
+            _lock_if_possible(self._descriptor, fcntl.LOCK_SH)
+            opened = os.fstat(self._descriptor)
+            if not os.path.samestat(opened, os.stat(path)):
+                raise MpnasError(f"cannot read {_shown(path)}: it was replaced meanwhile.")
+            self.size = opened.st_size
+
+    def read(self, numbers: Sequence[int], into: memoryview) -> None:
+        """Read rows in the order of their numbers.
+
+        The system is told all of them first, so that it need not wait for one before it asks the
+        disk for the next.
+
+        numbers: numbers of the rows, from 0.
+        into: bytes, (len(numbers) * row,).
+
+        Raises `MpnasError` if the file cannot be read, or is too short.
+        """
+        row = self.row
+        with file_errors("read", self.path):
+            if hasattr(os, "posix_fadvise"):  # not on macOS
+                for number in numbers:
+                    os.posix_fadvise(self._descriptor, number * row, row, os.POSIX_FADV_WILLNEED)
+            for i, number in enumerate(numbers):
+                part = into[i * row : (i + 1) * row]
+                if os.preadv(self._descriptor, [part], number * row) != row:
+                    raise MpnasError(f"cannot read {_shown(self.path)}: it is cut short.")
 
 
 class LargeFile:
@@ -489,11 +603,23 @@ def free_bytes(folder: pathlib.Path) -> int:
         return shutil.disk_usage(folder).free
 
 
+def touch(path: pathlib.Path) -> None:
+    """Set the time of a file to now, if it exists and the system allows it."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
 def rename_folder(folder: pathlib.Path, name: pathlib.Path) -> None:
     """Give a folder another name on the same disk, and make that durable."""
     with file_errors("rename", folder):
         os.rename(folder, name)
         _sync_folder(name.parent)
+
+
+def remove_file(path: pathlib.Path) -> None:
+    """Remove a file, if it exists."""
+    with file_errors("remove", path), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def remove_folder(folder: pathlib.Path) -> None:

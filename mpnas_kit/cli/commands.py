@@ -12,6 +12,7 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import model_commands, submission_command
+from mpnas_kit.cli.cache_command import manage_cache
 from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
     HelpShown,
@@ -259,6 +260,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas evaluate  print accuracies of a trained run on labelled images
   mpnas export    write a trained run as ONNX files
   mpnas submit    predict the test images of the Visual Domain Decathlon, for its organisers
+  mpnas cache     print what is in the cache of images, or remove some of it
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -276,6 +278,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "evaluate": model_commands.evaluate,
     "export": model_commands.export,
     "submit": submission_command.submit,
+    "cache": manage_cache,
 }
 
 

@@ -2,12 +2,14 @@
 
     CACHE/sources/KEY         hashes of the contents of some files, by their names, sizes and times
     CACHE/images/KEY          the decoded images of one domain, by their contents and how they fit
-        header.json           number and shape; written last
-        pixels.bin            uint8 (n, C, H, W), mapped into memory
+        header.json           number and shape; written last; its time is that of the last use
+        pixels.bin            uint8 (n, C, H, W)
         index.bin             one record per image: hash of its pixels, group of duplicates
         bad.json              reason per image that cannot be read, by position
+        counts-KEY.bin        how often each pixel value occurs in a split
     CACHE/images/KEY.part     the same, unfinished: a killed preparation continues in it
     CACHE/images/KEY.lock     one process at a time prepares these images
+    CACHE/suites/KEY          splits of a suite, and the stamps of the files that it is made of
     CACHE/given/KEY           a text with paths that the person gave as data, such as folders(...)
 
 CACHE is the folder in the environment variable `MPNAS_CACHE`. By default it is `mpnas-kit` in
@@ -24,7 +26,6 @@ from mpnas_kit import files
 from mpnas_kit.domains.cached_images import FORMAT, CachedImages
 from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, is_grey
 from mpnas_kit.domains.preparation import (
-    HASH,
     Preparation,
     Progress,
     Tell,
@@ -67,12 +68,12 @@ def prepare(
     fit = replace(fit, channels=fit.channels or (1 if grey else 3))
     about = repr((FORMAT, DECODER, fit, len(sources))).encode()
     key = hashlib.sha256(about + hashes).hexdigest()[:40]
-    folder = cache / "images" / key
-    found = _opened(folder)
+    found = open_images(key)
     if found is not None:
         return found
+    folder = cache / "images" / key
     with files.locked(folder.with_suffix(".lock")):
-        found = _opened(folder)  # another process may have prepared it meanwhile
+        found = open_images(key)  # another process may have prepared it meanwhile
         if found is None:
             files.remove_folder(folder)  # it is damaged
             Preparation(sources, hashes, fit, folder, progress).run()
@@ -98,14 +99,17 @@ def _given(text: str) -> pathlib.Path:
     return cache_folder() / "given" / hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def _opened(folder: pathlib.Path) -> CachedImages | None:
-    """Return the images in a folder, or None if they are missing or damaged."""
+def open_images(key: str) -> CachedImages | None:
+    """Return the images under a key, or None if they are missing or damaged."""
+    folder = cache_folder() / "images" / key
     if not files.exists(folder / "header.json"):
         return None
     try:
-        return CachedImages(folder)
+        found = CachedImages(folder)
     except ValueError:  # also an `MpnasError`
         return None
+    files.touch(folder / "header.json")
+    return found
 
 
 # Contents -----------------------------------------------------------------------------------------
@@ -122,12 +126,10 @@ def _sources(
     for source in sources:
         digest.update(mark(source))
     file = folder / digest.hexdigest()[:40]
-    if files.exists(file):
-        content = files.read_bytes(file)
-        body, check = content[:-HASH], content[-HASH:]
-        whole = len(body) == 1 + HASH * len(sources) and hashlib.sha256(body).digest() == check
-        if whole:
-            return body[1:], body[:1] == b"\1"
+    known = files.read_checked(file)
+    if known is not None:
+        files.touch(file)
+        return known[1:], known[:1] == b"\1"
 
     def look(part: Sequence[Source]) -> list[tuple[bytes, bool]]:
         return [_hash_and_grey(source) for source in part]
@@ -139,7 +141,7 @@ def _sources(
         grey = grey and all(each for _, each in found)
         progress.say("reading", len(hashes), len(sources))
     body = bytes([grey]) + b"".join(hashes)
-    files.write_bytes(file, body + hashlib.sha256(body).digest())
+    files.write_bytes(file, files.with_checksum(body))
     return body[1:], grey
 
 

@@ -1,19 +1,19 @@
 """Suites of images in the cache: their splits, and what a person should know about them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from mpnas_kit.domains import known_suites
 from mpnas_kit.domains.cache import prepare, remember_given
-from mpnas_kit.domains.cached_images import CachedImages
+from mpnas_kit.domains.cached_images import CachedImages, CachedSplit
 from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
+from mpnas_kit.domains.known_suites import NO_SPLIT, KnownDomain, Origin
 from mpnas_kit.domains.listing import Listed, Listing
 from mpnas_kit.domains.sources import reading_order
 from mpnas_kit.domains.splitting import (
@@ -61,92 +61,74 @@ class Treatment:
         return Fit(self.resolution, self.how, self.channels)
 
 
-class CachedSplit:
-    """A split whose images are in the cache. They are read when they are taken.
-
-    images: images of the domain in the cache.
-    positions: positions of the split's images among them, int64 (n,).
-    labels: class of every image, int64 (n,).
-    """
-
-    def __init__(
-        self, images: CachedImages, positions: NDArray[np.int64], labels: NDArray[np.int64]
-    ) -> None:
-        self._images, self._positions = images, positions
-        self._labels = torch.from_numpy(labels.astype(np.int64))
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    @property
-    def labels(self) -> Tensor:
-        """Class of every image: int64 (n,)."""
-        return self._labels
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        return self._images.shape[1:]
-
-    def take(self, index: Tensor) -> Tensor:
-        """Return the images at `index` (int64 (k,)) in that order: uint8 (k, C, H, W)."""
-        return torch.from_numpy(self._images.pixels[self._positions[index.numpy()]])
-
-    def fingerprint(self) -> str:
-        """Return a short hash over the hashes of all images, and the labels. No pixel is read."""
-        digest = sha256(repr((self.shape, len(self))).encode())
-        digest.update(self._images.index["digest"][self._positions].tobytes())
-        digest.update(self._labels.numpy().tobytes())
-        return digest.hexdigest()[:16]
+Parts = Sequence[tuple[Listing, Treatment]]
+"""The images of every domain, and how they are prepared."""
 
 
-def suite_of(
-    parts: Sequence[tuple[Listing, Treatment]], title: str, source: str, bad: Bad
-) -> DomainSuite:
-    """Return the suite of listed images. What the cache lacks is decoded.
+def suite_of(origin: Origin, parts: Callable[[], Parts], title: str, bad: Bad) -> DomainSuite:
+    """Return the suite of some images. What the cache lacks is decoded.
 
-    parts: images of every domain, and how they are prepared.
+    If the cache has the suite, and none of its files has changed, no image is listed or read.
+
+    origin: what the suite is made of. A person gave it: `read` follows its text from now on.
+    parts: lists the images of every domain, and how they are prepared.
     title: name of the suite.
-    source: text that creates it again. A person gave it: `read` follows it from now on.
     bad: what happens if images cannot be read (see `folders`).
 
     Raises `MpnasError` if images cannot be read and `bad` is `stop`.
     """
-    for listing, _ in parts:
+    name = title if title.strip() and title.isprintable() else "images"
+    found = known_suites.find(origin)
+    if found is not None:
+        known, domains = found
+        suite = DomainSuite(domains, name, origin.source, known.notices, known.left_out)
+    else:
+        suite = _made(origin, parts, name, bad)
+    approve_text(origin.source)
+    remember_given(origin.source)
+    return suite
+
+
+def _made(origin: Origin, parts: Callable[[], Parts], name: str, bad: Bad) -> DomainSuite:
+    """Return the suite of images that are listed now, and note it in the cache."""
+    before = known_suites.census(origin)
+    listed = parts()
+    for listing, _ in listed:
         require_usable(listing)
-    orders = [reading_order([i.source for i in listing.images]) for listing, _ in parts]
+    sources = [image.source for listing, _ in listed for image in listing.images]
+    paths = [source for source in sources if isinstance(source, str)] if origin.tables else []
+    census = known_suites.whole_census(before, paths)
+    orders = [reading_order([i.source for i in listing.images]) for listing, _ in listed]
     cached = [
         prepare(
             [listing.images[i].source for i in order.tolist()],
             how.fit,
             f"domain {listing.domain!r}",
         )
-        for (listing, how), order in zip(parts, orders, strict=True)
+        for (listing, how), order in zip(listed, orders, strict=True)
     ]
     left_out = tuple(
         f"{listing.domain}: {listing.images[order[position]].name}: {why}"
-        for (listing, _), order, images in zip(parts, orders, cached, strict=True)
+        for (listing, _), order, images in zip(listed, orders, cached, strict=True)
         for position, why in images.bad.items()
     )
     if left_out and bad == "stop":
-        total = sum(len(listing.images) for listing, _ in parts)
         raise MpnasError(
-            f"{len(left_out):,} of {total:,} images cannot be read: {_some(left_out)}. Mend or "
-            "remove them, or leave them out (--bad skip, bad='skip')."
+            f"{len(left_out):,} of {len(sources):,} images cannot be read: {_some(left_out)}. Mend "
+            "or remove them, or leave them out (--bad skip, bad='skip')."
         )
-    domains: list[Domain] = []
-    notices: list[str] = []
-    for (listing, how), order, images in zip(parts, orders, cached, strict=True):
-        domain, about = _domain(listing, how, images, order)
+    domains, known, notices = [], [], []
+    for (listing, how), order, images in zip(listed, orders, cached, strict=True):
+        domain, own, about = _domain(listing, how, images, order)
         domains.append(domain)
+        known.append(own)
         notices += [*listing.notices, *about]
     if left_out:
         word = "image is" if len(left_out) == 1 else "images are"
         notices.append(f"{len(left_out):,} {word} left out: {_some(left_out)}.")
-    approve_text(source)
-    remember_given(source)
-    name = title if title.strip() and title.isprintable() else "images"
-    return DomainSuite(tuple(domains), name, source, tuple(notices), left_out)
+    suite = DomainSuite(tuple(domains), name, origin.source, tuple(notices), left_out)
+    known_suites.keep(origin, census, paths if origin.tables else (), known, notices, left_out)
+    return suite
 
 
 def _some(items: Sequence[str]) -> str:
@@ -159,8 +141,8 @@ def _some(items: Sequence[str]) -> str:
 
 def _domain(
     listing: Listing, how: Treatment, images: CachedImages, order: NDArray[np.int64]
-) -> tuple[Domain, list[str]]:
-    """Return a domain of the images that can be read, and notices about it.
+) -> tuple[Domain, KnownDomain, list[str]]:
+    """Return a domain of the images that can be read, its form in the cache, notices about it.
 
     order: for every image in the cache, its position in the listing.
     """
@@ -184,13 +166,20 @@ def _domain(
         for i in range(len(SPLITS))
     )
     domain = Domain(listing.domain, listing.classes, train, val, test, how.flip, how=how.how)
-    return domain, [
-        f"domain {listing.domain!r}: {sentence}"
-        for sentence in (
-            *_missing_classes(domain),
-            *_duplicates(left.images, labels, splits, duplicates),
-        )
-    ]
+    all_splits, all_labels = np.full((2, images.shape[0]), NO_SPLIT)
+    all_splits[good], all_labels[good] = splits, labels
+    known = KnownDomain.of(domain, images.folder.name, cached, all_splits, all_labels)
+    return (
+        domain,
+        known,
+        [
+            f"domain {listing.domain!r}: {sentence}"
+            for sentence in (
+                *_missing_classes(domain),
+                *_duplicates(left.images, labels, splits, duplicates),
+            )
+        ],
+    )
 
 
 def _missing_classes(domain: Domain) -> list[str]:

@@ -180,6 +180,11 @@ def unlabelled_images(folder: pathlib.Path, domain: str) -> list[Unlabelled]:
     return sorted(found)
 
 
+def annotation_files(folder: pathlib.Path, domain: str) -> tuple[pathlib.Path, ...]:
+    """Return the files that list the labelled images of a domain."""
+    return tuple(_annotations(folder, domain, split) for split in ("train", "val"))
+
+
 def _annotations(folder: pathlib.Path, domain: str, split: str) -> pathlib.Path:
     return folder / "annotations" / f"{domain}_{split}.json"
 

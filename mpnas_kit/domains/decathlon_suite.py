@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from mpnas_kit.domains.cached_suite import Bad, Treatment, suite_of
+from mpnas_kit.domains.cached_suite import Bad, Parts, Treatment, suite_of
 from mpnas_kit.domains.decathlon_files import (
     NOT_MIRRORED,
     OfficialVal,
+    annotation_files,
     domains_in,
     list_official,
     require_domains,
 )
 from mpnas_kit.domains.domain import DomainSuite
+from mpnas_kit.domains.known_suites import Origin
 from mpnas_kit.domains.own_images import domain_list, require_folder, source_text
 from mpnas_kit.domains.splitting import SHARES
 from mpnas_kit.values import SEED, Range, checked
@@ -75,12 +77,16 @@ def decathlon(
     else:
         names = domain_list(domains)
         require_domains(folder, names)
-    parts = [
-        (
-            list_official(folder, name, official_val),
-            replace(treatment, flip=name not in NOT_MIRRORED if flip is None else flip),
-        )
-        for name in names
-    ]
-    suite = suite_of(parts, folder.name, source, bad)
+
+    def parts() -> Parts:
+        return [
+            (
+                list_official(folder, name, official_val),
+                replace(treatment, flip=name not in NOT_MIRRORED if flip is None else flip),
+            )
+            for name in names
+        ]
+
+    tables = tuple(str(file) for name in names for file in annotation_files(folder, name))
+    suite = suite_of(Origin(source, repr(names), tables=tables), parts, folder.name, bad)
     return replace(suite, notices=(*notices, *suite.notices))

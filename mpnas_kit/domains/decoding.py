@@ -11,18 +11,19 @@ Every file becomes uint8 (C, size, size), whatever its format, mode and size are
 """
 
 import contextlib
+import ctypes
 import math
 import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import PIL
 import torch
-from PIL import Image
+from PIL import Image, _imaging
 from torch import Tensor
 
 from mpnas_kit.errors import MpnasError, one_line
@@ -128,19 +129,34 @@ def _pixels(image: Image.Image, fit: Fit) -> Tensor:
         upright = plain if turn is None else plain.transpose(turn)
         mode = "L" if channels == 1 else "RGB"
         fitted = _fitted(upright if upright.mode == mode else upright.convert(mode), fit)
-        pixels = np.array(fitted).reshape(fit.resolution, fit.resolution, channels)
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        pixels = np.asarray(fitted).reshape(fit.resolution, fit.resolution, channels)
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy(order="C"))
 
 
 _one_large = threading.Lock()
 
 
+def _setter_of_tiff_errors() -> Any:
+    """Return the function of libtiff that says who prints its errors, and returns who did before.
+
+    Pillow turns these errors into exceptions, but libtiff prints them to stderr too. A Pillow that
+    does not load libtiff as a library has no such function.
+    """
+    try:
+        setter = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+    except (OSError, AttributeError):
+        return lambda handler: None
+    setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return setter
+
+
 class _Quiet:
-    """A context in which Python shows no warnings. Several threads may be in it at once."""
+    """A context in which decoders print nothing. Several threads may be in it at once."""
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
         self._before = warnings.catch_warnings()
+        self._set_tiff_errors, self._tiff_errors = _setter_of_tiff_errors(), None
 
     def __enter__(self) -> None:
         with self._lock:
@@ -149,11 +165,13 @@ class _Quiet:
                 self._before = warnings.catch_warnings()
                 self._before.__enter__()
                 warnings.simplefilter("ignore")
+                self._tiff_errors = self._set_tiff_errors(None)
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                self._set_tiff_errors(self._tiff_errors)
                 self._before.__exit__(None, None, None)
 
 

@@ -273,8 +273,9 @@ def _folders(folder: str) -> list[str]:
 
 def _visible(folder: str) -> list[files.Entry]:
     """Return what is in a folder, without what is hidden or left behind by a system."""
-    return [
-        entry
-        for entry in files.entries_in(folder)
-        if not entry.name.startswith(".") and entry.name.lower() not in _LEFT_BEHIND
-    ]
+    return [entry for entry in files.entries_in(folder) if is_visible(entry.name)]
+
+
+def is_visible(name: str) -> bool:
+    """Return whether a file or folder of this name counts."""
+    return not name.startswith(".") and name.lower() not in _LEFT_BEHIND

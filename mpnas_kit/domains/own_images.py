@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from mpnas_kit import files
-from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION, Bad, Treatment, suite_of
+from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION, Bad, Parts, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.hub_listing import Columns, list_data_set, list_data_sets
+from mpnas_kit.domains.known_suites import Origin
 from mpnas_kit.domains.listing import domain_name, list_domain, list_folders
 from mpnas_kit.domains.manifests import MANIFESTS, read_manifest
 from mpnas_kit.domains.splitting import SHARES
@@ -72,12 +73,20 @@ def folders(
         for name in names or ():
             if name not in named:
                 raise unknown("domain", name, named)
-        listings = [list_domain(str(named[name]), name) for name in names or named]
-        title = "folders"
+        chosen, title = [str(named[name]) for name in names or named], "folders"
     else:
         folder = require_folder(path)
-        listings, title = list_folders(folder, names), folder.name
-    return suite_of([(each, treatment) for each in listings], title, source, bad)
+        chosen, title = [str(folder)], folder.name
+
+    def parts() -> Parts:
+        if isinstance(path, Mapping):
+            each = zip(names or named, chosen, strict=True)
+            listings = [list_domain(inside, name) for name, inside in each]
+        else:
+            listings = list_folders(folder, names)
+        return [(listing, treatment) for listing in listings]
+
+    return suite_of(Origin(source, repr(names), folders=tuple(chosen)), parts, title, bad)
 
 
 @checked("table")
@@ -113,8 +122,11 @@ def table(
     source = source_text("table", path, {**vars(treatment), "bad": bad})
     names = None if domains is None else domain_list(domains)
     file = _absolute(path)
-    listings = read_manifest(file, names)
-    return suite_of([(each, treatment) for each in listings], file.stem, source, bad)
+
+    def parts() -> Parts:
+        return [(listing, treatment) for listing in read_manifest(file, names)]
+
+    return suite_of(Origin(source, repr(names), tables=(str(file),)), parts, file.stem, bad)
 
 
 @checked("hub")
@@ -163,12 +175,21 @@ def hub(
         for name in names or ():
             if name not in sets:
                 raise unknown("domain", name, sets)
-        listings = [list_data_set(str(sets[name]), name, columns) for name in names or sets]
-        title = "hub"
+        chosen, title = [str(sets[name]) for name in names or sets], "hub"
     else:
         folder = require_folder(path)
-        listings, title = list_data_sets(str(folder), names, columns), folder.name
-    return suite_of([(each, treatment) for each in listings], title, source, bad)
+        chosen, title = [str(folder)], folder.name
+
+    def parts() -> Parts:
+        if isinstance(path, Mapping):
+            each = zip(chosen, names or sets, strict=True)
+            listings = [list_data_set(inside, name, columns) for inside, name in each]
+        else:
+            listings = list_data_sets(str(folder), names, columns)
+        return [(listing, treatment) for listing in listings]
+
+    origin = Origin(source, repr(names), folders=tuple(chosen), tables=tuple(chosen))
+    return suite_of(origin, parts, title, bad)
 
 
 def source_text(

@@ -153,7 +153,8 @@ class Preparation:
             except BadImage as error:
                 reasons[str(position)] = str(error)
         files.write_json(self.part / "bad.json", reasons)
-        header = Header(FORMAT, DECODER, self.shape, hashlib.sha256(records.tobytes()).hexdigest())
+        index = hashlib.sha256(records.tobytes()).hexdigest()
+        header = Header(FORMAT, DECODER, self.shape, index, self.progress.name)
         files.write_json(self.part / "header.json", msgspec.to_builtins(header))
         files.rename_folder(self.part, self.folder)
 

@@ -19,7 +19,9 @@ CHUNK = 1024  # images read at once when a whole split is read
 class Split(Protocol):
     """Labelled images of one size. A class with these members is a split.
 
-    An implementation may keep images encoded and decode them in `take`.
+    An implementation may keep images encoded and decode them in `take`. It may have a method
+    `pixel_counts()`, which returns how often each pixel value occurs in each channel, int64
+    (C, 256). Without it, all images are read once per stage to normalise them.
 
     labels: class of every image, int64 (n,), 0 to classes - 1.
     shape: (C, H, W) of every image, C = 1 (grey) or 3 (RGB), H = W, in pixels.
@@ -204,6 +206,29 @@ def _is_whole(tensor: Tensor) -> bool:
 
 
 def pixel_histogram(split: Split) -> Tensor:
+    """Return how often each pixel value occurs in each channel: int64 (C, 256).
+
+    A split that has a method `pixel_counts` is asked. Otherwise all its images are read.
+
+    Raises `MpnasError` if the split returns something else.
+    """
+    own = getattr(split, "pixel_counts", None)
+    if not callable(own):
+        return count_pixels(split)
+    with RaisedBy(lambda: f"pixel_counts() of the split {short(split)}"):
+        counts: Tensor = own()
+    channels, height, width = split.shape
+    pixels = len(split) * height * width
+    is_whole = isinstance(counts, Tensor) and counts.dtype == torch.int64
+    if not is_whole or counts.shape != (channels, 256) or (counts.sum(1) != pixels).any():
+        raise MpnasError(
+            f"pixel_counts() of the split {short(split)} must be int64 ({channels}, 256), and "
+            f"{pixels} in sum per channel."
+        )
+    return counts
+
+
+def count_pixels(split: Split) -> Tensor:
     """Return how often each pixel value occurs in each channel: int64 (C, 256).
 
     Images are read in chunks, so the memory needed does not grow with the split.

@@ -19,12 +19,13 @@ import os
 import pathlib
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mpnas_kit import files
-from mpnas_kit.domains.cached_suite import Bad, Treatment, suite_of
+from mpnas_kit.domains.cached_suite import Bad, Parts, Treatment, suite_of
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.hub_listing import Columns, list_data_set
+from mpnas_kit.domains.known_suites import Origin
 from mpnas_kit.domains.listing import Listing, domain_name, list_domain
 from mpnas_kit.domains.manifests import read_manifest
 from mpnas_kit.domains.own_images import require_folder, source_text
@@ -66,8 +67,18 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
         if name not in described:
             raise unknown(f"domain in {file}", name, described)
     bad = convert_plain(whole.pop("bad", "stop"), Bad, f"{file}: bad")
-    parts = [_part(file, name, whole, described[name]) for name in chosen]
-    return suite_of(parts, file.stem, source_text("suite_file", file, {}), bad)
+    images = [_images(file, name, whole, described[name]) for name in chosen]
+    origin = Origin(
+        source_text("suite_file", file, {}),
+        repr([bad, *((name, described[name]) for name in chosen), whole]),
+        folders=tuple(str(each.path) for each in images if each.kind != "table"),
+        tables=tuple(str(each.path) for each in images if each.kind != "folder"),
+    )
+
+    def parts() -> Parts:
+        return [(each.listing(), each.treatment) for each in images]
+
+    return suite_of(origin, parts, file.stem, bad)
 
 
 def _read(file: pathlib.Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -86,10 +97,35 @@ def _read(file: pathlib.Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]
     return whole, described
 
 
-def _part(
+class _Images(NamedTuple):
+    """Where the images of a domain are.
+
+    domain: its name.
+    kind: `folder`, `table` or `hub`.
+    path: absolute path.
+    columns: columns of a data set of Hugging Face.
+    treatment: how the images are prepared.
+    """
+
+    domain: str
+    kind: str
+    path: pathlib.Path
+    columns: Columns
+    treatment: Treatment
+
+    def listing(self) -> Listing:
+        """Return the images."""
+        if self.kind == "table":
+            return _rows(self.path, self.domain)
+        if self.kind == "hub":
+            return list_data_set(str(self.path), self.domain, self.columns)
+        return list_domain(str(self.path), self.domain)
+
+
+def _images(
     file: pathlib.Path, name: str, whole: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[Listing, Treatment]:
-    """Return the images of one domain of a suite file, and how they are prepared."""
+) -> "_Images":
+    """Return where the images of one domain are, and how they are prepared."""
     where = f"{file}: [{name}]"
     for key in options:
         if key not in _OF_DOMAIN:
@@ -108,12 +144,9 @@ def _part(
     if not isinstance(inside, str):
         raise MpnasError(f"{where}: {kind} must be a path, not {short(inside)}.")
     path = file.parent / files.as_path(inside, f"{where}: {kind}")
-    if kind == "table":
-        return _rows(path, name), treatment
-    folder = str(require_folder(path))
-    if kind == "hub":
-        return list_data_set(folder, name, Columns(**columns)), treatment
-    return list_domain(folder, name), treatment
+    if kind != "table":
+        path = require_folder(path)
+    return _Images(name, kind, path, Columns(**columns), treatment)
 
 
 def _columns(options: Mapping[str, Any], kind: str, where: str) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Decoding: every file of the zoo is read right or refused, and images are fitted as told."""
 
+import contextlib
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -122,3 +124,16 @@ def test_threads_decode_alike_and_leave_the_filters_of_warnings_alone() -> None:
 def test_a_wrong_fit_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(MpnasError, match=f"images: {next(iter(wrong))} must be"):
         Fit(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_libtiff_prints_nothing(compression: str, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = zoo.encoded(zoo.halves((400, 400)), "TIFF", compression=compression)
+    third, half = len(whole) // 3, len(whole) // 2
+    damaged = whole[:third] + b"\x55" * (half - third) + whole[half:]
+    with pytest.raises(BadImage, match="it cannot be decoded"):
+        decode(damaged, Fit(8))
+    assert capfd.readouterr().err == ""
+    with contextlib.suppress(OSError), Image.open(BytesIO(damaged)) as image:
+        image.load()
+    assert capfd.readouterr().err != "", "outside of the kit, libtiff prints as before"
