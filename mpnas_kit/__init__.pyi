@@ -87,6 +87,7 @@ from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace
 from .space.factored import mobilenet_v3_like as mobilenet_v3_like
+from .space.latency import LatencyTable as LatencyTable
 from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space
 from .space.sampling import sample_at_cost as sample_at_cost
