@@ -19,6 +19,11 @@ from .deploy.model import Model as Model
 from .deploy.model import load as load
 from .deploy.onnx import Written as Written
 from .deploy.prediction import Prediction as Prediction
+from .deploy.profiling import latency_from_networks as latency_from_networks
+from .deploy.profiling import latency_template as latency_template
+from .deploy.profiling import measure_latency as measure_latency
+from .deploy.profiling import measure_paths as measure_paths
+from .deploy.profiling import write_networks as write_networks
 from .deploy.scores import Scores as Scores
 from .domains.domain import Domain as Domain
 from .domains.domain import DomainSuite as DomainSuite

@@ -23,6 +23,7 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
+from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.suites import suite_text
@@ -258,6 +259,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas predict   classify image files with a trained run
   mpnas evaluate  print accuracies of a trained run on labelled images
   mpnas export    write a trained run as ONNX files
+  mpnas profile   measure the latency of every block of a search space
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -274,6 +276,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "predict": model_commands.predict,
     "evaluate": model_commands.evaluate,
     "export": model_commands.export,
+    "profile": profile,
 }
 
 
