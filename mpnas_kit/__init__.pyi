@@ -19,6 +19,11 @@ from .deploy.model import Model as Model
 from .deploy.model import load as load
 from .deploy.onnx import Written as Written
 from .deploy.prediction import Prediction as Prediction
+from .deploy.profiling import latency_from_networks as latency_from_networks
+from .deploy.profiling import latency_template as latency_template
+from .deploy.profiling import measure_latency as measure_latency
+from .deploy.profiling import measure_paths as measure_paths
+from .deploy.profiling import write_networks as write_networks
 from .deploy.scores import Scores as Scores
 from .deploy.submission import Submission as Submission
 from .deploy.submission import submit as submit
@@ -91,6 +96,7 @@ from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace
 from .space.factored import mobilenet_v3_like as mobilenet_v3_like
+from .space.latency import LatencyTable as LatencyTable
 from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space
 from .space.sampling import sample_at_cost as sample_at_cost

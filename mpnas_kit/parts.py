@@ -91,9 +91,10 @@ class Missing:
         """Return the error that names the part and says how to get it."""
         origin = _split(self.text)[0]
         if origin is None:
+            option = "--cost" if self.kind == "cost model" else "--data"
             return Unavailable(
                 f"{self.kind} {short(self.text)} reads files outside of the run folder, and a run "
-                "folder cannot ask for that by itself: give it again (such as --data), or trust "
+                f"folder cannot ask for that by itself: give it again (such as {option}), or trust "
                 "the run (--trust, trust=True)."
             )
         if origin == "__main__":
@@ -115,12 +116,14 @@ class Kind:
     lacks: returns what an object lacks to be such a part, in words such as "method price(use)".
     It returns None if the object lacks nothing.
     from_files: names of `known` whose text has paths of files that are read.
+    was_given: returns whether the person gave such a text before, in another process.
     """
 
     name: str
     known: Mapping[str, Callable[..., Any]]
     lacks: Callable[[Any], str | None]
     from_files: frozenset[str] = frozenset()
+    was_given: Callable[[str], bool] = lambda text: False
 
     def check(self, value: Any, where: str | None = None) -> Any:
         """Return `value` if it is such a part.
@@ -201,7 +204,8 @@ class Kind:
         """
         origin, name, call = _split(text)
         if origin is None:
-            if name in self.from_files and not trust and text not in _GIVEN:
+            followed = trust or text in _GIVEN or name not in self.from_files
+            if not followed and not self.was_given(text):
                 return Missing(text, self.name)
             return self.parse(text, supply=supply)
         if origin != "__main__" and (trust or _canonical(origin) in _APPROVED):

@@ -24,6 +24,7 @@ from mpnas_kit.cli.parsers import (
     stage_parser,
     sweep_parser,
 )
+from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.suites import suite_text
@@ -261,6 +262,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas export    write a trained run as ONNX files
   mpnas submit    predict the test images of the Visual Domain Decathlon, for its organisers
   mpnas cache     print what is in the cache of images, or remove some of it
+  mpnas profile   measure the latency of every block of a search space
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -279,6 +281,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "export": model_commands.export,
     "submit": submission_command.submit,
     "cache": manage_cache,
+    "profile": profile,
 }
 
 

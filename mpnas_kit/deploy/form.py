@@ -11,6 +11,7 @@ taken over as it is, with its batch norms for the one domain.
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +19,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError, one_line, unknown
+from mpnas_kit.network.defaults import cpu_by_default, plain_torch
 from mpnas_kit.network.net import MultiPathNet, owned
-from mpnas_kit.network.norms import DomainNorm
+from mpnas_kit.network.norms import DomainNorm, Segments
 from mpnas_kit.space.blocks import (
     Conv,
     ElasticConv,
     InvertedBottleneck,
     PooledConv,
     SeparableConv,
+    build_block,
     round8,
 )
 from mpnas_kit.space.space import Path, Use
@@ -153,13 +156,46 @@ def deploy_form(net: MultiPathNet, domain: str, path: Path, signature: Signature
     for layer, use in zip(net.space.layers, net.space.uses(path), strict=True):
         if use is not None:
             module = net.module_of(owned(use.node, domain, net.private_from))
-            plain = _PLAIN.get(type(use.block))
             elastic = use.out_channels if len(layer.widths) > 1 else None
-            made = _own(module, domain, elastic) if plain is None else plain(module, use, domain)
-            form.add_module(f"layer{use.node.layer}", made)
-    form.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1)))
+            form.add_module(f"layer{use.node.layer}", _deployed(module, use, domain, elastic))
+    form.add_module("pool", global_pooling())
     form.add_module("classifier", copy.deepcopy(net.head_of(domain)))
     return form.cpu().eval().requires_grad_(False)
+
+
+def block_form(use: Use) -> nn.Module:
+    """Return the deploy form of one block with random weights, in evaluation mode, on the CPU.
+
+    It does the same work as a trained one: (B, in, H, W) -> (B, out, ceil(H / stride), ...).
+
+    use: the block, and the widths and stride that it is used with.
+    """
+    domain = "any"
+    norm = partial(
+        DomainNorm, domains=(domain,), norm="per_domain", segments=Segments(), tracked=True
+    )
+    sizes = (use.in_channels, use.out_channels, use.stride)
+    with plain_torch(), cpu_by_default(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build_block(use.block, *sizes, norm)
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):  # else values shrink with depth until they are slow
+                nn.init.kaiming_normal_(part.weight)
+        return _deployed(module, use, domain, None).eval().requires_grad_(False)
+
+
+def global_pooling() -> nn.Sequential:
+    """Return global average pooling: (B, C, H, W) -> (B, C)."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+
+
+def _deployed(module: nn.Module, use: Use, domain: str, elastic: int | None) -> nn.Module:
+    """Return the deploy form of a block's module.
+
+    elastic: output width that a block of your own is given; None: it is given none.
+    """
+    plain = _PLAIN.get(type(use.block))
+    return _own(module, domain, elastic) if plain is None else plain(module, use, domain)
 
 
 def _norm(module: nn.Module, name: str, domain: str, channels: int) -> nn.BatchNorm2d:

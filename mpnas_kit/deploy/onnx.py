@@ -96,7 +96,8 @@ class _Joint(nn.Module):
         for domain, network in networks.items():
             self.add_module(f"of_{domain}", network)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, inputs: tuple[Tensor]) -> tuple[Tensor, ...]:
+        (images,) = inputs
         return tuple(network(images) for network in self.children())
 
 
@@ -155,20 +156,41 @@ def _exported(
     forms: Mapping[str, nn.Sequential], outputs: Mapping[str, str], layout: Layout, size: int
 ) -> Any:
     """Return the networks as an ONNX model of torch's exporter."""
-    onnx, _ = optional("onnx", "onnxscript")
     prepare = folded if layout == "folded" else _scaled
     joint = _Joint({d: prepare(form) for d, form in forms.items()}).eval()
     example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    what = f"the network of {', '.join(forms)}"
+    return translated(joint, (example,), [INPUT], list(outputs.values()), what)
+
+
+def translated(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    what: str,
+) -> Any:
+    """Return a module as an ONNX model of torch's exporter, for any batch size.
+
+    module: module in evaluation mode, from a tuple of tensors to a tuple of tensors.
+    examples: such a tuple, for two images.
+    inputs, outputs: names of the tensors that it takes and returns.
+    what: what it is, for an error.
+
+    Raises `MpnasError` if a package is missing, or the module cannot be exported.
+    """
+    onnx, _ = optional("onnx", "onnxscript")
+    batch = torch.export.Dim("batch", min=1)
     try:
         with _quiet(), torch.no_grad():
-            shapes = ({0: torch.export.Dim("batch", min=1)},)
-            traced = torch.export.export(joint, (example,), dynamic_shapes=shapes)
+            shapes = tuple({0: batch} for _ in examples)
+            traced = torch.export.export(module, (examples,), dynamic_shapes=(shapes,))
             program = torch.onnx.export(
                 traced,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=list(outputs.values()),
+                input_names=inputs,
+                output_names=outputs,
                 verbose=False,
             )
         assert program is not None
@@ -178,8 +200,8 @@ def _exported(
         words = re.sub(r"\s+", " ", one_line(error.__cause__ or error))
         words = words.split("! For more")[0][:200]
         raise MpnasError(
-            f"the network of {', '.join(forms)} cannot be exported to ONNX ({words}): expected "
-            "blocks that torch.export supports, for any batch size."
+            f"{what} cannot be exported to ONNX ({words}): expected blocks that torch.export "
+            "supports, for any batch size."
         ) from None
     return model
 

@@ -10,6 +10,7 @@ from mpnas_kit.plots.curves import search_curves, training_curves
 from mpnas_kit.plots.devices import scaling_curves
 from mpnas_kit.plots.domains import samples, suite_sizes
 from mpnas_kit.plots.graph import path_graph
+from mpnas_kit.plots.latency import latency_scatter
 from mpnas_kit.plots.pair import two_paths
 from mpnas_kit.plots.policy import policy_heatmap, policy_over_time
 from mpnas_kit.plots.prioritization import (
@@ -30,6 +31,7 @@ __all__ = [
     "domain_bars",
     "domain_colors",
     "jaccard",
+    "latency_scatter",
     "pareto",
     "path_graph",
     "path_spread",

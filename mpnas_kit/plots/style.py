@@ -133,9 +133,16 @@ def percent() -> Formatter:
     return PercentFormatter(1.0, decimals=None)
 
 
+class _Thousands(EngFormatter):
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return (
+            f"{x:g}".replace("-", "\N{MINUS SIGN}") if abs(x) < 1000 else super().__call__(x, pos)
+        )
+
+
 def thousands() -> Formatter:
-    """Return a formatter that writes counts as 20 k or 3 M."""
-    return EngFormatter(sep=" ")
+    """Return a formatter that writes numbers as 20 k or 3 M, and those below 1000 in full."""
+    return _Thousands(sep=" ")
 
 
 def log_ticks(axis: Axis) -> None:

@@ -194,7 +194,7 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{d}</td><td><code>{p.arch}</code></td><td>{self.costs[d]:,.0f}</td></tr>"
+            f"<tr><td>{d}</td><td><code>{p.arch}</code></td><td>{_figure(self.costs[d])}</td></tr>"
             for d, p in self.paths.items()
         )
         head = f"<tr><th>domain</th><th>path</th><th>cost ({escape(self.cost_unit)})</th></tr>"
@@ -207,3 +207,8 @@ class SearchResult:
         return (
             f"SearchResult({len(self.paths)} paths through {self.space.name!r}; {self.verdict()})"
         )
+
+
+def _figure(cost: float) -> str:
+    """Return a cost as text: a count in full, a time with three digits."""
+    return f"{cost:,.0f}" if cost >= 1000 else f"{cost:.3g}"

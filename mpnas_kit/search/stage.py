@@ -103,8 +103,8 @@ def _contents(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> C
     return Contents(
         {
             **identity("search", suite, space, ["train"]),
-            "costs": cost_fingerprint(config.cost, space),
             "config": to_dict(config),
+            "costs": cost_fingerprint(config.cost, space),
         },
         known=to_dict(SearchConfig()),
         record=lambda: {**record(suite, space), "cost_unit": config.cost.unit},

@@ -14,8 +14,10 @@ from typing import Annotated, Any, Protocol
 
 import torch
 
+from mpnas_kit.domains.cache import was_given
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
+from mpnas_kit.space.latency import LatencyTable
 from mpnas_kit.space.space import Path, SearchSpace, Use
 from mpnas_kit.values import Range, checked, number
 
@@ -109,8 +111,9 @@ def cost_bounds(
     space: the search space.
     domains: number of domains that share the network, 1 to 1000. Only joint models use it.
 
-    Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100. An error
-    of the model's own code gets a note that names the model.
+    Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100, or is a
+    `LatencyTable` without a row that a path may need. An error of the model's own code gets a note
+    that names the model.
 
     >>> low, high = mk.cost_bounds(mk.MultiplyAdds(), mk.pocket_space(), domains=4)
     >>> f"{low / 1e6:.2f} to {high / 1e6:.2f} million"
@@ -127,6 +130,8 @@ def cost_bounds(
         if least > most:
             raise _wrong_cost(model, bounds, where)
         return least, most
+    if isinstance(model, LatencyTable):
+        model.require_space(space)
     extremes = space.extremes(partial(_price, model))
     low, high = (path_costs(model, space, {"": path})[""] for path in extremes)
     return low, high
@@ -244,4 +249,10 @@ def _lacks(value: Any) -> str | None:
     return lacks_attributes(value, "unit", "price(use)")
 
 
-COST = Kind("cost model", by_text_name(MultiplyAdds, Parameters, UnionShare), _lacks)
+COST = Kind(
+    "cost model",
+    by_text_name(MultiplyAdds, Parameters, UnionShare, LatencyTable),
+    _lacks,
+    from_files=frozenset({LatencyTable.text_name}),
+    was_given=was_given,
+)

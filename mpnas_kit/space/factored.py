@@ -175,6 +175,14 @@ class FactoredSpace(SearchSpace):
         )
 
     @override
+    def width_pairs(self, layer: int) -> Iterator[tuple[int, int]]:
+        stage, index = divmod(layer - FIRST, LAYERS_PER_STAGE)
+        if 0 <= stage < len(STAGES) and index > 0:  # the layers of a stage have one width
+            yield from ((width, width) for width in self.layers[layer].widths)
+        else:
+            yield from super().width_pairs(layer)
+
+    @override
     def widest(self, path: Path) -> Path:
         largest = len(WIDTH_MULTIPLIERS) - 1
         pairs = zip(self.decisions, path.choices, strict=True)

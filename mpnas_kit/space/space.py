@@ -3,11 +3,11 @@
 import copy
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -373,6 +373,26 @@ class SearchSpace(ABC):
             return None
         node = Node(layer, block.name)
         return Use(node, block, in_channels, out_channels, spec.stride, self._sizes[layer])
+
+    def all_uses(self) -> Iterator[Use]:
+        """Yield every use that a path can have, in the order of layers, candidates and widths.
+
+        Uses of different layers may differ in nothing but their layer.
+        """
+        for i, layer in enumerate(self.layers):
+            for pick in range(len(layer.candidates)):
+                for in_channels, out_channels in self.width_pairs(i):
+                    use = self.use(i, pick, in_channels, out_channels)
+                    if use is not None:
+                        yield use
+
+    def width_pairs(self, layer: int) -> Iterator[tuple[int, int]]:
+        """Yield the widths of input and output that a layer can have.
+
+        layer: index of the layer.
+        """
+        widths = self.layers[layer - 1].widths if layer else (3,)
+        yield from product(widths, self.layers[layer].widths)
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:
