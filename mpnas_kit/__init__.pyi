@@ -10,6 +10,7 @@ from .approaches.approach import Plan as Plan
 from .approaches.methods import MPNAS as MPNAS
 from .approaches.methods import Bundle as Bundle
 from .approaches.methods import EvenPaths as EvenPaths
+from .approaches.methods import Grown as Grown
 from .approaches.methods import MultiHead as MultiHead
 from .approaches.methods import RandomPaths as RandomPaths
 from .approaches.methods import SharedTrunk as SharedTrunk
@@ -67,6 +68,7 @@ from .runs.trust import supernet_trust as supernet_trust
 from .search.config import SearchConfig as SearchConfig
 from .search.result import SearchResult as SearchResult
 from .search.rewards import Absolute as Absolute
+from .search.rewards import Linear as Linear
 from .search.rewards import Mnas as Mnas
 from .search.rewards import MnasHard as MnasHard
 from .search.rewards import Reward as Reward
@@ -77,6 +79,7 @@ from .space.blocks import InvertedBottleneck as InvertedBottleneck
 from .space.blocks import NormFactory as NormFactory
 from .space.blocks import PooledConv as PooledConv
 from .space.blocks import SeparableConv as SeparableConv
+from .space.costs import AddedParameters as AddedParameters
 from .space.costs import AdditiveCost as AdditiveCost
 from .space.costs import CostModel as CostModel
 from .space.costs import JointCost as JointCost
@@ -87,6 +90,7 @@ from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace
 from .space.factored import mobilenet_v3_like as mobilenet_v3_like
+from .space.grown import GrownSpace as GrownSpace
 from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space
 from .space.sampling import sample_at_cost as sample_at_cost

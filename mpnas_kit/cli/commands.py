@@ -12,6 +12,7 @@ from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import model_commands
+from mpnas_kit.cli.grow_command import grow
 from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
     HelpShown,
@@ -258,6 +259,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas predict   classify image files with a trained run
   mpnas evaluate  print accuracies of a trained run on labelled images
   mpnas export    write a trained run as ONNX files
+  mpnas grow      add domains to a trained run, whose domains stay as they are
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -274,6 +276,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "predict": model_commands.predict,
     "evaluate": model_commands.evaluate,
     "export": model_commands.export,
+    "grow": grow,
 }
 
 

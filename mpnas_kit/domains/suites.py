@@ -35,13 +35,16 @@ SUITE = Kind(
 )
 
 
-def suite_text(given: str | list[str], **options: Any) -> str:
+def suite_text(
+    given: str | list[str], default_resolution: int = DEFAULT_RESOLUTION, **options: Any
+) -> str:
     """Return the text form of the suite that a person gave, which means the same everywhere.
 
     given: text form of a suite; or path of a folder of domains, of a manifest (`.csv`, `.tsv`,
     `.jsonl`, `.parquet`) or of a suite file (`.toml`); or `name=path` for the folder of one domain,
     and then perhaps several of them. A name that is also the name of a suite of the kit means that
     suite: write `./pocket` for a folder of this name.
+    default_resolution: size of images that are given by a path, unless `options` has another.
     options: options of `folders` and `table`, such as `resolution`. None counts as not given.
 
     Raises `MpnasError` if there is no such folder or file, or an option does not fit.
@@ -53,7 +56,7 @@ def suite_text(given: str | list[str], **options: Any) -> str:
     for text in texts:
         require_type(text, str, "data")
     chosen = {name: value for name, value in options.items() if value is not None}
-    of_paths = _of_paths(texts, chosen)
+    of_paths = _of_paths(texts, {"resolution": default_resolution, **chosen}, bool(chosen))
     if of_paths is not None:
         return of_paths
     if len(texts) > 1:
@@ -69,9 +72,11 @@ def suite_text(given: str | list[str], **options: Any) -> str:
     return _absolute(texts[0])
 
 
-def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
-    """Return the text form of data that is given by paths, or None if it is given otherwise."""
-    options = {"resolution": DEFAULT_RESOLUTION, **options}
+def _of_paths(texts: Sequence[str], options: dict[str, Any], chosen: bool) -> str | None:
+    """Return the text form of data that is given by paths, or None if it is given otherwise.
+
+    options: options of `folders` and `table`. chosen: whether a person gave any of them.
+    """
     named = [_NAMED.fullmatch(text) for text in texts]
     if all(named):
         found: dict[str, str] = {}
@@ -88,8 +93,7 @@ def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
     if end in MANIFESTS:
         return source_text("table", text, options)
     if end == ".toml":
-        options.pop("resolution")
-        return None if options else source_text("suite_file", text, {})
+        return None if chosen else source_text("suite_file", text, {})
     has_colon = ":" in head
     if not has_colon and (os.sep in text or text in (".", "..", "~") or _is_there(text)):
         return source_text("folders", text, options)

@@ -487,6 +487,31 @@ def open_on_leader(
             stage.close()
 
 
+def copy_finished(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a finished stage folder, without its checkpoint. results.json is written last.
+
+    A complete copy is only compared.
+
+    source: stage folder. target: folder of the copy.
+
+    Raises `MpnasError` if the stage is not finished, a file is damaged, or `target` is the copy of
+    another stage.
+    """
+    stage, copy = StageFolder.read(source, RESULTS), StageFolder(target)
+    names = [name for name in files.names_in(source) if name != CHECKPOINT]
+    contents = {name: stage.read_bytes(name) for name in names if (source / name).is_file()}
+    if copy.is_finished:
+        for name in (CONFIG, RESULTS):
+            if copy.read_bytes(name) != contents[name]:
+                raise MpnasError(
+                    f"{target} is a copy of another stage than {source}: use another run folder."
+                )
+        return
+    files.make_folder(target)
+    for name in sorted(contents, key=lambda name: name == RESULTS):
+        copy.write(name, contents[name])
+
+
 _HASHES = {"data": "images, labels or classes", "costs": "costs of paths"}  # in config.json
 
 

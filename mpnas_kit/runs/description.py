@@ -61,6 +61,8 @@ class RunDescription:
     None: there is none.
     images: fingerprint of the suite (`DomainSuite.fingerprint`); None: release 0.1 did not record
     it.
+    frozen: names of the domains of the network to which the run adds the others. The suite of the
+    run does not have them.
     """
 
     profile: str
@@ -72,6 +74,7 @@ class RunDescription:
     search_from: str | None = None
     matched_to: str | None = None
     images: str | None = None
+    frozen: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -91,7 +94,8 @@ class RunDescription:
             suite.resolution,
             describe_run_space(space),
             approach,
-            **others,
+            search_from=others.get("search_from"),
+            matched_to=others.get("matched_to"),
             images=suite.fingerprint(),
         )
 
@@ -99,6 +103,11 @@ class RunDescription:
     def names(self) -> tuple[str, ...]:
         """Names of the domains, in order."""
         return tuple(d.name for d in self.domains)
+
+    @property
+    def in_suite(self) -> tuple[str, ...]:
+        """Names of the domains whose images the run has, in order."""
+        return tuple(name for name in self.names if name not in self.frozen)
 
     @classmethod
     def read(cls, folder: pathlib.Path) -> "RunDescription":
@@ -117,6 +126,8 @@ class RunDescription:
             raise unknown(f"profile in {file}", described.profile, PROFILES)
         if len(set(described.names)) < len(described.names):
             raise MpnasError(f"{file} cannot be read: domains: it names a domain twice.")
+        if not set(described.frozen) < set(described.names):
+            raise MpnasError(f"{file} cannot be read: frozen: expected some of its domains.")
         return described
 
     def write(self, folder: pathlib.Path) -> None:
@@ -171,6 +182,7 @@ class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
     search_from: str | None
     matched_to: str | None
     images: str | None
+    frozen: list[str] = []
 
 
 class _FirstRelease(msgspec.Struct):
@@ -200,6 +212,7 @@ def _current(content: Mapping[str, Any], file: pathlib.Path) -> RunDescription:
         search_from=read.search_from,
         matched_to=read.matched_to,
         images=read.images,
+        frozen=tuple(read.frozen),
     )
 
 

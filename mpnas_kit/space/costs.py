@@ -199,6 +199,25 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class AddedParameters:
+    """Parameters that a path adds to a frozen network, without batch norm and classifier (ours).
+
+    A frozen node adds none. Without a frozen network this is the same as `Parameters`.
+
+    unit: `added parameters`.
+
+    >>> mk.path_costs(mk.AddedParameters(), space, {"a": space.parse("row row column column")})
+    {'a': 3012.0}
+    """
+
+    unit = "added parameters"
+
+    def price(self, use: Use) -> float:
+        """Return the parameters of a block as a path uses it, or 0 if its node is frozen."""
+        return 0.0 if use.frozen else float(use.cost.parameters)
+
+
+@dataclass(frozen=True)
 class UnionShare:
     """Share of a path in the parameters of the union model (ours).
 
@@ -242,4 +261,6 @@ def _lacks(value: Any) -> str | None:
     return lacks_attributes(value, "unit", "price(use)")
 
 
-COST = Kind("cost model", by_text_name(MultiplyAdds, Parameters, UnionShare), _lacks)
+COST = Kind(
+    "cost model", by_text_name(MultiplyAdds, Parameters, UnionShare, AddedParameters), _lacks
+)

@@ -89,7 +89,7 @@ class TrainResult:
         archs = stage.read_json("paths.json", dict[str, str])
         if archs != read.content.paths:
             raise MpnasError(f"{stage.folder}: config.json and paths.json have other paths.")
-        paths = {d: union_space.parse(arch) for d, arch in archs.items()}
+        paths = {d: union_space.read(arch) for d, arch in archs.items()}
         evaluation = pd.DataFrame([asdict(row) for row in read.results.evaluation])
         expected = {(d, split) for d in paths for split in ("val", "test")}
         found = list(zip(evaluation["domain"], evaluation["split"], strict=True))

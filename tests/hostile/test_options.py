@@ -141,6 +141,12 @@ WRONG = [
     (["export", "--out", "x.onnx"], ["runs/quick"]),
     (["export", "--out", "x.onnx", "--out", "y.onnx"], ["--out", "twice"]),
     (["export", "--out", "x.onnx", "--layot", "folded"], ["--layout"]),
+    (["grow"], ["--data"]),
+    (["grow", "--data", "pocket"], ["--out"]),
+    (["grow", "--data", "pocket", "--out", "new"], ["runs/quick", "run.json"]),
+    (["grow", "--data", "a", "--data", "a"], ["--data", "twice"]),
+    (["grow", "--search", "steps", "2", "--search", "steps", "3"], ["steps", "twice"]),
+    (["grow", "--norm", "mixed"], ["--norm"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),
