@@ -19,12 +19,14 @@ from .deploy.exporting import export as export
 from .deploy.model import Model as Model
 from .deploy.model import load as load
 from .deploy.onnx import Written as Written
+from .deploy.prediction import AutoPrediction as AutoPrediction
 from .deploy.prediction import Prediction as Prediction
 from .deploy.scores import Scores as Scores
 from .domains.domain import Domain as Domain
 from .domains.domain import DomainSuite as DomainSuite
 from .domains.own_images import folders as folders
 from .domains.own_images import table as table
+from .domains.pixel_statistics import PixelStatistics as PixelStatistics
 from .domains.planted import planted_suite as planted_suite
 from .domains.pocket_suite import POCKET_DOMAINS as POCKET_DOMAINS
 from .domains.pocket_suite import pocket as pocket

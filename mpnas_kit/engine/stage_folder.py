@@ -8,6 +8,7 @@
     supernet.safetensors  search: weights of the supernet
     paths.json            arch string of every domain
     model.safetensors     training: weights of the network
+    pixels.safetensors    training: pixel statistics of every domain, which tell them apart
     timing.json           how long the steps took
     results.json          results, without times: the same seed gives the same bytes
 
@@ -54,7 +55,14 @@ CONFIG, METRICS, CHECKPOINT, RESULTS = (
     "checkpoint.pt",
     "results.json",
 )
-BOUND = (METRICS, "paths.json", "policy.npy", "supernet.safetensors", "model.safetensors")
+BOUND = (
+    METRICS,
+    "paths.json",
+    "policy.npy",
+    "supernet.safetensors",
+    "model.safetensors",
+    "pixels.safetensors",
+)
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
 SEE_CHECK = "`mpnas check` says what can be done."

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
+from mpnas_kit.domains.pixel_statistics import PixelStatistics, to_tensors
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
@@ -252,14 +253,18 @@ class _Training(Stage):
         splits = ("val", "test")
         tables = [self._table(net, split) for split in splits]
         evaluation = pd.concat(tables, ignore_index=True)
+        self.pixels = {d.name: PixelStatistics.of(d) for d in self.suite}
+        if self.before is not None:
+            self.pixels = {**self.before.pixels, **self.pixels}
         if self.folder is not None:
             self.folder.write_tensors("model.safetensors", net.state_dict())
+            self.folder.write_tensors("pixels.safetensors", to_tensors(self.pixels))
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.all_paths.items()})
             self.write_timing(self.folder)
             self.folder.finish(
                 {"evaluation": evaluation.to_dict("records")},
                 self.rows,
-                ["model.safetensors", "paths.json"],
+                ["model.safetensors", "paths.json", "pixels.safetensors"],
             )
         return self._result(evaluation)
 
@@ -279,6 +284,7 @@ class _Training(Stage):
             evaluation,
             history_table(self.rows),
             signatures=self.signatures,
+            pixels=self.pixels,
         )
 
     def state(self) -> dict[str, Any]:
