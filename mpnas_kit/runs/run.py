@@ -56,6 +56,7 @@ from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
+from mpnas_kit.space.grown import GrownSpace
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space, space_from_text
 from mpnas_kit.training.config import TrainConfig
@@ -303,6 +304,19 @@ class Run:
                 f"{self.folder / FROZEN} is incomplete: give the command `mpnas grow` again."
             )
         return TrainResult.load(self.folder / FROZEN, space=self.space, trust=self.trust)
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """Space in which the search chooses: a `GrownSpace` if the run adds domains."""
+        frozen = self.frozen
+        if frozen is None:
+            return self.space
+        return GrownSpace(self.space, frozen.paths, frozen.config.private_from)
+
+    @property
+    def search_domains(self) -> tuple[str, ...]:
+        """Names of the domains whose paths are searched: the added ones if the run adds domains."""
+        return self.description.in_suite
 
     @cached_property
     def other(self) -> "Run | None":
@@ -602,13 +616,11 @@ class Run:
         domains = len(self.suite)
         Compute.of(config.device, config.precision, config.micro_batches, config.norm, domains)
         require_trainable(self.suite, config.micro_batches)
-        space = self.space
         if self.frozen is not None:
-            space = grown_space(
-                space, self.frozen, self.suite.names, config.norm, config.private_from
-            )
+            given = (self.suite.names, config.norm, config.private_from)
+            grown_space(self.space, self.frozen, *given)
         if isinstance(config, SearchConfig):
-            resolve_target(space, config, domains)
+            resolve_target(self.search_space, config, domains)
             require_divisible(self.suite, config.reward_share, config.micro_batches)
 
     def _chosen(

@@ -10,16 +10,20 @@ import tiny
 import torch
 from PIL import Image
 
+import mpnas_kit as mk
 from mpnas_kit.cli import commands as cli
 from mpnas_kit.deploy.model import load
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.errors import MpnasError, Unavailable
+from mpnas_kit.report.summary import Summary
 from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import sweep_of
 from mpnas_kit.runs.trust import supernet_trust
 from mpnas_kit.search.rewards import Linear
 from mpnas_kit.space.costs import AddedParameters
+from mpnas_kit.widgets.monitor import SearchMonitor
+from mpnas_kit.widgets.paths import PathExplorer
 
 SETTINGS = {"batch_size": 8, "threads": 1, "steps": 4}
 SEARCH = {**SETTINGS, "reward_batch": 8, "paths_per_step": 2}
@@ -114,6 +118,25 @@ def test_compare_has_the_run_and_a_sweep_is_refused(new: Run) -> None:
         sweep_of(new, approaches="mpnas")
     with pytest.raises(Unavailable, match="supernet of .* has frozen nodes"):
         supernet_trust(new, "c", paths=3)
+
+
+def test_a_grown_run_is_explored_and_summed_up(new: Run) -> None:
+    found = new.search_result()
+    assert new.search_space.decisions == found.space.decisions
+    assert new.search_domains == ("c",)
+    monitor = SearchMonitor(new.search_space, new.search_domains)
+    again = Run.read(new.folder)
+    again._suite = new.suite
+    monitor.start(lambda callback: again.search(callbacks=[callback]))
+    assert monitor._thread is not None
+    monitor._thread.join()
+    assert monitor.found is not None and monitor.found.paths == found.paths
+    assert PathExplorer.of(found).shown == ["c"]
+    summary = Summary.of(new)
+    assert summary.lead.startswith("The trained network of a, b stays as it is.")
+    assert [row.domain for row in summary.rows] == ["a", "b", "c"]
+    assert "other paths" not in summary.verdict
+    assert mk.analysis.jaccard_matrix(new.space, new.paths()).table().shape[0] == 3
 
 
 def test_paths_of_frozen_domains_are_fixed(old: Run, tmp_path: Path) -> None:
