@@ -10,6 +10,7 @@ from .approaches.approach import Plan as Plan
 from .approaches.methods import MPNAS as MPNAS
 from .approaches.methods import Bundle as Bundle
 from .approaches.methods import EvenPaths as EvenPaths
+from .approaches.methods import Grown as Grown
 from .approaches.methods import MultiHead as MultiHead
 from .approaches.methods import RandomPaths as RandomPaths
 from .approaches.methods import SharedTrunk as SharedTrunk
@@ -18,6 +19,7 @@ from .deploy.exporting import export as export
 from .deploy.model import Model as Model
 from .deploy.model import load as load
 from .deploy.onnx import Written as Written
+from .deploy.prediction import AutoPrediction as AutoPrediction
 from .deploy.prediction import Prediction as Prediction
 from .deploy.profiling import latency_from_networks as latency_from_networks
 from .deploy.profiling import latency_template as latency_template
@@ -33,6 +35,7 @@ from .domains.domain import DomainSuite as DomainSuite
 from .domains.own_images import folders as folders
 from .domains.own_images import hub as hub
 from .domains.own_images import table as table
+from .domains.pixel_statistics import PixelStatistics as PixelStatistics
 from .domains.planted import planted_suite as planted_suite
 from .domains.pocket_suite import POCKET_DOMAINS as POCKET_DOMAINS
 from .domains.pocket_suite import pocket as pocket
@@ -76,6 +79,7 @@ from .runs.trust import supernet_trust as supernet_trust
 from .search.config import SearchConfig as SearchConfig
 from .search.result import SearchResult as SearchResult
 from .search.rewards import Absolute as Absolute
+from .search.rewards import Linear as Linear
 from .search.rewards import Mnas as Mnas
 from .search.rewards import MnasHard as MnasHard
 from .search.rewards import Reward as Reward
@@ -86,6 +90,7 @@ from .space.blocks import InvertedBottleneck as InvertedBottleneck
 from .space.blocks import NormFactory as NormFactory
 from .space.blocks import PooledConv as PooledConv
 from .space.blocks import SeparableConv as SeparableConv
+from .space.costs import AddedParameters as AddedParameters
 from .space.costs import AdditiveCost as AdditiveCost
 from .space.costs import CostModel as CostModel
 from .space.costs import JointCost as JointCost
@@ -96,6 +101,7 @@ from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace
 from .space.factored import mobilenet_v3_like as mobilenet_v3_like
+from .space.grown import GrownSpace as GrownSpace
 from .space.latency import LatencyTable as LatencyTable
 from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space

@@ -204,3 +204,26 @@ def test_every_approach_takes_domains_of_two_sizes(approach: str, tmp_path: Path
     if trained.searches:
         trained.search(tiny.search_config())
     assert len(trained.train(tiny.train_config()).accuracy("test")) == 2
+
+
+def test_a_domain_of_smaller_images_is_added_to_a_trained_run(tmp_path: Path) -> None:
+    a, b = suite()
+    old = mk.Run(tmp_path / "old", domains=DomainSuite((a,), "a"), space=tiny.space())
+    old.search(tiny.search_config())
+    old.train(tiny.train_config())
+    new = old.grow(tmp_path / "new", data=DomainSuite((b,), "b"))
+    assert new.space.resolutions == {"a": 16, "b": 8}
+    found = new.search(steps=6, batch_size=8, reward_batch=8, threads=1)
+    trained = new.train(steps=6, batch_size=8, threads=1)
+    model = mk.load(tmp_path / "new")
+    assert [model.signature(d).resolution for d in ("a", "b")] == [16, 8]
+    frozen = old.train_result().net.state_dict()
+    assert all(torch.equal(trained.net.state_dict()[name], t) for name, t in frozen.items())
+    sizes = mk.analysis.account(trained.net, trained.paths).domains.set_index("domain")
+    own = tiny.space(8).cost(tiny.space(8).parse(found.paths["b"].arch.partition(" own:")[0]))
+    assert sizes["multiply_adds"]["b"] == own.multiply_adds + 16 * 4
+    with pytest.raises(MpnasError, match="'a' have 16 pixels per side.*at most 8"):
+        small = mk.Run(tmp_path / "s", domains=DomainSuite((b,), "b"), space=tiny.space(8))
+        small.search(tiny.search_config())
+        small.train(tiny.train_config())
+        small.grow(tmp_path / "s2", data=DomainSuite((a,), "a"))

@@ -55,6 +55,11 @@ def suite(count: int = 2) -> DomainSuite:
     return DomainSuite(made[:count], "tiny")
 
 
+def three() -> DomainSuite:
+    """All three domains."""
+    return suite(3)
+
+
 def space(resolution: int = SIZE) -> LayerwiseSpace:
     """Two searched layers, of 4 and 3 candidates: 12 paths."""
     return LayerwiseSpace("tiny", layers(), resolution)

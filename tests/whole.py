@@ -21,7 +21,14 @@ FILES = {
         "paths.json",
         "results.json",
     },
-    "train": {"metrics.jsonl", "checkpoint.pt", "model.safetensors", "paths.json", "results.json"},
+    "train": {
+        "metrics.jsonl",
+        "checkpoint.pt",
+        "model.safetensors",
+        "paths.json",
+        "pixels.safetensors",
+        "results.json",
+    },
 }
 FEW = {"config.json", "environment.json", "timing.json"}
 

@@ -162,8 +162,8 @@ def _users(net: MultiPathNet, paths: Mapping[str, Path]) -> dict[Node, tuple[str
         )
     used: dict[Node, tuple[str, ...]] = {}
     for domain in net.tasks:
-        for node in net.space.nodes(paths[domain], all_layers=True):
-            node = owned(node, domain, net.private_from)
+        for use in (u for u in net.space.uses(paths[domain]) if u is not None):
+            node = owned(use.node, domain, net.private_from)
             used[node] = (*used.get(node, ()), domain)
     if set(used) != set(net.users):
         odd = min(set(used) ^ set(net.users))

@@ -243,6 +243,25 @@ class SharedTrunk:
         return Plan(paths, train={"private_from": nearest})
 
 
+@dataclass(frozen=True)
+class Grown:
+    """Domains added to a trained network, whose domains stay as they are (ours).
+
+    Paths of the new domains are searched through frozen nodes and new ones (see `GrownSpace`).
+    `Run.grow` begins such a run.
+
+    >>> mk.Grown().plan(mk.Context(space, suite.names, mk.SearchConfig()))
+    Plan(paths=None, search={}, train={}, pretrained=False)
+    """
+
+    searches = True
+    weighs = True
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan that changes no setting of the run."""
+        return Plan()
+
+
 def _random(
     context: Context, model: CostModel, costs: Mapping[str, float], draw: int
 ) -> dict[str, Path]:
@@ -305,6 +324,6 @@ def _lacks(value: Any) -> str | None:
 
 APPROACH = Kind(
     "approach",
-    by_text_name(MPNAS, Bundle, MultiHead, SinglePath, RandomPaths, EvenPaths, SharedTrunk),
+    by_text_name(MPNAS, Bundle, MultiHead, SinglePath, RandomPaths, EvenPaths, SharedTrunk, Grown),
     _lacks,
 )

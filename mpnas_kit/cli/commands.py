@@ -13,6 +13,7 @@ from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import model_commands, submission_command
 from mpnas_kit.cli.cache_command import manage_cache
+from mpnas_kit.cli.grow_command import grow
 from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
     HelpShown,
@@ -263,6 +264,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas submit    predict the test images of the Visual Domain Decathlon, for its organisers
   mpnas cache     print what is in the cache of images, or remove some of it
   mpnas profile   measure the latency of every block of a search space
+  mpnas grow      add domains to a trained run, whose domains stay as they are
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -282,6 +284,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "submit": submission_command.submit,
     "cache": manage_cache,
     "profile": profile,
+    "grow": grow,
 }
 
 

@@ -13,9 +13,9 @@ from mpnas_kit.cli.parsers import run_folder
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.deploy.exporting import NOT_STATED
 from mpnas_kit.deploy.exporting import export as export_files
-from mpnas_kit.deploy.model import Model, load
+from mpnas_kit.deploy.model import AUTO, Model, load
 from mpnas_kit.deploy.onnx import BOUND
-from mpnas_kit.deploy.prediction import Prediction
+from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
 from mpnas_kit.domains.suites import suite_from_text
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.files import exists, write_text
@@ -32,7 +32,7 @@ def predict(arguments: Sequence[str]) -> None:
     if not given.files:
         raise MpnasError("mpnas predict needs image files: expected FILE... after the options.")
     top, batch_size = convert(given.top, Many, "--top"), _batch_size(given)
-    found = _model(given).predict(
+    found: Prediction | AutoPrediction = _model(given).predict(
         given.files, domain=given.domain, top=top, batch_size=batch_size, device=given.device
     )
     if given.json:
@@ -121,8 +121,8 @@ def _batch_size(given: argparse.Namespace) -> int:
     return size
 
 
-def _as_json(found: Prediction) -> dict[str, Any]:
-    images = [
+def _as_json(found: Prediction | AutoPrediction) -> dict[str, Any]:
+    images: list[dict[str, Any]] = [
         {
             "image": str(name),
             "classes": [
@@ -132,6 +132,10 @@ def _as_json(found: Prediction) -> dict[str, Any]:
         }
         for name, rows in zip(found.images, found.by_image(), strict=True)
     ]
+    if isinstance(found, AutoPrediction):
+        for image, domain in zip(images, found.domains, strict=True):
+            image["domain"] = domain
+        return {"domain": AUTO, "images": images}
     return {"domain": found.domain, "images": images}
 
 

@@ -23,7 +23,10 @@ def predict_parser() -> Parser:
     )
     _model_options(parser)
     parser.add_argument(
-        "--domain", metavar="NAME", help="domain of the images (default: the only one of the run)"
+        "--domain",
+        metavar="NAME",
+        help="domain of the images; auto: one is chosen for every image (default: the only one "
+        "of the run)",
     )
     parser.add_argument(
         "--top", metavar="K", default="1", help="classes per image, at least 1 (default: 1)"

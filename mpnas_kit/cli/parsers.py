@@ -101,6 +101,7 @@ class Parser(argparse.ArgumentParser):
             self.register("action", name, _Once)
         self.register("action", "store_true", _Flag)
         self.register("action", "append", _Named)
+        self.register("action", "several", _Several)
 
     def note(self, option: str, written: str) -> None:
         """Note that an option is given. Raises `MpnasError` if it was given before."""

@@ -2,20 +2,24 @@
 
 import pathlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mpnas_kit import files
 from mpnas_kit.deploy.form import deploy_form, folded
-from mpnas_kit.deploy.pixels import batches_of_pixels, fitted
-from mpnas_kit.deploy.prediction import Prediction
+from mpnas_kit.deploy.pixels import batches_in_fits, batches_of_pixels, fitted
+from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
 from mpnas_kit.deploy.scores import Scores, score_suite
 from mpnas_kit.deploy.session import networks, read_exported
+from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.domains.pixel_statistics import PixelStatistics
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.engine.compute import device_named
 from mpnas_kit.engine.stage_folder import CONFIG
@@ -25,6 +29,8 @@ from mpnas_kit.runs.description import RUN, place
 from mpnas_kit.runs.run import Run
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import Range, checked, require_type
+
+AUTO = "auto"  # instead of the name of a domain: it is chosen for every image
 
 
 class Model:
@@ -108,6 +114,28 @@ class Model:
         """
         return self._make(self._named(domain))
 
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        domain: Literal["auto"],
+        top: int = 1,
+        batch_size: int = 64,
+        device: str | None = None,
+    ) -> AutoPrediction: ...
+
+    @overload
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        domain: str | None = None,
+        top: int = 1,
+        batch_size: int = 64,
+        device: str | None = None,
+    ) -> Prediction: ...
+
     @checked("predict")
     def predict(
         self,
@@ -117,7 +145,7 @@ class Model:
         top: Annotated[int, Range(1, 1_000_000)] = 1,
         batch_size: Annotated[int, Range(1, 1_000_000)] = 64,
         device: str | None = None,
-    ) -> Prediction:
+    ) -> Prediction | AutoPrediction:
         """Return classes and probabilities of images.
 
         Images of another size are resized: the square in the middle is kept. Colours become grey,
@@ -126,14 +154,19 @@ class Model:
         inputs: path of an image file, PIL image, NumPy array (H, W), (H, W, 1 or 3) or (B, H, W, 1
         or 3), tensor (H, W), (1 or 3, H, W) or (B, 1 or 3, H, W), or a list of these. Arrays and
         tensors are uint8 0 to 255, or floats 0 to 1, which are rounded to 256 levels.
-        domain: name of the domain; None: the only one of the model.
+        domain: name of the domain; None: the only one of the model; `auto`: the domain of every
+        image is chosen by statistics of its pixels (see `PixelStatistics`), unless a domain of the
+        model has this name.
         top: classes per image in the table, at least 1; more than there are counts as all.
         batch_size: images that are computed at a time, at least 1.
         device: name of the device in torch; None: a GPU if there is one, else the CPU.
 
         Raises `MpnasError` if the domain is unknown, there is no image, an item is no image or a
-        file cannot be read, or the device cannot be used.
+        file cannot be read, the device cannot be used, or domains are to be chosen and the model
+        does not have the statistics.
         """
+        if domain == AUTO and AUTO not in self.signatures:
+            return self._choosing(inputs, top, batch_size, device)
         name = self._named(domain)
         signature, network = self.signatures[name], self._on(name, device)
         names: list[str] = []
@@ -143,6 +176,51 @@ class Model:
             names += some
             found.append(torch.softmax(self._logits(network, pixels), 1).numpy())
         return Prediction(name, signature.classes, tuple(names), np.concatenate(found), top)
+
+    def _choosing(
+        self, inputs: Any, top: int, batch_size: int, device: str | None
+    ) -> AutoPrediction:
+        """Return the prediction of images whose domains are chosen, a batch at a time."""
+        statistics = self._require_pixels()
+        images: list[str] = []
+        domains: list[str] = []
+        found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in self.signatures}
+        fits = {name: s.fit for name, s in self.signatures.items()}
+        every = [*dict.fromkeys(f for fit in fits.values() for f in (fit, _in_colours(fit)))]
+        for some, pixels in batches_in_fits(inputs, every, batch_size):
+            densities = [one.log_density(pixels[_in_colours(fits[n])]) for n, one in statistics]
+            chosen = torch.stack(densities).argmax(0)
+            images += some
+            domains += [statistics[i][0] for i in chosen.tolist()]
+            for index, (name, _) in enumerate(statistics):
+                own = pixels[fits[name]][chosen == index]
+                if len(own):
+                    logits = self._logits(self._on(name, device), own)
+                    found[name].append(torch.softmax(logits, 1).numpy())
+        parts = {}
+        for name, probabilities in found.items():
+            if probabilities:
+                own_images = tuple(i for i, d in zip(images, domains, strict=True) if d == name)
+                classes, whole = self.signatures[name].classes, np.concatenate(probabilities)
+                parts[name] = Prediction(name, classes, own_images, whole, top)
+        return AutoPrediction(tuple(images), tuple(domains), parts)
+
+    def _require_pixels(self) -> list[tuple[str, PixelStatistics]]:
+        """Return the pixel statistics of all domains. Raises `MpnasError` if some are unknown."""
+        if self._result is None:
+            raise MpnasError(
+                "an exported file has no statistics to choose a domain by: name the domain, or "
+                "load the run folder."
+            )
+        known = self._result.pixels
+        lacking = [name for name in self.signatures if name not in known]
+        if lacking:
+            raise MpnasError(
+                f"the training does not record statistics to choose a domain by (of "
+                f"{', '.join(lacking)}), because an earlier release wrote its folder: name the "
+                "domain, or train the run again in a new folder."
+            )
+        return [(name, known[name]) for name in self.signatures]
 
     @checked("evaluate")
     def evaluate(
@@ -182,7 +260,10 @@ class Model:
             return next(iter(self.signatures))
         if domain is None:
             known = ", ".join(self.signatures)
-            raise MpnasError(f"the model has several domains: name one of {known}.")
+            raise MpnasError(
+                f"the model has several domains: name one of {known}, or {AUTO!r} to have one "
+                "chosen for every image."
+            )
         if domain not in self.signatures:
             raise unknown("domain", domain, self.signatures)
         return domain
@@ -217,6 +298,11 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({', '.join(self.signatures)})"
+
+
+def _in_colours(fit: Fit) -> Fit:
+    """Return the fit in which images are compared with a domain: a grey domain sees colours too."""
+    return replace(fit, channels=3)
 
 
 def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:

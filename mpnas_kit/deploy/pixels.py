@@ -1,7 +1,8 @@
 """Images of any kind as pixels of one size: files, pictures of Pillow, arrays and tensors."""
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,21 @@ def batches_of_pixels(inputs: Any, fit: Fit, batch_size: int) -> Iterator[tuple[
         yield names, torch.cat(parts)
     if not count:
         raise MpnasError(f"there are no images: {EXPECTED}.")
+
+
+def batches_in_fits(
+    inputs: Any, fits: Sequence[Fit], batch_size: int
+) -> Iterator[tuple[list[str], dict[Fit, Tensor]]]:
+    """Yield names and pixels of images as `batches_of_pixels` does, in several sizes at once.
+
+    fits: sizes and channels, at least one.
+    """
+    every = _items(inputs)
+    copies = itertools.tee(every, len(fits))
+    each = [batches_of_pixels(own, fit, batch_size) for own, fit in zip(copies, fits, strict=True)]
+    for batches in zip(*each, strict=True):
+        names, _ = batches[0]
+        yield names, {fit: pixels for fit, (_, pixels) in zip(fits, batches, strict=True)}
 
 
 def _items(inputs: Any) -> Iterator[Any]:

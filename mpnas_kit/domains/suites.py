@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,9 @@ SUITE = Kind(
 )
 
 
-def suite_text(given: str | list[str], **options: Any) -> str:
+def suite_text(
+    given: str | list[str], default_resolution: int | None = None, **options: Any
+) -> str:
     """Return the text form of the suite that a person gave, which means the same everywhere.
 
     given: text form of a suite; or path of a folder of domains, of data sets of Hugging Face or of
@@ -52,6 +54,8 @@ def suite_text(given: str | list[str], **options: Any) -> str:
     (`.toml`); or `name=path` for the folder of one domain, and then perhaps several of them. A name
     that is also the name of a suite of the kit means that suite: write `./pocket` for a folder of
     this name.
+    default_resolution: size of images that are given by a path, unless `options` has another. None:
+    the default of the reader.
     options: options that all readers of paths have, such as `resolution`. None counts as not given.
 
     Raises `MpnasError` if there is no such folder or file, or an option does not fit.
@@ -63,7 +67,7 @@ def suite_text(given: str | list[str], **options: Any) -> str:
     for text in texts:
         require_type(text, str, "data")
     chosen = {name: value for name, value in options.items() if value is not None}
-    of_paths = _of_paths(texts, chosen)
+    of_paths = _of_paths(texts, chosen, default_resolution)
     if of_paths is not None:
         return of_paths
     if len(texts) > 1:
@@ -79,7 +83,9 @@ def suite_text(given: str | list[str], **options: Any) -> str:
     return _absolute(texts[0])
 
 
-def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
+def _of_paths(
+    texts: Sequence[str], options: Mapping[str, Any], default_resolution: int | None
+) -> str | None:
     """Return the text form of data that is given by paths, or None if it is given otherwise."""
     named = [_NAMED.fullmatch(text) for text in texts]
     if all(named):
@@ -88,19 +94,20 @@ def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
             if match["name"] in found:
                 raise MpnasError(f"data names the domain {match['name']!r} twice.")
             found[match["name"]] = match["path"]
-        return _of_folders(found, options)
+        return _of_folders(found, options, default_resolution)
     (text, *others) = texts
     head = text.partition("(")[0].strip()
     if others or head in SUITE.known:
         return None
     end = os.path.splitext(text)[1].lower()
     if end in MANIFESTS:
-        return source_text("table", text, {"resolution": DEFAULT_RESOLUTION, **options})
+        resolution = default_resolution or DEFAULT_RESOLUTION
+        return source_text("table", text, {"resolution": resolution, **options})
     if end == ".toml":
         return None if options else source_text("suite_file", text, {})
     has_colon = ":" in head
     if not has_colon and (os.sep in text or text in (".", "..", "~") or _is_there(text)):
-        return _of_folders(text, options)
+        return _of_folders(text, options, default_resolution)
     if not has_colon and head == text.strip() != "":
         raise MpnasError(
             f"{unknown('suite of domains', head, SUITE.known)} There is no folder of this name."
@@ -108,7 +115,9 @@ def _of_paths(texts: Sequence[str], options: dict[str, Any]) -> str | None:
     return None
 
 
-def _of_folders(paths: str | dict[str, str], options: dict[str, Any]) -> str:
+def _of_folders(
+    paths: str | dict[str, str], options: Mapping[str, Any], default_resolution: int | None
+) -> str:
     """Return the text form of data in a folder, or in several: what is in them decides who reads.
 
     Whether the folders can be used is found out when they are read.
@@ -116,7 +125,8 @@ def _of_folders(paths: str | dict[str, str], options: dict[str, Any]) -> str:
     if isinstance(paths, str):
         folder = files.as_path(paths)
         if folder.is_dir() and is_decathlon(folder):
-            return source_text("decathlon", paths, {"resolution": DECATHLON_RESOLUTION, **options})
+            resolution = default_resolution or DECATHLON_RESOLUTION
+            return source_text("decathlon", paths, {"resolution": resolution, **options})
         are_sets = {paths: folder.is_dir() and holds_data_sets(str(folder))}
     else:
         each = {path: files.as_path(path) for path in paths.values()}
@@ -128,7 +138,8 @@ def _of_folders(paths: str | dict[str, str], options: dict[str, Any]) -> str:
             "file (.toml)."
         )
     name = "hub" if any(are_sets.values()) else "folders"
-    return source_text(name, paths, {"resolution": DEFAULT_RESOLUTION, **options})
+    resolution = default_resolution or DEFAULT_RESOLUTION
+    return source_text(name, paths, {"resolution": resolution, **options})
 
 
 def _is_there(text: str) -> bool:

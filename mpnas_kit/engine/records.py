@@ -41,14 +41,16 @@ class StageRecord(Struct):
     """What a reader of the folder needs, besides the settings.
 
     classes: names of the classes by domain. space: the space (`describe_space`). cost_unit: unit of
-    the cost model. inputs: the images that the networks of a training take, by domain. Release 0.1
-    recorded none of them.
+    the cost model. inputs: the images that the networks of a training take, by domain. frozen: arch
+    strings of the domains of the network to which a search has added others. Release 0.1 recorded
+    none of them.
     """
 
     classes: dict[str, list[str]] | None = None
     space: dict[str, Any] | None = None
     cost_unit: str | None = None
     inputs: dict[str, DomainInput] | None = None
+    frozen: dict[str, str] | None = None
 
 
 class StageConfigFile(Struct):
@@ -56,7 +58,7 @@ class StageConfigFile(Struct):
 
     format: 1 if release 0.1 wrote the file. data: fingerprint of the images. costs: fingerprint of
     the costs of a search. paths: arch strings of a training by domain. start: fingerprint of the
-    network that a training starts with.
+    network that a stage starts with, or adds domains to.
     """
 
     stage: Literal["search", "train"]

@@ -8,6 +8,7 @@
     supernet.safetensors  search: weights of the supernet
     paths.json            arch string of every domain
     model.safetensors     training: weights of the network
+    pixels.safetensors    training: pixel statistics of every domain, which tell them apart
     timing.json           how long the steps took
     results.json          results, without times: the same seed gives the same bytes
 
@@ -54,7 +55,14 @@ CONFIG, METRICS, CHECKPOINT, RESULTS = (
     "checkpoint.pt",
     "results.json",
 )
-BOUND = (METRICS, "paths.json", "policy.npy", "supernet.safetensors", "model.safetensors")
+BOUND = (
+    METRICS,
+    "paths.json",
+    "policy.npy",
+    "supernet.safetensors",
+    "model.safetensors",
+    "pixels.safetensors",
+)
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
 SEE_CHECK = "`mpnas check` says what can be done."
@@ -485,6 +493,31 @@ def open_on_leader(
     finally:
         if stage is not None:
             stage.close()
+
+
+def copy_finished(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a finished stage folder, without its checkpoint. results.json is written last.
+
+    A complete copy is only compared.
+
+    source: stage folder. target: folder of the copy.
+
+    Raises `MpnasError` if the stage is not finished, a file is damaged, or `target` is the copy of
+    another stage.
+    """
+    stage, copy = StageFolder.read(source, RESULTS), StageFolder(target)
+    names = [name for name in files.names_in(source) if name != CHECKPOINT]
+    contents = {name: stage.read_bytes(name) for name in names if (source / name).is_file()}
+    if copy.is_finished:
+        for name in (CONFIG, RESULTS):
+            if copy.read_bytes(name) != contents[name]:
+                raise MpnasError(
+                    f"{target} is a copy of another stage than {source}: use another run folder."
+                )
+        return
+    files.make_folder(target)
+    for name in sorted(contents, key=lambda name: name == RESULTS):
+        copy.write(name, contents[name])
 
 
 _HASHES = {"data": "images, labels or classes", "costs": "costs of paths"}  # in config.json

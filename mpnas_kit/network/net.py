@@ -27,7 +27,7 @@ from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.blocks import Block, ElasticConv, build_block, lend, require_map
-from mpnas_kit.space.space import Node, Path, SearchSpace, Use
+from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
 from mpnas_kit.values import SEED, convert_plain
 
 
@@ -140,7 +140,8 @@ class MultiPathNet(nn.Module):
             for node, use in self.uses.items():
                 self.nodes[_key(node)] = self._build(use.block, node, tracked)
             self.lenders = nn.ModuleDict()
-            for family in families(self.uses) if collapse else ():
+            trained = {node: use for node, use in self.uses.items() if not use.frozen}
+            for family in families(trained) if collapse else ():
                 first = family.nodes[0]
                 lender = self._build(family.hull, first, tracked)
                 for node in family.nodes:
@@ -171,16 +172,11 @@ class MultiPathNet(nn.Module):
         Parameters are those of the class. Batch norms always use batch statistics.
         """
         extents = {}
-        for i, layer in enumerate(space.layers):
-            width = space.layers[i - 1].widths[-1] if i else 3
-            for pick in range(len(layer.candidates)):
-                use = space.use(i, pick, width, layer.widths[-1])
-                if use is None:
-                    continue
-                for domain in tasks:
-                    node = owned(use.node, domain, private_from)
-                    users = (domain,) if node.owner else tuple(tasks)
-                    extents[node] = _Extent(use, users)
+        for use in space.widest_uses():
+            for domain in tasks:
+                node = owned(use.node, domain, private_from)
+                users = (domain,) if node.owner else tuple(tasks)
+                extents[node] = _Extent(use, users)
         return cls(space, extents, tasks, norm, False, seed, private_from, collapse)
 
     @classmethod
@@ -299,6 +295,30 @@ class MultiPathNet(nn.Module):
             raise unknown("domain of this network", domain, self.tasks)
         return self.heads[member(domain)]
 
+    def freeze(self, other: "MultiPathNet") -> None:
+        """Copy all that `other` has and this network has too, and train it no more.
+
+        Tensors are matched by name: weights of nodes, batch norms per domain with their statistics,
+        and heads. The copied parameters need no gradients.
+
+        other: trained network of the same space.
+
+        Raises `MpnasError` if one of these tensors has another shape here.
+        """
+        own, parameters = self.state_dict(), dict(self.named_parameters())
+        for name, tensor in other.state_dict().items():
+            if name not in own:
+                continue
+            if own[name].shape != tensor.shape:
+                raise MpnasError(
+                    f"the frozen network has a tensor {name} of shape {tuple(tensor.shape)}, but "
+                    f"here it has {tuple(own[name].shape)}: expected paths that use frozen nodes "
+                    "at most at their widths."
+                )
+            own[name].copy_(tensor)
+            if name in parameters:
+                parameters[name].requires_grad_(False)
+
     def adopt(self, other: "MultiPathNet", domain: str) -> None:
         """Copy the weights of `other` to the nodes of this network.
 
@@ -359,9 +379,12 @@ class MultiPathNet(nn.Module):
 
 
 def owned(node: Node, domain: str, private_from: int | None) -> Node:
-    """Return the node that `domain` uses: a private copy from layer `private_from` on."""
+    """Return the node that `domain` uses.
+
+    It is a private copy from layer `private_from` on, and if the path has a node of its own there.
+    """
     private = private_from is not None and node.layer >= private_from
-    return node._replace(owner=domain) if private else node
+    return node._replace(owner=domain) if private or node.owner == OWN else node
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ what the page says about the network comes from the training, not from the descr
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,6 +95,8 @@ class Summary:
             cards.append(Card("Choices decided", share, "entropy at most half of its maximum"))
         paths = trained.paths if trained else found.paths if found else {}
         searched = {d for d, p in paths.items() if found and _has(found.paths, d, p)}
+        frozen = run.description.frozen
+        as_found = searched | set(frozen) == set(paths)
         rows = [
             Row(
                 domain=d.name,
@@ -110,11 +112,11 @@ class Summary:
         ]
         return cls(
             title=_title(run, trained),
-            lead=_lead(trained, found, searched == set(paths)) if trained else "",
+            lead=_lead(trained, found, as_found, frozen) if trained else "",
             cards=cards,
             rows=rows,
-            verdict=_verdict(run, found, trained, searched == set(paths)),
-            decided=bool(undecided) and not any(undecided.values()) and searched == set(paths),
+            verdict=_verdict(run, found, trained, as_found),
+            decided=bool(undecided) and not any(undecided.values()) and as_found,
             unit=found.cost_unit if found else "",
         )
 
@@ -155,8 +157,19 @@ def _domains_card(run: Run, trained: TrainResult | None) -> Card:
     return Card("Domains", str(count), beside)
 
 
-def _lead(trained: TrainResult, found: SearchResult | None, searched: bool) -> str:
-    """Return how the network was made: where its paths are from, and what they share."""
+def _lead(
+    trained: TrainResult, found: SearchResult | None, searched: bool, frozen: Sequence[str]
+) -> str:
+    """Return how the network was made: where its paths are from, and what they share.
+
+    frozen: domains that were there before the others were added.
+    """
+    if frozen:
+        search = "searched" if searched and found is not None else "chosen"
+        return (
+            f"The trained network of {', '.join(frozen)} stays as it is. Paths of the other "
+            f"domains were {search} through its nodes and new ones, and what is new was trained."
+        )
     if found is None or not searched:
         paths = "No search has found the paths."
     elif found.config.controllers == "one":

@@ -64,6 +64,8 @@ class RunDescription:
     None: there is none.
     images: fingerprint of the suite (`DomainSuite.fingerprint`); None: release 0.1 did not record
     it.
+    frozen: names of the domains of the network to which the run adds the others. The suite of the
+    run does not have them.
     """
 
     profile: str
@@ -75,6 +77,7 @@ class RunDescription:
     search_from: str | None = None
     matched_to: str | None = None
     images: str | None = None
+    frozen: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -94,7 +97,8 @@ class RunDescription:
             suite.resolution,
             describe_run_space(space),
             approach,
-            **others,
+            search_from=others.get("search_from"),
+            matched_to=others.get("matched_to"),
             images=suite.fingerprint(),
         )
 
@@ -107,6 +111,11 @@ class RunDescription:
     def resolutions(self) -> dict[str, int]:
         """Height and width of the images of every domain, by domain, in pixels."""
         return {d.name: d.resolution for d in self.domains}
+
+    @property
+    def in_suite(self) -> tuple[str, ...]:
+        """Names of the domains whose images the run has, in order."""
+        return tuple(name for name in self.names if name not in self.frozen)
 
     @classmethod
     def read(cls, folder: pathlib.Path) -> "RunDescription":
@@ -125,6 +134,8 @@ class RunDescription:
             raise unknown(f"profile in {file}", described.profile, PROFILES)
         if len(set(described.names)) < len(described.names):
             raise MpnasError(f"{file} cannot be read: domains: it names a domain twice.")
+        if not set(described.frozen) < set(described.names):
+            raise MpnasError(f"{file} cannot be read: frozen: expected some of its domains.")
         return described
 
     def write(self, folder: pathlib.Path) -> None:
@@ -180,6 +191,7 @@ class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
     search_from: str | None
     matched_to: str | None
     images: str | None
+    frozen: list[str] = []
 
 
 class _FirstRelease(msgspec.Struct):
@@ -217,6 +229,7 @@ def _current(content: Mapping[str, Any], file: pathlib.Path) -> RunDescription:
         search_from=read.search_from,
         matched_to=read.matched_to,
         images=read.images,
+        frozen=tuple(read.frozen),
     )
 
 

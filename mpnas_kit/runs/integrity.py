@@ -10,7 +10,7 @@ from mpnas_kit.engine.records import Environment, Results, Timing
 from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, RESULTS, SEE_CHECK, StageFolder
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.runs.description import RUN, RunDescription, place
-from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.run import FROZEN, Run
 from mpnas_kit.runs.sweep import CELLS
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
@@ -65,7 +65,7 @@ def _run(run: pathlib.Path) -> Iterator[Checked]:
             f"Begin a run with the same options in another folder, and copy its {RUN} to {run}."
         )
         yield Checked(run, "damaged", str(error), remedy)
-    stages = [run / name for name in ("search", "pretrain", "train")]
+    stages = [run / name for name in (FROZEN, "search", "pretrain", "train")]
     stages += [
         run / "trust" / domain / name
         for domain in files.names_in(run / "trust")
@@ -99,7 +99,10 @@ def _stage(place: pathlib.Path) -> Checked:
     problem = _first_problem(lambda: _read_all(folder, config.stage))
     if problem is None:
         return Checked(place, "finished")
-    return Checked(place, "damaged", problem, _remedy(folder, config.format))
+    remedy = _remedy(folder, config.format)
+    if place.name == FROZEN:
+        remedy = f"Delete {place} and give the command `mpnas grow` again: it copies these files."
+    return Checked(place, "damaged", problem, remedy)
 
 
 def _unfinished(folder: StageFolder, steps: int) -> Checked:

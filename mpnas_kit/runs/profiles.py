@@ -13,6 +13,15 @@ from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS
 from mpnas_kit.errors import unknown
 
 COST: dict[str, Any] = {"cost_scope": "joint", "cost_level": 0.42}
+GROWTH: dict[str, dict[str, Any]] = {  # of a run that adds domains, besides those of its profile
+    "search": {
+        "reward": "linear",
+        "cost": "added_parameters",
+        "cost_scope": "domain",
+        "cost_level": 1.0,
+    },
+    "train": {},
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A run: a search, the training of its paths, and the sweep around it, in one folder.
 
     RUN/run.json   profile, data, domains, space and approach, set when the run is begun
+    RUN/frozen     copy of the training to which the run adds domains, if it does
     RUN/search     stage folder of the search, if the approach searches
     RUN/pretrain   stage folder of the largest domain alone, if the approach begins with it
     RUN/train      stage folder of the training
@@ -22,7 +23,7 @@ from msgspec.structs import asdict
 from mpnas_kit import files
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.approaches.approach import Approach, Context, Plan, plan_of
-from mpnas_kit.approaches.methods import APPROACH, label
+from mpnas_kit.approaches.methods import APPROACH, Grown, label
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
 from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text, suite_text
 from mpnas_kit.domains.task import Classification, Task
@@ -31,14 +32,16 @@ from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.finished import recorded_config
 from mpnas_kit.engine.loop import Callback, space_for
 from mpnas_kit.engine.records import Environment, Timing
-from mpnas_kit.engine.stage_folder import StageFolder, other_setting
+from mpnas_kit.engine.stage_folder import StageFolder, copy_finished, other_setting
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, Unavailable, unknown
+from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.parts import Missing, approve, approved, to_text
 from mpnas_kit.runs import profiles
 from mpnas_kit.runs.description import (
     RUN,
+    DomainFacts,
     RunDescription,
     describe_run_space,
     domain_names,
@@ -47,12 +50,13 @@ from mpnas_kit.runs.description import (
     refuse_strangers,
     relative,
 )
-from mpnas_kit.runs.profiles import Profile
+from mpnas_kit.runs.profiles import GROWTH, Profile
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
+from mpnas_kit.space.grown import GrownSpace
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space, space_from_text
 from mpnas_kit.training.config import TrainConfig
@@ -61,6 +65,7 @@ from mpnas_kit.training.stage import train
 
 StageName = Literal["search", "train"]
 STAGES: tuple[StageName, ...] = ("search", "train")
+FROZEN = "frozen"  # folder of the training to which a run adds domains
 MOST_LINKS = 20  # runs that take their search from each other, in a row
 Config = TypeVar("Config", bound=StageConfig)
 
@@ -152,6 +157,11 @@ class Run:
             whole = SPACE.check(space, "space")
         self._space = whole = space_for(self._suite, whole)
         approach = "mpnas" if self._approach is None else to_text(self._approach)
+        require(
+            approach != to_text(Grown()),
+            "a run of approach 'grown' adds domains to a trained run: expected `mpnas grow`, or "
+            "Run.grow of that run.",
+        )
         self.description = RunDescription.of(chosen.name, self._suite, whole, approach, **others)
 
     def _continue(
@@ -173,13 +183,15 @@ class Run:
             given["names"] = names or data.names
             if data.source is not None:
                 given["data"] = data.source
+        if given["names"] == there.in_suite:
+            given["names"] = None
         if there.data is None:  # the suite existed in memory only: the given one replaces it
             given.pop("data", None)
         there.refuse_other(self.folder, given)
         if isinstance(data, str):
-            self._suite = suite_from_text(data, there.names)
+            self._suite = suite_from_text(data, there.in_suite)
         elif data is not None:
-            self._suite = data.select(there.names)
+            self._suite = data.select(there.in_suite)
         if isinstance(space, str):
             space = space_from_text(space, there.resolution)
         if space is not None:
@@ -231,7 +243,8 @@ class Run:
     def trust_domain(self) -> str:
         """Domain for `supernet_trust`: that of the profile, or the first if the run lacks it."""
         preferred = self.profile.trust_domain
-        return preferred if preferred in self.domains else self.domains[0]
+        names = self.description.in_suite
+        return preferred if preferred in names else names[0]
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -240,7 +253,7 @@ class Run:
 
     @property
     def suite(self) -> DomainSuite:
-        """The domains with their images.
+        """The domains with their images. If the run adds domains to a network, these only.
 
         Raises `Unavailable` if they cannot be loaded, and `MpnasError` if they are not the images
         that the run was begun with.
@@ -253,7 +266,7 @@ class Run:
                     "folder: give the suite again, as `--data my_data.py:suite` or Run(folder, "
                     "domains=suite)."
                 )
-            self._suite = read_suite(text, self.domains, self.trust)
+            self._suite = read_suite(text, self.description.in_suite, self.trust)
         if not self._same_images:
             recorded = self.description.images
             if recorded is not None and self._suite.fingerprint() != recorded:
@@ -277,6 +290,33 @@ class Run:
         if self._approach is None:
             self._approach = APPROACH.read(self.description.approach, self.trust)
         return self._approach
+
+    @cached_property
+    def frozen(self) -> TrainResult | None:
+        """Training to which this run adds domains; None: it does not.
+
+        Raises `MpnasError` if its files are incomplete or damaged.
+        """
+        if not self.description.frozen:
+            return None
+        if not self.finished(FROZEN):
+            raise MpnasError(
+                f"{self.folder / FROZEN} is incomplete: give the command `mpnas grow` again."
+            )
+        return TrainResult.load(self.folder / FROZEN, space=self.space, trust=self.trust)
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """Space in which the search chooses: a `GrownSpace` if the run adds domains."""
+        frozen = self.frozen
+        if frozen is None:
+            return self.space
+        return GrownSpace(self.space, frozen.paths, frozen.config.private_from)
+
+    @property
+    def search_domains(self) -> tuple[str, ...]:
+        """Names of the domains whose paths are searched: the added ones if the run adds domains."""
+        return self.description.in_suite
 
     @cached_property
     def other(self) -> "Run | None":
@@ -376,8 +416,13 @@ class Run:
             values = dict(vars(recorded_config(stage, cls, self.trust)))
         else:
             values = getattr(self.profile, cls.stage)
+            if self.frozen is not None:
+                values = {**values, **GROWTH[cls.stage], "private_from": self._frozen_from()}
         given = {key: value for key, value in overrides.items() if value is not None}
         return from_dict(cls, {**values, **given}, where=cls.stage)
+
+    def _frozen_from(self) -> int | None:
+        return None if self.frozen is None else self.frozen.config.private_from
 
     def check_settings(self, stage: StageName, **settings: Any) -> None:
         """Raise `MpnasError` if a stage could not begin with these settings. Nothing is written.
@@ -431,7 +476,14 @@ class Run:
             return self.search_result()
         self._require_possible(config)
         folder = self.begin() / "search"
-        return search(self.suite, self.space, config, folder=folder, callbacks=callbacks)
+        return search(
+            self.suite,
+            self.space,
+            config,
+            frozen=self.frozen,
+            folder=folder,
+            callbacks=callbacks,
+        )
 
     def train(
         self,
@@ -459,6 +511,7 @@ class Run:
             _require_config(self.folder / "train", self.train_result().config, config)
             return self.train_result()
         paths = paths if paths is not None else Team.current().on_leader(self._paths_to_train)
+        paths = self._in_suite(paths)
         self._require_possible(config)
         folder = self.begin()
         start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
@@ -468,20 +521,106 @@ class Run:
             paths,
             config,
             start=start,
+            frozen=self.frozen,
             folder=folder / "train",
             callbacks=callbacks,
         )
+
+    def grow(
+        self,
+        folder: str | pathlib.Path,
+        *,
+        data: DomainSuite | str | list[str],
+        domains: str | Sequence[str] | None = None,
+    ) -> "Run":
+        """Begin a run in another folder that adds domains to the training of this run (ours).
+
+        The trained network is copied and stays as it is: outputs of its domains are the same, to
+        the bit. `search` of the new run finds paths of the new domains through nodes of this
+        network and new ones, and `train` trains what is new. Images of the present domains are not
+        needed. This run does not change.
+
+        folder: path of the new run folder. If it has this run begun already, the run continues.
+        data: the new domains, as a suite or as text like `data` of a run; or several texts
+        `name=path`. Images in files get the resolution of this run.
+        domains: names of the new domains in `data`; None: all that it has.
+
+        Raises `MpnasError` if the training is not finished, if its norm is not `per_domain`, if a
+        name is taken, or if the folder is that of another run.
+
+        >>> larger = run.grow("runs/four", data="letters=photos/letters")  # doctest: +SKIP
+        >>> found = larger.search(steps=600)  # doctest: +SKIP
+        >>> trained = larger.train(steps=600)  # doctest: +SKIP
+        """
+        trained, there = self.train_result(), place(folder)
+        about, names = self.description, domain_names(domains)
+        if isinstance(data, DomainSuite):
+            suite = data
+        else:
+            suite = suite_from_text(suite_text(data, about.resolution), names)
+        suite = suite if names is None else suite.select(names)
+        config = trained.config
+        grown_space(self.space, trained, suite.names, config.norm, config.private_from)
+        space = self.space.with_resolutions({**about.resolutions, **suite.resolutions})
+        facts = {d.name: d for d in about.domains}
+        run = Run.__new__(Run)
+        run.folder, run.trust = there, self.trust
+        run._found_later(suite, False)
+        run._space, run._approach = space, Grown()
+        run.description = RunDescription(
+            about.profile,
+            suite.source,
+            (*(facts[name] for name in trained.paths), *map(DomainFacts.of, suite)),
+            about.resolution,
+            describe_run_space(space),
+            to_text(Grown()),
+            images=suite.fingerprint(),
+            frozen=tuple(trained.paths),
+        )
+        Team.current().on_leader(lambda: run._begin_grown(self.folder / "train"))
+        return run
+
+    def _begin_grown(self, source: pathlib.Path) -> None:
+        """Write run.json and the copy of the stage folder `source`, or check those that exist."""
+        if files.exists(self.folder / RUN):
+            known = RunDescription.read(self.folder)
+            if known != self.description:
+                raise MpnasError(
+                    f"{self.folder} holds another run, or was begun with other domains or images: "
+                    "use another run folder."
+                )
+        else:
+            refuse_strangers(self.folder)
+            self.description.write(self.folder)
+        copy_finished(source, self.folder / FROZEN)
+
+    def _in_suite(self, paths: Mapping[str, Path]) -> dict[str, Path]:
+        """Return the paths of the domains that a training trains.
+
+        Raises `MpnasError` if the path of a frozen domain is another one than it has.
+        """
+        frozen = {} if self.frozen is None else self.frozen.paths
+        for domain, path in paths.items():
+            if domain in frozen and path != frozen[domain]:
+                raise MpnasError(
+                    f"domain {domain!r} is frozen on the path {frozen[domain]}: expected this path "
+                    "or none."
+                )
+        return {domain: path for domain, path in paths.items() if domain not in frozen}
 
     def _require_possible(self, config: StageConfig) -> None:
         """Raise `MpnasError` if a stage cannot compute here, or not on these images.
 
         Called before a folder is created.
         """
-        domains = len(self.domains)
+        domains = len(self.suite)
         Compute.of(config.device, config.precision, config.micro_batches, config.norm, domains)
         require_trainable(self.suite, config.micro_batches)
+        if self.frozen is not None:
+            given = (self.suite.names, config.norm, config.private_from)
+            grown_space(self.space, self.frozen, *given)
         if isinstance(config, SearchConfig):
-            resolve_targets(self.space, config, self.domains)
+            resolve_targets(self.search_space, config, self.suite.names)
             require_divisible(self.suite, config.reward_share, config.micro_batches)
 
     def _chosen(
@@ -511,7 +650,7 @@ class Run:
         if not self.begun("train"):
             return self.paths()
         archs = StageFolder.read(self.folder / "train").read_config().paths or {}
-        return {domain: self.space.parse(arch) for domain, arch in archs.items()}
+        return {domain: self.space.read(arch) for domain, arch in archs.items()}
 
     def _pretrained(
         self, paths: Mapping[str, Path], config: TrainConfig, callbacks: Sequence[Callback]
@@ -558,7 +697,8 @@ class Run:
         for domain in archs:
             if domain not in self.domains:
                 raise unknown(f"domain in {source}", domain, self.domains)
-        return {domain: self.space.parse(arch) for domain, arch in archs.items()}
+        paths = {domain: self.space.read(arch) for domain, arch in archs.items()}
+        return paths if self.frozen is None else {**self.frozen.paths, **paths}
 
     # Results -------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from mpnas_kit.approaches.approach import Approach
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.parent import end_with_parent
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.parts import Missing, split_list, to_text
 from mpnas_kit.prioritization.abdp import Uniform
@@ -170,6 +170,11 @@ class Sweep:
                 name not in OF_CELLS,
                 f"{name} cannot be a setting of all cells, because cells differ in it: expected it "
                 f"in {OF_CELLS.get(name)}.",
+            )
+        if around.description.frozen:
+            raise Unavailable(
+                f"{around.folder} adds domains to a trained network, and has images of the added "
+                "domains only. So it has no sweep: expected a run that trains all of its domains."
             )
         self.around = around
         self._search, self._train = dict(search or {}), dict(train or {})

@@ -15,6 +15,7 @@ from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
 from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.errors import Unavailable
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.runs.run import Run
@@ -93,6 +94,11 @@ def supernet_quality(run: Run, domain: str, paths: Sequence[Path], batch: int = 
     batch: images per batch.
     """
     origin = run.origin
+    if origin.description.frozen:
+        raise Unavailable(
+            f"the supernet of {origin.folder} has frozen nodes, so its accuracies say nothing of "
+            "training a path from scratch: expected a run that trains all of its domains."
+        )
     config = origin.search_result().config
     part = divide(run.suite, config.reward_share, config.seed)[domain]
     net, task = _supernet(origin), part.task

@@ -15,6 +15,7 @@ from mpnas_kit.engine.records import SearchResults
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.space.grown import GrownSpace
 from mpnas_kit.space.space import Path, SearchSpace
 
 UNDECIDED = 0.5  # entropy / log(choices) above which a decision counts as undecided
@@ -30,6 +31,19 @@ def likeliest(space: SearchSpace, policy: NDArray[np.float32]) -> list[Path]:
         space.path([int(row[:n].argmax()) for row, n in zip(one, counts, strict=True)])
         for one in policy
     ]
+
+
+def _searched_space(
+    space: SearchSpace, config: SearchConfig, frozen: Mapping[str, str] | None
+) -> SearchSpace:
+    """Return the space in which a search chose: with frozen nodes, if it has added domains.
+
+    frozen: arch string of every domain that was there before; None: there was none.
+    """
+    if frozen is None:
+        return space
+    paths = {domain: space.read(arch) for domain, arch in frozen.items()}
+    return GrownSpace(space, paths, config.private_from)
 
 
 def snapshot_every(config: SearchConfig) -> int:
@@ -51,7 +65,7 @@ def target_record(targets: Mapping[str, float]) -> dict[str, Any]:
 class SearchResult:
     """The result of a search. `search` returns it, and `load` reads it from a stage folder.
 
-    space: search space of the search.
+    space: search space of the search; a `GrownSpace` if it has added domains to a network.
     config: settings of the search.
     paths: most likely path of every domain, by domain.
     costs: cost of every domain's path, by domain, in `cost_unit`.
@@ -101,8 +115,9 @@ class SearchResult:
         the space cannot be made from the folder.
         """
         read = read_finished(folder, SearchConfig, SearchResults, space, config, trust)
-        stage, space, config, results = read.folder, read.space, read.config, read.results
-        paths = {d: space.parse(arch) for d, arch in results.paths.items()}
+        stage, config, results = read.folder, read.config, read.results
+        space = _searched_space(read.space, config, read.content.record.frozen)
+        paths = {d: space.read(arch) for d, arch in results.paths.items()}
         found = cls(
             space,
             config,

@@ -170,6 +170,31 @@ class MnasHard:
         return quality * (_share(cost, target) ** self.beta).clamp_max(1)
 
 
+@dataclass(frozen=True)
+class Linear:
+    """Linear reward: `Q + beta T / T0`. Every part of the cost has the same price (ours).
+
+    A path as expensive as the target loses `-beta` of accuracy, a path that costs 0 loses nothing.
+
+    beta: -10 to 0. A more negative value makes cost more expensive.
+
+    Raises `MpnasError` if beta is out of its range.
+
+    >>> cost = torch.tensor([0.0, 1e6, 2e6])
+    >>> mk.Linear()(torch.tensor([0.8, 0.8, 0.8]), cost, target=2e6)
+    tensor([0.8000, 0.7500, 0.7000])
+    """
+
+    beta: Annotated[float, BETA] = -0.1
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
+        """Return `Q + beta T / T0`, element by element."""
+        return quality + self.beta * (cost / target)
+
+
 def _share(cost: Tensor, target: float) -> Tensor:
     """Return T / T0, at least 0.1. A charged cost can be negative, and then has no power."""
     return (cost / target).clamp_min(0.1)
@@ -181,4 +206,4 @@ def _lacks(value: Any) -> str | None:
     return None if ours else "method __call__(quality, cost, target)"
 
 
-REWARD = Kind("reward", by_text_name(Absolute, Mnas, MnasHard), _lacks)
+REWARD = Kind("reward", by_text_name(Absolute, Mnas, MnasHard, Linear), _lacks)

@@ -31,6 +31,7 @@ from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.network.frozen import Frozen, grown_space
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.search.config import SearchConfig, resolve_targets
@@ -53,6 +54,7 @@ def search(
     space: SearchSpace,
     config: SearchConfig | None = None,
     *,
+    frozen: Frozen | None = None,
     folder: str | pathlib.Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> SearchResult:
@@ -65,12 +67,15 @@ def search(
     space: search space for images of the suite's resolution. If domains differ in resolution, the
     cost of a path counts at the size of the domain's images.
     config: settings. None: `SearchConfig()`.
+    frozen: trained network to which the domains of `suite` are added, such as a `TrainResult` of
+    the same space. Per layer, a path may use its nodes, which do not change, or new ones (see
+    `GrownSpace`). None: all nodes are new.
     folder: stage folder. An interrupted search continues in it, and ends as if it had not been
     interrupted, bit for bit. A finished search is only read. None: no files are written.
     callbacks: functions of a `StepEvent`, called after every step.
 
-    Raises `MpnasError` if no path can have the cost target, if the folder has another config, or if
-    a loss is not finite.
+    Raises `MpnasError` if no path can have the cost target, if nothing can be added to `frozen`, if
+    the folder has another config, or if a loss is not finite.
 
     >>> config = mk.SearchConfig(steps=4, batch_size=8, reward_batch=8)
     >>> found = mk.search(suite, space, config)
@@ -83,31 +88,51 @@ def search(
     require_trainable(suite, config.micro_batches)
     require_divisible(suite, config.reward_share, config.micro_batches)
     require_callbacks(callbacks)
+    plain = space
+    if frozen is not None:
+        space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
     targets = resolve_targets(space, config, suite.names)
     compute = Compute.of(
         config.device, config.precision, config.micro_batches, config.norm, len(suite)
     )
     with (
         reproducible(config.threads, space.resolution),
-        open_on_leader(folder, lambda: _contents(suite, space, config), compute.team) as run,
+        open_on_leader(
+            folder, lambda: _contents(suite, plain, space, config, frozen), compute.team
+        ) as run,
     ):
-        finished = compute.team.on_leader(lambda: _finished(run, space, config))
+        finished = compute.team.on_leader(lambda: _finished(run, plain, config))
         if finished is not None:
             return finished
         parts = divide(suite, config.reward_share, config.seed)
-        return _Search(parts, space, config, targets, run, compute).run(callbacks)
+        net = None if frozen is None else frozen.net
+        return _Search(parts, space, config, targets, net, run, compute).run(callbacks)
 
 
-def _contents(suite: DomainSuite, space: SearchSpace, config: SearchConfig) -> Contents:
-    """Return the content of the search's config.json."""
+def _contents(
+    suite: DomainSuite,
+    plain: SearchSpace,
+    space: SearchSpace,
+    config: SearchConfig,
+    frozen: Frozen | None,
+) -> Contents:
+    """Return the content of the search's config.json.
+
+    plain: the search space. space: the same, or the `GrownSpace` around a frozen network.
+    """
+    start, paths = {}, {}
+    if frozen is not None:
+        start = {"start": frozen.net.fingerprint()}
+        paths = {"frozen": {d: path.arch for d, path in frozen.paths.items()}}
     return Contents(
         {
-            **identity("search", suite, space, ["train"]),
+            **identity("search", suite, plain, ["train"]),
+            **start,
             "config": to_dict(config),
             "costs": cost_fingerprint(config.cost, space),
         },
         known=to_dict(SearchConfig()),
-        record=lambda: {**record(suite, space), "cost_unit": config.cost.unit},
+        record=lambda: {**record(suite, plain), "cost_unit": config.cost.unit, **paths},
     )
 
 
@@ -138,6 +163,7 @@ class _Search(Stage):
         space: SearchSpace,
         config: SearchConfig,
         targets: Mapping[str, float],
+        frozen: MultiPathNet | None,
         folder: StageFolder | None,
         compute: Compute,
     ) -> None:
@@ -147,7 +173,10 @@ class _Search(Stage):
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
             space, tasks, config.norm, config.seed, config.private_from, config.collapse
-        ).to(compute.device)
+        )
+        if frozen is not None:
+            self.net.freeze(frozen)
+        self.net.to(compute.device)
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread

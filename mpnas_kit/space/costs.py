@@ -206,6 +206,25 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class AddedParameters:
+    """Parameters that a path adds to a frozen network, without batch norm and classifier (ours).
+
+    A frozen node adds none. Without a frozen network this is the same as `Parameters`.
+
+    unit: `added parameters`.
+
+    >>> mk.path_costs(mk.AddedParameters(), space, {"a": space.parse("row row column column")})
+    {'a': 3012.0}
+    """
+
+    unit = "added parameters"
+
+    def price(self, use: Use) -> float:
+        """Return the parameters of a block as a path uses it, or 0 if its node is frozen."""
+        return 0.0 if use.frozen else float(use.cost.parameters)
+
+
+@dataclass(frozen=True)
 class UnionShare:
     """Share of a path in the parameters of the union model (ours).
 
@@ -251,7 +270,7 @@ def _lacks(value: Any) -> str | None:
 
 COST = Kind(
     "cost model",
-    by_text_name(MultiplyAdds, Parameters, UnionShare, LatencyTable),
+    by_text_name(MultiplyAdds, Parameters, UnionShare, AddedParameters, LatencyTable),
     _lacks,
     from_files=frozenset({LatencyTable.text_name}),
     was_given=was_given,

@@ -21,6 +21,8 @@ from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, r
 Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
 Stride = Annotated[int, Range(1, 64)]
 ZERO = "zero"  # choice that skips a layer
+OWN = "*"  # owner of a node in a path: the domain that takes the path, whoever that is
+_OWN_LAYERS = re.compile(r"own:(\d{1,6}(?:,\d{1,6})*)")  # last word of an arch string
 
 
 class Node(NamedTuple):
@@ -28,7 +30,8 @@ class Node(NamedTuple):
 
     layer: index of the layer, from 0.
     block: name of the block.
-    owner: domain that has a private copy of the node; empty: the node is shared.
+    owner: domain that has a private copy of the node; empty: the node is shared; `*` in a path: the
+    domain that takes the path.
     """
 
     layer: int
@@ -45,6 +48,7 @@ class Use(NamedTuple):
     out_channels: width of its output, channels.
     stride: stride of its layer.
     size: height and width of its input map, pixels.
+    frozen: whether the weights of the node are there already and are not trained (`GrownSpace`).
 
     >>> use = space.uses(space.parse("row row column column"))[1]
     >>> use.node.block, use.in_channels, use.size, use.cost.parameters
@@ -57,6 +61,7 @@ class Use(NamedTuple):
     out_channels: int
     stride: int
     size: int
+    frozen: bool = False
 
     @property
     def cost(self) -> Cost:
@@ -170,11 +175,14 @@ class Decision:
 class Path:
     """One end-to-end path: a choice for every decision of its space. It prints as its arch string.
 
-    Get paths from `SearchSpace.path`, `SearchSpace.parse` and `SearchSpace.sample` only.
+    Get paths from `SearchSpace.path`, `SearchSpace.parse`, `SearchSpace.read` and
+    `SearchSpace.sample` only.
 
     choices: index of the choice for every decision. Decisions inside a skipped layer have 0, so
     that equal architectures are equal paths.
     arch: arch string. It does not take part in comparisons.
+    own: indices of the layers in which the domain has a node of its own, ascending, although other
+    domains have the same block there. Only paths of domains that were added later have any.
 
     >>> path = space.parse("row diagonal column row")
     >>> path.choices, str(path), path == space.path([0, 2, 1, 0])
@@ -183,6 +191,7 @@ class Path:
 
     choices: tuple[int, ...]
     arch: str = field(compare=False)
+    own: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return self.arch
@@ -328,6 +337,43 @@ class SearchSpace(ABC):
         canonical = tuple(int(c) if active else 0 for c, active in pairs)
         return Path(canonical, self.arch(canonical))
 
+    def read(self, arch: str) -> Path:
+        """Return the path that an arch string describes, also one with own nodes.
+
+        arch: arch string as `parse` reads it; its last word may be `own:` with the layers of `own`,
+        such as `k3e1 k5e3 own:0,2`.
+
+        Raises `MpnasError` if the rest is no arch string, or a layer is not on the path.
+
+        >>> path = space.read("row diagonal column row own:1")
+        >>> path.own, str(path)
+        ((1,), 'row diagonal column row own:1')
+        """
+        require_type(arch, str, "an arch string")
+        *words, last = arch.split() or [""]
+        found = _OWN_LAYERS.fullmatch(last)
+        if found is None:
+            return self.parse(arch)
+        return self.with_own(self.parse(" ".join(words)), map(int, found[1].split(",")))
+
+    def with_own(self, path: Path, layers: Iterable[int]) -> Path:
+        """Return the path with nodes of its own in these layers, and in no others.
+
+        layers: indices of layers, from 0.
+
+        Raises `MpnasError` if the path has no node in one of them.
+        """
+        plain = self.path(path.choices)
+        own, uses = tuple(sorted(set(layers))), self.uses(plain)
+        for layer in own:
+            if not 0 <= layer < len(uses) or uses[layer] is None:
+                raise MpnasError(
+                    f"the path {short(plain.arch)} has no node in layer {layer} (from 0), so its "
+                    "domain cannot have one of its own there."
+                )
+        words = [plain.arch, f"own:{','.join(map(str, own))}"] if own else [plain.arch]
+        return Path(plain.choices, " ".join(words).strip(), own)
+
     def require(self, path: Path) -> None:
         """Raise `MpnasError` unless `path` is a path of this space."""
         require_type(path, Path, f"a path through space {self.name!r}")
@@ -356,9 +402,23 @@ class SearchSpace(ABC):
         """
         self.require(path)
         picks, widths = self.candidate_indices(path.choices), self.widths(path.choices)
-        return tuple(
+        uses = [
             self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
-        )
+        ]
+        for layer in path.own:
+            use = uses[layer]
+            assert use is not None
+            uses[layer] = use._replace(node=use.node._replace(owner=OWN))
+        return tuple(uses)
+
+    def widest_uses(self) -> Iterator[Use]:
+        """Yield the use of every node of the space at its largest widths, in order."""
+        for i, layer in enumerate(self.layers):
+            width = self.layers[i - 1].widths[-1] if i else 3
+            for pick in range(len(layer.candidates)):
+                use = self.use(i, pick, width, layer.widths[-1])
+                if use is not None:
+                    yield use
 
     def use(self, layer: int, pick: int, in_channels: int, out_channels: int) -> Use | None:
         """Return the use of one candidate at these widths, or None for `zero`.
@@ -464,14 +524,14 @@ class SearchSpace(ABC):
         """Return the nodes of a path that count in path similarity, or all its nodes.
 
         `zero` is not a node. Layers that are not searched do not count, and neither do searched
-        layers with `counts=False`.
+        layers with `counts=False`. A node counts as shared, whoever owns it.
 
         all_layers: whether to return the nodes of all layers.
         """
         counted = [i for i in self.searched if self.layers[i].counts]
         layers = range(len(self.layers)) if all_layers else counted
         used = (u for u in self.uses(path) if u is not None)
-        return frozenset(u.node for u in used if u.node.layer in layers)
+        return frozenset(u.node._replace(owner="") for u in used if u.node.layer in layers)
 
     def cost(self, path: Path) -> Cost:
         """Return multiply-adds for one image and parameters of a path, without the classifier."""

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from msgspec.structs import asdict
 
+from mpnas_kit.domains.pixel_statistics import PixelStatistics, from_tensors
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.finished import read_finished, read_history
@@ -36,8 +37,10 @@ class TrainResult:
     tasks: task of every domain, by domain. None: those of the network.
     signatures: images and classes of every domain's network, by domain. None: they are not known,
     because an earlier release wrote the folder.
+    pixels: pixel statistics of every domain, which tell domains apart; or a function that returns
+    them. A domain whose training did not record them is absent. None: there are none.
 
-    A loaded result reads `history` and `net` when they are first used.
+    A loaded result reads `history`, `net` and `pixels` when they are first used.
 
     >>> list(trained.accuracy("test").index)
     ['planted0', 'planted1']
@@ -55,7 +58,11 @@ class TrainResult:
         space: SearchSpace | None = None,
         tasks: Mapping[str, Task] | None = None,
         signatures: Mapping[str, Signature] | None = None,
+        pixels: Mapping[str, PixelStatistics]
+        | Callable[[], Mapping[str, PixelStatistics]]
+        | None = None,
     ) -> None:
+        self._pixels = {} if pixels is None else pixels
         self.paths, self.config, self.evaluation = dict(paths), config, evaluation
         self._net, self._history = net, history
         if isinstance(net, MultiPathNet):
@@ -89,7 +96,7 @@ class TrainResult:
         archs = stage.read_json("paths.json", dict[str, str])
         if archs != read.content.paths:
             raise MpnasError(f"{stage.folder}: config.json and paths.json have other paths.")
-        paths = {d: union_space.parse(arch) for d, arch in archs.items()}
+        paths = {d: union_space.read(arch) for d, arch in archs.items()}
         evaluation = pd.DataFrame([asdict(row) for row in read.results.evaluation])
         expected = {(d, split) for d in paths for split in ("val", "test")}
         found = list(zip(evaluation["domain"], evaluation["split"], strict=True))
@@ -109,7 +116,12 @@ class TrainResult:
         def history() -> pd.DataFrame:
             return read_history(stage, settings.steps)
 
-        return cls(net, paths, settings, evaluation, history, union_space, tasks, signatures)
+        def pixels() -> dict[str, PixelStatistics]:
+            return _pixels(stage, paths)
+
+        return cls(
+            net, paths, settings, evaluation, history, union_space, tasks, signatures, pixels
+        )
 
     @cached_property
     def net(self) -> MultiPathNet:
@@ -120,6 +132,11 @@ class TrainResult:
     def history(self) -> pd.DataFrame:
         """Metrics, one row per step and drawn domain. The class lists the columns."""
         return self._history if isinstance(self._history, pd.DataFrame) else self._history()
+
+    @cached_property
+    def pixels(self) -> Mapping[str, PixelStatistics]:
+        """Pixel statistics by domain, which tell domains apart. The class says which it has."""
+        return self._pixels() if callable(self._pixels) else self._pixels
 
     @cached_property
     def structure(self) -> MultiPathNet:
@@ -138,7 +155,7 @@ class TrainResult:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle sends to another process. It has all data, so no folder is needed."""
-        return {**self.__dict__, "_net": self.net, "_history": self.history}
+        return {**self.__dict__, "_net": self.net, "_history": self.history, "_pixels": self.pixels}
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -178,6 +195,22 @@ def _tasks(
                 f"{stage.folder / 'config.json'} cannot be read: it has no classes of {domain!r}."
             )
     return {d: Classification(len(classes[d])) for d in paths}
+
+
+def _pixels(stage: StageFolder, paths: Mapping[str, Path]) -> dict[str, PixelStatistics]:
+    """Return the pixel statistics of the domains. An earlier release recorded none."""
+    if not stage.exists("pixels.safetensors"):
+        return {}
+    tensors = stage.read_tensors("pixels.safetensors")
+    found = {domain: from_tensors(tensors, domain) for domain in paths}
+    named = {name.partition(".")[2] for name in tensors}
+    for domain in paths:
+        if found[domain] is None and domain in named:
+            raise MpnasError(
+                f"{stage.folder / 'pixels.safetensors'} cannot be read: it has no statistics of "
+                f"domain {domain!r}."
+            )
+    return {domain: one for domain, one in found.items() if one is not None}
 
 
 def _signatures(

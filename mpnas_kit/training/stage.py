@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
+from mpnas_kit.domains.pixel_statistics import PixelStatistics, to_tensors
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
@@ -26,9 +27,11 @@ from mpnas_kit.engine.loop import (
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.prioritization.domain_weights import begin_weights
-from mpnas_kit.settings import to_dict
+from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.evaluation import evaluate, recalibrate
@@ -43,6 +46,7 @@ def train(
     config: TrainConfig | None = None,
     *,
     start: MultiPathNet | None = None,
+    frozen: TrainResult | None = None,
     folder: str | pathlib.Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
@@ -57,12 +61,16 @@ def train(
     config: settings. None: `TrainConfig()`.
     start: network of one domain on the same path. All domains start with its weights, except
     for the classifiers. None: all weights start at random.
+    frozen: result of a training of other domains, to which those of `paths` are added. Its weights
+    and statistics do not change, so its domains have the same outputs as before, to the bit. Only
+    new nodes, batch norms and heads are trained. The result has all domains. None: there is none.
     folder: stage folder. An interrupted training continues in it, and ends as if it had not been
     interrupted, bit for bit. A finished training is only read. None: no files are written.
     callbacks: functions of a `StepEvent`, called after every step.
 
     Raises `MpnasError` if `paths` is empty or names an unknown domain, if `start` lacks a node of
-    the paths, if the folder has another config, or if a loss is not finite.
+    the paths, if nothing can be added to `frozen`, if the folder has another config, or if a loss
+    is not finite.
 
     >>> paths = dict.fromkeys(suite.names, space.parse("row column diagonal row"))
     >>> trained = mk.train(suite, space, paths, mk.TrainConfig(steps=4, batch_size=8))
@@ -76,6 +84,8 @@ def train(
     require_type(paths, Mapping, "paths")
     if start is not None:
         require_type(start, MultiPathNet, "start")
+    if frozen is not None:
+        paths = _added_paths(paths, space, config, frozen, start)
     for name, path in paths.items():
         suite[name]
         space.require(path)
@@ -89,18 +99,17 @@ def train(
 
     def contents() -> Contents:
         """Return the content of the training's config.json."""
+        before = {} if frozen is None else frozen.paths
+        given = start if frozen is None else frozen.net
         return Contents(
             {
                 **identity("train", suite, space, SPLITS),
-                "paths": {n: paths[n].arch for n in suite.names},
-                "start": None if start is None else start.fingerprint(),
+                "paths": {n: p.arch for n, p in {**before, **paths}.items()},
+                "start": None if given is None else given.fingerprint(),
                 "config": to_dict(config),
             },
             known=to_dict(TrainConfig()),
-            record=lambda: {
-                **record(suite, space),
-                "inputs": {d.name: Signature.of(d).record() for d in suite},
-            },
+            record=lambda: _record(suite, space, frozen),
         )
 
     with (
@@ -110,7 +119,45 @@ def train(
         finished = compute.team.on_leader(lambda: _finished(run, space, config))
         if finished is not None:
             return finished
-        return _Training(suite, space, paths, config, start, run, compute).run(callbacks)
+        return _Training(suite, space, paths, config, start, frozen, run, compute).run(callbacks)
+
+
+def _added_paths(
+    paths: Mapping[str, Path],
+    space: SearchSpace,
+    config: TrainConfig,
+    frozen: TrainResult,
+    start: MultiPathNet | None,
+) -> dict[str, Path]:
+    """Return the paths of added domains, with own nodes in all layers in which they need them."""
+    require_type(frozen, TrainResult, "frozen")
+    require(start is None, "start and frozen are both given: expected only one of them.")
+    require(
+        not config.frozen,
+        "train: frozen trains classifiers only, but domains that are added also need batch norms "
+        "of their own: expected frozen=False.",
+    )
+    if frozen.signatures is None:
+        raise MpnasError(
+            "the frozen training does not record how its images become network input, because an "
+            "earlier release wrote its folder: train it again in a new folder."
+        )
+    grown = grown_space(space, frozen, tuple(paths), config.norm, config.private_from)
+    for path in paths.values():
+        require_type(path, Path, "a path")
+    return {domain: grown.plain(path) for domain, path in paths.items()}
+
+
+def _record(suite: DomainSuite, space: SearchSpace, frozen: TrainResult | None) -> dict[str, Any]:
+    """Return what a reader of the stage folder needs, for all domains of the network."""
+    signatures = {d.name: Signature.of(d) for d in suite}
+    if frozen is not None and frozen.signatures is not None:
+        signatures = {**frozen.signatures, **signatures}
+    return {
+        **record(suite, space),
+        "classes": {name: list(s.classes) for name, s in signatures.items()},
+        "inputs": {name: s.record() for name, s in signatures.items()},
+    }
 
 
 def _finished(
@@ -134,21 +181,30 @@ class _Training(Stage):
         paths: Mapping[str, Path],
         config: TrainConfig,
         start: MultiPathNet | None,
+        frozen: TrainResult | None,
         folder: StageFolder | None,
         compute: Compute,
     ) -> None:
         super().__init__(config.steps, config.checkpoint_every, folder, compute)
         self.suite, self.paths, self.config = suite, dict(paths), config
+        self.before = frozen
+        self.all_paths = {**(frozen.paths if frozen else {}), **self.paths}
+        tasks = {**(frozen.tasks if frozen else {}), **suite.tasks}
         self.net = MultiPathNet.of_paths(
-            space, paths, suite.tasks, config.norm, config.seed, config.private_from
+            space, self.all_paths, tasks, config.norm, config.seed, config.private_from
         )
         if start is not None:
             self.net.adopt(start, next(iter(start.tasks)))
-        self.net.to(compute.device).nodes.requires_grad_(not config.frozen)
+        self.net.nodes.requires_grad_(not config.frozen)
+        if frozen is not None:
+            self.net.freeze(frozen.net)
+        self.net.to(compute.device)
         self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
         self.signatures = {d.name: Signature.of(d, sources[d.name].standard) for d in suite}
+        if frozen is not None and frozen.signatures is not None:
+            self.signatures = {**frozen.signatures, **self.signatures}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, suite.tasks, config.seed)
@@ -187,33 +243,48 @@ class _Training(Stage):
     def _calibrated(self) -> MultiPathNet:
         """Return the network with averaged weights, its batch-norm statistics measured."""
         net = self._averaged_net
+        if self.before is not None:
+            net.freeze(self.before.net)  # an average of equal numbers may differ in its last bit
         recalibrate(net, self.suite, self.paths)
         return net
 
     def _finish(self) -> TrainResult:
         net = self._calibrated()
         splits = ("val", "test")
-        tables = [evaluate(net, self.suite, self.paths, split, self.team) for split in splits]
+        tables = [self._table(net, split) for split in splits]
         evaluation = pd.concat(tables, ignore_index=True)
+        self.pixels = {d.name: PixelStatistics.of(d) for d in self.suite}
+        if self.before is not None:
+            self.pixels = {**self.before.pixels, **self.pixels}
         if self.folder is not None:
             self.folder.write_tensors("model.safetensors", net.state_dict())
-            self.folder.write_json("paths.json", {n: p.arch for n, p in self.paths.items()})
+            self.folder.write_tensors("pixels.safetensors", to_tensors(self.pixels))
+            self.folder.write_json("paths.json", {n: p.arch for n, p in self.all_paths.items()})
             self.write_timing(self.folder)
             self.folder.finish(
                 {"evaluation": evaluation.to_dict("records")},
                 self.rows,
-                ["model.safetensors", "paths.json"],
+                ["model.safetensors", "paths.json", "pixels.safetensors"],
             )
         return self._result(evaluation)
+
+    def _table(self, net: MultiPathNet, split: str) -> pd.DataFrame:
+        """Return the evaluation on a split. Frozen domains keep theirs: their outputs are equal."""
+        table = evaluate(net, self.suite, self.paths, split, self.team)
+        if self.before is None:
+            return table
+        earlier = self.before.evaluation
+        return pd.concat([earlier[earlier["split"] == split], table], ignore_index=True)
 
     def _result(self, evaluation: pd.DataFrame) -> TrainResult:
         return TrainResult(
             self._averaged_net.eval(),
-            self.paths,
+            self.all_paths,
             self.config,
             evaluation,
             history_table(self.rows),
             signatures=self.signatures,
+            pixels=self.pixels,
         )
 
     def state(self) -> dict[str, Any]:

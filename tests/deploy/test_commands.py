@@ -37,6 +37,22 @@ def test_predict_prints_a_table_and_writes_it(
     assert all(len(image["classes"]) == 2 for image in content["images"])
 
 
+def test_predict_chooses_domains(
+    moved: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = mk.load(moved).predict(photos, domain="auto")
+    command = ["predict", "--run", moved, "--domain", "auto"]
+    lines = printed(capsys, *command, *photos).splitlines()
+    assert lines[0].split() == ["image", "domain", "label", "probability"]
+    assert len(lines) == len(photos) + 1
+    content = json.loads(printed(capsys, *command, "--json", *photos))
+    assert content["domain"] == "auto"
+    assert [image["domain"] for image in content["images"]] == list(expected.domains)
+    file = tmp_path / "found.csv"
+    printed(capsys, *command, "--top", 2, "--csv", file, *photos)
+    assert len(pd.read_csv(file)) == 2 * len(photos)
+
+
 def test_predict_refuses_in_one_sentence(
     moved: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

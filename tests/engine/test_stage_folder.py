@@ -398,6 +398,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         ("train", "config.json"),
         ("train", "metrics.jsonl"),
         ("train", "model.safetensors"),
+        ("train", "pixels.safetensors"),
         ("train", "results.json"),
     ],
 )

@@ -317,6 +317,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.Absolute(0.1), "absolute: beta must be a number from -10 to 0, not 0.1"),
     (lambda: mk.Mnas("hard"), "mnas: beta must be a number from -10 to 0, not 'hard'"),
     (lambda: mk.MnasHard(-math.inf), "beta must be a number from -10 to 0, not -inf"),
+    (lambda: mk.Linear(0.1), "linear: beta must be a number from -10 to 0, not 0.1"),
     (lambda: mk.ABDP(start=1e-300), "start must be a number from 1e-06 to 1e.06, or infinity"),
     (lambda: mk.ABDP(end=-math.inf), "end must be a number from 1e-06"),
     (lambda: mk.DWA(epoch=0), "dwa: epoch must be a whole number from 1"),

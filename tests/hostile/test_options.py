@@ -194,6 +194,12 @@ WRONG = [
     (["profile", "--template", "a.csv", "--out", "b.csv"], ["--out", "--template"]),
     (["profile", "--template", "a.txt"], [".csv"]),
     (["profile", "stray"], ["stray"]),
+    (["grow"], ["--data"]),
+    (["grow", "--data", "pocket"], ["--out"]),
+    (["grow", "--data", "pocket", "--out", "new"], ["runs/quick", "run.json"]),
+    (["grow", "--data", "a", "--data", "a"], ["--data", "twice"]),
+    (["grow", "--search", "steps", "2", "--search", "steps", "3"], ["steps", "twice"]),
+    (["grow", "--norm", "mixed"], ["--norm"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),
