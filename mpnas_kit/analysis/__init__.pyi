@@ -7,6 +7,7 @@ from .comparison import compare as compare
 from .difficulty import difficulties as difficulties
 from .difficulty import replayed as replayed
 from .graph import architecture_graph as architecture_graph
+from .mistakes import class_recalls as class_recalls
 from .mistakes import confident_mistakes as confident_mistakes
 from .mistakes import confusion as confusion
 from .mistakes import images_at as images_at

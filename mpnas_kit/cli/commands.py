@@ -143,12 +143,14 @@ def _train(arguments: Sequence[str]) -> None:
     if not team.is_leader:
         return
     table = tables.accuracy_table(trained)
-    means = pd.DataFrame([{"domain": "mean", **table[["val", "test"]].mean()}])
+    means = pd.DataFrame([{"domain": "mean", **table.drop(columns="domain").mean()}])
     table = pd.concat([table, means], ignore_index=True)
-    for split in ("val", "test"):
-        table[split] = table[split].map("{:.1%}".format)
-    print("Top-1 accuracy:\n")
+    for column in table.columns[1:]:
+        table[column] = table[column].map("{:.1%}".format)
+    print("Top-1 accuracy (val, test), and mean recall over classes (macro):\n")
     print(text_of(table))
+    for sentence in tables.classes_without_images(trained):
+        print(f"\n{sentence}")
     print(f"\nrun folder: {run.folder / 'train'}")
 
 
@@ -211,13 +213,13 @@ def _comparison_text(comparison: Comparison) -> str:
     table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
     about = (
         "Mean top-1 accuracy over domains and seeds (test, val), its standard deviation over seeds "
-        "(spread),\nparameters without batch norm and classifiers (params), as a multiple of the "
-        "single path (ratio),\nand with them (all_params). Multiply-adds for one image (image), of "
-        "all distinct nodes (union),\nand for one image per domain (all_images). Size of the "
-        "weights (disk)."
+        "(spread),\nmean recall over classes on test (macro), parameters without batch norm and "
+        "classifiers (params),\nas a multiple of the single path (ratio), and with them "
+        "(all_params). Multiply-adds for one image (image),\nof all distinct nodes (union), and "
+        "for one image per domain (all_images). Size of the weights (disk)."
     )
     text = f"{about}\n\n{text_of(table)}"
-    return text if comparison.cells.notna().all(axis=None) else f"{text}\n\n–: {NO_SIZES}"
+    return text if comparison.has_sizes else f"{text}\n\n–: {NO_SIZES}"
 
 
 def _report(arguments: Sequence[str]) -> None:

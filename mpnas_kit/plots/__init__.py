@@ -17,6 +17,7 @@ from mpnas_kit.plots.prioritization import (
     prioritization_heatmap,
     weights_and_difficulties,
 )
+from mpnas_kit.plots.recalls import class_recalls
 from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors
@@ -26,6 +27,7 @@ __all__ = [
     "TRANSPARENT",
     "accuracy_bars",
     "approach_bars",
+    "class_recalls",
     "cost_bars",
     "domain_bars",
     "domain_colors",

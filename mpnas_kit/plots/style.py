@@ -101,6 +101,11 @@ def _show_literally(drawn: Axes | Figure) -> None:
         text.set_parse_math(False)
 
 
+def shortened(name: str, most: int = 28) -> str:
+    """Return a name as a label of at most `most` characters. A longer one ends with `…`."""
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+
+
 def in_legend(name: str) -> str:
     """Return a name as a label. Matplotlib omits labels that begin with `_` from a legend."""
     return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name

@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -31,7 +30,13 @@ from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.settings import to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
-from mpnas_kit.training.evaluation import evaluate, recalibrate
+from mpnas_kit.training.evaluation import (
+    evaluate,
+    evaluation_table,
+    measure,
+    recalibrate,
+    recall_table,
+)
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import require_type
 
@@ -193,27 +198,28 @@ class _Training(Stage):
     def _finish(self) -> TrainResult:
         net = self._calibrated()
         splits = ("val", "test")
-        tables = [evaluate(net, self.suite, self.paths, split, self.team) for split in splits]
-        evaluation = pd.concat(tables, ignore_index=True)
+        measured = [
+            one
+            for split in splits
+            for one in measure(net, self.suite, self.paths, split, self.team)
+        ]
         if self.folder is not None:
             self.folder.write_tensors("model.safetensors", net.state_dict())
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.paths.items()})
             self.write_timing(self.folder)
             self.folder.finish(
-                {"evaluation": evaluation.to_dict("records")},
+                {"evaluation": [one.record() for one in measured]},
                 self.rows,
                 ["model.safetensors", "paths.json"],
             )
-        return self._result(evaluation)
-
-    def _result(self, evaluation: pd.DataFrame) -> TrainResult:
         return TrainResult(
             self._averaged_net.eval(),
             self.paths,
             self.config,
-            evaluation,
+            evaluation_table(measured),
             history_table(self.rows),
             signatures=self.signatures,
+            recalls=recall_table(measured, {d.name: d.classes for d in self.suite}),
         )
 
     def state(self) -> dict[str, Any]:

@@ -223,3 +223,28 @@ def test_path_spread_draws_one_dot_per_path_and_a_bar_over_seeds() -> None:
     dots, bar = ax.get_lines()
     assert dots.get_ydata().tolist() == pytest.approx([50, 70])
     assert list(bar.get_ydata()) == pytest.approx([50, 54])
+
+
+def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
+    trained: TrainResult,
+) -> None:
+    with pytest.raises(MpnasError, match="no recalls"):
+        plots.class_recalls(trained)
+    trained.recalls = pd.DataFrame(
+        [
+            {"domain": d, "split": "test", "label": f"{d}{i}", "images": 10 * (i != 2), "recall": r}
+            for d in "abc"
+            for i, r in enumerate((0.5, 0.9, np.nan, 0.9))
+        ]
+    )
+    ax = plots.class_recalls(trained)
+    for row, dots in enumerate(ax.collections):
+        places = np.asarray(dots.get_offsets())
+        assert places[:, 0].tolist() == [0.5, 0.9, 0.9], "no dot without images"
+        assert len({tuple(place) for place in places}) == 3, "equal recalls are beside each other"
+        assert (np.abs(places[:, 1] - row) < 0.5).all()
+    means = [line.get_xdata()[0] for line in ax.lines]
+    assert means == pytest.approx([2.3 / 3] * 3)
+    assert [text.get_text() for text in ax.texts] == ["a0 50%", "b0 50%", "c0 50%"]
+    with pytest.raises(MpnasError, match="unknown split 'val'"):
+        plots.class_recalls(trained, split="val")
