@@ -5,6 +5,8 @@
         header.json           number and shape; written last
         pixels.bin            uint8 (n, C, H, W), mapped into memory
         index.bin             one record per image: hash of its pixels, group of duplicates
+        originals.bin         one record per image: size, mode and format of its file
+        paths.json            path of every file when it was decoded
         bad.json              reason per image that cannot be read, by position
     CACHE/images/KEY.part     the same, unfinished: a killed preparation continues in it
     CACHE/images/KEY.lock     one process at a time prepares these images

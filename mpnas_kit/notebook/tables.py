@@ -107,10 +107,10 @@ def classes_without_images(trained: TrainResult, split: str = "test") -> list[st
         absent = rows.loc[rows["images"] == 0, "label"].tolist()
         if absent:
             named = ", ".join(absent[:3]) + (f" and {len(absent) - 3:,} more" * (len(absent) > 3))
-            word = "has" if len(absent) == 1 else "have"
+            have, them = ("has", "it") if len(absent) == 1 else ("have", "them")
             sentences.append(
-                f"{domain}: {len(absent):,} of {len(rows):,} classes {word} no image in the {split} "
-                f"split, so nothing is known of {'it' if len(absent) == 1 else 'them'}: {named}."
+                f"{domain}: {len(absent):,} of {len(rows):,} classes {have} no image in the "
+                f"{split} split, so nothing is known of {them}: {named}."
             )
     return sentences
 
