@@ -90,12 +90,13 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
-    from mpnas_kit.cli import model_parsers, parsers
+    from mpnas_kit.cli import data_command, model_parsers, parsers
 
     text = file.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
         command, *words = re.sub(r'"[^"]*"', "text", line.split("#")[0]).split()
         other = {
+            "data": data_command.data_parser,
             "report": parsers.report_parser,
             "sweep": parsers.sweep_parser,
             "compare": parsers.compare_parser,

@@ -4,6 +4,8 @@ from .comparison import Comparison as Comparison
 from .comparison import Outcome as Outcome
 from .comparison import claims as claims
 from .comparison import compare as compare
+from .copies import Copies as Copies
+from .copies import find_copies as find_copies
 from .difficulty import difficulties as difficulties
 from .difficulty import replayed as replayed
 from .graph import architecture_graph as architecture_graph

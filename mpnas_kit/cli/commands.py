@@ -11,7 +11,8 @@ import pandas as pd
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.cli import model_commands
+from mpnas_kit.cli import data_command, model_commands
+from mpnas_kit.cli.given_data import data_text
 from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
     HelpShown,
@@ -24,8 +25,6 @@ from mpnas_kit.cli.parsers import (
     sweep_parser,
 )
 from mpnas_kit.cli.table_text import text_of
-from mpnas_kit.domains.cached_suite import Bad
-from mpnas_kit.domains.suites import suite_text
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
@@ -43,23 +42,7 @@ from mpnas_kit.space.space import Path
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.values import Range
 
-RESOLUTION = Annotated[int, Range(1, 4096)]
 PORT = Annotated[int, Range(1, 65535)]
-
-
-def data_text(given: argparse.Namespace) -> str | None:
-    """Return the text form of the suite that --data, --resolution and --bad name, if any does."""
-    hints = {"resolution": RESOLUTION, "bad": Bad}
-    options = {
-        name: convert(getattr(given, name), hint, f"--{name}")
-        for name, hint in hints.items()
-        if getattr(given, name) is not None
-    }
-    if given.data is not None:
-        return suite_text(given.data, **options)
-    for name in options:
-        raise MpnasError(f"--{name} is for images of your own: expected --data too.")
-    return None
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -250,6 +233,7 @@ def _report(arguments: Sequence[str]) -> None:
 
 _USAGE = f"""mpnas {__version__}: multi-path architecture search for several image domains
 
+  mpnas data      say what is in your images, before a search
   mpnas search    search a path for every domain
   mpnas train     train the union of the paths
   mpnas sweep     run every approach and prioritization on the domains of a run
@@ -266,6 +250,7 @@ processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "data": data_command.show_data,
     "search": _search,
     "train": _train,
     "sweep": _sweep,

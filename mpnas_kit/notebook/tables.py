@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.suite_facts import SuiteFacts
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.search.result import SearchResult
@@ -170,6 +171,57 @@ def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str
     for column, how in formats.items():
         shown[column] = [how.format(v) if isinstance(how, str) else how(v) for v in table[column]]
     return shown.astype(str)
+
+
+def facts_table(facts: SuiteFacts) -> pd.DataFrame:
+    """Return the domains of a suite as text: one row per domain.
+
+    Columns domain, classes, train, val, test (images), per class (training images of the smallest
+    and the largest class), few (classes with fewer than 10 training images, if a domain has any),
+    resolution, suggested (resolution, if it is known what the files were).
+
+    >>> mk.notebook.tables.facts_table(mk.describe(suite)).columns.tolist()
+    ['domain', 'classes', 'train', 'val', 'test', 'per class', 'few', 'resolution']
+    """
+    own = facts.domains
+    table = own[["domain"]].copy()
+    for column in ("classes", "train", "val", "test"):
+        table[column] = own[column].map("{:,}".format)
+    table["per class"] = [
+        f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        for low, high in zip(own["smallest"], own["largest"], strict=True)
+    ]
+    if own["few"].any():
+        table["few"] = own["few"].map("{:,}".format)
+    table["resolution"] = own["resolution"].astype(str)
+    if own["suggested"].notna().any():
+        table["suggested"] = ["–" if pd.isna(n) else f"{n:.0f}" for n in own["suggested"]]
+    return table
+
+
+def originals_table(facts: SuiteFacts) -> pd.DataFrame:
+    """Return what the files of a suite were, as text: one row per domain, none without files.
+
+    Columns domain, files, width, height, aspect (each as quarter, median and three quarters), mode
+    and format (with the number of files, the most frequent first).
+
+    >>> mk.notebook.tables.originals_table(mk.describe(suite)).empty
+    True
+    """
+    if facts.sizes is None or facts.modes is None:
+        return pd.DataFrame()
+    rows = []
+    for name, own in facts.sizes.groupby("domain", sort=False):
+        quantiles = own.set_index("quantity")[["quarter", "median", "three_quarters"]]
+        modes = facts.modes[facts.modes["domain"] == name]
+        row = {"domain": name, "files": f"{modes['images'].sum():,}"}
+        for quantity, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("aspect", "{:.2f}")):
+            row[quantity] = " / ".join(form.format(value) for value in quantiles.loc[quantity])
+        for column in ("mode", "format"):
+            counts = modes.groupby(column)["images"].sum().sort_values(ascending=False)
+            row[column] = ", ".join(f"{key} {count:,}" for key, count in counts.items())
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def suite_table(suite: DomainSuite) -> pd.DataFrame:

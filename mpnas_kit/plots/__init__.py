@@ -21,17 +21,22 @@ from mpnas_kit.plots.recalls import class_recalls
 from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors
+from mpnas_kit.plots.suite_facts import class_counts, class_samples, copy_pairs, original_sizes
 from mpnas_kit.plots.trust import trust_scatter
 
 __all__ = [
     "TRANSPARENT",
     "accuracy_bars",
     "approach_bars",
+    "class_counts",
     "class_recalls",
+    "class_samples",
+    "copy_pairs",
     "cost_bars",
     "domain_bars",
     "domain_colors",
     "jaccard",
+    "original_sizes",
     "pareto",
     "path_graph",
     "path_spread",

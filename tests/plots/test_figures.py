@@ -1,20 +1,25 @@
 """Every function draws the given numbers into the given axes."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+import mpnas_kit as mk
 from mpnas_kit import plots
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.analysis.similarity import jaccard_matrix
 from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.plots import style
 from mpnas_kit.plots.similarity import clustered
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import PALETTE, TRANSPARENT
@@ -248,3 +253,71 @@ def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
     assert [text.get_text() for text in ax.texts] == ["a0 50%", "b0 50%", "c0 50%"]
     with pytest.raises(MpnasError, match="unknown split 'val'"):
         plots.class_recalls(trained, split="val")
+
+
+# What a suite has ---------------------------------------------------------------------------------
+
+
+def many_classes(count: int) -> mk.DomainSuite:
+    """A domain with more images of the later classes, and a copy."""
+    labels = torch.repeat_interleave(torch.arange(count), torch.arange(count) % 7 + 2)
+    images = torch.randint(0, 256, (len(labels), 3, 8, 8), dtype=torch.uint8)
+    images[1] = images[0]
+    split = mk.TensorSplit(images, labels)
+    return mk.DomainSuite((mk.Domain("many", [f"c{i}" for i in range(count)], *[split] * 3),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("count", "drawn_classes"), [(3, 3), (30, 30), (500, 30)])
+def test_the_most_and_least_frequent_classes_are_drawn(count: int, drawn_classes: int) -> None:
+    suite = many_classes(count)
+    facts = mk.describe(suite)
+    ax = plots.class_counts(facts, "many")
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert len(names) == drawn_classes and len(ax.patches) == 3 * drawn_classes
+    whole = facts.classes.set_index("label")[["train", "val", "test"]].sum(axis=1)
+    shown = [int(whole[name]) for name in names]
+    assert shown == sorted(shown, reverse=True) and shown[-1] == whole.min()
+    hidden = [text.get_text() for text in ax.texts]
+    assert hidden == ([f"and {count - 30} more classes"] if count > 30 else [])
+    plots.class_samples(suite["many"], classes=5, columns=2)
+    with pytest.raises(MpnasError, match="unknown domain 'few'"):
+        plots.class_counts(facts, "few")
+    with pytest.raises(MpnasError, match="at least 2"):
+        plots.class_counts(facts, "many", most=1)
+
+
+def test_samples_of_classes_are_images_of_the_named_class() -> None:
+    suite = many_classes(9)
+    ax = plots.class_samples(suite["many"], classes=4, columns=3)
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names[0] == "c6 (8)" and names[-1] == "c7 (2)" and len(names) == 4
+    canvas = np.asarray(ax.images[0].get_array())
+    first = canvas[:8, :8, :3].transpose(2, 0, 1)
+    own = suite["many"].train
+    same = [i for i in range(len(own)) if (own.take(torch.tensor([i]))[0].numpy() == first).all()]
+    assert same and own.labels[same[0]] == 6
+    assert (canvas[-8:, -8:, 3] == 0).all(), "a class with 2 images has an empty third place"
+
+
+def test_copies_are_drawn_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = many_classes(3)
+    facts = mk.describe(suite)
+    ax = plots.copy_pairs(facts, suite, pairs=2)
+    texts = [text.get_text() for text in ax.get_yticklabels()]
+    assert len(texts) == 2 and texts[0].startswith("exact copy: many, val")
+    with pytest.raises(MpnasError, match="no copies"):
+        plots.copy_pairs(mk.describe(tiny.suite(1)), tiny.suite(1))
+    with pytest.raises(MpnasError, match="not from files"):
+        plots.original_sizes(facts)
+
+
+def test_characters_come_from_fonts_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "FALLBACKS", ("No Such Font", "STIXGeneral"))
+    style._fallbacks.cache_clear()
+    facts = mk.describe(many_classes(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plots.class_counts(facts, "many")
+    assert ax.get_yticklabels()[0].get_fontfamily()[-1] == "STIXGeneral"
+    assert "No Such Font" not in ax.title.get_fontfamily()
+    style._fallbacks.cache_clear()
