@@ -252,7 +252,7 @@ def report_parser() -> Parser:
     parser.add_argument(
         "notebook",
         nargs="*",
-        help="names or files (default: all notebooks except space, scaling and explore)",
+        help="names or files (default: all notebooks except own_data, space, scaling and explore)",
     )
     return parser
 

@@ -12,6 +12,7 @@ from mpnas_kit.plots.domains import samples, suite_sizes
 from mpnas_kit.plots.graph import path_graph
 from mpnas_kit.plots.pair import two_paths
 from mpnas_kit.plots.policy import policy_heatmap, policy_over_time
+from mpnas_kit.plots.predicted_images import probabilities, worst_mistakes
 from mpnas_kit.plots.prioritization import (
     prioritization_bars,
     prioritization_heatmap,
@@ -36,6 +37,7 @@ __all__ = [
     "domain_bars",
     "domain_colors",
     "jaccard",
+    "worst_mistakes",
     "original_sizes",
     "pareto",
     "path_graph",
@@ -52,5 +54,6 @@ __all__ = [
     "two_paths",
     "prioritization_bars",
     "prioritization_heatmap",
+    "probabilities",
     "weights_and_difficulties",
 ]

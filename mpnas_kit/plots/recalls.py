@@ -41,7 +41,7 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
         ax.scatter(recalls, y, s=16, color=colors[domain], alpha=0.75, linewidths=0)
         ax.plot([recalls.mean()] * 2, [row - 0.42, row + 0.42], color=style.ink(), linewidth=1.6)
         low = own.iloc[int(recalls.argmin())]
-        beside.append(f"{style.shortened(low['label'], 24)} {low['recall']:.0%}")
+        beside.append(f"{style.shortened(low['label'], 24)}: {low['recall']:.0%}")
     values_beside(ax, beside)
     ax.set(xlim=(-0.02, 1.02), xlabel=f"recall on the {split} split")
     ax.set_xticks(np.linspace(0, 1, 6))

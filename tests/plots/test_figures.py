@@ -250,7 +250,7 @@ def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
         assert (np.abs(places[:, 1] - row) < 0.5).all()
     means = [line.get_xdata()[0] for line in ax.lines]
     assert means == pytest.approx([2.3 / 3] * 3)
-    assert [text.get_text() for text in ax.texts] == ["a0 50%", "b0 50%", "c0 50%"]
+    assert [text.get_text() for text in ax.texts] == ["a0: 50%", "b0: 50%", "c0: 50%"]
     with pytest.raises(MpnasError, match="unknown split 'val'"):
         plots.class_recalls(trained, split="val")
 
@@ -321,3 +321,34 @@ def test_characters_come_from_fonts_that_have_them(monkeypatch: pytest.MonkeyPat
     assert ax.get_yticklabels()[0].get_fontfamily()[-1] == "STIXGeneral"
     assert "No Such Font" not in ax.title.get_fontfamily()
     style._fallbacks.cache_clear()
+
+
+def test_probabilities_are_beside_their_images(trained: TrainResult) -> None:
+    shares = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], dtype=np.float32)
+    found = mk.Prediction("a", ("x", "y" * 60, "z"), ("image 0", "image 1"), shares)
+    images = [np.full((8, 4, 3), 90, np.uint8), np.zeros((6, 6), np.uint8)]
+    ax = plots.probabilities(found, images, top=2)
+    assert bars(ax) == pytest.approx([0.7, 0.2, 0.5, 0.3])
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[0].startswith(" 70%  yyyy") and len(texts[0]) < 50 and texts[2] == " 50%  x"
+    assert len(ax.child_axes) == 2
+    first = np.asarray(ax.child_axes[0].images[0].get_array())
+    assert (first[:, 64] == 90).all() and (first[:, 0] == 0).all(), "the whole image is shown"
+    with pytest.raises(MpnasError, match="is of 2 images"):
+        plots.probabilities(found, images[:1])
+    with pytest.raises(MpnasError, match="at least one class"):
+        plots.probabilities(found, images, top=0)
+
+
+def test_the_worst_mistakes_are_named() -> None:
+    suite, space = tiny.suite(1), tiny.space()
+    trained = mk.train(suite, space, tiny.paths(space, ["k3e1 k5e3"]), tiny.train_config(steps=1))
+    wrong = mk.analysis.confident_mistakes(mk.analysis.predictions(trained, suite["a"]))
+    ax = plots.worst_mistakes(trained, suite["a"], most=3)
+    assert len(ax.child_axes) == len(ax.texts) == min(3, len(wrong)) > 0
+    row = wrong.iloc[0]
+    label, predicted = (suite["a"].classes[row[c]] for c in ("label", "predicted"))
+    assert ax.texts[0].get_text() == f"{label}\nas {predicted}\n{row['confidence']:.0%}"
+    assert f"{len(wrong)} of 12 test images" in ax.get_title()
+    with pytest.raises(MpnasError, match="at least one image"):
+        plots.worst_mistakes(trained, suite["a"], most=0)
