@@ -4,6 +4,8 @@ from . import analysis as analysis
 from . import notebook as notebook
 from . import plots as plots
 from . import widgets as widgets
+from .analysis.suite_facts import SuiteFacts as SuiteFacts
+from .analysis.suite_facts import describe as describe
 from .approaches.approach import Approach as Approach
 from .approaches.approach import Context as Context
 from .approaches.approach import Plan as Plan
@@ -75,6 +77,8 @@ from .runs.sweep import Prioritizations as Prioritizations
 from .runs.sweep import Sweep as Sweep
 from .runs.sweep import cells as cells
 from .runs.sweep import sweep_of as sweep_of
+from .runs.timing import ExpectedTime as ExpectedTime
+from .runs.timing import expected_time as expected_time
 from .runs.trust import supernet_trust as supernet_trust
 from .search.config import SearchConfig as SearchConfig
 from .search.result import SearchResult as SearchResult

@@ -90,7 +90,7 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
-    from mpnas_kit.cli import model_parsers, parsers, submission_command
+    from mpnas_kit.cli import data_command, model_parsers, parsers, submission_command
     from mpnas_kit.cli.grow_command import grow_parser
     from mpnas_kit.cli.profile_command import profile_parser
 
@@ -98,6 +98,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
         command, *words = re.sub(r'"[^"]*"', "text", line.split("#")[0]).split()
         other = {
+            "data": data_command.data_parser,
             "report": parsers.report_parser,
             "sweep": parsers.sweep_parser,
             "compare": parsers.compare_parser,

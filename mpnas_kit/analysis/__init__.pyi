@@ -4,10 +4,13 @@ from .comparison import Comparison as Comparison
 from .comparison import Outcome as Outcome
 from .comparison import claims as claims
 from .comparison import compare as compare
+from .copies import Copies as Copies
+from .copies import find_copies as find_copies
 from .difficulty import difficulties as difficulties
 from .difficulty import replayed as replayed
 from .graph import architecture_graph as architecture_graph
 from .latency import LatencyCheck as LatencyCheck
+from .mistakes import class_recalls as class_recalls
 from .mistakes import confident_mistakes as confident_mistakes
 from .mistakes import confusion as confusion
 from .mistakes import images_at as images_at

@@ -31,8 +31,10 @@ class Comparison:
         per_image, union, n_images: the three readings of multiply-adds (see `Accounting`).
         bytes: size of the weights on disk.
         val, test: top-1 accuracy, 0 to 1, mean over domains.
+        test_macro: macro accuracy (mean recall over classes) on test, mean over domains.
 
-    Parameters and multiply-adds are nan if a block comes from a module that was not imported.
+    Parameters and multiply-adds are nan if a block comes from a module that was not imported. The
+    macro accuracy is nan if an earlier release, which did not record it, trained.
 
     domains: one row per run, domain and split. Columns approach, prioritization, norm, seed,
     domain, split (`val` or `test`), accuracy (top-1, 0 to 1).
@@ -46,6 +48,11 @@ class Comparison:
     cells: pd.DataFrame
     domains: pd.DataFrame
 
+    @property
+    def has_sizes(self) -> bool:
+        """Whether all parameters and multiply-adds are known."""
+        return bool(self.cells[list(_SIZES)].notna().all(axis=None))
+
     def table(self, base: str = "single_path") -> pd.DataFrame:
         """Return means over seeds: one row per approach, prioritization and norm.
 
@@ -58,13 +65,13 @@ class Comparison:
             seeds: number of seeds.
             parameter_ratio: parameters divided by those of `base`. In the article the single path
             has 1.0.
-            parameters, parameters_all, per_image, union, n_images, bytes, val, test: as in `cells`,
-            mean over seeds.
+            parameters, parameters_all, per_image, union, n_images, bytes, val, test, test_macro: as
+            in `cells`, mean over seeds.
             val_spread, test_spread: standard deviation over seeds; nan with one seed.
 
         """
         groups = self.cells.groupby(list(KEY), sort=False)
-        means = groups[[*_SIZES, "val", "test"]].mean()
+        means = groups[[*_SIZES, "val", "test", "test_macro"]].mean()
         means.insert(0, "seeds", groups["seed"].nunique())
         for split in ("val", "test"):
             means[f"{split}_spread"] = groups[split].std()
@@ -258,6 +265,7 @@ def _cell(outcome: Outcome) -> Mapping[str, object]:
         "bytes": outcome.bytes,
         "val": trained.accuracy("val").mean(),
         "test": trained.accuracy("test").mean(),
+        "test_macro": trained.macro_accuracy("test").mean(),
     }
 
 

@@ -101,6 +101,24 @@ def confusion(table: pd.DataFrame, classes: Annotated[int, Range(1, 100_000)]) -
     return pd.DataFrame(counts)
 
 
+def class_recalls(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return the images and the recall of every class, from a confusion matrix.
+
+    counts: what `confusion` returns.
+
+    One row per class, in the order of the labels. Columns images (their number), recall (share of
+    the class's images that are recognised, 0 to 1; nan if it has none). Their mean without nan is
+    the macro accuracy.
+
+    >>> mk.analysis.class_recalls(pd.DataFrame([[3, 1], [0, 0]]))["recall"].tolist()
+    [0.75, nan]
+    """
+    matrix = counts.to_numpy()
+    images = matrix.sum(1)
+    recall = np.where(images > 0, matrix.diagonal() / np.maximum(images, 1), np.nan)
+    return pd.DataFrame({"images": images, "recall": recall})
+
+
 def images_at(domain: Domain, split: str, index: Sequence[int]) -> NDArray[np.uint8]:
     """Return images of a split as uint8 array of shape (k, channels, height, width).
 

@@ -11,8 +11,9 @@ import pandas as pd
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.cli import model_commands, submission_command
+from mpnas_kit.cli import data_command, model_commands, submission_command
 from mpnas_kit.cli.cache_command import manage_cache
+from mpnas_kit.cli.given_data import data_text
 from mpnas_kit.cli.grow_command import grow
 from mpnas_kit.cli.output import usable_streams
 from mpnas_kit.cli.parsers import (
@@ -27,8 +28,6 @@ from mpnas_kit.cli.parsers import (
 )
 from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
-from mpnas_kit.domains.cached_suite import Bad
-from mpnas_kit.domains.suites import suite_text
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
@@ -46,23 +45,7 @@ from mpnas_kit.space.space import Path
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.values import Range
 
-RESOLUTION = Annotated[int, Range(1, 4096)]
 PORT = Annotated[int, Range(1, 65535)]
-
-
-def data_text(given: argparse.Namespace) -> str | None:
-    """Return the text form of the suite that --data, --resolution and --bad name, if any does."""
-    hints = {"resolution": RESOLUTION, "bad": Bad}
-    options = {
-        name: convert(getattr(given, name), hint, f"--{name}")
-        for name, hint in hints.items()
-        if getattr(given, name) is not None
-    }
-    if given.data is not None:
-        return suite_text(given.data, **options)
-    for name in options:
-        raise MpnasError(f"--{name} is for images of your own: expected --data too.")
-    return None
 
 
 def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
@@ -146,12 +129,14 @@ def _train(arguments: Sequence[str]) -> None:
     if not team.is_leader:
         return
     table = tables.accuracy_table(trained)
-    means = pd.DataFrame([{"domain": "mean", **table[["val", "test"]].mean()}])
+    means = pd.DataFrame([{"domain": "mean", **table.drop(columns="domain").mean()}])
     table = pd.concat([table, means], ignore_index=True)
-    for split in ("val", "test"):
-        table[split] = table[split].map("{:.1%}".format)
-    print("Top-1 accuracy:\n")
+    for column in table.columns[1:]:
+        table[column] = table[column].map("{:.1%}".format)
+    print("Top-1 accuracy (val, test), and mean recall over classes (macro):\n")
     print(text_of(table))
+    for sentence in tables.classes_without_images(trained):
+        print(f"\n{sentence}")
     print(f"\nrun folder: {run.folder / 'train'}")
 
 
@@ -214,13 +199,13 @@ def _comparison_text(comparison: Comparison) -> str:
     table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
     about = (
         "Mean top-1 accuracy over domains and seeds (test, val), its standard deviation over seeds "
-        "(spread),\nparameters without batch norm and classifiers (params), as a multiple of the "
-        "single path (ratio),\nand with them (all_params). Multiply-adds for one image (image), of "
-        "all distinct nodes (union),\nand for one image per domain (all_images). Size of the "
-        "weights (disk)."
+        "(spread),\nmean recall over classes on test (macro), parameters without batch norm and "
+        "classifiers (params),\nas a multiple of the single path (ratio), and with them "
+        "(all_params). Multiply-adds for one image (image),\nof all distinct nodes (union), and "
+        "for one image per domain (all_images). Size of the weights (disk)."
     )
     text = f"{about}\n\n{text_of(table)}"
-    return text if comparison.cells.notna().all(axis=None) else f"{text}\n\n–: {NO_SIZES}"
+    return text if comparison.has_sizes else f"{text}\n\n–: {NO_SIZES}"
 
 
 def _report(arguments: Sequence[str]) -> None:
@@ -251,6 +236,7 @@ def _report(arguments: Sequence[str]) -> None:
 
 _USAGE = f"""mpnas {__version__}: multi-path architecture search for several image domains
 
+  mpnas data      say what is in your images, before a search
   mpnas search    search a path for every domain
   mpnas train     train the union of the paths
   mpnas sweep     run every approach and prioritization on the domains of a run
@@ -271,6 +257,7 @@ processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "data": data_command.show_data,
     "search": _search,
     "train": _train,
     "sweep": _sweep,

@@ -185,6 +185,22 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--profile", help=f"{names} (default: that of the run; quick for a new run)"
     )
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/PROFILE)")
+    data_options(parser)
+    parser.add_argument(
+        "--space", metavar="SPACE", help=f"search space: {SPACE.expected()} (default: pocket)"
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="import the modules, and read the images, that an existing run folder names",
+    )
+
+
+def data_options(parser: argparse.ArgumentParser, bad: str = "stop") -> None:
+    """Add the options that name images of your own.
+
+    bad: what happens by default if images cannot be read.
+    """
     parser.add_argument(
         "--data",
         metavar="SUITE",
@@ -201,15 +217,8 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bad",
         metavar="WHAT",
-        help="what happens if images of --data cannot be read: stop, or skip them (default: stop)",
-    )
-    parser.add_argument(
-        "--space", metavar="SPACE", help=f"search space: {SPACE.expected()} (default: pocket)"
-    )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="import the modules, and read the images, that an existing run folder names",
+        help="what happens if images of --data cannot be read: stop, or skip them "
+        f"(default: {bad})",
     )
 
 
@@ -244,7 +253,7 @@ def report_parser() -> Parser:
     parser.add_argument(
         "notebook",
         nargs="*",
-        help="names or files (default: all notebooks except space, scaling and explore)",
+        help="names or files (default: all notebooks except own_data, space, scaling and explore)",
     )
     return parser
 

@@ -76,9 +76,9 @@ class Card:
             "|---|---|---|---|---|---|",
             *rows,
             "",
-            "Accuracies are top-1, with 95 % Wilson intervals and the number of images. "
-            "Multiply-adds are those of one image; papers write FLOPs for them. Domains share "
-            "parameters.",
+            "Accuracies are top-1, with 95 % Wilson intervals and the number of images. Macro: "
+            "mean recall over the classes that have images. Multiply-adds are those of one image; "
+            "papers write FLOPs for them. Domains share parameters.",
             "",
             f"- File: {facts['bytes']:,} bytes, layout `{facts['layout']}`.",
             f"- Input: `images`, uint8 (batch, 3, {size}, {size}), RGB; grey images repeated. The "
@@ -117,6 +117,7 @@ def card_of(
                     "split": row.split,
                     "images": int(row.images),
                     "accuracy": float(row.accuracy),
+                    "macro_accuracy": None if result.recalls is None else float(row.macro_accuracy),
                     "low": low,
                     "high": high,
                 }
@@ -151,7 +152,9 @@ def _sizes(result: TrainResult) -> dict[str, dict[str, int]]:
 
 def _accuracy(entry: Mapping[str, Any]) -> str:
     interval = f"{entry['low']:.1%} to {entry['high']:.1%}"
-    return f"{entry['accuracy']:.1%} ({interval}; {entry['images']:,})"
+    macro = entry["macro_accuracy"]
+    beside = "" if macro is None else f"; macro {macro:.1%}"
+    return f"{entry['accuracy']:.1%} ({interval}; {entry['images']:,}){beside}"
 
 
 def _number(value: int | None) -> str:

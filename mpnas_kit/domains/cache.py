@@ -5,6 +5,8 @@
         header.json           number and shape; written last; its time is that of the last use
         pixels.bin            uint8 (n, C, H, W)
         index.bin             one record per image: hash of its pixels, group of duplicates
+        originals.bin         one record per image: size, mode and format of its file
+        paths.json            path of every file when it was decoded
         bad.json              reason per image that cannot be read, by position
         counts-KEY.bin        how often each pixel value occurs in a split
     CACHE/images/KEY.part     the same, unfinished: a killed preparation continues in it

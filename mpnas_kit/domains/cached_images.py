@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mpnas_kit import files
+from mpnas_kit.domains.originals import read_originals
 from mpnas_kit.domains.split import count_pixels
 from mpnas_kit.errors import MpnasError
 
@@ -110,6 +112,15 @@ class CachedSplit:
     def take(self, index: Tensor) -> Tensor:
         """Return the images at `index` (int64 (k,)) in that order: uint8 (k, C, H, W)."""
         return torch.from_numpy(self._images.take(self._positions[index.numpy()]))
+
+    def records(self) -> NDArray[Any]:
+        """Return the hashes and groups of duplicates of all images: `RECORD` (n,)."""
+        return self._images.index[self._positions]
+
+    def originals(self) -> pd.DataFrame | None:
+        """Return what the files of all images were (see `read_originals`); None: not known."""
+        table = read_originals(self._images.folder, self._images.shape[0])
+        return None if table is None else table.iloc[self._positions].reset_index(drop=True)
 
     def fingerprint(self) -> str:
         """Return a short hash over the hashes of all images, and the labels. No pixel is read."""

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import PIL
@@ -47,7 +47,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
+_ACROSS = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]  # width and height change places
 
 How = Literal["crop", "pad", "stretch"]
 
@@ -77,6 +77,20 @@ class Fit:
         check(self, "images")
 
 
+class Original(NamedTuple):
+    """What an image was before it was decoded.
+
+    width, height: pixels, after rotation by EXIF.
+    mode: mode of Pillow, such as `RGB`, `L` (grey), `P` (palette), `RGBA` (with transparency).
+    format: such as `JPEG`; empty: it was no file.
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+
+
 def is_grey(content: bytes) -> bool:
     """Return whether an image has grey values only, by the mode that its header states.
 
@@ -101,8 +115,16 @@ def decode(content: bytes, fit: Fit) -> Tensor:
     Traceback (most recent call last):
     mpnas_kit.domains.decoding.BadImage: it is empty
     """
+    return decode_with_original(content, fit)[0]
+
+
+def decode_with_original(content: bytes, fit: Fit) -> tuple[Tensor, Original]:
+    """Return the pixels of an image file, and what it was before (see `decode`)."""
     with _errors(), _opened(content) as image:
-        return _pixels(image, fit)
+        turn = _TURNS.get(_orientation(image))
+        size = image.size[::-1] if turn in _ACROSS else image.size
+        original = Original(*size, image.mode, image.format or "")
+        return _pixels(image, fit), original
 
 
 def of_picture(picture: Image.Image, fit: Fit) -> Tensor:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from mpnas_kit import files
 from mpnas_kit.domains.cached_images import FORMAT, RECORD, Header
-from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, decode, quiet
+from mpnas_kit.domains.decoding import DECODER, BadImage, Fit, Original, decode_with_original, quiet
 from mpnas_kit.domains.duplicates import difference_hashes, duplicate_groups
+from mpnas_kit.domains.originals import ORIGINAL, ORIGINALS, write_paths
 from mpnas_kit.domains.sources import Source, place_of, read_image
 from mpnas_kit.errors import MpnasError
 
@@ -64,6 +65,7 @@ class Preparation:
         with (
             files.LargeFile(self.part / "pixels.bin", count * self.bytes) as pixels,
             files.LargeFile(self.part / "index.bin", count * RECORD.itemsize) as index,
+            files.LargeFile(self.part / ORIGINALS, count * ORIGINAL.itemsize) as originals,
             files.LargeFile(self.part / "done.bin", len(starts)) as done,
         ):
             marks = done.read(0, len(starts))
@@ -72,15 +74,18 @@ class Preparation:
                 for i, start in enumerate(starts)
                 if not (marks[i] and self._is_whole(start, pixels, index))
             ]
-            for start, (images, about) in zip(todo, in_order(self._decoded, todo), strict=True):
+            decoded = in_order(self._decoded, todo)
+            for start, (images, about, before) in zip(todo, decoded, strict=True):
                 pixels.write(start * self.bytes, images)
                 index.write(start * RECORD.itemsize, about)
+                originals.write(start * ORIGINAL.itemsize, before)
                 done.write(start // self.step, b"\1")
                 self.progress.say("decoding", min(start + self.step, count), count)
             pixels.sync()
             records = self._with_groups(index.read(0, index.size))
             index.write(0, records.tobytes())
             index.sync()
+            originals.sync()
         self._finish(records)
 
     def _require_space(self, needed: int) -> None:
@@ -106,22 +111,23 @@ class Preparation:
         digests = np.frombuffer(content, RECORD)["digest"]
         return bool((digests == _digests(images, count)).all())
 
-    def _decoded(self, start: int) -> tuple[bytes, bytes]:
-        """Return the pixels and the records of the part that begins at an image."""
+    def _decoded(self, start: int) -> tuple[bytes, bytes, bytes]:
+        """Return pixels, records and originals of the part that begins at an image."""
         count = min(self.step, len(self.sources) - start)
         images = np.zeros((count, *self.shape[1:]), dtype=np.uint8)
         records = np.zeros(count, dtype=RECORD)
+        originals = np.zeros(count, dtype=ORIGINAL)
         for i in range(count):
             try:
-                images[i] = self._image(start + i)
+                images[i], originals[i] = self._image(start + i)
             except BadImage:
                 records["bad"][i] = True
         records["hash"] = difference_hashes(images)
         content = images.tobytes()
         records["digest"] = _digests(content, count)
-        return content, records.tobytes()
+        return content, records.tobytes(), originals.tobytes()
 
-    def _image(self, position: int) -> NDArray[np.uint8]:
+    def _image(self, position: int) -> tuple[NDArray[np.uint8], Original]:
         source = self.sources[position]
         content = read_image(source)
         expected = self.hashes[HASH * position : HASH * (position + 1)]
@@ -129,8 +135,8 @@ class Preparation:
             raise MpnasError(
                 f"{place_of(source)} was changed while it was read: run the command again."
             )
-        pixels: NDArray[np.uint8] = decode(content, self.fit).numpy()
-        return pixels
+        pixels, original = decode_with_original(content, self.fit)
+        return pixels.numpy(), original
 
     def _with_groups(self, content: bytes) -> NDArray[Any]:
         """Return all records with the groups of duplicates. Images that are bad are alone."""
@@ -153,6 +159,7 @@ class Preparation:
             except BadImage as error:
                 reasons[str(position)] = str(error)
         files.write_json(self.part / "bad.json", reasons)
+        write_paths(self.part, [place_of(source) for source in self.sources])
         index = hashlib.sha256(records.tobytes()).hexdigest()
         header = Header(FORMAT, DECODER, self.shape, index, self.progress.name)
         files.write_json(self.part / "header.json", msgspec.to_builtins(header))

@@ -118,13 +118,19 @@ class SearchResults(Results, kw_only=True):
 
 
 class DomainAccuracy(Struct):
-    """Accuracy and loss of a domain on a split, in results.json of a training."""
+    """Accuracy and loss of a domain on a split, in results.json of a training.
+
+    class_images: number of images of every class. recalls: recall of every class; None: it has no
+    images. A release that recorded neither has None for both.
+    """
 
     domain: str
     split: Literal["val", "test"]
     images: Count
     accuracy: Fraction
     loss: Positive
+    class_images: list[Annotated[int, Meta(ge=0)]] | None = None
+    recalls: list[Fraction | None] | None = None
 
 
 class TrainResults(Results, kw_only=True):

@@ -2,6 +2,7 @@
 
 from . import show as show
 from . import tables as tables
+from .example import example_folder as example_folder
 from .lab import explore_notebook as explore_notebook
 from .lab import open_lab as open_lab
 from .parameters import check_parameters as check_parameters

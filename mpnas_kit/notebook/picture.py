@@ -14,6 +14,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from mpnas_kit.plots import style
+
 _INK, _PAPER = "#1c2129", "#fefdfc"  # reserved: no figure uses them otherwise
 _NAMED = {
     _INK: "var(--ink, #1c2128)",
@@ -38,7 +40,10 @@ def svg(figure: Figure, alt: str) -> str:
     alt: description in words, for readers who cannot see the figure.
     """
     file = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "mpnas", "svg.fonttype": "path"}):
+    with (
+        mpl.rc_context({"svg.hashsalt": "mpnas", "svg.fonttype": "path"}),
+        style.without_glyph_warnings(),
+    ):
         about = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.1, metadata=about)
     text = file.getvalue()
@@ -53,10 +58,10 @@ def svg(figure: Figure, alt: str) -> str:
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     assert box is not None
     width = round(float(box[1]) * 96 / 72)
-    style = f"display: block; margin: 0 auto; width: {width}px; max-width: 100%; height: auto"
+    css = f"display: block; margin: 0 auto; width: {width}px; max-width: 100%; height: auto"
     label = f'role="img" aria-label="{escape(alt)}"'
     inside = text[text.index(">") + 1 :].strip()
-    return f'<svg {label} viewBox="{box[0][9:-1]}" style="{style}" {_NAMESPACES}>{inside}'
+    return f'<svg {label} viewBox="{box[0][9:-1]}" style="{css}" {_NAMESPACES}>{inside}'
 
 
 _NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpnas_kit.notebook import picture
+from mpnas_kit.plots import style
 from mpnas_kit.settings import field_docs, to_dict
 
 DPI = 110  # of the PNG beside the SVG, for viewers without SVG and for untrusted notebooks
@@ -44,7 +45,8 @@ def figure(drawn: Axes | Figure, alt: str, caption: str = "", *, headline: bool 
     assert isinstance(whole, Figure)
     vectors = picture.svg(whole, alt)
     file = io.BytesIO()
-    whole.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+    with style.without_glyph_warnings():
+        whole.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12)
     plt.close(whole)
     png = base64.b64encode(file.getvalue()).decode()
     about = {"alt": alt, "caption": caption, HEADLINE: headline}

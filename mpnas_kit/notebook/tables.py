@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.suite_facts import SuiteFacts
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.search.result import SearchResult
@@ -42,20 +43,84 @@ def target_text(found: SearchResult) -> str:
 
 
 def accuracy_table(trained: TrainResult) -> pd.DataFrame:
-    """Return the top-1 accuracies (0 to 1): one row per domain. Columns domain, val, test.
+    """Return the accuracies (0 to 1): one row per domain.
+
+    Columns domain, val, val_macro, test, test_macro. val, test: top-1 accuracy. Macro: mean recall
+    over the classes that have images; both columns are absent if an earlier release, which did not
+    record it, trained. `ACCURACY_FORMATS` has their formats.
 
     >>> mk.notebook.tables.accuracy_table(trained).columns.tolist()
-    ['domain', 'val', 'test']
+    ['domain', 'val', 'val_macro', 'test', 'test_macro']
     """
-    wide = trained.evaluation.pivot(index="domain", columns="split", values="accuracy")
-    order = list(dict.fromkeys(trained.evaluation["domain"]))
-    return wide.loc[order, ["val", "test"]].rename_axis(columns=None).reset_index()
+    columns = {}
+    for split in ("val", "test"):
+        columns[split] = trained.accuracy(split)
+        if trained.recalls is not None:
+            columns[f"{split}_macro"] = trained.macro_accuracy(split)
+    return pd.DataFrame(columns).rename_axis("domain").reset_index()
+
+
+ACCURACY_FORMATS = dict.fromkeys(("val", "val_macro", "test", "test_macro"), "{:.1%}")
+"""Formats of the columns of `accuracy_table`."""
+
+
+def weakest_classes(trained: TrainResult, split: str = "test", most: int = 3) -> pd.DataFrame:
+    """Return the classes with the lowest recall: at most `most` rows per domain.
+
+    Columns domain, label, images (their number), recall (0 to 1). Classes without images are left
+    out; `classes_without_images` names them. A domain of which all classes are recognised without
+    a mistake has no row. The table is empty if the recalls are not known.
+
+    trained: result of a training.
+    split: `val` or `test`.
+    most: classes per domain, at least 1.
+
+    >>> weak = mk.notebook.tables.weakest_classes(trained, most=2)
+    >>> weak.columns.tolist(), int(weak["domain"].value_counts().max())
+    (['domain', 'label', 'images', 'recall'], 2)
+    """
+    if trained.recalls is None:
+        return pd.DataFrame(columns=["domain", "label", "images", "recall"])
+    own = trained.recalls[(trained.recalls["split"] == split) & (trained.recalls["recall"] < 1)]
+    own = own.sort_values(["recall", "images"], ascending=[True, False], kind="stable")
+    weak = own.groupby("domain", sort=False).head(most)
+    order = {domain: i for i, domain in enumerate(trained.paths)}
+    weak = weak.sort_values("domain", key=lambda d: d.map(order), kind="stable")
+    return weak.drop(columns="split").reset_index(drop=True)
+
+
+def classes_without_images(trained: TrainResult, split: str = "test") -> list[str]:
+    """Return a sentence per domain that has classes without an image in a split.
+
+    Such classes do not count in the macro accuracy.
+
+    trained: result of a training.
+    split: `val` or `test`.
+
+    >>> mk.notebook.tables.classes_without_images(trained)[0]
+    'planted0: 6 of 16 classes have no image in the test split, so nothing is known of them: ...'
+    """
+    if trained.recalls is None:
+        return []
+    own = trained.recalls[trained.recalls["split"] == split]
+    sentences = []
+    for domain, rows in own.groupby("domain", sort=False):
+        absent = rows.loc[rows["images"] == 0, "label"].tolist()
+        if absent:
+            named = ", ".join(absent[:3]) + (f" and {len(absent) - 3:,} more" * (len(absent) > 3))
+            have, them = ("has", "it") if len(absent) == 1 else ("have", "them")
+            sentences.append(
+                f"{domain}: {len(absent):,} of {len(rows):,} classes {have} no image in the "
+                f"{split} split, so nothing is known of {them}: {named}."
+            )
+    return sentences
 
 
 def comparison_table(comparison: Comparison) -> pd.DataFrame:
     """Return the results table for display: one row per approach, prioritization and norm.
 
-    Columns approach; test and val (mean top-1 accuracy, 0 to 1); spread (standard deviation of test
+    Columns approach; test and val (mean top-1 accuracy, 0 to 1); macro (mean macro accuracy on
+    test, nan if it is not known); spread (standard deviation of test
     over seeds, nan with one seed); params (without batch norm and classifiers); ratio (of params to
     those of the single path); all_params; image, union and all_images (three readings of
     multiply-adds, see `analysis.Accounting`); disk (bytes); prioritization; norm; seeds (how many).
@@ -65,6 +130,7 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
         "approach": "approach",
         "test": "test",
         "test_spread": "spread",
+        "test_macro": "macro",
         "val": "val",
         "parameters": "params",
         "parameter_ratio": "ratio",
@@ -83,6 +149,7 @@ def comparison_table(comparison: Comparison) -> pd.DataFrame:
 COMPARISON_FORMATS: dict[str, str | Callable[[Any], str]] = {
     "test": "{:.1%}",
     "spread": lambda s: "–" if pd.isna(s) else f"± {s:.1%}",
+    "macro": lambda s: "–" if pd.isna(s) else f"{s:.1%}",
     "val": "{:.1%}",
     "params": amount,
     "ratio": lambda r: "–" if pd.isna(r) else f"{r:.1f}x",
@@ -104,6 +171,57 @@ def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str
     for column, how in formats.items():
         shown[column] = [how.format(v) if isinstance(how, str) else how(v) for v in table[column]]
     return shown.astype(str)
+
+
+def facts_table(facts: SuiteFacts) -> pd.DataFrame:
+    """Return the domains of a suite as text: one row per domain.
+
+    Columns domain, classes, train, val, test (images), per class (training images of the smallest
+    and the largest class), few (classes with fewer than 10 training images, if a domain has any),
+    resolution, suggested (resolution, if it is known what the files were).
+
+    >>> mk.notebook.tables.facts_table(mk.describe(suite)).columns.tolist()
+    ['domain', 'classes', 'train', 'val', 'test', 'per class', 'few', 'resolution']
+    """
+    own = facts.domains
+    table = own[["domain"]].copy()
+    for column in ("classes", "train", "val", "test"):
+        table[column] = own[column].map("{:,}".format)
+    table["per class"] = [
+        f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        for low, high in zip(own["smallest"], own["largest"], strict=True)
+    ]
+    if own["few"].any():
+        table["few"] = own["few"].map("{:,}".format)
+    table["resolution"] = own["resolution"].astype(str)
+    if own["suggested"].notna().any():
+        table["suggested"] = ["–" if pd.isna(n) else f"{n:.0f}" for n in own["suggested"]]
+    return table
+
+
+def originals_table(facts: SuiteFacts) -> pd.DataFrame:
+    """Return what the files of a suite were, as text: one row per domain, none without files.
+
+    Columns domain, files, width, height, aspect (each as quarter, median and three quarters), mode
+    and format (with the number of files, the most frequent first).
+
+    >>> mk.notebook.tables.originals_table(mk.describe(suite)).empty
+    True
+    """
+    if facts.sizes is None or facts.modes is None:
+        return pd.DataFrame()
+    rows = []
+    for name, own in facts.sizes.groupby("domain", sort=False):
+        quantiles = own.set_index("quantity")[["quarter", "median", "three_quarters"]]
+        modes = facts.modes[facts.modes["domain"] == name]
+        row = {"domain": name, "files": f"{modes['images'].sum():,}"}
+        for quantity, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("aspect", "{:.2f}")):
+            row[quantity] = " / ".join(form.format(value) for value in quantiles.loc[quantity])
+        for column in ("mode", "format"):
+            counts = modes.groupby(column)["images"].sum().sort_values(ascending=False)
+            row[column] = ", ".join(f"{key} {count:,}" for key, count in counts.items())
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def suite_table(suite: DomainSuite) -> pd.DataFrame:

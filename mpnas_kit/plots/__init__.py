@@ -13,25 +13,34 @@ from mpnas_kit.plots.graph import path_graph
 from mpnas_kit.plots.latency import latency_scatter
 from mpnas_kit.plots.pair import two_paths
 from mpnas_kit.plots.policy import policy_heatmap, policy_over_time
+from mpnas_kit.plots.predicted_images import probabilities, worst_mistakes
 from mpnas_kit.plots.prioritization import (
     prioritization_bars,
     prioritization_heatmap,
     weights_and_difficulties,
 )
+from mpnas_kit.plots.recalls import class_recalls
 from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors
+from mpnas_kit.plots.suite_facts import class_counts, class_samples, copy_pairs, original_sizes
 from mpnas_kit.plots.trust import trust_scatter
 
 __all__ = [
     "TRANSPARENT",
     "accuracy_bars",
     "approach_bars",
+    "class_counts",
+    "class_recalls",
+    "class_samples",
+    "copy_pairs",
     "cost_bars",
     "domain_bars",
     "domain_colors",
     "jaccard",
     "latency_scatter",
+    "worst_mistakes",
+    "original_sizes",
     "pareto",
     "path_graph",
     "path_spread",
@@ -47,5 +56,6 @@ __all__ = [
     "two_paths",
     "prioritization_bars",
     "prioritization_heatmap",
+    "probabilities",
     "weights_and_difficulties",
 ]

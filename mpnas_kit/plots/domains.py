@@ -10,6 +10,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 
 SPLIT_COLORS = dict(zip(SPLITS, (style.SHARED, style.OUTLINE, style.PRIVATE), strict=True))
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _GAP = 1  # pixels between two images
 
 
@@ -79,7 +80,7 @@ def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
             color=color,
             edgecolor=style.OUTLINE,
             linewidth=0.6,
-            label={"train": "training", "val": "validation", "test": "test"}[split],
+            label=SPLIT_NAMES[split],
         )
         left += counts
     ax.set_yticks(positions, suite.names)

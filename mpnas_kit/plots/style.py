@@ -5,8 +5,10 @@ take its text colour. A figure that is drawn in `plt.rc_context(TRANSPARENT)` is
 and on dark pages.
 """
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, wraps
 from typing import Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -14,6 +16,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, PercentFormatter
 
@@ -79,16 +82,59 @@ def chosen_domains(wanted: Sequence[str] | None, known: Sequence[str]) -> list[s
     return list(known if wanted is None else wanted)
 
 
+FALLBACKS = (  # fonts for scripts that matplotlib's own font lacks
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans Tamil",
+    "Noto Sans Thai",
+)
+
+
+@cache
+def _fallbacks() -> tuple[str, ...]:
+    installed = {font.name for font in fontManager.ttflist}
+    return tuple(name for name in FALLBACKS if name in installed)
+
+
+@contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Inside, a character that no installed font has is drawn as a box, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
+
+
 def literal(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
     """Decorate a function that draws a figure: its texts are shown as they are.
 
     Names of blocks, layers and spaces may have any characters. Matplotlib would read a pair of
-    dollar signs as a formula, and fail if it is not one.
+    dollar signs as a formula, and fail if it is not one. Characters that its font lacks come from
+    another installed font (`FALLBACKS`), if there is one.
     """
 
     @wraps(draw)
     def drawing(*args: Given.args, **kwargs: Given.kwargs) -> Drawn:
-        with mpl.rc_context({"text.parse_math": False}):
+        families = [*mpl.rcParams["font.family"], *_fallbacks()]
+        with (
+            mpl.rc_context({"text.parse_math": False, "font.family": families}),
+            without_glyph_warnings(),
+        ):
             drawn = draw(*args, **kwargs)
         _show_literally(drawn)
         return drawn
@@ -99,6 +145,11 @@ def literal(draw: Callable[Given, Drawn]) -> Callable[Given, Drawn]:
 def _show_literally(drawn: Axes | Figure) -> None:
     for text in drawn.findobj(Text):
         text.set_parse_math(False)
+
+
+def shortened(name: str, most: int = 28) -> str:
+    """Return a name as a label of at most `most` characters. A longer one ends with `…`."""
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
 
 
 def in_legend(name: str) -> str:

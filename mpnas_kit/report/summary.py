@@ -42,6 +42,7 @@ class Row(NamedTuple):
     cost: cost of one image on the path, as text; None: no search has found this path.
     undecided: number of decisions that the search left undecided; None as for `cost`.
     val, test: top-1 accuracy, 0 to 1.
+    macro: mean recall over the classes on test, 0 to 1; None also if it was not recorded.
     """
 
     domain: str
@@ -52,6 +53,7 @@ class Row(NamedTuple):
     undecided: int | None
     val: float | None
     test: float | None
+    macro: float | None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Summary:
         trained = run.train_result() if run.finished("train") else None
         cards = [_domains_card(run, trained)]
         val, test = (trained.accuracy(s) if trained else None for s in ("val", "test"))
+        known = trained is not None and trained.recalls is not None
+        macro = trained.macro_accuracy("test") if trained is not None and known else None
         undecided: dict[str, int] = {}
         if trained is not None and val is not None and test is not None:
             low, high = test.idxmin(), test.idxmax()
@@ -107,6 +111,7 @@ class Summary:
                 undecided=int(undecided.get(d.name, 0)) if d.name in searched else None,
                 val=float(val[d.name]) if val is not None and d.name in val else None,
                 test=float(test[d.name]) if test is not None and d.name in test else None,
+                macro=float(macro[d.name]) if macro is not None and d.name in macro else None,
             )
             for d in run.description.domains
         ]

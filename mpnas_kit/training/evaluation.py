@@ -1,7 +1,8 @@
 """Accuracy of a trained network, and the batch-norm statistics that its evaluation needs."""
 
-from collections.abc import Mapping
-from typing import Annotated
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, NamedTuple
 
 import pandas as pd
 import torch
@@ -56,10 +57,11 @@ def evaluate(
     split: str,
     team: Team | None = None,
 ) -> pd.DataFrame:
-    """Return accuracy and loss on a split: one row per domain.
+    """Return accuracies and loss on a split: one row per domain.
 
     Columns: domain, split, images (their number), accuracy (top-1, 0 to 1), loss (mean in nats,
-    without label smoothing). Batch norms use the statistics that the network has.
+    without label smoothing), macro_accuracy (mean recall over the classes that have images, 0 to
+    1). Batch norms use the statistics that the network has.
 
     net: trained network.
     suite: domains with their images.
@@ -71,8 +73,110 @@ def evaluate(
 
     >>> table = mk.evaluate(trained.net, suite, trained.paths, "test")
     >>> list(table.columns), list(table["images"])
-    (['domain', 'split', 'images', 'accuracy', 'loss'], [16, 16])
+    (['domain', 'split', 'images', 'accuracy', 'loss', 'macro_accuracy'], [16, 16])
     """
+    return evaluation_table(measure(net, suite, paths, split, team))
+
+
+class Measured(NamedTuple):
+    """What a network reaches on a split of a domain.
+
+    domain, split: their names.
+    accuracy: top-1, 0 to 1.
+    loss: mean in nats, without label smoothing.
+    class_images: number of images of every class.
+    recalls: share of the images of a class that are right; None: the class has no images.
+    """
+
+    domain: str
+    split: str
+    accuracy: float
+    loss: float
+    class_images: list[int]
+    recalls: list[float | None]
+
+    @property
+    def macro_accuracy(self) -> float:
+        """Mean recall over the classes that have images, 0 to 1."""
+        there = [recall for recall in self.recalls if recall is not None]
+        return math.fsum(there) / len(there)
+
+    def record(self) -> dict[str, object]:
+        """Return the measurement as JSON values. `engine.records.DomainAccuracy` reads them."""
+        return {
+            "domain": self.domain,
+            "split": self.split,
+            "images": sum(self.class_images),
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            "class_images": self.class_images,
+            "recalls": self.recalls,
+        }
+
+
+def evaluation_table(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return measurements as `evaluate` returns them."""
+    return pd.DataFrame(
+        [
+            {
+                "domain": one.domain,
+                "split": one.split,
+                "images": sum(one.class_images),
+                "accuracy": one.accuracy,
+                "loss": one.loss,
+                "macro_accuracy": one.macro_accuracy,
+            }
+            for one in measured
+        ]
+    )
+
+
+def recall_table(
+    measured: Sequence[Measured], classes: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """Return the recall of every class: one row per domain, split and class.
+
+    Columns: domain, split, label (name of the class), images (their number), recall (0 to 1; nan if
+    the class has no images).
+
+    measured: measurements.
+    classes: names of the classes, by domain.
+    """
+    tables = [
+        pd.DataFrame(
+            {
+                "domain": one.domain,
+                "split": one.split,
+                "label": list(classes[one.domain]),
+                "images": one.class_images,
+                "recall": [math.nan if recall is None else recall for recall in one.recalls],
+            }
+        )
+        for one in measured
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def measurements(evaluation: pd.DataFrame, recalls: pd.DataFrame) -> list[Measured]:
+    """Return the measurements of which `evaluation_table` and `recall_table` made these tables."""
+    own = {key: table for key, table in recalls.groupby(["domain", "split"], sort=False)}
+    found = []
+    for row in evaluation.itertuples():
+        table = own[row.domain, row.split]
+        shares = [None if math.isnan(share) else share for share in table["recall"].tolist()]
+        counts = table["images"].tolist()
+        found.append(Measured(row.domain, row.split, row.accuracy, row.loss, counts, shares))
+    return found
+
+
+def measure(
+    net: MultiPathNet,
+    suite: DomainSuite,
+    paths: Mapping[str, Path],
+    split: str,
+    team: Team | None = None,
+) -> list[Measured]:
+    """Return what a network reaches on a split of every domain (see `evaluate`)."""
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     require_type(net, MultiPathNet, "net")
@@ -83,10 +187,11 @@ def evaluate(
         net.space.require(path)
     team, mode, device = team or Team(), net.training, next(net.parameters()).device
     net.eval()
-    rows = []
+    found = []
     for domain in (d for d in suite if d.name in paths):
         images, standard, task = domain.split(split), Standard.of(domain), domain.task
         quality, loss = 0.0, 0.0
+        by_class = torch.zeros(len(domain.classes), dtype=torch.float64)
         for index in team.share(torch.split(torch.arange(len(images)), 500)):
             x = standard(read(images, index).to(device))
             labels = images.labels[index].to(device)
@@ -94,9 +199,14 @@ def evaluate(
                 (logits,) = net([Flow(domain.name, x, paths[domain.name])])
             quality += task.quality(logits, labels, reduction="sum")
             loss += float(task.loss(logits, labels, reduction="sum"))
+            for label in labels.unique().tolist():
+                own = labels == label
+                by_class[label] += task.quality(logits[own], labels[own], reduction="sum")
         n = len(images)
-        quality, loss = team.sum(torch.tensor([quality, loss], dtype=torch.float64)).tolist()
-        row = {"domain": domain.name, "split": split, "images": n}
-        rows.append({**row, "accuracy": quality / n, "loss": loss / n})
+        counts = torch.bincount(images.labels, minlength=len(domain.classes)).tolist()
+        sums = torch.cat([torch.tensor([quality, loss], dtype=torch.float64), by_class])
+        quality, loss, *right = team.sum(sums).tolist()
+        recalls = [r / c if c else None for r, c in zip(right, counts, strict=True)]
+        found.append(Measured(domain.name, split, quality / n, loss / n, counts, recalls))
     net.train(mode)
-    return pd.DataFrame(rows)
+    return found

@@ -1,7 +1,8 @@
 """The result of a training: accuracies, history, and the trained network."""
 
+import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -13,13 +14,14 @@ from mpnas_kit.domains.pixel_statistics import PixelStatistics, from_tensors
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.finished import read_finished, read_history
-from mpnas_kit.engine.records import StageConfigFile, TrainResults
+from mpnas_kit.engine.records import DomainAccuracy, StageConfigFile, TrainResults
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import member
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
+from mpnas_kit.training.evaluation import Measured, evaluation_table, recall_table
 
 
 class TrainResult:
@@ -29,7 +31,9 @@ class TrainResult:
     paths: path of every domain, by domain.
     config: settings of the training.
     evaluation: accuracy, one row per domain and split. Columns: domain, split (`val` or `test`),
-    images (their number), accuracy (top-1, 0 to 1), loss (nats, without label smoothing).
+    images (their number), accuracy (top-1, 0 to 1), loss (nats, without label smoothing),
+    macro_accuracy (mean recall over the classes that have images, 0 to 1). An earlier release
+    recorded no macro_accuracy.
     history: metrics, one row per step and drawn domain; or a function that returns them. Columns:
     step (from 1), domain, loss (nats, without label smoothing), weight, accuracy (on the training
     batch, 0 to 1), and val_accuracy (0 to 1) in steps with an evaluation.
@@ -39,13 +43,16 @@ class TrainResult:
     because an earlier release wrote the folder.
     pixels: pixel statistics of every domain, which tell domains apart; or a function that returns
     them. A domain whose training did not record them is absent. None: there are none.
+    recalls: recall of every class, one row per domain, split and class. Columns: domain, split,
+    label (name of the class), images (their number), recall (0 to 1; nan if the class has no
+    images). None: it is not known, because an earlier release wrote the folder.
 
     A loaded result reads `history`, `net` and `pixels` when they are first used.
 
     >>> list(trained.accuracy("test").index)
     ['planted0', 'planted1']
-    >>> trained.evaluation.shape
-    (4, 5)
+    >>> trained.evaluation.shape, trained.recalls.shape
+    ((4, 6), (64, 5))
     """
 
     def __init__(
@@ -61,9 +68,11 @@ class TrainResult:
         pixels: Mapping[str, PixelStatistics]
         | Callable[[], Mapping[str, PixelStatistics]]
         | None = None,
+        recalls: pd.DataFrame | None = None,
     ) -> None:
         self._pixels = {} if pixels is None else pixels
         self.paths, self.config, self.evaluation = dict(paths), config, evaluation
+        self.recalls = recalls
         self._net, self._history = net, history
         if isinstance(net, MultiPathNet):
             space, tasks = net.space, net.tasks
@@ -97,7 +106,7 @@ class TrainResult:
         if archs != read.content.paths:
             raise MpnasError(f"{stage.folder}: config.json and paths.json have other paths.")
         paths = {d: union_space.read(arch) for d, arch in archs.items()}
-        evaluation = pd.DataFrame([asdict(row) for row in read.results.evaluation])
+        evaluation = pd.DataFrame([_basic(row) for row in read.results.evaluation])
         expected = {(d, split) for d in paths for split in ("val", "test")}
         found = list(zip(evaluation["domain"], evaluation["split"], strict=True))
         if not paths or len(found) != len(expected) or set(found) != expected:
@@ -107,6 +116,11 @@ class TrainResult:
             )
         tasks = _tasks(stage, read.content, paths)
         signatures = _signatures(stage, read.content, paths)
+        measured = _measured(stage, read.content, read.results.evaluation)
+        recalls = None
+        if measured is not None:
+            evaluation = evaluation_table(measured)
+            recalls = recall_table(measured, read.content.record.classes or {})
 
         def net() -> MultiPathNet:
             union = _union(union_space, paths, tasks, settings)
@@ -120,7 +134,16 @@ class TrainResult:
             return _pixels(stage, paths)
 
         return cls(
-            net, paths, settings, evaluation, history, union_space, tasks, signatures, pixels
+            net,
+            paths,
+            settings,
+            evaluation,
+            history,
+            union_space,
+            tasks,
+            signatures,
+            pixels,
+            recalls,
         )
 
     @cached_property
@@ -153,23 +176,68 @@ class TrainResult:
         rows = self.evaluation[self.evaluation["split"] == split]
         return rows.set_index("domain")["accuracy"]
 
+    def macro_accuracy(self, split: str = "test") -> pd.Series:
+        """Return the macro accuracy of every domain, 0 to 1, indexed by domain.
+
+        It is the mean recall over the classes that have images, so a rare class counts as much as a
+        frequent one. It is nan if an earlier release, which did not record it, wrote the folder.
+
+        split: `val` or `test`.
+        """
+        rows = self.evaluation[self.evaluation["split"] == split].set_index("domain")
+        return rows["macro_accuracy"] if "macro_accuracy" in rows else rows["accuracy"] * math.nan
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle sends to another process. It has all data, so no folder is needed."""
         return {**self.__dict__, "_net": self.net, "_history": self.history, "_pixels": self.pixels}
 
     def _repr_html_(self) -> str:
+        columns = {
+            f"{words} {kind}": accuracies(split)
+            for split, words in (("val", "validation"), ("test", "test"))
+            for kind, accuracies in (("top-1", self.accuracy), ("macro", self.macro_accuracy))
+        }
         rows = "".join(
-            f"<tr><td>{escape(d)}</td><td>{val:.1%}</td><td>{test:.1%}</td></tr>"
-            for d, val, test in zip(
-                self.paths, self.accuracy("val"), self.accuracy("test"), strict=True
+            f"<tr><td>{escape(d)}</td>"
+            + "".join(
+                f"<td>{'–' if math.isnan(c[d]) else f'{c[d]:.1%}'}</td>" for c in columns.values()
             )
+            + "</tr>"
+            for d in self.paths
         )
-        head = "<tr><th>domain</th><th>validation top-1</th><th>test top-1</th></tr>"
+        head = f"<tr><th>domain</th>{''.join(f'<th>{c}</th>' for c in columns)}</tr>"
         return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
 
     def __repr__(self) -> str:
         mean = self.accuracy().mean()
         return f"TrainResult({len(self.paths)} domains, mean test top-1 {mean:.1%})"
+
+
+def _basic(row: DomainAccuracy) -> dict[str, Any]:
+    """Return what every release records of a domain and split."""
+    content = asdict(row)
+    return {name: content[name] for name in ("domain", "split", "images", "accuracy", "loss")}
+
+
+def _measured(
+    stage: StageFolder, recorded: StageConfigFile, rows: Sequence[DomainAccuracy]
+) -> list[Measured] | None:
+    """Return the measurements with those of every class, or None if they are not recorded."""
+    classes = recorded.record.classes or {}
+    found = []
+    for row in rows:
+        if row.class_images is None or row.recalls is None:
+            return None
+        counts, recalls = row.class_images, row.recalls
+        empty = [not count for count in counts]
+        whole = len(counts) == len(classes.get(row.domain, ())) and sum(counts) == row.images
+        if not whole or empty != [recall is None for recall in recalls]:
+            raise MpnasError(
+                f"{stage.folder / 'results.json'} cannot be read: the recalls of {row.domain!r} on "
+                f"{row.split} do not fit its classes or images."
+            )
+        found.append(Measured(row.domain, row.split, row.accuracy, row.loss, counts, recalls))
+    return found
 
 
 def _union(

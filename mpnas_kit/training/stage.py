@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -34,7 +33,15 @@ from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
-from mpnas_kit.training.evaluation import evaluate, recalibrate
+from mpnas_kit.training.evaluation import (
+    Measured,
+    evaluate,
+    evaluation_table,
+    measure,
+    measurements,
+    recalibrate,
+    recall_table,
+)
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import require_type
 
@@ -137,10 +144,11 @@ def _added_paths(
         "train: frozen trains classifiers only, but domains that are added also need batch norms "
         "of their own: expected frozen=False.",
     )
-    if frozen.signatures is None:
+    if frozen.signatures is None or frozen.recalls is None:
         raise MpnasError(
-            "the frozen training does not record how its images become network input, because an "
-            "earlier release wrote its folder: train it again in a new folder."
+            "the frozen training does not record how its images become network input, or the "
+            "recall of every class, because an earlier release wrote its folder: train it again in "
+            "a new folder."
         )
     grown = grown_space(space, frozen, tuple(paths), config.norm, config.private_from)
     for path in paths.values():
@@ -251,8 +259,7 @@ class _Training(Stage):
     def _finish(self) -> TrainResult:
         net = self._calibrated()
         splits = ("val", "test")
-        tables = [self._table(net, split) for split in splits]
-        evaluation = pd.concat(tables, ignore_index=True)
+        measured = [one for split in splits for one in self._measured(net, split)]
         self.pixels = {d.name: PixelStatistics.of(d) for d in self.suite}
         if self.before is not None:
             self.pixels = {**self.before.pixels, **self.pixels}
@@ -262,29 +269,32 @@ class _Training(Stage):
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.all_paths.items()})
             self.write_timing(self.folder)
             self.folder.finish(
-                {"evaluation": evaluation.to_dict("records")},
+                {"evaluation": [one.record() for one in measured]},
                 self.rows,
                 ["model.safetensors", "paths.json", "pixels.safetensors"],
             )
-        return self._result(evaluation)
+        return self._result(measured)
 
-    def _table(self, net: MultiPathNet, split: str) -> pd.DataFrame:
-        """Return the evaluation on a split. Frozen domains keep theirs: their outputs are equal."""
-        table = evaluate(net, self.suite, self.paths, split, self.team)
-        if self.before is None:
-            return table
-        earlier = self.before.evaluation
-        return pd.concat([earlier[earlier["split"] == split], table], ignore_index=True)
+    def _measured(self, net: MultiPathNet, split: str) -> list[Measured]:
+        """Return what all domains reach. Frozen ones keep theirs, as their outputs are equal."""
+        own = measure(net, self.suite, self.paths, split, self.team)
+        if self.before is None or self.before.recalls is None:
+            return own
+        earlier = measurements(self.before.evaluation, self.before.recalls)
+        return [*(one for one in earlier if one.split == split), *own]
 
-    def _result(self, evaluation: pd.DataFrame) -> TrainResult:
+    def _result(self, measured: list[Measured]) -> TrainResult:
         return TrainResult(
             self._averaged_net.eval(),
             self.all_paths,
             self.config,
-            evaluation,
+            evaluation_table(measured),
             history_table(self.rows),
             signatures=self.signatures,
             pixels=self.pixels,
+            recalls=recall_table(
+                measured, {name: s.classes for name, s in self.signatures.items()}
+            ),
         )
 
     def state(self) -> dict[str, Any]:

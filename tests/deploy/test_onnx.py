@@ -191,11 +191,12 @@ def test_the_card_says_what_was_measured(model: mk.Model, shared: Path) -> None:
         assert domain["parameters"] == sum(p.numel() for p in parts)
         for entry in domain["accuracies"]:
             assert entry["accuracy"] == model.result.accuracy(entry["split"])[name]
+            assert 0 <= entry["macro_accuracy"] <= 1
             assert entry["low"] <= entry["accuracy"] <= entry["high"] and entry["images"] == 12
     text = shared.with_suffix(".card.md").read_text(encoding="utf-8")
     for words in ("# Model card of tiny.onnx", LICENSE, "suite tiny", "| a | 3 |", "class2"):
         assert words in text
-    assert re.search(r"\| \d+\.\d% \(\d+\.\d% to \d+\.\d%; 12\) \|", text)
+    assert re.search(r"\| \d+\.\d% \(\d+\.\d% to \d+\.\d%; 12\); macro \d+\.\d% \|", text)
 
 
 def test_wilson_intervals_are_those_of_scipy() -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import zoo  # type: ignore[import-not-found]
+from PIL import Image
 
 from mpnas_kit import files
 from mpnas_kit.domains import cache, preparation
 from mpnas_kit.domains.cache import cache_folder, prepare
 from mpnas_kit.domains.cached_images import CachedImages
 from mpnas_kit.domains.decoding import Fit, decode
+from mpnas_kit.domains.originals import read_originals
 from mpnas_kit.errors import MpnasError
 
 
@@ -68,7 +70,7 @@ def test_images_are_those_of_the_decoder_and_are_decoded_once(
     assert found.shape == (20, 3, 16, 16) and not found.bad
     for pixels, path in zip(pixels_of(found), paths, strict=True):
         assert (pixels == decode(Path(path).read_bytes(), Fit(16)).numpy()).all()
-    monkeypatch.setattr(preparation, "decode", never)
+    monkeypatch.setattr(preparation, "decode_with_original", never)
     copied = write(tmp_path / "b")  # the same contents elsewhere
     assert prepare(copied, Fit(16), "x").folder == found.folder
     monkeypatch.setattr(files, "read_bytes", only_of(place))
@@ -172,7 +174,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "free_bytes", lambda _: 50_000_100)
-    monkeypatch.setattr(preparation, "decode", never)
+    monkeypatch.setattr(preparation, "decode_with_original", never)
     with pytest.raises(MpnasError, match="the images need 0 MB in the cache .* 50 MB free"):
         prepare(write(tmp_path), Fit(16), "x")
 
@@ -205,11 +207,11 @@ import sys, time
 from mpnas_kit.domains import cache, preparation
 from mpnas_kit.domains.decoding import Fit
 preparation._PART_IMAGES = 4
-real = preparation.decode
+real = preparation.decode_with_original
 def slow(content, fit):
     time.sleep({pause})
     return real(content, fit)
-preparation.decode = slow
+preparation.decode_with_original = slow
 found = cache.prepare(sys.argv[1:], Fit(16), "x")
 print(found.folder)
 """
@@ -246,13 +248,15 @@ def test_a_killed_preparation_continues(
     with pixels.open("r+b") as file:  # as if the first part had not reached the disk
         file.write(bytes(100))
     decoded = []
-    real = preparation.decode
+    real = preparation.decode_with_original
     monkeypatch.setattr(preparation, "_PART_IMAGES", 4)
-    monkeypatch.setattr(preparation, "decode", lambda c, fit: (decoded.append(1), real(c, fit))[1])
+    monkeypatch.setattr(
+        preparation, "decode_with_original", lambda c, fit: (decoded.append(1), real(c, fit))[1]
+    )
     found = prepare(paths, Fit(16), "x")
     assert len(decoded) == 40 - 4 * done + 4
     for image, path in zip(pixels_of(found), paths, strict=True):
-        assert (image == real(Path(path).read_bytes(), Fit(16)).numpy()).all()
+        assert (image == decode(Path(path).read_bytes(), Fit(16)).numpy()).all()
     assert not list(place.glob("images/*.part"))
 
 
@@ -273,3 +277,47 @@ def test_threads_share_one_cache(place: Path, tmp_path: Path) -> None:
         found = list(pool.map(lambda _: prepare(paths, Fit(16), "x"), range(4)))
     assert len({each.folder for each in found}) == 1
     assert all((pixels_of(each) == pixels_of(found[0])).all() for each in found)
+
+
+def test_what_files_were_is_recorded_upright_also_after_a_kill(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {
+        "a.png": zoo.encoded(zoo.one_colour(size=(30, 20)), "PNG"),
+        "c.gif": zoo.palette(False),
+        "d.png": zoo.encoded(zoo.one_colour((9, 9, 9, 9), (12, 50), "RGBA"), "PNG"),
+        "e.png": b"none",
+    }
+    wide = zoo.halves((80, 40)).transpose(Image.Transpose.ROTATE_90)  # 40 x 80 on the disk
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    contents["b.jpg"] = zoo.encoded(wide, "JPEG", exif=exif)
+    paths = []
+    for name, content in sorted(contents.items()):
+        (tmp_path / name).write_bytes(content)
+        paths.append(str(tmp_path / name))
+    monkeypatch.setattr(preparation, "_PART_IMAGES", 2)
+    real, calls = preparation.decode_with_original, []
+
+    def stops(content: bytes, fit: Fit) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(content, fit)
+
+    monkeypatch.setattr(preparation, "decode_with_original", stops)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(paths, Fit(16), "x")
+    folder = prepare(paths, Fit(16), "x").folder
+    table = read_originals(folder, 5)
+    assert table is not None and table["path"].tolist() == paths
+    about = table[["width", "height", "mode", "format"]].to_numpy().tolist()
+    assert about == [
+        [30, 20, "RGB", "PNG"],
+        [80, 40, "RGB", "JPEG"],
+        [64, 64, "P", "PNG"],
+        [12, 50, "RGBA", "PNG"],
+        [0, 0, "", ""],
+    ]
+    (folder / "originals.bin").write_bytes(b"cut")
+    assert read_originals(folder, 5) is None, "nothing is made up"

@@ -125,6 +125,26 @@ WRONG = [
     (["sweep", "--jobs", "-1"], ["jobs"]),
     (["sweep", "--jobs", "9999999"], ["jobs"]),
     (["sweep", "--jobs", "two"], ["jobs"]),
+    # data
+    (["data", "--data", ""], ["suite"]),
+    (["data", "--data", "pockett"], ["did you mean 'pocket'", "pockett"]),
+    (["data", "--data", "pocket", "--data", "pocket"], ["--data", "twice"]),
+    (["data", "--data", "pocket", "--bad", "skip"], ["bad"]),
+    (["data", "--bad", "skip"], ["--bad", "--data"]),
+    (["data", "--resolution", "9"], ["--resolution", "--data"]),
+    (["data", "--data", "nowhere/at/all"], ["nowhere"]),
+    (["data", "--data", "nowhere.csv"], ["nowhere.csv"]),
+    (["data", "--data", "json:dumps"], ["json:dumps"]),
+    (["data", "--domains", "digts"], ["did you mean 'digits'"]),
+    (["data", "--domains", ""], ["domain"]),
+    (["data", "--space", "pockett"], ["pockett"]),
+    (["data", "--space", "pocket(resolution=16)"], ["16"]),
+    (["data", "--out"], ["--out"]),
+    (["data", "--out", ""], ["path"]),
+    (["data", "--out", "/dev/null/look"], ["/dev/null"]),
+    (["data", "--json", "--json"], ["twice"]),
+    (["data", "--run", "runs/quick"], ["--run"]),
+    (["data", "extra"], ["extra"]),
     # models
     (["predict"], ["image files"]),
     (["predict", "--json"], ["image files"]),
@@ -251,12 +271,16 @@ USES = {
     "--search-from": ["search", "--run", "new", *BEGIN],
     "--paths": ["train", "--run", "new", *BEGIN],
     "--csv": ["compare", "--run", "{finished}"],
+    "--out": ["data", "--data", "tiny:suite", "--space", "tiny:space", "--no-time"],
 }
+
+
+INTO = ("--csv", "--out")  # options of a folder that may have other files
 
 
 @pytest.mark.parametrize(
     ("how", "path", "word"),
-    [(how, *case) for how in USES for case in PATHS if (how, case[0]) != ("--csv", "full")],
+    [(how, *case) for how in USES for case in PATHS if how not in INTO or case[0] != "full"],
     ids=lambda value: repr(value[:20]),
 )
 def test_a_path_that_cannot_be_used_is_named(

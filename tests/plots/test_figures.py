@@ -1,20 +1,25 @@
 """Every function draws the given numbers into the given axes."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+import mpnas_kit as mk
 from mpnas_kit import plots
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.analysis.similarity import jaccard_matrix
 from mpnas_kit.analysis.spread import PathSpread
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.plots import style
 from mpnas_kit.plots.similarity import clustered
 from mpnas_kit.plots.spread import path_spread
 from mpnas_kit.plots.style import PALETTE, TRANSPARENT
@@ -223,3 +228,127 @@ def test_path_spread_draws_one_dot_per_path_and_a_bar_over_seeds() -> None:
     dots, bar = ax.get_lines()
     assert dots.get_ydata().tolist() == pytest.approx([50, 70])
     assert list(bar.get_ydata()) == pytest.approx([50, 54])
+
+
+def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
+    trained: TrainResult,
+) -> None:
+    with pytest.raises(MpnasError, match="no recalls"):
+        plots.class_recalls(trained)
+    trained.recalls = pd.DataFrame(
+        [
+            {"domain": d, "split": "test", "label": f"{d}{i}", "images": 10 * (i != 2), "recall": r}
+            for d in "abc"
+            for i, r in enumerate((0.5, 0.9, np.nan, 0.9))
+        ]
+    )
+    ax = plots.class_recalls(trained)
+    for row, dots in enumerate(ax.collections):
+        places = np.asarray(dots.get_offsets())
+        assert places[:, 0].tolist() == [0.5, 0.9, 0.9], "no dot without images"
+        assert len({tuple(place) for place in places}) == 3, "equal recalls are beside each other"
+        assert (np.abs(places[:, 1] - row) < 0.5).all()
+    means = [line.get_xdata()[0] for line in ax.lines]
+    assert means == pytest.approx([2.3 / 3] * 3)
+    assert [text.get_text() for text in ax.texts] == ["a0: 50%", "b0: 50%", "c0: 50%"]
+    with pytest.raises(MpnasError, match="unknown split 'val'"):
+        plots.class_recalls(trained, split="val")
+
+
+# What a suite has ---------------------------------------------------------------------------------
+
+
+def many_classes(count: int) -> mk.DomainSuite:
+    """A domain with more images of the later classes, and a copy."""
+    labels = torch.repeat_interleave(torch.arange(count), torch.arange(count) % 7 + 2)
+    images = torch.randint(0, 256, (len(labels), 3, 8, 8), dtype=torch.uint8)
+    images[1] = images[0]
+    split = mk.TensorSplit(images, labels)
+    return mk.DomainSuite((mk.Domain("many", [f"c{i}" for i in range(count)], *[split] * 3),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("count", "drawn_classes"), [(3, 3), (30, 30), (500, 30)])
+def test_the_most_and_least_frequent_classes_are_drawn(count: int, drawn_classes: int) -> None:
+    suite = many_classes(count)
+    facts = mk.describe(suite)
+    ax = plots.class_counts(facts, "many")
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert len(names) == drawn_classes and len(ax.patches) == 3 * drawn_classes
+    whole = facts.classes.set_index("label")[["train", "val", "test"]].sum(axis=1)
+    shown = [int(whole[name]) for name in names]
+    assert shown == sorted(shown, reverse=True) and shown[-1] == whole.min()
+    hidden = [text.get_text() for text in ax.texts]
+    assert hidden == ([f"and {count - 30} more classes"] if count > 30 else [])
+    plots.class_samples(suite["many"], classes=5, columns=2)
+    with pytest.raises(MpnasError, match="unknown domain 'few'"):
+        plots.class_counts(facts, "few")
+    with pytest.raises(MpnasError, match="at least 2"):
+        plots.class_counts(facts, "many", most=1)
+
+
+def test_samples_of_classes_are_images_of_the_named_class() -> None:
+    suite = many_classes(9)
+    ax = plots.class_samples(suite["many"], classes=4, columns=3)
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert names[0] == "c6 (8)" and names[-1] == "c7 (2)" and len(names) == 4
+    canvas = np.asarray(ax.images[0].get_array())
+    first = canvas[:8, :8, :3].transpose(2, 0, 1)
+    own = suite["many"].train
+    same = [i for i in range(len(own)) if (own.take(torch.tensor([i]))[0].numpy() == first).all()]
+    assert same and own.labels[same[0]] == 6
+    assert (canvas[-8:, -8:, 3] == 0).all(), "a class with 2 images has an empty third place"
+
+
+def test_copies_are_drawn_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = many_classes(3)
+    facts = mk.describe(suite)
+    ax = plots.copy_pairs(facts, suite, pairs=2)
+    texts = [text.get_text() for text in ax.get_yticklabels()]
+    assert len(texts) == 2 and texts[0].startswith("exact copy: many, val")
+    with pytest.raises(MpnasError, match="no copies"):
+        plots.copy_pairs(mk.describe(tiny.suite(1)), tiny.suite(1))
+    with pytest.raises(MpnasError, match="not from files"):
+        plots.original_sizes(facts)
+
+
+def test_characters_come_from_fonts_that_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "FALLBACKS", ("No Such Font", "STIXGeneral"))
+    style._fallbacks.cache_clear()
+    facts = mk.describe(many_classes(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = plots.class_counts(facts, "many")
+    assert ax.get_yticklabels()[0].get_fontfamily()[-1] == "STIXGeneral"
+    assert "No Such Font" not in ax.title.get_fontfamily()
+    style._fallbacks.cache_clear()
+
+
+def test_probabilities_are_beside_their_images(trained: TrainResult) -> None:
+    shares = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]], dtype=np.float32)
+    found = mk.Prediction("a", ("x", "y" * 60, "z"), ("image 0", "image 1"), shares)
+    images = [np.full((8, 4, 3), 90, np.uint8), np.zeros((6, 6), np.uint8)]
+    ax = plots.probabilities(found, images, top=2)
+    assert bars(ax) == pytest.approx([0.7, 0.2, 0.5, 0.3])
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[0].startswith(" 70%  yyyy") and len(texts[0]) < 50 and texts[2] == " 50%  x"
+    assert len(ax.child_axes) == 2
+    first = np.asarray(ax.child_axes[0].images[0].get_array())
+    assert (first[:, 64] == 90).all() and (first[:, 0] == 0).all(), "the whole image is shown"
+    with pytest.raises(MpnasError, match="is of 2 images"):
+        plots.probabilities(found, images[:1])
+    with pytest.raises(MpnasError, match="at least one class"):
+        plots.probabilities(found, images, top=0)
+
+
+def test_the_worst_mistakes_are_named() -> None:
+    suite, space = tiny.suite(1), tiny.space()
+    trained = mk.train(suite, space, tiny.paths(space, ["k3e1 k5e3"]), tiny.train_config(steps=1))
+    wrong = mk.analysis.confident_mistakes(mk.analysis.predictions(trained, suite["a"]))
+    ax = plots.worst_mistakes(trained, suite["a"], most=3)
+    assert len(ax.child_axes) == len(ax.texts) == min(3, len(wrong)) > 0
+    row = wrong.iloc[0]
+    label, predicted = (suite["a"].classes[row[c]] for c in ("label", "predicted"))
+    assert ax.texts[0].get_text() == f"{label}\nas {predicted}\n{row['confidence']:.0%}"
+    assert f"{len(wrong)} of 12 test images" in ax.get_title()
+    with pytest.raises(MpnasError, match="at least one image"):
+        plots.worst_mistakes(trained, suite["a"], most=0)

@@ -29,6 +29,9 @@ def test_a_finished_run_is_read(run: Path) -> None:
     trained = old.train_result()
     rows = json.loads((run / "train" / "results.json").read_text())["evaluation"]
     assert trained.evaluation.to_dict("records") == rows
+    assert trained.recalls is None and trained.macro_accuracy().isna().all()
+    assert mk.notebook.tables.accuracy_table(trained).columns.tolist() == ["domain", "val", "test"]
+    assert mk.notebook.tables.weakest_classes(trained).empty
     assert trained.net.tasks == {"digits": mk.Classification(10), "icons": mk.Classification(22)}
     assert old.compare().cells["approach"].tolist() == ["mpnas"]
 

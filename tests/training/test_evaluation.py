@@ -1,18 +1,24 @@
 """Accuracy of a trained network. Its batch-norm statistics fit, also after a reload."""
 
+import json
+import math
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import safetensors.torch
 import tiny
 import torch
 
+import mpnas_kit as mk
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.split import Subset
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, member
-from mpnas_kit.training.evaluation import evaluate, recalibrate
+from mpnas_kit.training.evaluation import evaluate, measure, recalibrate
+from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
 
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"]
@@ -114,6 +120,59 @@ def test_evaluation_counts_every_image_once_and_by_hand() -> None:
     logits = torch.tensor([2.0, 1.0, 0.0]).log_softmax(0)
     assert row["images"] == 12 and row["accuracy"] == pytest.approx(1 / 3)
     assert row["loss"] == pytest.approx(-float(logits.mean()), rel=1e-5)
+
+
+def unbalanced() -> DomainSuite:
+    """A domain of three classes whose test split has 9, 3 and no images of them."""
+    base = tiny.domain("a", 3)
+    index = torch.tensor([0, 3, 6, 9, 0, 3, 6, 9, 0, 1, 4, 7])
+    test = Subset(base.test, index)
+    return DomainSuite((Domain("a", base.classes, base.train, base.val, test),))
+
+
+def test_macro_accuracy_is_the_mean_recall_over_classes_with_images() -> None:
+    suite, space = unbalanced(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:1])
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
+    with torch.no_grad():
+        net.head_of("a").weight.zero_()
+        net.head_of("a").bias.copy_(torch.tensor([2.0, 1.0, 0.0]))  # always the first class
+    row = evaluate(net, suite, paths, "test").iloc[0]
+    assert row["accuracy"] == pytest.approx(9 / 12) and row["macro_accuracy"] == 0.5
+    (measured,) = measure(net, suite, paths, "test")
+    assert measured.recalls == [1.0, 0.0, None] and measured.class_images == [9, 3, 0]
+
+
+def test_recalls_are_stored_and_agree_with_the_predictions(tmp_path: Path) -> None:
+    suite, space = unbalanced(), tiny.space()
+    paths = tiny.paths(space, ARCHS[:1])
+    result = train(suite, space, paths, tiny.train_config(), folder=tmp_path)
+    loaded = TrainResult.load(tmp_path, space=space)
+    assert result.recalls is not None and loaded.recalls is not None
+    pd.testing.assert_frame_equal(loaded.recalls, result.recalls)
+    pd.testing.assert_frame_equal(loaded.evaluation, result.evaluation)
+    table = mk.analysis.predictions(result, suite["a"])
+    own = mk.analysis.class_recalls(mk.analysis.confusion(table, 3))
+    test = loaded.recalls[loaded.recalls["split"] == "test"]
+    assert test["images"].tolist() == own["images"].tolist() == [9, 3, 0]
+    assert test["recall"].tolist()[:2] == own["recall"].tolist()[:2]
+    assert math.isnan(test["recall"].iloc[2])
+    assert loaded.macro_accuracy()["a"] == own["recall"].mean()
+    (sentence,) = mk.notebook.tables.classes_without_images(loaded)
+    assert "1 of 3 classes has no image in the test split" in sentence and "class2" in sentence
+
+
+@pytest.mark.parametrize(
+    "change", [{"class_images": [9, 3]}, {"class_images": [9, 2, 0]}, {"recalls": [1.0, 0.0, 0.0]}]
+)
+def test_recalls_that_do_not_fit_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    suite, space = unbalanced(), tiny.space()
+    train(suite, space, tiny.paths(space, ARCHS[:1]), tiny.train_config(), folder=tmp_path)
+    content = json.loads((tmp_path / "results.json").read_text())
+    content["evaluation"][1].update(change)
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    with pytest.raises(mk.MpnasError, match="recalls of 'a' on test do not fit"):
+        TrainResult.load(tmp_path, space=space)
 
 
 def test_more_images_than_a_batch_are_evaluated_the_same_way() -> None:

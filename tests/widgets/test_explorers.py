@@ -8,12 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
+import torch
 
 from mpnas_kit.analysis.comparison import Outcome, compare
 from mpnas_kit.analysis.difficulty import difficulties, replayed
 from mpnas_kit.analysis.mistakes import confident_mistakes, confusion, predictions
+from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.domains.split import Subset
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
@@ -32,7 +36,7 @@ from mpnas_kit.widgets import (
     SimilarityExplorer,
     prioritization,
 )
-from mpnas_kit.widgets.domains import MISTAKES
+from mpnas_kit.widgets.domains import CLASSES, MISTAKES, _with_most_mistakes
 from mpnas_kit.widgets.paths import Selection
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -199,6 +203,31 @@ def test_the_browser_shows_mistakes_and_the_images_behind_a_cell(trained: TrainR
     browser.matrix.selected = []
     browser.which.value = MISTAKES
     assert browser.selected == confident_mistakes(table)["image"].tolist()
+
+
+def test_the_browser_shows_recalls_and_says_which_classes_have_no_images(
+    trained: TrainResult,
+) -> None:
+    suite = tiny.suite(3)
+    whole = suite["a"]
+    test = Subset(whole.test, torch.tensor([0, 3, 6, 1]))  # no image of the third class
+    few = Domain("a", whole.classes, whole.train, whole.val, test)
+    browser = DomainBrowser(DomainSuite((few, suite["b"])), trained)
+    table = browser.table()
+    recall = table[table["label"] == 0]["right"].mean()
+    rows = browser.matrix.content["rows"]
+    assert rows[0] == f"class0 · {recall:.0%} of 3" and rows[2] == "class2 · no images"
+    assert "1 class has no image here" in browser.scores.value
+    right, macro = table["right"].mean(), table.groupby("label")["right"].mean().mean()
+    assert f"top-1 {right:.1%}, macro {macro:.1%}" in browser.scores.value
+
+
+def test_of_many_classes_the_matrix_has_those_with_most_mistakes() -> None:
+    counts = np.diag(np.full(CLASSES + 5, 3))
+    counts[44, 2] = counts[3, 44] = 7
+    shown = _with_most_mistakes(counts)
+    assert len(shown) == CLASSES and {2, 3, 44} <= set(shown) and shown == sorted(shown)
+    assert _with_most_mistakes(counts[:4, :4]) == [0, 1, 2, 3]
 
 
 def test_without_a_network_there_are_only_images() -> None:
