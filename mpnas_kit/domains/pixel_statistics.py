@@ -24,7 +24,7 @@ GREY_LEVEL = 1 / 255  # standard deviation that is added to every statistic
 COUNT = 3 + 3 + 2 + 4 + CELLS**2
 
 
-def pixel_statistics(images: Tensor) -> Tensor:
+def statistics_of_pixels(images: Tensor) -> Tensor:
     """Return statistics of images, float64 (n, 28).
 
     They are mean and standard deviation of red, green and blue (6), mean differences of red and
@@ -33,7 +33,7 @@ def pixel_statistics(images: Tensor) -> Tensor:
 
     images: uint8 (n, 1 or 3, H, W). Grey is repeated in three channels.
 
-    >>> pixel_statistics(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape
+    >>> statistics_of_pixels(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape
     torch.Size([5, 28])
     """
     colours = images.expand(-1, 3, -1, -1).double() / 255
@@ -74,7 +74,7 @@ class PixelStatistics:
         """Return the distribution over at most 500 training images of a domain."""
         count = len(domain.train)
         index = torch.linspace(0, count - 1, min(count, IMAGES)).long()
-        values = pixel_statistics(read(domain.train, index))
+        values = statistics_of_pixels(read(domain.train, index))
         spread = torch.cov(values.T, correction=0)
         own = torch.diag(spread.diag() * SHRINKAGE + GREY_LEVEL**2)
         return cls(values.mean(0), (1 - SHRINKAGE) * spread + own)
@@ -85,7 +85,7 @@ class PixelStatistics:
         images: uint8 (n, 1 or 3, H, W).
         """
         lower = torch.linalg.cholesky(self.covariance)
-        away = (pixel_statistics(images) - self.mean).T
+        away = (statistics_of_pixels(images) - self.mean).T
         squares = torch.linalg.solve_triangular(lower, away, upper=False).square().sum(0)
         scale = 2 * lower.diagonal().log().sum() + len(self.mean) * math.log(2 * math.pi)
         density: Tensor = -(squares + scale) / 2

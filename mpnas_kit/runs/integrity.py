@@ -127,7 +127,7 @@ def _read_all(folder: StageFolder, stage: str) -> None:
             folder.read_tensors("supernet.safetensors")
         else:
             trained = TrainResult.load(folder.folder)
-            _ = trained.history, trained.net
+            _ = trained.history, trained.net, trained.pixels
     except Unavailable:
         return  # code that is not imported here; the checksums were compared
 

@@ -14,7 +14,7 @@ from mpnas_kit.domains.pixel_statistics import PixelStatistics, from_tensors
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.finished import read_finished, read_history
-from mpnas_kit.engine.records import DomainAccuracy, StageConfigFile, TrainResults
+from mpnas_kit.engine.records import DomainAccuracy, Results, StageConfigFile, TrainResults
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
@@ -267,7 +267,7 @@ def _tasks(
 
 def _pixels(stage: StageFolder, paths: Mapping[str, Path]) -> dict[str, PixelStatistics]:
     """Return the pixel statistics of the domains. An earlier release recorded none."""
-    if not stage.exists("pixels.safetensors"):
+    if "pixels.safetensors" not in (stage.read_json("results.json", Results).files or ()):
         return {}
     tensors = stage.read_tensors("pixels.safetensors")
     found = {domain: from_tensors(tensors, domain) for domain in paths}

@@ -8,7 +8,7 @@ from mpnas_kit.domains.pixel_statistics import (
     COUNT,
     PixelStatistics,
     from_tensors,
-    pixel_statistics,
+    statistics_of_pixels,
     to_tensors,
 )
 
@@ -16,7 +16,7 @@ from mpnas_kit.domains.pixel_statistics import (
 def test_statistics_of_a_picture_by_hand() -> None:
     left_black = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     left_black[:, :, :, 4:] = torch.tensor([255, 255, 0], dtype=torch.uint8)[:, None, None]
-    found = pixel_statistics(left_black)[0]
+    found = statistics_of_pixels(left_black)[0]
     assert found.shape == (COUNT,)
     assert found[:3].tolist() == pytest.approx([0.5, 0.5, 0])  # means of red, green, blue
     assert found[3:6].tolist() == pytest.approx([0.5, 0.5, 0])  # deviations
@@ -31,8 +31,8 @@ def test_statistics_of_a_picture_by_hand() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 16])
 def test_grey_counts_as_three_equal_channels(size: int) -> None:
     grey = torch.randint(0, 256, (3, 1, size, size)).to(torch.uint8)
-    found = pixel_statistics(grey)
-    assert torch.equal(found, pixel_statistics(grey.expand(-1, 3, -1, -1)))
+    found = statistics_of_pixels(grey)
+    assert torch.equal(found, statistics_of_pixels(grey.expand(-1, 3, -1, -1)))
     assert bool(torch.isfinite(found).all())
 
 
@@ -42,7 +42,10 @@ def test_density_is_that_of_a_normal_distribution() -> None:
     normal = torch.distributions.MultivariateNormal(seen.mean, seen.covariance)
     images = tiny.pixels(domain.test)
     torch.testing.assert_close(
-        seen.log_density(images), normal.log_prob(pixel_statistics(images)), rtol=1e-9, atol=1e-7
+        seen.log_density(images),
+        normal.log_prob(statistics_of_pixels(images)),
+        rtol=1e-9,
+        atol=1e-7,
     )
 
 

@@ -416,7 +416,8 @@ def test_a_damaged_file_of_a_finished_run_is_named(
 
     def read() -> object:
         result = run(stage, folder)
-        return result.history, result.policy if stage == "search" else result.net
+        more = [result.policy] if stage == "search" else [result.net, result.pixels]
+        return result.history, more
 
     assert name in sentence(read)
 
