@@ -90,7 +90,7 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
-    from mpnas_kit.cli import model_parsers, parsers
+    from mpnas_kit.cli import cache_command, model_parsers, parsers
 
     text = file.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
@@ -104,6 +104,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "predict": model_parsers.predict_parser,
             "evaluate": model_parsers.evaluate_parser,
             "export": model_parsers.export_parser,
+            "cache": cache_command.cache_parser,
         }
         parser = other[command]() if command in other else parsers.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}

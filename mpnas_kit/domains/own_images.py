@@ -77,7 +77,7 @@ def folders(
             listings = list_folders(folder, names)
         return [(listing, treatment) for listing in listings]
 
-    return suite_of(Origin(source, repr(names), folders=tuple(chosen)), parts, title, bad)
+    return suite_of(Origin(source, names, folders=tuple(chosen)), parts, title, bad)
 
 
 @checked("table")
@@ -117,7 +117,7 @@ def table(
     def parts() -> Parts:
         return [(listing, treatment) for listing in read_manifest(file, names)]
 
-    return suite_of(Origin(source, repr(names), tables=(str(file),)), parts, file.stem, bad)
+    return suite_of(Origin(source, names, tables=(str(file),)), parts, file.stem, bad)
 
 
 def source_text(

@@ -61,7 +61,7 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
     named = [_images(file, name, whole, described[name]) for name in chosen]
     origin = Origin(
         source_text("suite_file", file, {}),
-        repr([bad, *((name, described[name]) for name in chosen), whole]),
+        more=repr([bad, *((name, described[name]) for name in chosen), whole]),
         folders=tuple(str(path) for kind, path, _ in named if kind == "folder"),
         tables=tuple(str(path) for kind, path, _ in named if kind == "table"),
     )
