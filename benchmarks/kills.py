@@ -1,6 +1,6 @@
 """Check that commands stopped at 100 random points end bit for bit like undisturbed ones.
 
-    python benchmarks/kills.py [--only KIND] [--kills 100] [--seed 0]     # 16 minutes on two cores
+    python benchmarks/kills.py [--only KIND] [--kills 100] [--seed 0]     # 18 minutes on two cores
 
 Each kind below stops one process of a command by a signal, at a random moment. Then the same
 command is given again, until the kind has its points. At the end, `mpnas check` must find all in
@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import numpy as np
+from PIL import Image
 
 from mpnas_kit.cli.commands import main as mpnas
 from mpnas_kit.files import UNFINISHED
@@ -80,6 +82,31 @@ def report(run: Path) -> list[Command]:
     """Return the command of a report of two small notebooks on a finished run."""
     notebooks = [str(run / f"{name}.ipynb") for name in ("one", "two")]
     return [[*KIT, "report", *notebooks, "--run", str(run / "run"), "--out", str(run / "pages")]]
+
+
+def export(run: Path) -> list[Command]:
+    """Return the command that writes a finished run as ONNX files."""
+    return [[*KIT, "export", "--run", str(run / "run"), "--out", str(run / "all.onnx")]]
+
+
+def pair(run: Path) -> list[Command]:
+    """Return the command of two searches at once that both prepare the same images in one cache."""
+    search = [word for name, value in SEARCH.items() for word in (_option(name), value)]
+    images = ["--data", str(run.parent / "images"), "--resolution", "16", "--space", "planted"]
+    once = [*KIT, "search", "--run", str(run / "run"), *images, *search]
+    return [[sys.executable, __file__, "--pair", str(run / "too"), *once]]
+
+
+def both(run: str, command: Command) -> int:
+    """Do a command and at the same time the same for another run. Return the larger status.
+
+    run: folder of the other run. The folder that it is in also holds the cache of both.
+    """
+    os.environ["MPNAS_CACHE"] = str(Path(run).parent / "cache")
+    place = command.index("--run") + 1
+    others = [*command[:place], run, *command[place + 1 :]]
+    processes = [subprocess.Popen(each) for each in (command, others)]
+    return max(abs(process.wait()) for process in processes) and 1
 
 
 def _option(name: str) -> str:
@@ -152,9 +179,9 @@ KILLED = (-KILL,)
 STOPPED = (0, 128 + TERM, 128 + INT, -TERM, -INT)  # 0: just done; negative: not yet begun
 FAILED = (0, 1, 2)  # 1: torchrun
 KINDS = {
-    "stage killed": Kind(stages, parent, [KILL], 20, KILLED),
+    "stage killed": Kind(stages, parent, [KILL], 17, KILLED),
     "stage stopped": Kind(stages, parent, [TERM, INT], 16, STOPPED),
-    "run begun": Kind(stages, beginning, [KILL], 24, KILLED, soon=True),
+    "run begun": Kind(stages, beginning, [KILL], 20, KILLED, soon=True),
     "rank killed": Kind(in_ranks, with_words("-m mpnas_kit"), [KILL], 6, FAILED),
     "torchrun stopped": Kind(in_ranks, parent, [TERM], 4, (*STOPPED, *FAILED)),
     "torchrun killed": Kind(in_ranks, parent, [KILL], 4, KILLED),
@@ -165,6 +192,8 @@ KINDS = {
     "report killed": Kind(report, parent, [KILL], 3, KILLED),
     "kernel killed": Kind(report, with_words("ipykernel"), [KILL], 3, FAILED),
     "report stopped": Kind(report, parent, [TERM], 3, STOPPED),
+    "export killed": Kind(export, parent, [KILL], 3, KILLED),
+    "cache killed": Kind(pair, with_words("-m mpnas_kit"), [KILL], 4, FAILED),
 }
 
 
@@ -250,8 +279,7 @@ def disturbed(
     while done < points:
         number += 1
         run = whole.parent / f"{name.replace(' ', '-')}-{number}"
-        if kind.commands is report:
-            prepare_report(places[stages], run)
+        prepare(kind.commands, places[stages], run)
         before, status = done, 0
         for command, taken in zip(kind.commands(run), seconds, strict=True):
             sent = status == 0
@@ -310,16 +338,21 @@ def compare(name: str, run: Path, whole: Path, table: Table) -> None:
             table.note(name, "leftovers", f"{run.name}/{file}")
         elif ours.get(file) != theirs.get(file):
             table.note(name, "differing", f"{run.name}/{file}")
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        status = mpnas(["check", str(run / "run" if (run / "run").is_dir() else run)])
-    if status != 0:
-        table.note(name, "faults", said.getvalue())
+    for folder in [file.parent for file in run.glob("*/run.json")] or [run]:
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = mpnas(["check", str(folder)])
+        if status != 0:
+            table.note(name, "faults", said.getvalue())
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """Return the files of a run that must be equal; of pages and notebooks only the names."""
+    """Return the files of a run that must be equal; of pages and notebooks only the names.
+
+    A search that continues may ask the cache for named domains, which is another list in `suites`.
+    """
     files = [f for f in run.rglob("*") if f.is_file() and f.name not in (*TIMES, "seconds")]
+    files = [f for f in files if f.parent.name != "suites" or f.name.endswith(UNFINISHED)]
     named_only = (".html", ".ipynb")
     return {
         str(f.relative_to(run)): b"" if f.suffix in named_only else f.read_bytes() for f in files
@@ -340,9 +373,31 @@ def undisturbed(commands: Commands, run: Path) -> None:
     (run / "seconds").write_text(json.dumps(seconds))
 
 
-def prepare_report(finished: Path, place: Path) -> None:
-    """Make a folder with a finished run and two small notebooks."""
-    shutil.copytree(finished, place / "run", ignore=shutil.ignore_patterns("seconds"))
+def prepare(commands: Commands, finished: Path, place: Path) -> None:
+    """Make what commands need before they begin.
+
+    finished: a finished run. place: folder of the commands.
+    """
+    if commands in (report, export):
+        shutil.copytree(finished, place / "run", ignore=shutil.ignore_patterns("seconds"))
+    if commands is report:
+        write_notebooks(place)
+    if commands is pair and not (place.parent / "images").exists():
+        write_photos(place.parent / "images", 400)
+
+
+def write_photos(folder: Path, count: int) -> None:
+    """Write large images of noise in two classes. Decoding them takes some seconds."""
+    draw = np.random.default_rng(0)
+    for i in range(count):
+        place = folder / "photos" / f"class{i % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        small = Image.fromarray(draw.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        small.resize((1200, 900)).save(place / f"{i}.jpg")
+
+
+def write_notebooks(place: Path) -> None:
+    """Write two small notebooks."""
     cells = [
         nbformat.v4.new_code_cell('run = "runs/quick"', metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("len(run)"),
@@ -359,7 +414,10 @@ def main() -> None:
     parser.add_argument("--only", choices=KINDS, action="append", help="may be given several times")
     parser.add_argument("--kills", type=int, default=100, help="points, over all kinds")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pair", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.pair:
+        sys.exit(both(given.pair[0], given.pair[1:]))
     # A shell lets a background process ignore SIGINT, and its children would inherit that.
     signal.signal(INT, signal.default_int_handler)
     chosen = given.only or list(KINDS)
@@ -369,8 +427,7 @@ def main() -> None:
         places: dict[Commands, Path] = {}
         for commands in dict.fromkeys([stages, *(KINDS[name].commands for name in chosen)]):
             places[commands] = Path(place) / f"whole-{commands.__name__}"
-            if commands is report:
-                prepare_report(places[stages], places[commands])
+            prepare(commands, places.get(stages, Path()), places[commands])
             undisturbed(commands, places[commands])
         for name in chosen:
             points = max(1, round(given.kills * KINDS[name].share / total))

@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 
+from mpnas_kit.cli.model_parsers import export_parser
 from mpnas_kit.cli.parsers import report_parser, stage_parser, sweep_parser
 from mpnas_kit.engine.step import set_rate, sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
@@ -79,7 +80,7 @@ def test_the_commands_that_are_killed_are_commands_of_the_kit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     kills = benchmark("kills", monkeypatch)
-    parsers = {"sweep": sweep_parser(), "report": report_parser()}
+    parsers = {"sweep": sweep_parser(), "report": report_parser(), "export": export_parser()}
     parsers |= {stage: stage_parser(stage) for stage in ("search", "train")}
     for commands in dict.fromkeys(kind.commands for kind in kills.KINDS.values()):
         for command in commands(tmp_path):
@@ -127,3 +128,26 @@ def test_predictions_and_files_are_measured(
     lines = {f"{kind} {count}" for kind in kinds for count in (1, 64)}
     assert set(found) == lines | {"bytes of files", "bytes over weights"}
     assert found["bytes of files"][0] < 1 < found["bytes over weights"][0]
+
+
+def test_images_in_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = benchmark("data", monkeypatch)
+    monkeypatch.setenv("MPNAS_CACHE", str(tmp_path / "mine"))
+    monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
+    found = module.measure(tmp_path, repeats=1, images=200, large=2)
+    assert set(found) == {
+        *(
+            "decode small",
+            "decode large",
+            "cached",
+            "map 32",
+            "map 512",
+            "map cold",
+            "input",
+            "cores",
+        )
+    }
+    assert not (tmp_path / "mine").exists()
+    images = module.write_images(tmp_path, 200)
+    assert len(list(images.rglob("*.jpg"))) == 200
+    assert set(module.start(images)) == {"cpu", "clock", "megabytes"}

@@ -90,7 +90,13 @@ def test_what_readme_tells_to_make_can_be_made() -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
-    from mpnas_kit.cli import data_command, model_parsers, parsers, submission_command
+    from mpnas_kit.cli import (
+        cache_command,
+        data_command,
+        model_parsers,
+        parsers,
+        submission_command,
+    )
     from mpnas_kit.cli.grow_command import grow_parser
     from mpnas_kit.cli.profile_command import profile_parser
 
@@ -110,6 +116,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "submit": submission_command.submit_parser,
             "profile": profile_parser,
             "grow": grow_parser,
+            "cache": cache_command.cache_parser,
         }
         parser = other[command]() if command in other else parsers.stage_parser(command)
         known = {name for action in parser._actions for name in action.option_strings}

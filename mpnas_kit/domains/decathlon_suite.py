@@ -88,5 +88,5 @@ def decathlon(
         ]
 
     tables = tuple(str(file) for name in names for file in annotation_files(folder, name))
-    suite = suite_of(Origin(source, repr(names), tables=tables), parts, folder.name, bad)
+    suite = suite_of(Origin(source, tuple(names), tables=tables), parts, folder.name, bad)
     return replace(suite, notices=(*notices, *suite.notices))

@@ -12,7 +12,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -35,12 +35,14 @@ class Origin:
     """What a suite is made of.
 
     source: text that creates the suite again. A person gave it.
+    names: domains that are chosen, in order; None: all.
     more: what else the suite depends on, besides files, as text.
     folders: folders whose content it depends on.
     tables: files, or folders of data sets, that list other files.
     """
 
     source: str
+    names: tuple[str, ...] | None = None
     more: str = ""
     folders: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -48,7 +50,7 @@ class Origin:
     @property
     def key(self) -> str:
         """Name of the suite in the cache."""
-        about = (_FORM, FORMAT, DECODER, self.source, self.more)
+        about = (_FORM, FORMAT, DECODER, self.source, self.names, self.more)
         return hashlib.sha256(repr(about).encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
@@ -164,6 +166,8 @@ def keep(
 ) -> None:
     """Note a suite in the cache, unless the cache can only be read.
 
+    If all domains were chosen, it is also found by their names: a run folder names its domains.
+
     census: of all its files, from before they were read.
     paths: paths of the images that its tables list.
     """
@@ -174,10 +178,12 @@ def keep(
         tuple(notices),
         tuple(left_out),
     )
-    folder = cache_folder() / "suites"
-    content = msgspec.msgpack.encode(known)
+    content = files.with_checksum(msgspec.msgpack.encode(known))
+    named = replace(origin, names=tuple(domain.name for domain in known.domains))
     with contextlib.suppress(MpnasError):
-        files.write_bytes(files.make_folder(folder) / origin.key, files.with_checksum(content))
+        folder = files.make_folder(cache_folder() / "suites")
+        for key in {named.key, origin.key}:
+            files.write_bytes(folder / key, content)
 
 
 # Census -------------------------------------------------------------------------------------------

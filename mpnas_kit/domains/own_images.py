@@ -86,7 +86,7 @@ def folders(
             listings = list_folders(folder, names)
         return [(listing, treatment) for listing in listings]
 
-    return suite_of(Origin(source, repr(names), folders=tuple(chosen)), parts, title, bad)
+    return suite_of(Origin(source, names, folders=tuple(chosen)), parts, title, bad)
 
 
 @checked("table")
@@ -126,7 +126,7 @@ def table(
     def parts() -> Parts:
         return [(listing, treatment) for listing in read_manifest(file, names)]
 
-    return suite_of(Origin(source, repr(names), tables=(str(file),)), parts, file.stem, bad)
+    return suite_of(Origin(source, names, tables=(str(file),)), parts, file.stem, bad)
 
 
 @checked("hub")
@@ -188,7 +188,7 @@ def hub(
             listings = list_data_sets(str(folder), names, columns)
         return [(listing, treatment) for listing in listings]
 
-    origin = Origin(source, repr(names), folders=tuple(chosen), tables=tuple(chosen))
+    origin = Origin(source, names, folders=tuple(chosen), tables=tuple(chosen))
     return suite_of(origin, parts, title, bad)
 
 

@@ -70,7 +70,7 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
     images = [_images(file, name, whole, described[name]) for name in chosen]
     origin = Origin(
         source_text("suite_file", file, {}),
-        repr([bad, *((name, described[name]) for name in chosen), whole]),
+        more=repr([bad, *((name, described[name]) for name in chosen), whole]),
         folders=tuple(str(each.path) for each in images if each.kind != "table"),
         tables=tuple(str(each.path) for each in images if each.kind != "folder"),
     )

@@ -115,6 +115,18 @@ def test_a_known_suite_is_the_same_and_lists_nothing(
     assert content(known) == first
 
 
+def test_all_domains_by_name_are_the_same_known_suite(
+    root: Path, request: pytest.FixtureRequest
+) -> None:
+    """A run folder names its domains. Later commands on it list nothing either."""
+    photos = root / "photos"
+    first = [content(reader(root)) for reader in (folders, table)]
+    request.getfixturevalue("only_known")
+    names = ["pets", "signs"]
+    assert content(mk.folders(photos, names, resolution=8, bad="skip")) == first[0]
+    assert content(mk.table(photos / "list.csv", names, resolution=8, bad="skip")) == first[1]
+
+
 def later(path: Path) -> None:
     """Set the time of a file as if it was written again."""
     at = path.stat().st_mtime_ns + 1_000_000
