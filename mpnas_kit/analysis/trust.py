@@ -1,5 +1,6 @@
 """Accuracy of paths on the supernet, compared with their accuracy when they are retrained."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -46,6 +47,21 @@ class Trust:
             raise unknown("column of these paths", of, map(str, self.rows.columns))
         result = kendalltau(self.rows[of], self.rows["retrained"])
         return float(result.statistic), float(result.pvalue)
+
+    def sentence(self) -> str:
+        """Return what the paths say about the supernet, as a sentence."""
+        count = f"{len(self.rows)} random paths of {self.domain}"
+        tau, chance = self.tau()
+        if math.isnan(tau):
+            where = "on the supernet" if self.rows["supernet"].nunique() == 1 else "trained alone"
+            return f"{count} are all equally accurate {where}, so their order says nothing."
+        by_cost, _ = self.tau("multiply_adds")
+        alone = (
+            ""
+            if math.isnan(by_cost)
+            else (f" Multiply-adds alone, without a supernet, give {by_cost:.2f}.")
+        )
+        return f"on {count}, Kendall's tau is {tau:.2f} (p = {chance:.2g}).{alone}"
 
     def _repr_html_(self) -> str:
         return str(self.rows.to_html())

@@ -216,7 +216,8 @@ def originals_table(facts: SuiteFacts) -> pd.DataFrame:
         modes = facts.modes[facts.modes["domain"] == name]
         row = {"domain": name, "files": f"{modes['images'].sum():,}"}
         for quantity, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("aspect", "{:.2f}")):
-            row[quantity] = " / ".join(form.format(value) for value in quantiles.loc[quantity])
+            values = [form.format(value) for value in quantiles.loc[quantity]]
+            row[quantity] = "\N{NO-BREAK SPACE}/\N{NO-BREAK SPACE}".join(values)
         for column in ("mode", "format"):
             counts = modes.groupby(column)["images"].sum().sort_values(ascending=False)
             row[column] = ", ".join(f"{key} {count:,}" for key, count in counts.items())

@@ -8,14 +8,19 @@ from mpnas_kit.plots import style
 from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.training.result import TrainResult
 
+STEPS = 50  # recalls closer than 1 / 50 are one dot
+NUMBERED = 4  # classes of a dot that has its number beside it
+_DOT, _LARGEST = 22, 340  # areas, 1/72 inch squared
+
 
 @style.literal
 def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = "test") -> Axes:
     """Draw the recall of every class of every domain, and the macro accuracy of the domain.
 
-    A dot is a class; dots of equal recall are beside each other. The upright line is the macro
-    accuracy, the mean of the dots. The text on the right names the class with the lowest recall.
-    Classes without images in the split have no dot.
+    A dot is a class. Classes of nearly equal recall are one larger dot, with their number if it is
+    4 or more. The upright line is the macro accuracy, the mean over classes. The text on the right
+    names the class with the lowest recall, of several the one with the most images. Classes without
+    images in the split do not count.
 
     trained: result of a training.
     ax: axes to draw into; None: a new figure.
@@ -37,25 +42,21 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
     for row, domain in enumerate(domains):
         own = rows[rows["domain"] == domain]
         recalls = own["recall"].to_numpy(dtype=np.float64)
-        y = row + _spread(recalls)
-        ax.scatter(recalls, y, s=16, color=colors[domain], alpha=0.75, linewidths=0)
+        places, count = np.unique(np.round(recalls * STEPS) / STEPS, return_counts=True)
+        area = np.minimum(_DOT * count, _LARGEST)
+        y = np.full(len(places), row)
+        ax.scatter(places, y, s=area, color=colors[domain], alpha=0.8, linewidths=0, clip_on=False)
+        for place, number in zip(places, count, strict=True):
+            if number >= NUMBERED:
+                ax.text(place, row, f"{number:,}", ha="center", va="center", fontsize=7)
         ax.plot([recalls.mean()] * 2, [row - 0.42, row + 0.42], color=style.ink(), linewidth=1.6)
-        low = own.iloc[int(recalls.argmin())]
-        beside.append(f"{style.shortened(low['label'], 24)}: {low['recall']:.0%}")
+        lowest = own[own["recall"] == recalls.min()]
+        name = style.shortened(lowest.loc[lowest["images"].idxmax(), "label"], 24)
+        others = f" and {len(lowest) - 1:,} more" if len(lowest) > 1 else ""
+        beside.append(f"{name}{others}: {recalls.min():.0%}")
     values_beside(ax, beside)
-    ax.set(xlim=(-0.02, 1.02), xlabel=f"recall on the {split} split")
+    ax.set(xlim=(-0.025, 1.025), xlabel=f"recall on the {split} split")
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.xaxis.set_major_formatter(style.percent())
     ax.set_title("Recall of every class; on the right the weakest", fontsize=11)
     return ax
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    """Return offsets, -0.36 to 0.36, that place nearly equal values beside each other: (n,)."""
-    offsets = np.zeros(len(values))
-    near = np.round(values * 50)
-    for value in np.unique(near):
-        (same,) = np.nonzero(near == value)
-        step = min(0.12, 0.72 / len(same))
-        offsets[same] = step * (np.arange(len(same)) - (len(same) - 1) / 2)
-    return offsets

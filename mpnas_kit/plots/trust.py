@@ -1,5 +1,6 @@
 """Accuracy of paths on the supernet against their accuracy when they are trained alone."""
 
+import math
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -51,7 +52,6 @@ def trust_scatter(trust: Trust, ax: Axes | None = None) -> Axes:
     style.plain(ax)
     ax.grid(axis="x", color=style.OUTLINE, alpha=0.25, linewidth=0.6)
     tau, p = trust.tau()
-    ax.set_title(
-        f"{trust.domain}: Kendall's tau {tau:.2f} (p {p:.2g}) over {len(rows)} paths", fontsize=11
-    )
+    words = "no order" if math.isnan(tau) else f"Kendall's tau {tau:.2f} (p {p:.2g})"
+    ax.set_title(f"{trust.domain}: {words} over {len(rows)} paths", fontsize=11)
     return ax

@@ -110,7 +110,7 @@ class DomainBrowser(Explorer):
         """Return the accuracies in words, and which classes the confusion matrix has."""
         right = float(self.table()["right"].mean())
         there = recalls["recall"].dropna()
-        words = f"top-1 {right:.1%}, macro {there.mean():.1%} (mean recall of {len(there)} classes)"
+        words = f"Top-1 {right:.1%}, macro {there.mean():.1%} (mean recall of {len(there)} classes)"
         if len(there) < len(recalls):
             absent = len(recalls) - len(there)
             words += f"; {absent} {'class has' if absent == 1 else 'classes have'} no image here"
@@ -120,7 +120,7 @@ class DomainBrowser(Explorer):
                 f". Below: the {len(self._classes)} classes with the most mistakes, and {hidden:,} "
                 "more are not shown"
             )
-        return f'<p class="mpnas">Rows: class, recall and images; columns: prediction. {words}.</p>'
+        return f'<p class="mpnas">{words}. Rows: class, recall, images; columns: prediction.</p>'
 
     def _draw(self) -> None:
         table = self.table()

@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.patches import FancyBboxPatch
 
+import mpnas_kit as mk
 from mpnas_kit import plots
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.difficulty import difficulties
@@ -493,3 +494,17 @@ def test_figures_refuse(
         assert "\n" not in str(raised.value)
         assert len(plt.get_fignums()) <= before + 1
         plt.close("all")
+
+
+def test_paths_that_are_equally_accurate_have_no_order() -> None:
+    rows = pd.DataFrame({"supernet": [0.5, 0.5, 0.5], "retrained": [0.1, 0.2, 0.3]})
+    trust = mk.analysis.Trust("a", rows.assign(multiply_adds=[1, 2, 3]))
+    assert trust.sentence() == (
+        "3 random paths of a are all equally accurate on the supernet, so their order says nothing."
+    )
+    assert plots.trust_scatter(trust).get_title() == "a: no order over 3 paths"
+    varied = mk.analysis.Trust("a", trust.rows.assign(supernet=[0.1, 0.2, 0.3]))
+    assert varied.sentence() == (
+        "on 3 random paths of a, Kendall's tau is 1.00 (p = 0.33). Multiply-adds alone, without a "
+        "supernet, give 1.00."
+    )

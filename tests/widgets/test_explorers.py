@@ -219,7 +219,7 @@ def test_the_browser_shows_recalls_and_says_which_classes_have_no_images(
     assert rows[0] == f"class0 · {recall:.0%} of 3" and rows[2] == "class2 · no images"
     assert "1 class has no image here" in browser.scores.value
     right, macro = table["right"].mean(), table.groupby("label")["right"].mean().mean()
-    assert f"top-1 {right:.1%}, macro {macro:.1%}" in browser.scores.value
+    assert f"Top-1 {right:.1%}, macro {macro:.1%}" in browser.scores.value
 
 
 def test_of_many_classes_the_matrix_has_those_with_most_mistakes() -> None:
