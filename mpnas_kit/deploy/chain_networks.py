@@ -82,7 +82,7 @@ class Networks:
         inputs, outputs = ([f"{way}{i}" for i in range(len(pieces))] for way in ("in", "out"))
         model = translated(
             _SideBySide([self._module(piece) for piece in pieces]).eval(),
-            tuple(example((piece,), 2) for piece in pieces),
+            tuple(example_input((piece,), 2) for piece in pieces),
             inputs,
             outputs,
             f"block {pieces[0].block}" if len(pieces) == 1 else "a block",
@@ -120,7 +120,7 @@ class _SideBySide(nn.Module):
         return tuple(network(x) for network, x in zip(self.networks, inputs, strict=True))
 
 
-def example(chain: Chain, batch: int) -> Tensor:
+def example_input(chain: Chain, batch: int) -> Tensor:
     """Return a random input of a chain: (batch, in_channels, H, W), pixels as uint8."""
     first, generator = chain[0], torch.Generator().manual_seed(0)
     shape = (batch, first.in_channels, first.resolution, first.resolution)
@@ -165,7 +165,7 @@ class ThisMachine:
         return Time(time.milliseconds / self.batch, spread)
 
     def _call(self, chain: Chain) -> Callable[[], object]:
-        given = example(chain, self.batch)
+        given = example_input(chain, self.batch)
         if self.runtime == "torch":
             network = self.networks.network(chain)
             return lambda: network(given)
