@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import mpnas_kit as mk
 from mpnas_kit.cli.commands import main
 from mpnas_kit.deploy import profiling
-from mpnas_kit.deploy.chain_networks import Networks, example
+from mpnas_kit.deploy.chain_networks import Networks, example_input
 from mpnas_kit.deploy.chains import Chain, Chains, chain_words, spread_paths
 from mpnas_kit.deploy.clock import SAMPLE, clock_for, time_in_turns
 from mpnas_kit.deploy.profiling import fill_table
@@ -238,7 +238,7 @@ def test_the_onnx_file_of_a_chain_equals_its_torch_network() -> None:
     needed = [*whole, *(c for f in chains.formulas.values() for c in f.chains)]
     networks.prepare(needed)
     for chain in needed:
-        given = example(chain, 3)
+        given = example_input(chain, 3)
         with torch.inference_mode():
             expected = networks.network(chain)(given)
         session = start_session(networks.content(chain), 1)
