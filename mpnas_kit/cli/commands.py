@@ -257,7 +257,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas check     check all files of a run, and say what can be recovered
   mpnas predict   classify image files with a trained run
   mpnas evaluate  print accuracies of a trained run on labelled images
-  mpnas export    write a trained run as ONNX files
+  mpnas export    write a trained run for other programs (ONNX, ExecuTorch)
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""

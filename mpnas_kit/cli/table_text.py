@@ -2,7 +2,17 @@
 
 import pandas as pd
 
-_WORDS = ("domain", "path", "approach", "prioritization", "norm", "image", "label", "file")
+_WORDS = (
+    "domain",
+    "path",
+    "approach",
+    "prioritization",
+    "norm",
+    "image",
+    "label",
+    "file",
+    "measure",
+)
 
 
 def text_of(table: pd.DataFrame) -> str:
