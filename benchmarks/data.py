@@ -183,7 +183,9 @@ def training(suite: mk.DomainSuite) -> _Training:
     """Return a training of random paths."""
     space, draw = mk.pocket_space(suite.resolution), torch.Generator().manual_seed(0)
     paths = {name: space.sample(draw) for name in suite.names}
-    return _Training(suite, space, paths, mk.TrainConfig(steps=100_000), None, None, Compute())
+    return _Training(
+        suite, space, paths, mk.TrainConfig(steps=100_000), None, None, None, Compute()
+    )
 
 
 def mapped_cold(images: CachedImages, repeats: int) -> Ratio:

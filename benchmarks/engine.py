@@ -121,7 +121,9 @@ class Steps:
         suite, space = pocket(), space or pocket_space()
         self.config = SearchConfig(steps=100, cost_target=0.45e6, prioritization=Uniform())
         parts = divide(suite, self.config.reward_share, 0)
-        self.stage = _Search(parts, space, self.config, 0.45e6, None, Compute())
+        self.stage = _Search(
+            parts, space, self.config, dict.fromkeys(parts, 0.45e6), None, None, Compute()
+        )
         self.stage.step = 60
 
     def engine(self) -> None:

@@ -18,9 +18,10 @@ from .approaches.methods import RandomPaths as RandomPaths
 from .approaches.methods import SharedTrunk as SharedTrunk
 from .approaches.methods import SinglePath as SinglePath
 from .deploy.exporting import export as export
+from .deploy.formats import Quantization as Quantization
+from .deploy.formats import Written as Written
 from .deploy.model import Model as Model
 from .deploy.model import load as load
-from .deploy.onnx import Written as Written
 from .deploy.prediction import AutoPrediction as AutoPrediction
 from .deploy.prediction import Prediction as Prediction
 from .deploy.profiling import latency_from_networks as latency_from_networks

@@ -18,7 +18,7 @@ import secrets
 import shutil
 import stat
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
@@ -346,6 +346,52 @@ def write_bytes(path: pathlib.Path, content: bytes, after: str = "") -> pathlib.
             raise MpnasError(f"cannot write {_shown(path)}: it is a folder.")
         os.replace(temporary, path)
     return path
+
+
+def write_together(contents: Mapping[pathlib.Path, bytes]) -> None:
+    """Write several files, each as a whole, or none of them (see `write_bytes`).
+
+    All are first written under other names, and then renamed. If a file cannot be renamed, earlier
+    files are put back. Only a process that is killed between two renames leaves some of the files.
+
+    contents: content of every file, at least one. Their folders must exist.
+
+    Raises `MpnasError` if a file cannot be written.
+    """
+    with file_errors("write", next(iter(contents))), contextlib.ExitStack() as stack:
+        ready: dict[pathlib.Path, pathlib.Path] = {}
+        for path, content in contents.items():
+            with file_errors("write", path):
+                if path.is_dir():
+                    raise MpnasError(f"cannot write {_shown(path)}: it is a folder.")
+                ready[path] = stack.enter_context(_unnamed(path, content))
+        for path, temporary in ready.items():
+            with file_errors("write", path):
+                stack.enter_context(_put_back_on_error(path))
+                os.replace(temporary, path)
+
+
+@contextmanager
+def _put_back_on_error(path: pathlib.Path) -> Iterator[None]:
+    """If the body fails, the file is as it was before: the earlier one, or none."""
+    earlier = path.parent / f".{secrets.token_hex(4)}{UNFINISHED}"
+    there = os.path.lexists(path)
+    if there:
+        try:
+            os.link(path, earlier, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            shutil.copy2(path, earlier, follow_symlinks=False)  # a file system without links
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.replace(earlier, path) if there else os.unlink(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(earlier)
 
 
 def write_new(path: pathlib.Path, content: bytes) -> None:

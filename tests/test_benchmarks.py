@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 
+import mpnas_kit as mk
 from mpnas_kit.cli.model_parsers import export_parser
 from mpnas_kit.cli.parsers import report_parser, stage_parser, sweep_parser
 from mpnas_kit.engine.step import set_rate, sgd
@@ -118,16 +119,11 @@ def test_a_change_that_fails_without_a_sentence_is_counted(
     assert (row["changes"], row["sentences"], row["repeated"]) == (2, 0, 2)
 
 
-def test_predictions_and_files_are_measured(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_predictions_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     module = benchmark("predict", monkeypatch)
     monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
-    found = module.measure(tmp_path, domains=2, repeats=1)
-    kinds = ("predict", "union", "onnxruntime", "predict onnx", "cut out", "whole file")
-    lines = {f"{kind} {count}" for kind in kinds for count in (1, 64)}
-    assert set(found) == lines | {"bytes of files", "bytes over weights"}
-    assert found["bytes of files"][0] < 1 < found["bytes over weights"][0]
+    found = module.measure(domains=2, repeats=1)
+    assert set(found) == {f"{kind} {count}" for kind in ("predict", "union") for count in (1, 64)}
 
 
 def test_images_in_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -151,3 +147,21 @@ def test_images_in_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     images = module.write_images(tmp_path, 200)
     assert len(list(images.rglob("*.jpg"))) == 200
     assert set(module.start(images)) == {"cpu", "clock", "megabytes"}
+
+
+def test_files_of_every_format_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("export", monkeypatch)
+    monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
+    monkeypatch.setattr(module.mk, "pocket_space", tiny.space)
+    monkeypatch.setattr(module, "SIZE", tiny.SIZE)
+    monkeypatch.setattr(module, "signature", small_signature)
+    found = module.measure(domains=1, repeats=1)
+    files = ("onnx whole", "onnx cut", "onnx-folded", "onnx-int8", "pte", "pte alone")
+    lines = {f"{file} {count}" for file in files for count in (1, 64)}
+    sizes = {f"{file} bytes" for file in ("onnx", "onnx-int8", "pte", "pte alone")}
+    assert set(found) == lines | sizes and all(len(values) == 1 for values in found.values())
+
+
+def small_signature() -> mk.Signature:
+    classes = tuple(f"class{i}" for i in range(10))
+    return mk.Signature(classes, 3, tiny.SIZE, (0.5,) * 3, (0.25,) * 3)

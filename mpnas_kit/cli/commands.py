@@ -246,7 +246,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas check     check all files of a run, and say what can be recovered
   mpnas predict   classify image files with a trained run
   mpnas evaluate  print accuracies of a trained run on labelled images
-  mpnas export    write a trained run as ONNX files
+  mpnas export    write a trained run for other programs (ONNX, ExecuTorch)
   mpnas submit    predict the test images of the Visual Domain Decathlon, for its organisers
   mpnas cache     print what is in the cache of images, or remove some of it
   mpnas profile   measure the latency of every block of a search space

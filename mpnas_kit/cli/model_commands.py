@@ -11,10 +11,10 @@ import pandas as pd
 from mpnas_kit.cli.model_parsers import evaluate_parser, export_parser, predict_parser
 from mpnas_kit.cli.parsers import run_folder
 from mpnas_kit.cli.table_text import text_of
-from mpnas_kit.deploy.exporting import NOT_STATED
+from mpnas_kit.deploy.exporting import BOUND, NOT_STATED
 from mpnas_kit.deploy.exporting import export as export_files
+from mpnas_kit.deploy.formats import Written
 from mpnas_kit.deploy.model import AUTO, Model, load
-from mpnas_kit.deploy.onnx import BOUND
 from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
 from mpnas_kit.domains.suites import suite_from_text
 from mpnas_kit.errors import MpnasError
@@ -69,6 +69,9 @@ def export(arguments: Sequence[str]) -> None:
     given = export_parser().parse(arguments)
     if given.out is None:
         raise MpnasError("mpnas export needs a file to write: expected --out FILE.onnx.")
+    if given.data is not None and given.images:
+        raise MpnasError("mpnas export takes --data or image files, not both.")
+    max_loss = convert(given.max_loss, Annotated[float, Range(0, 1)], "--max-loss")
     folder = run_folder(given.run, None)
     model = load(folder, trust=given.trust)
     words = ["mpnas export", "--run", folder.name, "--out", pathlib.PurePath(given.out).name]
@@ -77,12 +80,18 @@ def export(arguments: Sequence[str]) -> None:
         model,
         given.out,
         domain=given.domain,
-        layout=given.layout,
-        images=given.images,
+        format=given.format,
+        images=given.images if given.data is None else suite_from_text(given.data),
+        max_loss=max_loss,
         license=given.license,
         data=_data_words(place(folder)),
-        command=" ".join([*words, "--layout", given.layout]),
+        command=" ".join([*words, "--format", given.format]),
     )
+    _print_written(written)
+
+
+def _print_written(written: Sequence[Written]) -> None:
+    """Print a table of the files, and one of what int8 changed."""
     table = pd.DataFrame(
         [
             {
@@ -95,9 +104,19 @@ def export(arguments: Sequence[str]) -> None:
         ]
     )
     print(text_of(table))
+    changes = [
+        (done.domains[0], *row)
+        for done in written
+        if done.quantization is not None
+        for row in done.quantization.rows
+    ]
+    if changes:
+        columns = ["domain", "measure", "float", "int8"]
+        print(f"\n{text_of(pd.DataFrame(changes, columns=columns))}")
+    bound = "" if changes else f"; at most {BOUND:g}"
     print(
-        "\ndifference: largest difference of logits between onnxruntime and torch; at most "
-        f"{BOUND:g}.\nmodel cards: beside the files, .card.md and .card.json"
+        f"\ndifference: largest difference of logits from torch{bound}.\n"
+        "model cards: beside the files, .card.md and .card.json"
     )
 
 

@@ -3,15 +3,10 @@
 import argparse
 
 from mpnas_kit.cli.parsers import Parser
-from mpnas_kit.deploy.exporting import NOT_STATED
+from mpnas_kit.deploy.exporting import MAX_LOSS, NOT_STATED
+from mpnas_kit.deploy.formats import format_table
+from mpnas_kit.deploy.int8 import LEAST
 from mpnas_kit.domains.suites import SUITE
-
-FORMATS = """\
-layout  files           size                      speed on a CPU       for
-shared  one             smallest: domains share   as folded, once a    one app that serves all
-                        weights                   domain is cut out    domains
-folded  one per domain  each domain has all its   fastest as it is     one domain, or tools that
-                        weights                                        cannot cut a file"""
 
 
 def predict_parser() -> Parser:
@@ -66,7 +61,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         metavar="FOLDER",
-        help="run folder with a finished training, or an ONNX file of `mpnas export` (default: "
+        help="run folder with a finished training, or a file of `mpnas export` (default: "
         "runs/quick)",
     )
     parser.add_argument("--batch-size", metavar="N", default="64", help="images at a time (64)")
@@ -80,22 +75,36 @@ def export_parser() -> Parser:
     """Return the parser of `mpnas export`."""
     parser = Parser(
         prog="mpnas export",
-        description="Write a trained run as ONNX files, each with a model card beside it.\n\n"
-        f"{FORMATS}\n\n"
-        "Files take pixels: normalisation is inside, and the batch size is free. Each file is "
-        "compared with torch before it is written.",
+        description="Write a trained run in a format for other programs, with model cards.\n\n"
+        f"{format_table()}\n\n"
+        "size: relative to one ONNX file per domain. latency: times of 1 and of 64 images relative "
+        "to plain torch.\nBoth are those of ten domains in benchmarks/export.py.\n\n"
+        "Files take pixels: normalisation is inside. Each file is compared with torch before it is "
+        "written.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
         "--run", metavar="FOLDER", help="run folder with a finished training (default: runs/quick)"
     )
-    parser.add_argument("--out", metavar="FILE", help="file to write; it ends with .onnx")
+    parser.add_argument(
+        "--out", metavar="FILE", help="file to write; it ends with .onnx, or .pte for format pte"
+    )
     parser.add_argument(
         "--domain", metavar="NAME", help="the only domain to write (default: all domains)"
     )
+    parser.add_argument("--format", default="onnx", help="format, see above (default: onnx)")
     parser.add_argument(
-        "--layout", default="shared", help="shared or folded, see above (default: shared)"
+        "--data",
+        metavar="SUITE",
+        help=f"suite of domains to check with, and for onnx-int8: {SUITE.expected()}",
+    )
+    parser.add_argument(
+        "--max-loss",
+        metavar="X",
+        default=str(MAX_LOSS),
+        help="most accuracy that onnx-int8 may lose, from 0 to 1; without labels, share of images "
+        f"whose class may change (default: {MAX_LOSS})",
     )
     parser.add_argument(
         "--license", metavar="TEXT", default=NOT_STATED, help="licence of the weights, for the card"
@@ -104,6 +113,10 @@ def export_parser() -> Parser:
         "--trust", action="store_true", help="import the modules that the run folder names"
     )
     parser.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="image files to check with, besides random ones"
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="image files to check with, besides random ones; onnx-int8 needs --data, or at "
+        f"least {LEAST} training images of one domain",
     )
     return parser

@@ -12,6 +12,7 @@ _WORDS = (
     "entry",
     "label",
     "file",
+    "measure",
 )
 
 

@@ -1,44 +1,20 @@
 """The model card: what an exported file is, in Markdown for people and in JSON for programs.
 
-It has nothing of the machine that wrote it, and no times.
+It has no paths, names or dates of the machine that wrote it.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import mpnas_kit
 from mpnas_kit.analysis.sharing import account
+from mpnas_kit.deploy.formats import Quantization, Written
+from mpnas_kit.deploy.interval import in_words, wilson
+from mpnas_kit.deploy.pte import MOST_IMAGES, method_names
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.training.result import TrainResult
-
-Z = 1.959964  # standard normal quantile of a two-sided interval of 95 %
-
-
-def wilson(accuracy: float, images: int) -> tuple[float, float]:
-    """Return the Wilson score interval of an accuracy, at 95 % (Wilson 1927).
-
-    With n images, accuracy p and z = 1.96, centre and half width are
-
-        centre = (p + z^2 / 2n) / (1 + z^2 / n)
-        half = z / (1 + z^2 / n) * sqrt(p (1 - p) / n + z^2 / 4n^2)
-
-    It says how far chance in the choice of the images may move the accuracy. It says nothing about
-    other seeds.
-
-    accuracy: share of images that are classified correctly, 0 to 1.
-    images: their number, at least 1.
-
-    >>> [round(x, 3) for x in wilson(0.9, 100)]
-    [0.826, 0.945]
-    """
-    stretch = 1 + Z**2 / images
-    centre = (accuracy + Z**2 / (2 * images)) / stretch
-    variance = accuracy * (1 - accuracy) / images + Z**2 / (4 * images**2)
-    half = Z / stretch * math.sqrt(variance)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @dataclass(frozen=True)
@@ -66,7 +42,6 @@ class Card:
                 _number(domain["multiply_adds"]),
             )
             rows.append(f"| {' | '.join(cells)} |")
-        size = facts["domains"][0]["resolution"]
         lines = [
             f"# Model card of {facts['file']}",
             "",
@@ -80,12 +55,12 @@ class Card:
             "mean recall over the classes that have images. Multiply-adds are those of one image; "
             "papers write FLOPs for them. Domains share parameters.",
             "",
-            f"- File: {facts['bytes']:,} bytes, layout `{facts['layout']}`.",
-            f"- Input: `images`, uint8 (batch, 3, {size}, {size}), RGB; grey images repeated. The "
-            "normalisation is inside.",
-            f"- Checked: logits differ from those of torch by at most {facts['difference']:.0e}.",
+            f"- File: {facts['bytes']:,} bytes, format `{facts['format']}`.",
+            f"- {_interface(facts)}",
+            f"- Checked: {_checked(facts)}.",
             f"- Data: {facts['data']}.",
             f"- Licence of the weights: {facts['license']}.",
+            *_before_and_after(facts["quantization"]),
             "",
             "## Classes",
             "",
@@ -97,13 +72,15 @@ class Card:
 def card_of(
     result: TrainResult,
     signatures: Mapping[str, Signature],
+    written: Written,
     facts: Mapping[str, Any],
 ) -> Card:
     """Return the card of an exported file.
 
     result: result of the training.
     signatures: images and classes of the domains in the file, by name.
-    facts: file (name), layout, bytes, difference, data, license, command.
+    written: the file.
+    facts: format, data, license, command.
     """
     sizes = _sizes(result)
     domains = []
@@ -132,7 +109,50 @@ def card_of(
                 **sizes.get(name, {"parameters": None, "multiply_adds": None}),
             }
         )
-    return Card({"kit": mpnas_kit.__version__, **facts, "domains": domains})
+    quantization = written.quantization
+    of_file = {
+        "file": written.path.name,
+        "bytes": written.bytes,
+        "difference": written.difference,
+        "quantization": None if quantization is None else asdict(quantization),
+    }
+    return Card({"kit": mpnas_kit.__version__, **facts, **of_file, "domains": domains})
+
+
+def _interface(facts: Mapping[str, Any]) -> str:
+    """Return a sentence on what goes in and what comes out."""
+    size = facts["domains"][0]["resolution"]
+    pixels = f"uint8 (batch, 3, {size}, {size}), RGB; grey images repeated"
+    inside = "The normalisation is inside."
+    if facts["format"] == "pte":
+        names = method_names(d["name"] for d in facts["domains"]).values()
+        methods = ", ".join(f"`{name}`" for name in names)
+        return f"Methods: {methods}, each of {pixels}, 1 to {MOST_IMAGES} images. {inside}"
+    return f"Input: `images`, {pixels}. {inside}"
+
+
+def _checked(facts: Mapping[str, Any]) -> str:
+    if facts["quantization"] is None:
+        return f"logits differ from those of torch by at most {facts['difference']:.0e}"
+    return "int8 was compared with float weights, see below"
+
+
+def _before_and_after(quantization: Mapping[str, Any] | None) -> list[str]:
+    """Return the lines about int8."""
+    if quantization is None:
+        return []
+    found = Quantization(**quantization)
+    return [
+        "",
+        "## Float and int8",
+        "",
+        f"Ranges of activations come from {found.calibrated:,} images. Times are medians of one "
+        "thread, on the machine that made the file.",
+        "",
+        "| | float | int8 |",
+        "|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in found.rows),
+    ]
 
 
 def _sizes(result: TrainResult) -> dict[str, dict[str, int]]:
@@ -151,10 +171,9 @@ def _sizes(result: TrainResult) -> dict[str, dict[str, int]]:
 
 
 def _accuracy(entry: Mapping[str, Any]) -> str:
-    interval = f"{entry['low']:.1%} to {entry['high']:.1%}"
     macro = entry["macro_accuracy"]
     beside = "" if macro is None else f"; macro {macro:.1%}"
-    return f"{entry['accuracy']:.1%} ({interval}; {entry['images']:,}){beside}"
+    return f"{in_words(entry['accuracy'], entry['images'])}{beside}"
 
 
 def _number(value: int | None) -> str:

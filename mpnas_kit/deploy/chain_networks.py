@@ -18,9 +18,10 @@ from mpnas_kit import files
 from mpnas_kit.deploy.chains import END, PIXELS, Chain
 from mpnas_kit.deploy.clock import clock_for, time_in_turns
 from mpnas_kit.deploy.form import Preprocess, block_form, folded, global_pooling
+from mpnas_kit.deploy.metadata import optional
 from mpnas_kit.deploy.onnx import translated
-from mpnas_kit.deploy.onnx_graph import strip
-from mpnas_kit.deploy.session import optional, start_session
+from mpnas_kit.deploy.onnx_graph import finish
+from mpnas_kit.deploy.session import start_session
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.latency_file import Time, Unit
@@ -50,7 +51,7 @@ class Networks:
 
         Call `prepare` with the chain before.
         """
-        (compose,) = optional("onnx.compose")
+        (compose,) = optional("onnx", "onnx.compose")
         whole: Any = None
         for number, piece in enumerate(chain):
             part = compose.add_prefix(self._models[piece], f"n{number}_")
@@ -78,7 +79,7 @@ class Networks:
                     self._export([piece])
 
     def _export(self, pieces: Sequence[Unit]) -> None:
-        _, utils = optional("onnx", "onnx.utils")
+        _, utils = optional("onnx", "onnx", "onnx.utils")
         inputs, outputs = ([f"{way}{i}" for i in range(len(pieces))] for way in ("in", "out"))
         model = translated(
             _SideBySide([self._module(piece) for piece in pieces]).eval(),
@@ -87,7 +88,7 @@ class Networks:
             outputs,
             f"block {pieces[0].block}" if len(pieces) == 1 else "a block",
         )
-        strip(model)
+        finish(model, {})
         extractor = utils.Extractor(model)
         for piece, own_input, own_output in zip(pieces, inputs, outputs, strict=True):
             self._models[piece] = extractor.extract_model([own_input], [own_output])

@@ -58,6 +58,28 @@ class Preprocess(nn.Module):
         return (scaled - self.mean) / self.deviation
 
 
+class ScaleShift(nn.Module):
+    """A batch norm in evaluation mode as a scale and a shift per channel.
+
+    norm: batch norm with statistics.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        self.register_buffer("scale", scale.detach().view(1, -1, 1, 1))
+        self.register_buffer("shift", shift.detach().view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` (B, C, H, W) normalised."""
+        return x * self.scale + self.shift
+
+
 class Gate(nn.Module):
     """Squeeze-and-excite: (B, C, H, W) -> the same, each channel times a gate in [0, 1].
 
@@ -298,6 +320,19 @@ def folded(form: nn.Sequential) -> nn.Sequential:
             del sequence[:]
             sequence.extend(parts)
     return copied.eval().requires_grad_(False)
+
+
+def scaled(form: nn.Sequential) -> nn.Sequential:
+    """Return a copy of a deploy form whose batch norms are scales and shifts.
+
+    Domains that share convolutions then have equal ones. Norms of your own blocks stay.
+    """
+    form = copy.deepcopy(form)
+    for parent in list(form.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and isinstance(parent, nn.Sequential):
+                setattr(parent, name, ScaleShift(child))
+    return form
 
 
 def _sequences(module: nn.Module) -> Iterator[nn.Sequential]:

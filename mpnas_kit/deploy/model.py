@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from mpnas_kit import files
 from mpnas_kit.deploy.form import deploy_form, folded
+from mpnas_kit.deploy.metadata import Exported
 from mpnas_kit.deploy.pixels import batches_in_fits, batches_of_pixels, fitted
 from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
+from mpnas_kit.deploy.pte_session import is_pte, read_pte
 from mpnas_kit.deploy.scores import Scores, score_suite
-from mpnas_kit.deploy.session import networks, read_exported
+from mpnas_kit.deploy.session import read_onnx
 from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.domains.pixel_statistics import PixelStatistics
@@ -309,9 +311,9 @@ def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
     """Return the model of a finished training, or of an exported file. It needs no training images.
 
     Files are read; no step is computed. Weights are loaded when they are first used. The networks
-    of an ONNX file run on the CPU, whatever the device.
+    of a file run on the CPU, whatever the device.
 
-    path: a run folder, the stage folder of a training, or an ONNX file that `export` wrote.
+    path: a run folder, the stage folder of a training, or a file that `export` wrote.
     trust: whether modules that the folder names are imported.
 
     Raises `MpnasError` if the training is not finished, a file is damaged, or an earlier release
@@ -323,13 +325,24 @@ def load(path: str | pathlib.Path, *, trust: bool = False) -> Model:
     """
     folder = place(path)
     if files.exists(folder) and folder.is_file():
-        exported = read_exported(folder)
-        return Model(exported.signatures, networks(exported))
+        exported = read_exported(files.read_bytes(folder), folder)
+        return Model(exported.signatures, exported.network)
     if files.exists(folder / RUN):
         return Model.of(Run.read(path, trust=trust).train_result())
     if not files.exists(folder / CONFIG):
         raise MpnasError(
-            f"{folder} has no {RUN}: expected a run folder, the stage folder of a training, or an "
-            "ONNX file."
+            f"{folder} has no {RUN}: expected a run folder, the stage folder of a training, or a "
+            "file of `mpnas export`."
         )
     return Model.of(TrainResult.load(folder, trust=trust))
+
+
+def read_exported(content: bytes, where: object) -> Exported:
+    """Return an exported file of any format, which is recognised by its content.
+
+    content: the file.
+    where: its path, for an error.
+
+    Raises `MpnasError` if `export` did not write it, or it is damaged.
+    """
+    return read_pte(content, where) if is_pte(content) else read_onnx(content, where)

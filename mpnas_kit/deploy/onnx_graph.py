@@ -1,23 +1,31 @@
 """What is changed in an ONNX model of torch's exporter before it is written."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import mpnas_kit
-from mpnas_kit.deploy.session import optional
+from mpnas_kit.deploy.metadata import optional
 from mpnas_kit.errors import MpnasError
 
 LEAST_SLICE = 1024  # bytes: a smaller tensor costs less than a node that cuts it out
 
 
-def strip(model: Any) -> None:
-    """Remove what the exporter notes about the program: stack traces, paths, and inner shapes."""
+def finish(model: Any, metadata: Mapping[str, str]) -> None:
+    """Replace what exporters note in a model by the metadata of the kit.
+
+    Removed are stack traces, paths, and shapes and long names of inner values.
+
+    metadata: text by key.
+    """
     graph = model.graph
     del graph.value_info[:]
     graph.name = "mpnas"
     model.producer_name, model.producer_version = "mpnas_kit", mpnas_kit.__version__
     del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
     values = [*graph.input, *graph.output]
     inner = [part for function in model.functions for part in (function, *function.node)]
     for part in (model, graph, *graph.node, *graph.initializer, *values, *inner):
@@ -26,14 +34,36 @@ def strip(model: Any) -> None:
             del part.metadata_props[:]
     for index, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{index}"
+    if not _has_branches(graph):
+        _shorten_names(graph)
+
+
+def _has_branches(graph: Any) -> bool:
+    """Return whether a node has a graph inside, which may use any value of the outer graph."""
+    return any(a.g.node or a.graphs for node in graph.node for a in node.attribute)
+
+
+def _shorten_names(graph: Any) -> None:
+    """Number the inner values. Their names would be up to a third of a small file."""
+    outer = {value.name for value in (*graph.input, *graph.output)} | {""}
+    names = {name: name for name in outer}
+
+    def short(name: str) -> str:
+        return names.setdefault(name, f"v{len(names)}")
+
+    for tensor in graph.initializer:
+        tensor.name = short(tensor.name)
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [short(name) for name in values]
 
 
 def store_once(model: Any) -> None:
     """Store equal tensors once, and tensors that are the first channels of others as slices."""
-    onnx, numpy_helper = optional("onnx", "onnx.numpy_helper")
+    onnx, numpy_helper = optional("onnx", "onnx", "onnx.numpy_helper")
     graph = model.graph
-    if any(attribute.g.node for node in graph.node for attribute in node.attribute):
-        return  # a branch or a loop of your own block may use any tensor
+    if _has_branches(graph):
+        return
     kept: dict[tuple[Any, ...], str] = {}
     names: dict[str, str] = {}  # of the tensor to use instead
     for tensor in graph.initializer:

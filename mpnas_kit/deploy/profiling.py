@@ -18,7 +18,7 @@ from mpnas_kit import files
 from mpnas_kit.analysis.latency import LatencyCheck
 from mpnas_kit.deploy.chain_networks import Networks, Runtime, ThisMachine
 from mpnas_kit.deploy.chains import Chain, Chains, Timer, chain_words, spread_paths
-from mpnas_kit.deploy.session import optional
+from mpnas_kit.deploy.metadata import optional
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.runs.description import place
 from mpnas_kit.space.costs import path_costs
@@ -126,7 +126,7 @@ def measure_paths(
 def default_runtime() -> Runtime:
     """Return `onnx` if onnxruntime and the exporter are installed, otherwise `torch`."""
     try:
-        optional("onnx", "onnxscript", "onnxruntime")
+        optional("onnx", "onnx", "onnxscript", "onnxruntime")
     except MpnasError:
         return "torch"
     return "onnx"
@@ -306,7 +306,7 @@ def write_networks(
     target = place(folder, "folder")
     if files.names_in(target):
         raise MpnasError(f"{target} is not empty: expected a new folder.")
-    optional("onnx", "onnxscript")
+    optional("onnx", "onnx", "onnxscript")
     chains = Chains.of(space, classes)
     whole = [chains.whole(space, path) for path in spread_paths(space, paths)]
     needed = dict.fromkeys([*(c for f in chains.formulas.values() for c in f.chains), *whole])

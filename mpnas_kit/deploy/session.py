@@ -1,117 +1,47 @@
-"""Exported ONNX files: what they record, and how onnxruntime runs them."""
+"""Exported ONNX files: how they are read, and how onnxruntime runs them."""
 
-import importlib
-import json
-import pathlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
-from mpnas_kit import files
-from mpnas_kit.domains.signature import Signature
-from mpnas_kit.engine.records import DomainInput
+from mpnas_kit.deploy.metadata import DOMAINS, Exported, optional, read_domains
 from mpnas_kit.errors import MpnasError, one_line
 
-INPUT = "images"  # name of the input of every exported file
-DOMAINS, VERSION, LAYOUT, LICENSE = (  # keys of the metadata of a file
-    "mpnas_kit.domains",
-    "mpnas_kit.version",
-    "mpnas_kit.layout",
-    "license",
-)
+INPUT = "images"  # name of the input of every file
 
 
-class _Recorded(DomainInput, kw_only=True):
-    """What a file records of a domain: its input, and classes and name of its output."""
-
-    classes: Annotated[list[str], Meta(min_length=2)]
-    output: str
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An exported file that was read.
-
-    content: the file.
-    signatures: images and classes of every domain, by name.
-    outputs: name of every domain's output, by name of the domain.
-    metadata: all metadata as text, by key.
-    """
-
-    content: bytes
-    signatures: dict[str, Signature]
-    outputs: dict[str, str]
-    metadata: dict[str, str]
-
-
-def optional(*names: str) -> list[Any]:
-    """Return modules of the extra `onnx`. Raises `MpnasError` if one is not installed."""
-    try:
-        return [importlib.import_module(name) for name in names]
-    except ImportError:
-        raise MpnasError(
-            "ONNX files need packages that are not installed: pip install 'mpnas-kit[onnx]'."
-        ) from None
-
-
-def domain_metadata(signatures: Mapping[str, Signature], outputs: Mapping[str, str]) -> str:
-    """Return the metadata of a file about its domains, as JSON text. `read_exported` reads it.
-
-    signatures: images and classes of every domain.
-    outputs: name of every domain's output.
-    """
-    content = {
-        domain: {
-            **signature.record(),
-            "classes": list(signature.classes),
-            "output": outputs[domain],
-        }
-        for domain, signature in signatures.items()
-    }
-    return json.dumps(content, ensure_ascii=False)
-
-
-def read_exported(path: pathlib.Path) -> Exported:
+def read_onnx(content: bytes, where: object, threads: int | None = None) -> Exported:
     """Return an ONNX file that `mpnas export` wrote.
 
-    Raises `MpnasError` if it cannot be read, is no such file, or its weights are in other files.
+    onnxruntime computes all outputs of a file. So the part of the file that a domain needs is cut
+    out before its network is made.
+
+    content: the file.
+    where: its path, for an error.
+    threads: threads of onnxruntime; None: those of torch.
+
+    Raises `MpnasError` if it is no such file, or its weights are in other files.
     """
-    (onnx,) = optional("onnx")
-    content = files.read_bytes(path)
+    (onnx,) = optional("onnx", "onnx")
     try:
         model = onnx.load_from_string(content)
     except Exception as error:  # of the parser
-        raise MpnasError(f"{path} is no ONNX file ({one_line(error)[:120]}).") from None
-    if any(tensor.external_data for tensor in _tensors(model)):
-        raise MpnasError(f"{path} has its weights in other files: expected one whole file.")
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if DOMAINS not in metadata:
         raise MpnasError(
-            f"{path} was not written by `mpnas export`: its metadata has no {DOMAINS!r}."
-        )
-    where = f"{path}, metadata {DOMAINS!r}"
-    recorded = files.parse_json(metadata[DOMAINS].encode(), dict[str, _Recorded], where)
+            f"{where} is no ONNX file and no ExecuTorch file ({one_line(error)[:120]})."
+        ) from None
+    if any(tensor.external_data for tensor in _tensors(model)):
+        raise MpnasError(f"{where} has its weights in other files: expected one whole file.")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     found = {output.name for output in model.graph.output}
-    if not recorded or any(one.output not in found for one in recorded.values()):
-        raise MpnasError(f"{path} is damaged: it has no output for a domain of its metadata.")
-    signatures = {
-        domain: Signature(
-            tuple(one.classes),
-            one.channels,
-            one.resolution,
-            tuple(one.mean),
-            tuple(one.deviation),
-            one.how,
-        )
-        for domain, one in recorded.items()
-    }
-    outputs = {domain: one.output for domain, one in recorded.items()}
-    return Exported(content, signatures, outputs, metadata)
+    signatures, outputs = read_domains(metadata.get(DOMAINS), found, where)
+
+    def network(domain: str) -> nn.Module:
+        part = content if len(outputs) == 1 else cut_out(content, outputs[domain])
+        return OnnxNetwork(part, outputs[domain], threads)
+
+    return Exported(signatures, outputs, network)
 
 
 def _tensors(model: Any) -> list[Any]:
@@ -130,27 +60,9 @@ def _tensors(model: Any) -> list[Any]:
     return tensors
 
 
-def networks(exported: Exported, threads: int | None = None) -> Callable[[str], nn.Module]:
-    """Return a function of a domain's name that returns its network.
-
-    onnxruntime computes all outputs of a file. So the part of the file that the domain needs is cut
-    out first.
-
-    threads: threads of onnxruntime; None: those of torch.
-    """
-
-    def network(domain: str) -> nn.Module:
-        content, output = exported.content, exported.outputs[domain]
-        if len(exported.outputs) > 1:
-            content = cut_out(content, output)
-        return OnnxNetwork(content, output, threads)
-
-    return network
-
-
 def cut_out(content: bytes, output: str) -> bytes:
     """Return the part of a file that one of its outputs needs, as a file of its own."""
-    onnx, _ = optional("onnx", "onnx.utils")
+    onnx, _ = optional("onnx", "onnx", "onnx.utils")
     extractor = onnx.utils.Extractor(onnx.load_from_string(content))
     part: bytes = extractor.extract_model([INPUT], [output]).SerializeToString()
     return part
@@ -176,11 +88,15 @@ class OnnxNetwork(nn.Module):
 
         pixels: (B, 3, H, W), uint8 0 to 255, or float 0 to 1, which is rounded to 256 levels.
         """
-        if pixels.dtype != torch.uint8:
-            pixels = (pixels.float() * 255).round().to(torch.uint8)
-        array = pixels.cpu().contiguous().numpy()
-        (logits,) = self._session.run([self._output], {INPUT: array})
+        (logits,) = self._session.run([self._output], {INPUT: levels(pixels).numpy()})
         return torch.from_numpy(logits)
+
+
+def levels(pixels: Tensor) -> Tensor:
+    """Return pixels as contiguous uint8 on the CPU. Floats 0 to 1 are rounded to 256 levels."""
+    if pixels.dtype != torch.uint8:
+        pixels = (pixels.float() * 255).round().to(torch.uint8)
+    return pixels.cpu().contiguous()
 
 
 def start_session(content: bytes, threads: int | None = None) -> Any:
@@ -190,7 +106,7 @@ def start_session(content: bytes, threads: int | None = None) -> Any:
     threads: number of threads; None: that of torch.
     """
     runtime: ModuleType
-    (runtime,) = optional("onnxruntime")
+    (runtime,) = optional("onnx", "onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
     options.log_severity_level = 3  # errors only
