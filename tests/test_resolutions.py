@@ -227,3 +227,25 @@ def test_a_domain_of_smaller_images_is_added_to_a_trained_run(tmp_path: Path) ->
         small.search(tiny.search_config())
         small.train(tiny.train_config())
         small.grow(tmp_path / "s2", data=DomainSuite((a,), "a"))
+
+
+@pytest.mark.parametrize("format", ["onnx", "pte"])
+def test_a_file_of_domains_of_two_sizes_predicts_as_the_run(format: str, tmp_path: Path) -> None:
+    began = run(tmp_path / "r")
+    began.search(tiny.search_config())
+    began.train(tiny.train_config())
+    model = mk.load(tmp_path / "r")
+    out = tmp_path / f"both.{format}"
+    mk.export(model, out, format=format)  # type: ignore[arg-type]
+    exported = mk.load(out)
+    for domain in ("a", "b"):
+        pixels = tiny.pixels(suite()[domain].test)
+        found = exported.predict(pixels, domain=domain).probabilities
+        expected = model.predict(pixels, domain=domain).probabilities
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), atol=1e-4, rtol=0)
+    card = out.with_suffix(".card.md").read_text()
+    names = ["`images_16`", "`images_8`"] if format == "onnx" else ["`a`", "`b`"]
+    assert all(
+        f"{name}: uint8 (batch, 3, {n}, {n})" in card
+        for name, n in zip(names, (16, 8), strict=True)
+    )

@@ -12,6 +12,7 @@ from mpnas_kit.analysis.sharing import account
 from mpnas_kit.deploy.formats import Quantization, Written
 from mpnas_kit.deploy.interval import in_words, wilson
 from mpnas_kit.deploy.pte import MOST_IMAGES, method_names
+from mpnas_kit.deploy.session import input_names
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.training.result import TrainResult
@@ -121,14 +122,17 @@ def card_of(
 
 def _interface(facts: Mapping[str, Any]) -> str:
     """Return a sentence on what goes in and what comes out."""
-    size = facts["domains"][0]["resolution"]
-    pixels = f"uint8 (batch, 3, {size}, {size}), RGB; grey images repeated"
-    inside = "The normalisation is inside."
-    if facts["format"] == "pte":
-        names = method_names(d["name"] for d in facts["domains"]).values()
-        methods = ", ".join(f"`{name}`" for name in names)
-        return f"Methods: {methods}, each of {pixels}, 1 to {MOST_IMAGES} images. {inside}"
-    return f"Input: `images`, {pixels}. {inside}"
+    sizes = {domain["name"]: domain["resolution"] for domain in facts["domains"]}
+    is_pte = facts["format"] == "pte"
+    names = method_names(sizes) if is_pte else input_names(sizes)
+    given: dict[int, dict[str, None]] = {}  # names of inputs or methods, by resolution
+    for domain, size in sizes.items():
+        given.setdefault(size, {})[f"`{names[domain]}`"] = None
+    each = "; ".join(
+        f"{', '.join(of_size)}: uint8 (batch, 3, {size}, {size})" for size, of_size in given.items()
+    )
+    words = f"Methods: {each}; 1 to {MOST_IMAGES} images" if is_pte else f"Input: {each}"
+    return f"{words}. RGB; grey images repeated. The normalisation is inside."
 
 
 def _checked(facts: Mapping[str, Any]) -> str:

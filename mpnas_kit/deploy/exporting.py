@@ -125,7 +125,6 @@ class _Part:
 
     def made(self, format: Format, license: str, max_loss: float) -> tuple[bytes, Written]:
         """Return the content of the file after its check, and what is written."""
-        self._require_one_size()
         if format == "onnx-int8":
             return self._quantized(license, max_loss)
         if format == "pte":
@@ -139,14 +138,6 @@ class _Part:
                 f"{BOUND:g}: the file was not written."
             )
         return content, Written(self.path, tuple(self.forms), len(content), difference)
-
-    def _require_one_size(self) -> None:
-        sizes = sorted({signature.resolution for signature in self.signatures.values()})
-        if len(sizes) > 1:
-            raise MpnasError(
-                f"the domains have images of {', '.join(map(str, sizes))} pixels: expected one "
-                "size in one file. Export them one by one, with `domain`."
-            )
 
     def _difference(self, content: bytes) -> float:
         """Return the largest difference of logits between the file and torch.

@@ -6,12 +6,13 @@
 - `onnx-folded`: one file per domain, with batch norms folded into the convolutions.
 
 Every file takes `images`, uint8 (batch, 3, H, W), and has one output of logits per domain, float32
-(batch, classes). The batch size is free. Normalisation is inside. Files have no paths of the
+(batch, classes). If domains differ in resolution, it has an input per resolution, such as
+`images_64`. The batch size is free. Normalisation is inside. Files have no paths of the
 machine that wrote them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from mpnas_kit.deploy.form import folded, scaled
 from mpnas_kit.deploy.metadata import metadata_of, optional, quiet
 from mpnas_kit.deploy.onnx_graph import finish, name_batch, store_once
-from mpnas_kit.deploy.session import INPUT
+from mpnas_kit.deploy.session import input_names
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError, one_line
 
@@ -28,16 +29,21 @@ OPSET = 20
 
 
 class _Joint(nn.Module):
-    """Several networks with one input."""
+    """Several networks in one.
 
-    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
+    networks: network of every domain.
+    positions: position of every network's input among the inputs.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], positions: Sequence[int]) -> None:
         super().__init__()
+        self._positions = tuple(positions)
         for domain, network in networks.items():
             self.add_module(f"of_{domain}", network)
 
-    def forward(self, inputs: tuple[Tensor]) -> tuple[Tensor, ...]:
-        (images,) = inputs
-        return tuple(network(images) for network in self.children())
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        pairs = zip(self.children(), self._positions, strict=True)
+        return tuple(network(inputs[position]) for network, position in pairs)
 
 
 def onnx_content(
@@ -49,7 +55,7 @@ def onnx_content(
     """Return the networks of domains as one ONNX file.
 
     forms: deploy form of every domain.
-    signatures: images and classes of every domain, of one resolution.
+    signatures: images and classes of every domain.
     folds: whether batch norms are folded into convolutions (`onnx-folded`), or domains share
     weights (`onnx`).
     license: note on the licence of the weights, for the metadata.
@@ -58,22 +64,19 @@ def onnx_content(
     """
     outputs = {d: f"logits_{d}" for d in forms}
     prepare, format = (folded, "onnx-folded") if folds else (scaled, "onnx")
-    joint = _Joint({d: prepare(form) for d, form in forms.items()}).eval()
-    size = signatures[next(iter(forms))].resolution
-    model = _exported(joint, outputs, size)
-    store_once(model)
     own = {d: signatures[d] for d in forms}
+    inputs = input_names({d: signature.resolution for d, signature in own.items()})
+    names = {inputs[d]: signature.resolution for d, signature in own.items()}
+    positions = [list(names).index(inputs[d]) for d in forms]
+    joint = _Joint({d: prepare(form) for d, form in forms.items()}, positions).eval()
+    examples = tuple(torch.zeros(2, 3, n, n, dtype=torch.uint8) for n in names.values())
+    what = f"the network of {', '.join(forms)}"
+    model = translated(joint, examples, list(names), list(outputs.values()), what)
+    store_once(model)
     finish(model, metadata_of(own, outputs, format, license))  # type: ignore[arg-type]
     name_batch(model)
     content: bytes = model.SerializeToString()
     return content
-
-
-def _exported(joint: nn.Module, outputs: Mapping[str, str], size: int) -> Any:
-    """Return a network as an ONNX model of torch's exporter."""
-    example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
-    what = f"the network of {', '.join(outputs)}"
-    return translated(joint, (example,), [INPUT], list(outputs.values()), what)
 
 
 def translated(

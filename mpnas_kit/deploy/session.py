@@ -1,5 +1,6 @@
 """Exported ONNX files: how they are read, and how onnxruntime runs them."""
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -9,7 +10,20 @@ from torch import Tensor, nn
 from mpnas_kit.deploy.metadata import DOMAINS, Exported, optional, read_domains
 from mpnas_kit.errors import MpnasError, one_line
 
-INPUT = "images"  # name of the input of every file
+INPUT = "images"  # name of the input of a file whose domains have one resolution
+
+
+def input_names(sizes: Mapping[str, int]) -> dict[str, str]:
+    """Return the name of every domain's input in a file, by domain: one input per resolution.
+
+    sizes: height and width of the images of every domain in the file, by domain, in pixels.
+
+    >>> input_names({"pets": 64, "signs": 32})
+    {'pets': 'images_64', 'signs': 'images_32'}
+    """
+    if len(set(sizes.values())) == 1:
+        return dict.fromkeys(sizes, INPUT)
+    return {domain: f"{INPUT}_{size}" for domain, size in sizes.items()}
 
 
 def read_onnx(content: bytes, where: object, threads: int | None = None) -> Exported:
@@ -36,10 +50,14 @@ def read_onnx(content: bytes, where: object, threads: int | None = None) -> Expo
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     found = {output.name for output in model.graph.output}
     signatures, outputs = read_domains(metadata.get(DOMAINS), found, where)
+    inputs = input_names({domain: s.resolution for domain, s in signatures.items()})
+    if set(inputs.values()) != {value.name for value in model.graph.input}:
+        raise MpnasError(f"{where} is damaged: it has other inputs than its metadata says.")
 
     def network(domain: str) -> nn.Module:
-        part = content if len(outputs) == 1 else cut_out(content, outputs[domain])
-        return OnnxNetwork(part, outputs[domain], threads)
+        given, output = inputs[domain], outputs[domain]
+        part = content if len(outputs) == 1 else cut_out(content, output, given)
+        return OnnxNetwork(part, output, threads, given)
 
     return Exported(signatures, outputs, network)
 
@@ -60,11 +78,14 @@ def _tensors(model: Any) -> list[Any]:
     return tensors
 
 
-def cut_out(content: bytes, output: str) -> bytes:
-    """Return the part of a file that one of its outputs needs, as a file of its own."""
+def cut_out(content: bytes, output: str, given: str = INPUT) -> bytes:
+    """Return the part of a file that one of its outputs needs, as a file of its own.
+
+    given: name of the input that the output depends on.
+    """
     onnx, _ = optional("onnx", "onnx", "onnx.utils")
     extractor = onnx.utils.Extractor(onnx.load_from_string(content))
-    part: bytes = extractor.extract_model([INPUT], [output]).SerializeToString()
+    part: bytes = extractor.extract_model([given], [output]).SerializeToString()
     return part
 
 
@@ -74,13 +95,16 @@ class OnnxNetwork(nn.Module):
     content: the file.
     output: name of the output.
     threads: threads of onnxruntime; None: those of torch.
+    given: name of the input.
 
     Raises `MpnasError` if onnxruntime refuses the file.
     """
 
-    def __init__(self, content: bytes, output: str, threads: int | None = None) -> None:
+    def __init__(
+        self, content: bytes, output: str, threads: int | None = None, given: str = INPUT
+    ) -> None:
         super().__init__()
-        self._output = output
+        self._output, self._input = output, given
         self._session = start_session(content, threads)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -88,7 +112,7 @@ class OnnxNetwork(nn.Module):
 
         pixels: (B, 3, H, W), uint8 0 to 255, or float 0 to 1, which is rounded to 256 levels.
         """
-        (logits,) = self._session.run([self._output], {INPUT: levels(pixels).numpy()})
+        (logits,) = self._session.run([self._output], {self._input: levels(pixels).numpy()})
         return torch.from_numpy(logits)
 
 

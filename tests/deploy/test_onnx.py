@@ -1,6 +1,5 @@
 """ONNX files: interface, shared weights once, what is refused. `test_formats` has the rest."""
 
-import dataclasses
 import json
 import os
 import re
@@ -262,13 +261,6 @@ def test_a_block_of_your_own_is_exported_or_refused_in_words(tmp_path: Path) -> 
     with pytest.raises(mk.MpnasError, match="cannot be exported to ONNX") as refused:
         mk.export(of_own_block(Frozen(bad=True)), tmp_path / "bad.onnx")
     assert "\n" not in str(refused.value) and not (tmp_path / "bad.onnx").exists()
-
-
-def test_domains_of_several_sizes_need_a_file_each(model: mk.Model, tmp_path: Path) -> None:
-    other = dataclasses.replace(model.signature("b"), resolution=24)
-    mixed = mk.Model({**model.signatures, "b": other}, model.network, model.result)
-    with pytest.raises(mk.MpnasError, match="16, 24 pixels"):
-        mk.export(mixed, tmp_path / "x.onnx")
 
 
 # The command --------------------------------------------------------------------------------------
