@@ -59,7 +59,9 @@ def find_copies(suite: DomainSuite, most: int = MOST_IMAGES) -> Copies:
 
     Images are exact copies if their pixels are equal after decoding, and near copies as defined in
     `domains.duplicates`. Small versions in three channels are compared, so that images of domains
-    that differ in size and channels can be copies of each other.
+    that differ in size and channels can be copies of each other. Copies within a domain are those
+    that the domain has alone: two images that are not alike are no copies of each other because
+    both are like an image of another domain.
 
     suite: domains with their images.
     most: images per split that are compared. Of a larger split, so many are drawn at random.
@@ -72,10 +74,15 @@ def find_copies(suite: DomainSuite, most: int = MOST_IMAGES) -> Copies:
     number = np.repeat(np.arange(len(parts)), [len(part.index) for part in parts])
     image = np.concatenate([part.index for part in parts])
     groups, first = _groups(parts, number, image)
+    own = groups.copy()
+    for start in range(0, len(parts), len(SPLITS)):
+        splits = parts[start : start + len(SPLITS)]  # of one domain
+        (places,) = np.nonzero((number >= start) & (number < start + len(SPLITS)))
+        own[places] = places[_groups(splits, number[places] - start, image[places])[0]]
     sampled = [p for p in parts if len(p.index) < len(p.images)]
     return Copies(
-        _rows(parts, number, image, groups, first),
-        _counts(parts, number, groups, first),
+        _rows(parts, number, image, (own, groups), first),
+        _counts(parts, number, (own, groups), first),
         tuple(f"{part.domain}/{part.split}" for part in sampled),
     )
 
@@ -88,16 +95,23 @@ def _some(count: int, most: int) -> Indices:
 
 
 def _rows(
-    parts: Sequence[Part], number: Indices, image: Indices, groups: Indices, first: Indices
+    parts: Sequence[Part],
+    number: Indices,
+    image: Indices,
+    groups: tuple[Indices, Indices],
+    first: Indices,
 ) -> pd.DataFrame:
     """Return the rows of `Copies`.
 
     number, image: part and index in its split, of every compared image.
-    groups, first: first copy of any kind, and first exact copy, of every compared image.
+    groups: first copy of any kind of every compared image, in its domain and in all domains.
+    first: first exact copy of every compared image.
     """
-    (copies,) = np.nonzero(groups != np.arange(len(groups)))
+    own, everywhere = groups
+    nearest = np.where(own != np.arange(len(own)), own, everywhere)
+    (copies,) = np.nonzero(nearest != np.arange(len(own)))
     exact = first[copies] != copies
-    others = np.where(exact, first[copies], groups[copies])
+    others = np.where(exact, first[copies], nearest[copies])
 
     def about(index: Indices, prefix: str) -> dict[str, Any]:
         places = list(zip(number[index].tolist(), image[index].tolist(), strict=True))
@@ -113,15 +127,17 @@ def _rows(
 
 
 def _counts(
-    parts: Sequence[Part], number: Indices, groups: Indices, first: Indices
+    parts: Sequence[Part], number: Indices, groups: tuple[Indices, Indices], first: Indices
 ) -> pd.DataFrame:
     """Return the counts of `Copies` (see `_rows`)."""
-    sizes = np.bincount(groups, minlength=len(groups))
-    (members,) = np.nonzero(sizes[groups] > 1)
-    part, group, same = number[members], groups[members], first[members]
+    everywhere = groups[1]
+    sizes = np.bincount(everywhere, minlength=len(everywhere))
+    (members,) = np.nonzero(sizes[everywhere] > 1)
+    part, same = number[members], first[members]
     rows = []
     for earlier, later in combinations_with_replacement(range(len(parts)), 2):
         own, other = part == later, part == earlier
+        group = groups[parts[earlier].domain != parts[later].domain][members]
         if earlier == later:
             whole = int(own.sum()) - len(np.unique(group[own]))
             exact = int(own.sum()) - len(np.unique(same[own]))

@@ -214,3 +214,23 @@ def test_wrong_calls_are_one_sentence() -> None:
     for call in (lambda: mk.describe(3), lambda: mk.describe(tiny.suite(), "pocket")):  # type: ignore[arg-type]
         with pytest.raises(MpnasError, match="must be a"):
             call()
+
+
+def test_two_images_are_no_copies_because_both_are_like_one_of_another_domain() -> None:
+    blocks = NOISE.integers(40, 200, (3, 1, 8, 8), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
+    first, *others = torch.from_numpy(blocks)
+    assert 40 < float(first.float().std()) < 90, "so images that differ by 5 are alike"
+
+    def domain(name: str, train: torch.Tensor, val: torch.Tensor) -> mk.Domain:
+        rest = torch.stack([train, others[0]]), torch.stack([val, others[1]])
+        splits = [mk.TensorSplit(images, torch.tensor([0, 1])) for images in rest]
+        return mk.Domain(name, ("x", "y"), splits[0], splits[1], splits[1])
+
+    one = domain("one", first, first + 10)
+    two = domain("two", first + 5, others[0])
+    counts = mk.analysis.find_copies(mk.DomainSuite((one, two), "linked")).counts
+    pairs = {
+        (row.domain, row.split, row.other_domain, row.other_split) for row in counts.itertuples()
+    }
+    assert ("two", "train", "one", "train") in pairs and ("two", "train", "one", "val") in pairs
+    assert ("one", "val", "one", "train") not in pairs
