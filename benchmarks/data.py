@@ -38,7 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path as FilePath
@@ -47,6 +47,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from ratios import Ratio, ratio, seconds
 
 from mpnas_kit.domains import preparation
 from mpnas_kit.domains.batches import Augment, DomainStream, Source, Standard
@@ -57,7 +58,6 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.training.stage import _Training
 
-Ratio = list[float]
 SIZE, SMALL, LARGE = 64, (96, 72), (1600, 1200)
 GOALS = {"decode small": ("at least", 0.85), "decode large": ("at least", 0.85)}
 GOALS |= {"cached": ("at least", 10.0), "input": ("at most", 0.05)}
@@ -96,23 +96,6 @@ def write_images(folder: FilePath, count: int) -> FilePath:
         (place / "d" / f"c{i % classes:03d}" / f"{i}.jpg").write_bytes(buffer.getvalue())
     (place / "done").touch()
     return place / "d"
-
-
-def ratio(one: Callable[[], object], other: Callable[[], object], repeats: int) -> Ratio:
-    """Return times of `one` divided by times of `other`, measured in turn."""
-    count = 1
-    while seconds(one, count) < 0.05:
-        count *= 2
-    seconds(other, count)
-    return [seconds(one, count) / seconds(other, count) for _ in range(repeats)]
-
-
-def seconds(call: Callable[[], object], count: int) -> float:
-    """Return the processor time of `count` calls."""
-    began = time.process_time()
-    for _ in range(count):
-        call()
-    return time.process_time() - began
 
 
 # Decoding -----------------------------------------------------------------------------------------

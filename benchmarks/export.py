@@ -22,14 +22,12 @@ file per domain, of the first domain alone.
 import mpnas_kit as mk  # (before torch: it sets how threads wait)
 
 # isort: split
-import argparse
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path as FilePath
 
 import torch
-from predict import SIZE, Ratio, print_ratios, seconds, signature, union
+from predict import SIZE, signature, union
+from ratios import Ratio, run, seconds
 from torch import nn
 
 from mpnas_kit.deploy.form import deploy_form
@@ -107,19 +105,5 @@ def times(
     return found
 
 
-def main() -> None:
-    """Print the table, and write it as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--domains", type=int, default=10)
-    parser.add_argument("--json", type=FilePath)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    found = measure(given.domains, given.repeats)
-    print_ratios(found)
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__.splitlines()[0], measure)

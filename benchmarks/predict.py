@@ -15,20 +15,13 @@ number of images, 1 and 64. Exported files are measured by `benchmarks/export.py
 import mpnas_kit as mk  # (before torch: it sets how threads wait)
 
 # isort: split
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path as FilePath
-
 import torch
+from ratios import Ratio, ratio, run
 from torch import Tensor
 
 from mpnas_kit.deploy.form import deploy_form
 from mpnas_kit.network.net import Flow, MultiPathNet
 
-Ratio = list[float]
 SIZE = 32
 
 
@@ -49,23 +42,6 @@ def signature() -> mk.Signature:
     """Return the signature of every domain here."""
     classes = tuple(f"class{i}" for i in range(10))
     return mk.Signature(classes, 3, SIZE, (0.5,) * 3, (0.25,) * 3)
-
-
-def ratio(one: Callable[[], object], other: Callable[[], object], repeats: int) -> Ratio:
-    """Return times of `one` divided by times of `other`, measured in turn."""
-    count = 1
-    while seconds(one, count) < 0.05:
-        count *= 2
-    seconds(other, count)
-    return [seconds(one, count) / seconds(other, count) for _ in range(repeats)]
-
-
-def seconds(call: Callable[[], object], count: int) -> float:
-    """Return the processor time of `count` calls."""
-    began = time.process_time()
-    for _ in range(count):
-        call()
-    return time.process_time() - began
 
 
 def measure(domains: int, repeats: int) -> dict[str, Ratio]:
@@ -95,27 +71,5 @@ def measure(domains: int, repeats: int) -> dict[str, Ratio]:
     return found
 
 
-def print_ratios(found: dict[str, Ratio]) -> None:
-    """Print median, smallest and largest of every ratio."""
-    print(f"{'A / B':20}{'median':>8}{'least':>8}{'most':>8}")
-    for name, values in found.items():
-        middle = statistics.median(values)
-        print(f"{name:20}{middle:8.3f}{min(values):8.3f}{max(values):8.3f}")
-
-
-def main() -> None:
-    """Print the table, and write it as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--domains", type=int, default=10)
-    parser.add_argument("--json", type=FilePath)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    found = measure(given.domains, given.repeats)
-    print_ratios(found)
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__.splitlines()[0], measure)

@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -119,9 +120,21 @@ def test_a_change_that_fails_without_a_sentence_is_counted(
     assert (row["changes"], row["sentences"], row["repeated"]) == (2, 0, 2)
 
 
+def one_second(call: Callable[[], object], count: int) -> float:
+    """Call once, and say that it took a second."""
+    call()
+    return 1.0
+
+
+def every_call_takes_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ratios
+
+    monkeypatch.setattr(ratios, "seconds", one_second)
+
+
 def test_predictions_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     module = benchmark("predict", monkeypatch)
-    monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
+    every_call_takes_a_second(monkeypatch)
     found = module.measure(domains=2, repeats=1)
     assert set(found) == {f"{kind} {count}" for kind in ("predict", "union") for count in (1, 64)}
 
@@ -129,7 +142,7 @@ def test_predictions_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_images_in_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = benchmark("data", monkeypatch)
     monkeypatch.setenv("MPNAS_CACHE", str(tmp_path / "mine"))
-    monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
+    every_call_takes_a_second(monkeypatch)
     found = module.measure(tmp_path, repeats=1, images=200, large=2)
     assert set(found) == {
         *(
@@ -151,7 +164,7 @@ def test_images_in_are_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_files_of_every_format_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     module = benchmark("export", monkeypatch)
-    monkeypatch.setattr(module, "seconds", lambda call, count: (call(), 1.0)[1])
+    monkeypatch.setattr(module, "seconds", one_second)
     monkeypatch.setattr(module.mk, "pocket_space", tiny.space)
     monkeypatch.setattr(module, "SIZE", tiny.SIZE)
     monkeypatch.setattr(module, "signature", small_signature)
