@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.cli.parsers import Parser, run_folder
+from mpnas_kit.cli.parsers import Parser, run_folder, stage_settings
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.suites import suite_text
@@ -42,15 +42,7 @@ def grow_parser() -> Parser:
     parser.add_argument(
         "--bad", metavar="WHAT", help="images that cannot be read: stop, or skip (default: stop)"
     )
-    for stage in ("search", "train"):
-        parser.add_argument(
-            f"--{stage}",
-            nargs=2,
-            action="append",
-            default=[],
-            metavar=("NAME", "VALUE"),
-            help=f"a setting of the {stage} stage (default: that of the profile of the run)",
-        )
+    stage_settings(parser, "the new run (default: that of the profile)")
     parser.add_argument(
         "--trust",
         action="store_true",

@@ -196,6 +196,22 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def stage_settings(parser: argparse.ArgumentParser, of: str) -> None:
+    """Add the options `--search NAME VALUE` and `--train NAME VALUE`.
+
+    of: what they are settings of, for the help.
+    """
+    for stage in ("search", "train"):
+        parser.add_argument(
+            f"--{stage}",
+            nargs=2,
+            action="append",
+            default=[],
+            metavar=("NAME", "VALUE"),
+            help=f"a setting of the {stage} stage of {of}",
+        )
+
+
 def data_options(parser: argparse.ArgumentParser, bad: str = "stop") -> None:
     """Add the options that name images of your own.
 
@@ -285,15 +301,7 @@ def sweep_parser() -> Parser:
         default="1",
         help="number of cells at the same time, each in its own process (default: 1)",
     )
-    for stage in ("search", "train"):
-        parser.add_argument(
-            f"--{stage}",
-            nargs=2,
-            action="append",
-            default=[],
-            metavar=("NAME", "VALUE"),
-            help=f"a setting of the {stage} stage of all cells (default: that of the profile)",
-        )
+    stage_settings(parser, "all cells (default: that of the profile)")
     return parser
 
 
