@@ -243,6 +243,8 @@ def copy_pairs(
         words = []
         for column, (name, split, image, label) in enumerate((own, other)):
             (pixels,) = read(suite[name].split(split), torch.tensor([image])).numpy()
+            lines = np.arange(size - _GAP) * pixels.shape[-1] // (size - _GAP)  # fills the cell
+            pixels = pixels[:, lines][:, :, lines]
             _place(canvas, pixels, number * size, column * size)
             words.append(f"{name}, {split}, {style.shortened(suite[name].classes[label], 24)}")
         texts.append(f"{row.kind} copy: {words[0]}\nof {words[1]}")
