@@ -243,7 +243,7 @@ def test_a_file_of_domains_of_two_sizes_predicts_as_the_run(format: str, tmp_pat
         found = exported.predict(pixels, domain=domain).probabilities
         expected = model.predict(pixels, domain=domain).probabilities
         torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), atol=1e-4, rtol=0)
-    card = out.with_suffix(".card.md").read_text()
+    card = Path(f"{out}.card.md").read_text()
     names = ["`images_16`", "`images_8`"] if format == "onnx" else ["`a`", "`b`"]
     assert all(
         f"{name}: uint8 (batch, 3, {n}, {n})" in card

@@ -82,7 +82,7 @@ def _text(given: argparse.Namespace) -> str:
     text = data_text(given)
     if text is None:
         return "pocket"
-    calls = ("folders(", "table(")
+    calls = ("folders(", "table(", "hub(", "decathlon(")
     if given.bad is None and text.startswith(calls) and not given.data[0].startswith(calls):
         given.bad = "skip"
         text = data_text(given) or text
@@ -104,7 +104,10 @@ def _paragraphs(facts: SuiteFacts, when: ExpectedTime | None) -> Iterator[str]:
         rows = facts.unreadable.head(LISTED).itertuples()
         listed = "\n".join(f"  {row.domain}: {row.file}" for row in rows)
         rest = len(facts.unreadable) - LISTED
-        yield "Files that cannot be read:\n" + listed + (f"\n  and {rest:,} more" * (rest > 0))
+        yield (
+            "Files that cannot be read. Search and training stop at them, unless you give them "
+            "--bad skip:\n" + listed + (f"\n  and {rest:,} more" * (rest > 0))
+        )
     sentences = [*facts.findings, *facts.sampled]
     yield "What to look at:" if sentences else "Nothing stands out."
     if sentences:

@@ -67,12 +67,13 @@ def grow(arguments: Sequence[str]) -> None:
     print(f"The verdict: {found.verdict()}\n")
     added = path_costs(AddedParameters(), found.space, found.paths)
     table = tables.accuracy_table(trained)
-    for split in ("val", "test"):
-        table[split] = table[split].map("{:.1%}".format)
+    for column in table.columns[1:]:
+        table[column] = table[column].map("{:.1%}".format)
     table["added"] = [amount(added[d]) if d in added else "" for d in table["domain"]]
     table["path"] = [trained.paths[d].arch for d in table["domain"]]
     print(text_of(table))
     print(
-        "\nadded: parameters of new nodes, without batch norm and classifier. Other domains are "
-        f"as before.\nrun folder: {larger.folder}"
+        "\nadded: parameters of new nodes, without batch norm and classifier. Other domains are as "
+        "before.\npath: one block per layer; own: layers, from 0 (the stem), with a node that only "
+        f"this domain has.\nrun folder: {larger.folder}"
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 
+from mpnas_kit.cli.given_data import given_suite
 from mpnas_kit.cli.model_parsers import evaluate_parser, export_parser, predict_parser
 from mpnas_kit.cli.parsers import run_folder
 from mpnas_kit.cli.table_text import text_of
@@ -16,7 +17,8 @@ from mpnas_kit.deploy.exporting import export as export_files
 from mpnas_kit.deploy.formats import Written
 from mpnas_kit.deploy.model import AUTO, Model, load
 from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
-from mpnas_kit.domains.suites import suite_from_text
+from mpnas_kit.deploy.scores import ALL
+from mpnas_kit.domains.domain import SPLITS
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.files import exists, write_text
 from mpnas_kit.runs.description import RUN, RunDescription, domain_names, place
@@ -49,13 +51,21 @@ def evaluate(arguments: Sequence[str]) -> None:
     if given.data is None:
         raise MpnasError("mpnas evaluate needs labelled images: expected --data SUITE.")
     model, batch_size = _model(given), _batch_size(given)
-    suite = suite_from_text(given.data, domain_names(given.domains))
+    suite = given_suite(given, domain_names(given.domains))
+    assert suite is not None
     found = model.evaluate(suite, given.split, batch_size=batch_size, device=given.device)
     if given.json:
         tables = {n: getattr(found, n).to_dict("records") for n in ("domains", "classes")}
         _print_json({"split": given.split, **tables, "unmatched": list(found.unmatched)})
     else:
-        print(f"Accuracy on split {given.split!r}, macro: mean recall over classes:\n")
+        shared = [domain for domain in suite if domain.name in model.domains]
+        whole = sum(len(domain.split(name)) for domain in shared for name in SPLITS)
+        used = int(found.domains["images"].sum())
+        what = "all splits" if given.split == ALL else f"split {given.split!r}"
+        print(f"Accuracy on {what}: {used:,} of {whole:,} images of --data.")
+        if given.split != ALL:
+            print("If the model was trained on none of them, --split all evaluates all of them.")
+        print("Macro: mean recall over classes.\n")
         print(text_of(_percent(found.domains, "accuracy", "macro_accuracy")))
         print("\nRecall of every class:\n")
         print(text_of(_percent(found.classes, "recall")))
@@ -81,7 +91,7 @@ def export(arguments: Sequence[str]) -> None:
         given.out,
         domain=given.domain,
         format=given.format,
-        images=given.images if given.data is None else suite_from_text(given.data),
+        images=given_suite(given, None) or given.images,
         max_loss=max_loss,
         license=given.license,
         data=_data_words(place(folder)),
@@ -116,7 +126,7 @@ def _print_written(written: Sequence[Written]) -> None:
     bound = "" if changes else f"; at most {BOUND:g}"
     print(
         f"\ndifference: largest difference of logits from torch{bound}.\n"
-        "model cards: beside the files, .card.md and .card.json"
+        "model cards: beside each file, with its name and .card.md or .card.json"
     )
 
 
@@ -125,10 +135,9 @@ def _data_words(folder: pathlib.Path) -> str:
     if not exists(folder / RUN):
         return NOT_STATED
     about = RunDescription.read(folder)
-    origin, colon, rest = (about.data or "").partition(":")
-    suite = f"suite {pathlib.PurePath(origin).name}{colon}{rest}" if origin else "given in memory"
-    counts = sum(d.train for d in about.domains)
-    return f"{suite}, {counts:,} training images of {len(about.domains)} domains"
+    counts = [f"{domain.name} {domain.train:,}" for domain in about.domains]
+    total = sum(domain.train for domain in about.domains)
+    return f"{total:,} training images ({', '.join(counts)})"
 
 
 def _model(given: argparse.Namespace) -> Model:

@@ -2,11 +2,10 @@
 
 import argparse
 
-from mpnas_kit.cli.parsers import Parser
+from mpnas_kit.cli.parsers import Parser, data_options
 from mpnas_kit.deploy.exporting import MAX_LOSS, NOT_STATED
 from mpnas_kit.deploy.formats import format_table
 from mpnas_kit.deploy.int8 import LEAST
-from mpnas_kit.domains.suites import SUITE
 
 
 def predict_parser() -> Parser:
@@ -43,14 +42,15 @@ def evaluate_parser() -> Parser:
         allow_abbrev=False,
     )
     _model_options(parser)
-    parser.add_argument(
-        "--data", metavar="SUITE", help=f"suite of domains with the images: {SUITE.expected()}"
-    )
+    data_options(parser, default=None)
     parser.add_argument(
         "--domains", help="names of domains of --data, with commas (default: all of them)"
     )
     parser.add_argument(
-        "--split", default="test", help="train, val or test of --data (default: test)"
+        "--split",
+        default="test",
+        help="train, val, test or all of --data (default: test). Take all for new images without "
+        "splits: the kit would test only a part of them",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, not tables")
     parser.add_argument("--csv", metavar="FILE", help="also write the recalls of all classes")
@@ -94,11 +94,7 @@ def export_parser() -> Parser:
         "--domain", metavar="NAME", help="the only domain to write (default: all domains)"
     )
     parser.add_argument("--format", default="onnx", help="format, see above (default: onnx)")
-    parser.add_argument(
-        "--data",
-        metavar="SUITE",
-        help=f"suite of domains to check with, and for onnx-int8: {SUITE.expected()}",
-    )
+    data_options(parser, default=None)
     parser.add_argument(
         "--max-loss",
         metavar="X",
@@ -116,7 +112,7 @@ def export_parser() -> Parser:
         "images",
         nargs="*",
         metavar="IMAGE",
-        help="image files to check with, besides random ones; onnx-int8 needs --data, or at "
-        f"least {LEAST} training images of one domain",
+        help="image files to check with, besides random ones, in place of --data; onnx-int8 needs "
+        f"--data, or at least {LEAST} training images of one domain",
     )
     return parser

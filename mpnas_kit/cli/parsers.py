@@ -212,18 +212,22 @@ def stage_settings(parser: argparse.ArgumentParser, of: str) -> None:
         )
 
 
-def data_options(parser: argparse.ArgumentParser, bad: str = "stop") -> None:
+def data_options(
+    parser: argparse.ArgumentParser, bad: str = "stop", default: str | None = "pocket"
+) -> None:
     """Add the options that name images of your own.
 
     bad: what happens by default if images cannot be read.
+    default: suite that is taken if none is given; None: there is no default.
     """
+    without = "" if default is None else f" (default: {default})"
     parser.add_argument(
         "--data",
         metavar="SUITE",
         action=_Several,
         help="folder of domains with images, of data sets of Hugging Face or of the Decathlon, "
         f"table of images ({', '.join(MANIFESTS)}), suite file (.toml), or suite of domains: "
-        f"{SUITE.expected()} (default: pocket). Several times, as name=folder: a domain each time",
+        f"{SUITE.expected()}{without}. Several times, as name=folder: a domain each time",
     )
     parser.add_argument(
         "--resolution",

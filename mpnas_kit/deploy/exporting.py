@@ -51,7 +51,7 @@ def export(
     model: model of a run.
     out: path of the file. It ends with `.onnx`, or with `.pte` for the format `pte`. If a format
     has one file per domain, `mine.onnx` becomes `mine-DOMAIN.onnx` for several domains. The cards
-    have the endings `.card.md` and `.card.json`.
+    have the names of the files with `.card.md` and `.card.json` behind them.
     domain: name of the only domain to write; None: all.
     format: `onnx`: one file in which domains share weights. `onnx-folded`: one file per domain,
     with batch norms folded into convolutions. `onnx-int8`: the same with int8 weights and
@@ -100,8 +100,9 @@ def export(
         facts = {"format": format, "data": data, "license": license, "command": command}
         card = card_of(result, part.signatures, done, facts)
         contents[target] = content
-        contents[target.with_suffix(".card.md")] = card.markdown.encode("utf-8", "replace")
-        contents[target.with_suffix(".card.json")] = files.json_bytes(card.content)
+        markdown = target.with_name(f"{target.name}.card.md")
+        contents[markdown] = card.markdown.encode("utf-8", "replace")
+        contents[markdown.with_suffix(".json")] = files.json_bytes(card.content)
         written.append(done)
     files.make_folder(path.parent)
     files.write_together(contents)

@@ -17,7 +17,7 @@ from mpnas_kit.deploy.metadata import Exported
 from mpnas_kit.deploy.pixels import batches_in_fits, batches_of_pixels, fitted
 from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
 from mpnas_kit.deploy.pte_session import is_pte, read_pte
-from mpnas_kit.deploy.scores import Scores, score_suite
+from mpnas_kit.deploy.scores import ALL, Scores, score_suite
 from mpnas_kit.deploy.session import read_onnx
 from mpnas_kit.domains.decoding import Fit
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
@@ -236,7 +236,8 @@ class Model:
         """Return accuracies on labelled images. Domains and classes are matched by name.
 
         suite: domains with labelled images, of any resolution.
-        split: `train`, `val` or `test`.
+        split: `train`, `val` or `test`; `all`: the images of all three, if the model was trained
+        on none of them.
         batch_size: images that are computed at a time, at least 1.
         device: as in `predict`.
 
@@ -247,8 +248,8 @@ class Model:
         [16, 16]
         """
         require_type(suite, DomainSuite, "suite")
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
+        if split not in (*SPLITS, ALL):
+            raise unknown("split", split, (*SPLITS, ALL))
 
         def classify(domain: str, images: Tensor) -> Tensor:
             signature = self.signatures[domain]

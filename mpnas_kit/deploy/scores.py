@@ -7,10 +7,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mpnas_kit.domains.domain import Domain, DomainSuite
+from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.domains.split import read
 from mpnas_kit.errors import MpnasError
+
+ALL = "all"  # stands for the images of all splits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +45,7 @@ def score_suite(
     split: str,
     batch_size: int,
 ) -> Scores:
-    """Return the accuracies of a classifier on a split of a suite.
+    """Return the accuracies of a classifier on a split of a suite, or on all its images.
 
     Images of a class that the classifier does not know are left out.
 
@@ -51,7 +53,7 @@ def score_suite(
     the predicted class, int64 (n,).
     signatures: classes of every domain that it knows.
     suite: domains with labelled images.
-    split: `train`, `val` or `test`.
+    split: `train`, `val`, `test` or `all`.
     batch_size: images per call.
 
     Raises `MpnasError` if no domain or no class of the suite is known.
@@ -64,14 +66,15 @@ def score_suite(
             f"{', '.join(signatures)}, the data {', '.join(suite.names)}."
         )
     rows, tables = [], []
+    splits = SPLITS if split == ALL else (split,)
     for domain in shared:
         known = signatures[domain.name].classes
-        unmatched += _classes_without_partner(domain, known, split)
-        table = _by_class(classify, domain, known, split, batch_size)
+        unmatched += _classes_without_partner(domain, known, splits)
+        table = _by_class(classify, domain, known, splits, batch_size)
         count, right = int(table["images"].sum()), int(table["right"].sum())
         if not count:
             raise MpnasError(
-                f"domain {domain.name!r}: no image of split {split!r} has a class of the model: "
+                f"domain {domain.name!r}: no image of {of_split(split)} has a class of the model: "
                 f"expected classes such as {', '.join(known[:3])}."
             )
         table.insert(3, "recall", table.pop("right") / table["images"])
@@ -87,20 +90,21 @@ def _by_class(
     classify: Callable[[str, Tensor], Tensor],
     domain: Domain,
     known: tuple[str, ...],
-    split: str,
+    splits: tuple[str, ...],
     batch_size: int,
 ) -> pd.DataFrame:
     """Return for every known class with images their number and how many are right."""
-    images = domain.split(split)
     index_of = {name: i for i, name in enumerate(known)}
-    target = torch.tensor([index_of.get(name, -1) for name in domain.classes])[images.labels]
-    (chosen,) = torch.nonzero(target >= 0, as_tuple=True)
+    classes = torch.tensor([index_of.get(name, -1) for name in domain.classes])
     total, right = torch.zeros(2, len(known), dtype=torch.int64)
-    for index in chosen.split(batch_size) if len(chosen) else ():
-        found = classify(domain.name, read(images, index))
-        expected = target[index]
-        total += torch.bincount(expected, minlength=len(known))
-        right += torch.bincount(expected[found == expected], minlength=len(known))
+    for images in map(domain.split, splits):
+        target = classes[images.labels]
+        (chosen,) = torch.nonzero(target >= 0, as_tuple=True)
+        for index in chosen.split(batch_size) if len(chosen) else ():
+            found = classify(domain.name, read(images, index))
+            expected = target[index]
+            total += torch.bincount(expected, minlength=len(known))
+            right += torch.bincount(expected[found == expected], minlength=len(known))
     rows = [
         (domain.name, name, n, r)
         for name, n, r in zip(known, total.tolist(), right.tolist(), strict=True)
@@ -122,8 +126,16 @@ def _without_partner(names: tuple[str, ...], signatures: Mapping[str, Signature]
     ]
 
 
-def _classes_without_partner(domain: Domain, known: tuple[str, ...], split: str) -> Iterator[str]:
-    counts = torch.bincount(domain.split(split).labels, minlength=len(domain.classes)).tolist()
+def of_split(split: str) -> str:
+    """Return a split in words, for a sentence."""
+    return "any split" if split == ALL else f"split {split!r}"
+
+
+def _classes_without_partner(
+    domain: Domain, known: tuple[str, ...], splits: tuple[str, ...]
+) -> Iterator[str]:
+    labels = torch.cat([domain.split(name).labels for name in splits])
+    counts = torch.bincount(labels, minlength=len(domain.classes)).tolist()
     by_name = dict(zip(domain.classes, counts, strict=True))
     unknown = [name for name, count in by_name.items() if count and name not in known]
     if unknown:

@@ -167,7 +167,11 @@ def list_domain(folder: str, name: str) -> Listing:
             "either splits or classes in it."
         )
     if splits and not others and "train" not in splits:
-        raise MpnasError(f"{folder} has no folder 'train', but {', '.join(splits.values())}.")
+        place = f"{folder}/{next(iter(splits.values()))}"
+        raise MpnasError(
+            f"{folder} has no folder 'train', but {', '.join(splits.values())}: expected it. To "
+            f"evaluate a model on them, give the folder that has the classes: {name}={place}."
+        )
     images: list[Listed] = []
     notices: list[str] = []
     if "train" not in splits:

@@ -78,7 +78,10 @@ def require_usable(listing: Listing) -> None:
             f"{short(undecided[0].name)}: expected a split for all or for none."
         )
     if not undecided and not any(image.split == "train" for image in images):
-        raise MpnasError(f"{where} has no images in train, but in other splits.")
+        raise MpnasError(
+            f"{where} has no images in train, but in other splits: expected some. To evaluate a "
+            "model on them, give the folder that has the classes, such as pets=photos/pets/test."
+        )
 
 
 def split_images(

@@ -197,6 +197,7 @@ def test_images_mistakes_and_the_images_behind_a_cell(explored: Tab) -> None:
     busy.click()
     expect(busy).to_have_attribute("aria-pressed", "true")
     label, predicted = re.fullmatch(r"(.+), (.+): \d+", name).groups()  # type: ignore[union-attr]
+    label = label.partition(" · ")[0]  # behind it is the recall of the class
     wanted = f"class {label}, predicted {predicted}"
     if label == predicted:
         expect(area.locator("img")).to_have_count(0)  # no mistakes

@@ -121,7 +121,8 @@ def test_files_and_cards_are_named_as_the_table_says(format: Format, exports: Ex
     about, written = FORMATS[format], exports(format)
     names = ["tiny-my-pets", "tiny-3d"] if about.alone else ["tiny"]
     assert [w.path.name for w in written] == [name + about.ending for name in names]
-    expected = {name + end for name in names for end in (about.ending, ".card.md", ".card.json")}
+    ends = ("", ".card.md", ".card.json")
+    expected = {name + about.ending + end for name in names for end in ends}
     assert set(os.listdir(written[0].path.parent)) == expected
 
 
@@ -139,7 +140,7 @@ def test_no_file_has_a_trace_of_this_machine(format: Format, exports: Exports) -
 @pytest.mark.parametrize("format", ALL)
 def test_the_card_says_what_was_measured(format: Format, small: mk.Model, exports: Exports) -> None:
     for done in exports(format):
-        card = json.loads(done.path.with_suffix(".card.json").read_text(encoding="utf-8"))
+        card = json.loads(Path(f"{done.path}.card.json").read_text(encoding="utf-8"))
         assert (card["file"], card["bytes"]) == (done.path.name, done.bytes)
         assert (card["format"], card["license"]) == (format, LICENSE)
         assert [d["name"] for d in card["domains"]] == list(done.domains)
@@ -148,7 +149,7 @@ def test_the_card_says_what_was_measured(format: Format, small: mk.Model, export
                 accuracy = small.result.accuracy(entry["split"])[domain["name"]]
                 assert entry["accuracy"] == accuracy and entry["images"] == 12
                 assert entry["low"] <= accuracy <= entry["high"]
-        text = done.path.with_suffix(".card.md").read_text(encoding="utf-8")
+        text = Path(f"{done.path}.card.md").read_text(encoding="utf-8")
         for words in (done.path.name, LICENSE, "3, 16, 16", f"format='{format}'", "class2"):
             assert words in text
         assert ("| accuracy |" in text) == (format == "onnx-int8")
@@ -188,7 +189,7 @@ def test_methods_of_a_program_say_what_a_phone_needs(small: mk.Model, exports: E
         assert (domains[name]["resolution"], domains[name]["how"]) == (16, "crop")
     shape = program.load_method("my_pets").metadata.input_tensor_meta(0).sizes()
     assert tuple(shape) == (MOST_IMAGES, 3, 16, 16)
-    assert "Methods: `my_pets`, `_3d`" in done.path.with_suffix(".card.md").read_text()
+    assert "Methods: `my_pets`, `_3d`" in Path(f"{done.path}.card.md").read_text()
 
 
 def test_method_names_differ() -> None:
@@ -233,7 +234,7 @@ def test_int8_is_compared_with_float(exports: Exports, small: mk.Model) -> None:
         assert found.lost == found.accuracy[0] - found.accuracy[1]
         assert found.bytes == (written_of(exports, "onnx-folded", domain).bytes, done.bytes)
         assert set(found.milliseconds) == {1, 64}
-        card = json.loads(done.path.with_suffix(".card.json").read_text())
+        card = json.loads(Path(f"{done.path}.card.json").read_text())
         assert card["quantization"]["agreement"] == found.agreement
     assert all(w.quantization is None for format in FLOAT for w in exports(format))
 
@@ -288,12 +289,12 @@ def test_few_images_are_evenly_spaced(monkeypatch: pytest.MonkeyPatch, small: mk
 def test_either_all_files_are_written_or_none(
     small: mk.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {"x-my-pets.onnx": b"mine", "x-my-pets.card.md": b"notes"}
+    before = {"x-my-pets.onnx": b"mine", "x-my-pets.onnx.card.md": b"notes"}
     for name, content in before.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(exporting, "onnx_content", lambda forms, *_: str(forms).encode())
     monkeypatch.setattr(exporting._Part, "_difference", lambda *_: 0.0)
-    for blocked in ("x-3d.onnx", "x-3d.card.json"):
+    for blocked in ("x-3d.onnx", "x-3d.onnx.card.json"):
         (tmp_path / blocked).mkdir()
         with pytest.raises(mk.MpnasError, match=f"{blocked}: it is a folder"):
             mk.export(small, tmp_path / "x.onnx", format="onnx-folded")

@@ -266,3 +266,11 @@ def test_an_evaluation_without_a_partner_is_refused(model: mk.Model) -> None:
         model.evaluate(SUITE, "tests")
     with pytest.raises(mk.MpnasError, match="suite must be"):
         model.evaluate("pocket")  # type: ignore[arg-type]
+
+
+def test_all_splits_are_evaluated_together(model: mk.Model) -> None:
+    parts = [model.evaluate(SUITE, split) for split in ("train", "val", "test")]
+    whole = model.evaluate(SUITE, "all")
+    assert whole.domains["images"].tolist() == sum(p.domains["images"] for p in parts).tolist()
+    right = sum((p.domains["images"] * p.domains["accuracy"]).round() for p in parts)
+    assert (whole.domains["images"] * whole.domains["accuracy"]).round().tolist() == right.tolist()

@@ -141,7 +141,7 @@ def test_the_metadata_say_what_the_file_is(model: mk.Model, shared: Path) -> Non
 
 
 def test_the_card_says_what_was_measured(model: mk.Model, shared: Path) -> None:
-    card = json.loads(shared.with_suffix(".card.json").read_text(encoding="utf-8"))
+    card = json.loads(Path(f"{shared}.card.json").read_text(encoding="utf-8"))
     assert card["file"] == "tiny.onnx" and card["bytes"] == shared.stat().st_size
     assert card["license"] == LICENSE and card["data"] == "suite tiny"
     table = mk.analysis.account(model.result.net, model.result.paths).domains.set_index("domain")
@@ -155,7 +155,7 @@ def test_the_card_says_what_was_measured(model: mk.Model, shared: Path) -> None:
             assert entry["accuracy"] == model.result.accuracy(entry["split"])[name]
             assert 0 <= entry["macro_accuracy"] <= 1
             assert entry["low"] <= entry["accuracy"] <= entry["high"] and entry["images"] == 12
-    text = shared.with_suffix(".card.md").read_text(encoding="utf-8")
+    text = Path(f"{shared}.card.md").read_text(encoding="utf-8")
     for words in ("# Model card of tiny.onnx", LICENSE, "suite tiny", "| a | 3 |", "class2"):
         assert words in text
     assert re.search(r"\| \d+\.\d% \(\d+\.\d% to \d+\.\d%; 12\); macro \d+\.\d% \|", text)
@@ -279,9 +279,9 @@ def test_the_command_exports_a_run_without_its_images(
     command = ["export", "--run", moved, "--out", out, "--domain", "b", "--license", LICENSE]
     printed = said(capsys, [*command, *photos[:3]], 0)
     assert str(out) in printed and "difference" in printed
-    card = json.loads((tmp_path / "b.card.json").read_text())
+    card = json.loads((tmp_path / "b.onnx.card.json").read_text())
     assert card["command"] == "mpnas export --run copy --out b.onnx --domain b --format onnx"
-    assert card["data"] == "given in memory, 84 training images of 3 domains"
+    assert card["data"] == "84 training images (a 36, b 28, c 20)"
     predicted = said(capsys, ["predict", "--run", out, *photos[:2]], 0)
     assert predicted == said(capsys, ["predict", "--run", moved, "--domain", "b", *photos[:2]], 0)
     refused = said(capsys, [*command[:-2], "--format", "fold"], 2)
