@@ -1,12 +1,13 @@
 """Exported ONNX files: how they are read, and how onnxruntime runs them."""
 
+import hashlib
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.deploy.metadata import DOMAINS, Exported, optional, read_domains
+from mpnas_kit.deploy.metadata import CHECKSUM, DOMAINS, Exported, optional, read_domains
 from mpnas_kit.errors import MpnasError, one_line
 
 INPUT = "images"  # name of the input of every file
@@ -22,7 +23,7 @@ def read_onnx(content: bytes, where: object, threads: int | None = None) -> Expo
     where: its path, for an error.
     threads: threads of onnxruntime; None: those of torch.
 
-    Raises `MpnasError` if it is no such file, or its weights are in other files.
+    Raises `MpnasError` if it is no such file or damaged, or its weights are in other files.
     """
     (onnx,) = optional("onnx", "onnx")
     try:
@@ -36,12 +37,29 @@ def read_onnx(content: bytes, where: object, threads: int | None = None) -> Expo
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     found = {output.name for output in model.graph.output}
     signatures, outputs = read_domains(metadata.get(DOMAINS), found, where)
+    if metadata.get(CHECKSUM) not in (None, checksum_of(model)):
+        raise MpnasError(f"{where} is damaged: its checksum does not fit. Export it again.")
 
     def network(domain: str) -> nn.Module:
         part = content if len(outputs) == 1 else cut_out(content, outputs[domain])
         return OnnxNetwork(part, outputs[domain], threads)
 
     return Exported(signatures, outputs, network)
+
+
+def checksum_of(model: Any) -> str:
+    """Return the SHA-256 checksum of a model's weights, and of what is recorded of its domains.
+
+    onnxruntime computes with damaged weights as if nothing had happened. Files of releases before
+    this one have no checksum.
+    """
+    digest = hashlib.sha256()
+    for entry in model.metadata_props:
+        if entry.key == DOMAINS:
+            digest.update(entry.value.encode("utf-8", "replace"))
+    for tensor in _tensors(model):
+        digest.update(tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def _tensors(model: Any) -> list[Any]:
