@@ -90,6 +90,12 @@ def test_images_that_a_space_does_not_expect_are_named() -> None:
 # Targets ------------------------------------------------------------------------------------------
 
 
+def test_the_planted_space_needs_its_own_size_in_every_domain() -> None:
+    space = mk.planted_space().with_resolutions({"a": 16, "b": 8})
+    with pytest.raises(MpnasError, match="take images of 16 pixels, not 8"):
+        path_costs(mk.MultiplyAdds(), space.of("b"), {"b": mk.planted_path(mk.planted_space(), 0)})
+
+
 @pytest.mark.parametrize("level", [0.5, 1.0])
 def test_every_size_has_the_target_that_it_would_have_alone(level: float) -> None:
     config = tiny.search_config(cost_level=level)

@@ -13,8 +13,8 @@ from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.cache import cache_folder
 from mpnas_kit.domains.cache_content import (
     CacheEntry,
-    beyond_limit,
     cache_entries,
+    remove_beyond,
     unused_for,
 )
 from mpnas_kit.errors import MpnasError, short
@@ -61,12 +61,12 @@ def manage_cache(arguments: Sequence[str]) -> None:
         print(_table(entries) if entries else f"the cache {cache_folder()} is empty.")
         return
     if limit is not None:
-        selected = beyond_limit(entries, limit)
+        kept = remove_beyond(entries, limit)
     else:
         selected = entries if days is None else unused_for(entries, days)
-    kept = [entry for entry in selected if not entry.remove()]
-    removed = sum(e.bytes for e in selected) - sum(e.bytes for e in kept)
-    left = sum(entry.bytes for entry in entries) - removed
+        kept = [entry for entry in selected if not entry.remove()]
+    left = sum(entry.bytes for entry in cache_entries())
+    removed = max(0, sum(entry.bytes for entry in entries) - left)
     print(f"removed {size_text(removed)}; {size_text(left)} are left in {cache_folder()}.")
     for entry in kept:
         print(f"{entry.what} ({size_text(entry.bytes)}) stays: a process uses it.")

@@ -19,7 +19,8 @@ from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.suites import suite_from_text
 from mpnas_kit.engine.loop import space_for
-from mpnas_kit.files import make_folder, write_bytes, write_text
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.files import as_path, exists, make_folder, read_bytes, resolved, write_bytes
 from mpnas_kit.notebook import tables
 from mpnas_kit.plots import style
 from mpnas_kit.runs.description import domain_names, place
@@ -28,6 +29,7 @@ from mpnas_kit.space.texts import SPACE, space_from_text
 
 LISTED = 20  # files that cannot be read, in the text; the table of --out has all
 _WIDTH, _DPI = 100, 130
+_MARK = {"Software": "mpnas data"}  # in every picture
 
 
 def data_parser() -> Parser:
@@ -61,7 +63,9 @@ def data_parser() -> Parser:
 def show_data(arguments: Sequence[str]) -> None:
     """Run `mpnas data`."""
     given = data_parser().parse(arguments)
-    suite = suite_from_text(_text(given), domain_names(given.domains))
+    text = _text(given)
+    _refuse_inside_of_data(given)
+    suite = suite_from_text(text, domain_names(given.domains))
     space = space_for(suite, space_from_text(given.space or "pocket", suite.resolution))
     folder = None if given.out is None else make_folder(place(given.out, "--out"))
     facts = describe(suite, space)
@@ -87,6 +91,22 @@ def _text(given: argparse.Namespace) -> str:
         given.bad = "skip"
         text = data_text(given) or text
     return text
+
+
+def _refuse_inside_of_data(given: argparse.Namespace) -> None:
+    """Raise `MpnasError` if --out is in a folder of images: pictures would become images."""
+    if given.out is None:
+        return
+    out = pathlib.Path(resolved(str(place(given.out, "--out").absolute())))
+    for text in given.data or ():
+        for path in {text, text.partition("=")[2]} - {""}:
+            if path.isprintable() and len(path) < 4096 and as_path(path, "--data").is_dir():
+                folder = pathlib.Path(resolved(str(as_path(path, "--data").absolute())))
+                if out == folder or folder in out.parents:
+                    raise MpnasError(
+                        f"--out {given.out} is in the images {path}, so the pictures would become "
+                        "images: expected a folder outside of them."
+                    )
 
 
 def _paragraphs(facts: SuiteFacts, when: ExpectedTime | None) -> Iterator[str]:
@@ -120,7 +140,10 @@ def _paragraphs(facts: SuiteFacts, when: ExpectedTime | None) -> Iterator[str]:
 
 
 def _write(folder: pathlib.Path, facts: SuiteFacts, suite: DomainSuite) -> None:
-    """Write pictures as PNG files and tables as CSV files. Files with these names are replaced."""
+    """Write pictures as PNG files and tables as CSV files. Those of an earlier call are replaced.
+
+    Raises `MpnasError` if another file has one of these names. No file is then written.
+    """
     found: dict[str, pd.DataFrame | None] = {
         "domains": facts.domains,
         "classes": facts.classes,
@@ -129,24 +152,46 @@ def _write(folder: pathlib.Path, facts: SuiteFacts, suite: DomainSuite) -> None:
         "copies": facts.copies,
         "unreadable": facts.unreadable,
     }
-    for name, table in found.items():
-        if table is not None:
-            write_text(folder / f"{name}.csv", table.to_csv(index=False))
-    _picture(folder / "splits.png", plots.suite_sizes(suite))
+    contents = {
+        folder / f"{name}.csv": table.to_csv(index=False).encode("utf-8", "surrogateescape")
+        for name, table in found.items()
+        if table is not None
+    }
+    contents[folder / "splits.png"] = _picture(plots.suite_sizes(suite))
     for domain in suite:
-        _picture(folder / f"classes-{domain.name}.png", plots.class_counts(facts, domain.name))
-        _picture(folder / f"samples-{domain.name}.png", plots.class_samples(domain))
+        name = domain.name
+        contents[folder / f"classes-{name}.png"] = _picture(plots.class_counts(facts, name))
+        contents[folder / f"samples-{name}.png"] = _picture(plots.class_samples(domain))
     if facts.originals is not None:
-        _picture(folder / "sizes.png", plots.original_sizes(facts))
+        contents[folder / "sizes.png"] = _picture(plots.original_sizes(facts))
     if len(facts.copies):
-        _picture(folder / "copies.png", plots.copy_pairs(facts, suite))
+        contents[folder / "copies.png"] = _picture(plots.copy_pairs(facts, suite))
+    for path, content in contents.items():
+        if exists(path) and not _is_earlier(path, content):
+            raise MpnasError(
+                f"{path} was not written by mpnas data, and would be replaced: choose another "
+                "--out."
+            )
+    for path, content in contents.items():
+        write_bytes(path, content)
 
 
-def _picture(path: pathlib.Path, ax: Axes) -> None:
+def _is_earlier(path: pathlib.Path, content: bytes) -> bool:
+    """Return whether a file is of an earlier call: it has the same columns, or the mark."""
+    before = read_bytes(path)
+    if path.suffix == ".csv":
+        return before.partition(b"\n")[0] == content.partition(b"\n")[0]
+    return _MARK["Software"].encode() in before[:1000]
+
+
+def _picture(ax: Axes) -> bytes:
+    """Return a figure as the content of a PNG file, and close it."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     content = io.BytesIO()
     with style.without_glyph_warnings():
-        figure.savefig(content, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.12)
+        figure.savefig(
+            content, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.12, metadata=_MARK
+        )
     plt.close(figure)
-    write_bytes(path, content.getvalue())
+    return content.getvalue()

@@ -60,6 +60,8 @@ def grow(arguments: Sequence[str]) -> None:
     run = Run.read(run_folder(given.run, None), trust=given.trust)
     options = {} if given.bad is None else {"bad": convert(given.bad, Bad, "--bad")}
     data = suite_text(given.data, run.description.resolution, **options)
+    run.check_growth("search", dict(given.search))
+    run.check_growth("train", dict(given.train))
     larger = run.grow(given.out, data=data, domains=given.domains)
     with Progress() as progress:
         found = larger.search(**dict(given.search), callbacks=[progress])

@@ -25,6 +25,7 @@ DOMAINS, VERSION, FORMAT, LICENSE = (  # keys of the metadata of a file
     "mpnas_kit.format",
     "license",
 )
+CHECKSUM = "mpnas_kit.sha256"  # of ONNX files, also in their metadata (see `checksum_of`)
 
 
 class _Recorded(DomainInput, kw_only=True):

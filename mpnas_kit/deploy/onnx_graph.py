@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 import mpnas_kit
-from mpnas_kit.deploy.metadata import optional
+from mpnas_kit.deploy.metadata import CHECKSUM, optional
+from mpnas_kit.deploy.session import checksum_of
 from mpnas_kit.errors import MpnasError
 
 LEAST_SLICE = 1024  # bytes: a smaller tensor costs less than a node that cuts it out
 
 
 def finish(model: Any, metadata: Mapping[str, str]) -> None:
-    """Replace what exporters note in a model by the metadata of the kit.
+    """Replace what exporters note in a model by the metadata of the kit, and a checksum.
 
     Removed are stack traces, paths, and shapes and long names of inner values.
 
@@ -25,6 +26,8 @@ def finish(model: Any, metadata: Mapping[str, str]) -> None:
     model.producer_name, model.producer_version = "mpnas_kit", mpnas_kit.__version__
     del model.metadata_props[:]
     for key, value in metadata.items():
+        if key == CHECKSUM:  # of the file before it was quantized
+            continue
         model.metadata_props.add(key=key, value=value)
     values = [*graph.input, *graph.output]
     inner = [part for function in model.functions for part in (function, *function.node)]
@@ -36,6 +39,7 @@ def finish(model: Any, metadata: Mapping[str, str]) -> None:
         node.name = f"{node.op_type}_{index}"
     if not _has_branches(graph):
         _shorten_names(graph)
+    model.metadata_props.add(key=CHECKSUM, value=checksum_of(model))
 
 
 def _has_branches(graph: Any) -> bool:

@@ -19,7 +19,7 @@ from mpnas_kit.analysis.latency import LatencyCheck
 from mpnas_kit.deploy.chain_networks import Networks, Runtime, ThisMachine
 from mpnas_kit.deploy.chains import Chain, Chains, Timer, chain_words, spread_paths
 from mpnas_kit.deploy.metadata import optional
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.runs.description import place
 from mpnas_kit.space.costs import path_costs
 from mpnas_kit.space.latency import LatencyTable
@@ -140,6 +140,8 @@ def fill_table(
     notes: Mapping[str, str],
     paths: int,
     tell: Tell = lambda line: None,
+    *,
+    again: bool = False,
 ) -> LatencyCheck:
     """Time what a latency table lacks, write it, and compare whole paths with their sums.
 
@@ -150,11 +152,21 @@ def fill_table(
     notes: what the times hold for.
     paths: number of whole paths.
     tell: called with lines of text about the progress.
+    again: whether times that are known are computed again. They must be the same.
 
-    Raises `MpnasError` if the table has other notes, or a file cannot be written.
+    Raises `MpnasError` if the table has other notes or times, or a file cannot be written.
     """
     table = _continued(file, chains, notes)
     times = dict(table.times)
+    for unit in chains.formulas if again else ():
+        known, formula = times.get(unit), chains.formulas[unit]
+        if known is not None:
+            now = formula.time(timer(list(formula.chains))).milliseconds
+            if f"{now:.6g}" != f"{known.milliseconds:.6g}":
+                raise MpnasError(
+                    f"{file} has {known.milliseconds:.6g} ms for {short(unit.block)}, but the "
+                    f"networks give {now:.6g}: use another file, or remove this one."
+                )
     left = [unit for unit in chains.formulas if times.get(unit) is None]
     for begin in range(0, len(left), GROUP):
         group = left[begin : begin + GROUP]
@@ -165,7 +177,7 @@ def fill_table(
             times[unit] = chains.formulas[unit].time(measured)
         files.make_folder(file.parent)
         files.write_text(file, LatencyFile(table.notes, times).text())
-    return _compared(space, file, chains, timer, paths, new=bool(left), tell=tell)
+    return _compared(space, file, chains, timer, paths, new=again or bool(left), tell=tell)
 
 
 def _continued(file: pathlib.Path, chains: Chains, notes: Mapping[str, str]) -> LatencyFile:
@@ -339,7 +351,7 @@ def latency_from_networks(
     go into the table. `# batch` is the number of images per call; empty: 1.
     out, classes, paths: as in `measure_latency` and `write_networks`.
 
-    Raises `MpnasError` if a file cannot be read, or a network has no time.
+    Raises `MpnasError` if a file cannot be read, a network has no time, or the table has others.
     """
     require_type(space, SearchSpace, "space")
     source = place(networks, "networks")
@@ -358,7 +370,7 @@ def latency_from_networks(
             found[chain] = Time(times[words])
         return found
 
-    return fill_table(space, _csv_file(out), chains, timer, notes, paths)
+    return fill_table(space, _csv_file(out), chains, timer, notes, paths, again=True)
 
 
 def _timed(file: pathlib.Path) -> tuple[dict[str, str], dict[str, float]]:

@@ -1,5 +1,6 @@
 """Exported ONNX files: how they are read, and how onnxruntime runs them."""
 
+import hashlib
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.deploy.metadata import DOMAINS, Exported, optional, read_domains
+from mpnas_kit.deploy.metadata import CHECKSUM, DOMAINS, Exported, optional, read_domains
 from mpnas_kit.errors import MpnasError, one_line
 
 INPUT = "images"  # name of the input of a file whose domains have one resolution
@@ -36,7 +37,7 @@ def read_onnx(content: bytes, where: object, threads: int | None = None) -> Expo
     where: its path, for an error.
     threads: threads of onnxruntime; None: those of torch.
 
-    Raises `MpnasError` if it is no such file, or its weights are in other files.
+    Raises `MpnasError` if it is no such file or damaged, or its weights are in other files.
     """
     (onnx,) = optional("onnx", "onnx")
     try:
@@ -53,6 +54,8 @@ def read_onnx(content: bytes, where: object, threads: int | None = None) -> Expo
     inputs = input_names({domain: s.resolution for domain, s in signatures.items()})
     if set(inputs.values()) != {value.name for value in model.graph.input}:
         raise MpnasError(f"{where} is damaged: it has other inputs than its metadata says.")
+    if metadata.get(CHECKSUM) not in (None, checksum_of(model)):
+        raise MpnasError(f"{where} is damaged: its checksum does not fit. Export it again.")
 
     def network(domain: str) -> nn.Module:
         given, output = inputs[domain], outputs[domain]
@@ -60,6 +63,21 @@ def read_onnx(content: bytes, where: object, threads: int | None = None) -> Expo
         return OnnxNetwork(part, output, threads, given)
 
     return Exported(signatures, outputs, network)
+
+
+def checksum_of(model: Any) -> str:
+    """Return the SHA-256 checksum of a model's weights, and of what is recorded of its domains.
+
+    onnxruntime computes with damaged weights as if nothing had happened. Files of releases before
+    this one have no checksum.
+    """
+    digest = hashlib.sha256()
+    for entry in model.metadata_props:
+        if entry.key == DOMAINS:
+            digest.update(entry.value.encode("utf-8", "replace"))
+    for tensor in _tensors(model):
+        digest.update(tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def _tensors(model: Any) -> list[Any]:

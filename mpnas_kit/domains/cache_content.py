@@ -5,6 +5,7 @@ An entry is removed only when a person asks for it, and never while a process us
 
 import contextlib
 import pathlib
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from mpnas_kit.errors import MpnasError
 
 GONE = ".gone"  # ends the name of a folder that is being removed
 _UNUSUAL = {".part": "unfinished", GONE: "removed in part"}
+_KEY = re.compile(r"[0-9a-f]{40}(?:\.part|\.gone)?")  # all other names are not of the cache
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,11 @@ def cache_entries() -> list[CacheEntry]:
 
 
 def _images(folder: pathlib.Path) -> Iterator[CacheEntry]:
-    for name in files.names_in(folder):
+    for name in filter(_KEY.fullmatch, files.names_in(folder)):
         place = folder / name
         inside = {each: files.stamp(str(place / each)) for each in _names_in(place)}
         stamps = {each: stamp for each, stamp in inside.items() if stamp is not None}
-        if place.suffix == ".lock" or not stamps:
+        if not stamps:
             continue
         what, shape, state = "unknown images", None, _UNUSUAL.get(place.suffix, "damaged")
         with contextlib.suppress(MpnasError):  # there is no header, or it is damaged
@@ -94,21 +96,26 @@ def _names_in(folder: pathlib.Path) -> list[str]:
 
 def _lists(folder: pathlib.Path) -> Iterator[CacheEntry]:
     what = {"sources": "hashes of files", "suites": "splits of a suite"}[folder.name]
-    for name in files.names_in(folder):
+    for name in filter(_KEY.fullmatch, files.names_in(folder)):
         stamp = files.stamp(str(folder / name))
         if stamp is not None:
             yield CacheEntry(folder / name, what, None, "list", stamp.size, stamp.modified / 1e9)
 
 
-def beyond_limit(entries: Sequence[CacheEntry], limit: float) -> list[CacheEntry]:
-    """Return the entries to remove so that at most `limit` bytes stay: the longest unused ones."""
-    over, chosen = sum(entry.bytes for entry in entries) - limit, []
+def remove_beyond(entries: Sequence[CacheEntry], limit: float) -> list[CacheEntry]:
+    """Remove the longest unused entries until at most `limit` bytes stay.
+
+    Return those that should go and stay, because a process uses them. Others go instead of them.
+    """
+    over, kept = sum(entry.bytes for entry in entries) - limit, []
     for entry in sorted(entries, key=lambda entry: entry.used):
         if over <= 0:
             break
-        chosen.append(entry)
-        over -= entry.bytes
-    return chosen
+        if entry.remove():
+            over -= entry.bytes
+        else:
+            kept.append(entry)
+    return kept
 
 
 def unused_for(entries: Sequence[CacheEntry], days: float) -> list[CacheEntry]:

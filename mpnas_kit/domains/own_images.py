@@ -69,7 +69,7 @@ def folders(
     source = source_text("folders", path, options)
     names = None if domains is None else domain_list(domains)
     if isinstance(path, Mapping):
-        named = {domain_name(name, "path"): require_folder(folder) for name, folder in path.items()}
+        named = _named_folders(path)
         for name in names or ():
             if name not in named:
                 raise unknown("domain", name, named)
@@ -171,7 +171,7 @@ def hub(
     source = source_text("hub", path, {**vars(treatment), "bad": bad, **columns._asdict()})
     names = None if domains is None else domain_list(domains)
     if isinstance(path, Mapping):
-        sets = {domain_name(name, "path"): require_folder(folder) for name, folder in path.items()}
+        sets = _named_folders(path)
         for name in names or ():
             if name not in sets:
                 raise unknown("domain", name, sets)
@@ -213,6 +213,20 @@ def source_text(
     shown = {k: v for k, v in options.items() if not (k in defaults and _same(v, defaults[k]))}
     inside = ", ".join(f"{key}={value!r}" for key, value in {"path": where, **shown}.items())
     return f"{name}({inside})"
+
+
+def _named_folders(path: Mapping[Any, Any]) -> dict[str, pathlib.Path]:
+    """Return the absolute path of every domain's folder. Names of domains are distinct text."""
+    named: dict[str, pathlib.Path] = {}
+    for given, folder in path.items():
+        name = domain_name(convert_text(given, "a name in path"), "path")
+        if name in named:
+            raise MpnasError(
+                f"path names two folders for the domain {name!r}: expected names that differ in "
+                "letters, digits, - and _."
+            )
+        named[name] = require_folder(folder)
+    return named
 
 
 def _same(value: Any, default: Any) -> bool:

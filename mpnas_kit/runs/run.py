@@ -580,6 +580,18 @@ class Run:
         Team.current().on_leader(lambda: run._begin_grown(self.folder / "train"))
         return run
 
+    def check_growth(self, stage: StageName, settings: Mapping[str, Any]) -> None:
+        """Raise `MpnasError` if a growth of this run cannot have these settings.
+
+        Nothing is written. Values may be text.
+
+        stage: `search` or `train`.
+        settings: fields that differ from those of the profile.
+        """
+        cls: type[StageConfig] = SearchConfig if stage == "search" else TrainConfig
+        usual = {**getattr(self.profile, stage), **GROWTH[stage]}
+        from_dict(cls, {**usual, **settings}, where=stage)
+
     def _begin_grown(self, source: pathlib.Path) -> None:
         """Write run.json and the copy of the stage folder `source`, or check those that exist."""
         if files.exists(self.folder / RUN):

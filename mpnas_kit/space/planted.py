@@ -20,6 +20,7 @@ from mpnas_kit.domains.planted import (
     Direction,
     planted_directions,
 )
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.settings import check
 from mpnas_kit.space.blocks import Conv, NormFactory
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
@@ -98,6 +99,11 @@ class _Directed(nn.Module):
         self.outer = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != 2 * SIZE:
+            raise MpnasError(
+                f"blocks of the planted space take images of {2 * SIZE} pixels, not "
+                f"{x.shape[-1]}: expected this resolution in every domain."
+            )
         row, column = divmod(self.block.quarter, 2)
         top, left = row * SIZE, column * SIZE
         part = x[:, :, top : top + SIZE, left : left + SIZE]

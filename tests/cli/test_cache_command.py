@@ -164,6 +164,30 @@ def test_nothing_is_removed_that_another_process_uses(
     assert names() == []
 
 
+def test_others_are_removed_instead_of_one_that_is_used(
+    cache: Run, place: Path, tmp_path: Path
+) -> None:
+    used = suite(tmp_path / "used", 16)
+    unused(place, 9)
+    suite(tmp_path / "free", 8, seed=1)
+    (entry,) = (e for e in cache_entries() if e.what == "domain 'used'")
+    said = cache("--limit", f"{entry.bytes}B")
+    assert said.endswith("stays: a process uses it.\n") and len(used["used"].train)
+    assert [e.folder for e in cache_entries()] == [entry.folder]
+
+
+def test_files_of_a_person_are_not_taken_for_entries(cache: Run, place: Path) -> None:
+    """MPNAS_CACHE may name a folder that has folders of these names already."""
+    own = [place / "images/cats/1.jpg", place / "sources/main.c", place / "suites/1.txt"]
+    for file in own:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"mine")
+    assert cache().endswith("is empty.\n")
+    for options in (["--all"], ["--limit", "0B"], ["--unused-days", "0"]):
+        assert cache(*options).startswith("removed 0 B")
+    assert all(file.read_bytes() == b"mine" for file in own)
+
+
 def test_nothing_is_removed_that_a_process_prepares(
     cache: Run, place: Path, tmp_path: Path
 ) -> None:

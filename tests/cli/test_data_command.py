@@ -73,6 +73,38 @@ def test_pictures_and_tables_are_written(
     assert not (tmp_path / "runs").exists()
 
 
+def test_pictures_and_tables_replace_only_those_of_an_earlier_call(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "domains.csv"
+    rows = [f"{f},{f.parent.name}" for f in photos.rglob("*.png") if len(f.stem) > 1]
+    table.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    before, there = table.read_bytes(), set(tmp_path.iterdir())
+    assert main(["data", "--data", "domains.csv", "--no-time", "--out", "."]) == 2
+    said = capsys.readouterr().err
+    assert "domains.csv was not written by mpnas data, and would be replaced" in said
+    assert table.read_bytes() == before and set(tmp_path.iterdir()) - there <= {tmp_path / "cache"}
+    for _ in range(2):
+        printed(capsys, "--data", "pets", "--no-time", "--out", "look")
+    picture = tmp_path / "look" / "splits.png"
+    Image.new("L", (4, 4)).save(picture)
+    before = picture.read_bytes()
+    assert main(["data", "--data", "pets", "--no-time", "--out", "look"]) == 2
+    assert "splits.png was not written by" in capsys.readouterr().err
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("out", ["pets", "pets/look", "pets/猫"])
+@pytest.mark.parametrize("data", ["pets", "mine=pets"])
+def test_pictures_do_not_become_images(
+    out: str, data: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(photos.rglob("*"))
+    assert main(["data", "--data", data, "--no-time", "--out", out]) == 2
+    assert "so the pictures would become images" in capsys.readouterr().err
+    assert sorted(photos.rglob("*")) == before
+
+
 def test_json_has_the_same_facts(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(printed(capsys, "--data", "pets", "--no-time", "--json"))
     assert found["time"] is None and found["domains"][0]["suggested"] == 40

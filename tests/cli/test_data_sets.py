@@ -9,7 +9,9 @@ import pytest
 import small_decathlon as small
 
 from mpnas_kit import parts
+from mpnas_kit.cli import data_command
 from mpnas_kit.cli.commands import main
+from mpnas_kit.errors import MpnasError
 
 TINY = ["--batch-size", "4", "--threads", "1"]
 SEARCH = ["--steps", "2", "--reward-batch", "4", *TINY, "--space", "tiny:space"]
@@ -72,3 +74,22 @@ def test_notices_are_printed(
     assert main(["search", "--run", str(tmp_path / "run"), *data, *SEARCH]) == 0
     said = capsys.readouterr().err
     assert "mpnas: Decathlon: the official val split is the test split here, and val is" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "reader"), [(decathlon, "decathlon"), (data_sets, "hub")], ids=["decathlon", "hub"]
+)
+def test_mpnas_data_leaves_out_what_cannot_be_read(
+    make: Callable[[Path], Path], reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(text: str, names: object) -> None:
+        asked.append(text)
+        raise MpnasError("asked")
+
+    monkeypatch.setattr(data_command, "suite_from_text", ask)
+    command = ["data", "--data", str(make(tmp_path))]
+    assert main(command) == main([*command, "--bad", "stop"]) == 2
+    assert [text.startswith(f"{reader}(path=") for text in asked] == [True, True]
+    assert ["bad='skip'" in text for text in asked] == [True, False]

@@ -223,6 +223,28 @@ def test_a_file_that_mpnas_did_not_write_is_refused(shared: Path, tmp_path: Path
         mk.load(file).predict(np.zeros((16, 16), np.uint8), domain="a")
 
 
+def test_a_damaged_file_is_refused_before_it_predicts(shared: Path, tmp_path: Path) -> None:
+    """onnxruntime computes with damaged weights as if nothing had happened."""
+    model = onnx.load(str(shared))
+    largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).raw_data
+    content, file = shared.read_bytes(), tmp_path / "x.onnx"
+    at = content.index(largest) + len(largest) // 2
+    file.write_bytes(
+        content[:at] + bytes(255 - byte for byte in content[at : at + 4]) + content[at + 4 :]
+    )
+    with pytest.raises(mk.MpnasError, match="x.onnx is damaged: its checksum does not fit"):
+        mk.load(file)
+    (entry,) = (e for e in model.metadata_props if e.key == "mpnas_kit.domains")
+    (checksum,) = (e for e in model.metadata_props if e.key == "mpnas_kit.sha256")
+    entry.value = entry.value.replace('"classes": ["', '"classes": ["x')
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(mk.MpnasError, match="x.onnx is damaged: its checksum does not fit"):
+        mk.load(file)
+    model.metadata_props.remove(checksum)  # as in files of earlier releases
+    file.write_bytes(model.SerializeToString())
+    assert mk.load(file).domains == mk.load(shared).domains
+
+
 @dataclass(frozen=True)
 class Frozen:
     """A block whose module runs a loop of Python over the images, if it is bad."""

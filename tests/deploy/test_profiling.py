@@ -319,7 +319,15 @@ def test_networks_are_timed_elsewhere(
     assert table.notes["device"] == "a phone"
     time = table.times[Unit("conv", 3, 8, 2, 16)]
     assert time is not None and time.milliseconds == pytest.approx(piece(Unit("conv", 3, 8, 2, 16)))
+    before = Path("phone.csv").read_bytes()
+    assert main(["profile", *space, "--from", str(file), "--out", "phone.csv"]) == 0
+    number, milliseconds = file.read_text("utf-8").splitlines()[5].rsplit(",", 1)
+    corrected = f"{number},{float(milliseconds) + 5}"
+    file.write_text(file.read_text("utf-8").replace(f"{number},{milliseconds}", corrected), "utf-8")
     capsys.readouterr()
+    assert main(["profile", *space, "--from", str(file), "--out", "phone.csv"]) == 2
+    assert "use another file, or remove this one" in capsys.readouterr().err
+    assert Path("phone.csv").read_bytes() == before
     assert main(["profile", "--networks", "phone"]) == 2
     assert "phone is not empty: expected a new folder" in capsys.readouterr().err
 

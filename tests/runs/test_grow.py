@@ -203,6 +203,8 @@ def test_the_command_grows_a_run(
         ([], "needs the new images: --data NAME=FOLDER"),
         (["--data", "tiny:three"], "needs --out FOLDER"),
         (["--data", "tiny:three", "--out", "x", "--search", "stepz", "3"], "did you mean 'steps'"),
+        (["--data", "tiny:three", "--out", "x", "--train", "steps", "a"], "steps must be a whole"),
+        (["--data", "tiny:three", "--out", "x", "--search", "callbacks", "3"], "unknown parameter"),
     ],
 )
 def test_a_wrong_command_is_one_sentence(
@@ -217,6 +219,7 @@ def test_a_wrong_command_is_one_sentence(
     assert cli.main(["grow", "--run", str(old.folder), "--domains", "c", *options]) == 2
     said = capsys.readouterr().err
     assert words in said and "Traceback" not in said
+    assert not (tmp_path / "x").exists()
 
 
 def test_own_images_get_the_resolution_of_the_run(old: Run, tmp_path: Path) -> None:
