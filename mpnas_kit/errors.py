@@ -104,7 +104,8 @@ def reason(error: BaseException) -> str:
     """
     if isinstance(error, OSError) and error.strerror:
         many = error.errno in (errno.EMFILE, errno.ENFILE)
-        return f"{error.strerror.lower()}{' in this process (see `ulimit -n`)' if many else ''}"
+        words = error.strerror[:1].lower() + error.strerror[1:]  # it may have a path behind it
+        return f"{words}{' in this process (see `ulimit -n`)' if many else ''}"
     if isinstance(error, json.JSONDecodeError):
         return f"no valid JSON from line {error.lineno} on"
     lines = str(error).splitlines()

@@ -167,6 +167,9 @@ def hub(
     >>> suite = mk.hub("sets/birds", resolution=32)  # doctest: +SKIP
     """
     treatment = Treatment(resolution, how, channels, shares, seed=seed, flip=flip)  # type: ignore[arg-type]
+    for name, column in (("image", image), ("label", label), ("group", group)):
+        if column is not None:
+            convert_text(column, name)
     columns = Columns(image, label, group)
     source = source_text("hub", path, {**vars(treatment), "bad": bad, **columns._asdict()})
     names = None if domains is None else domain_list(domains)
@@ -251,4 +254,6 @@ def require_folder(path: Any) -> pathlib.Path:
 def domain_list(domains: Any) -> tuple[str, ...]:
     """Return the names of domains that a person gave: a list of them, or one."""
     given = (domains,) if isinstance(domains, str) else convert_list(domains, "domains", "names")
+    if not given:
+        raise MpnasError("domains has no names: expected at least one, or None for all.")
     return tuple(convert_text(name, "a name in domains") for name in given)
