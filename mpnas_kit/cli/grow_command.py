@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.cli.parsers import Parser, run_folder, stage_settings
+from mpnas_kit.cli.parsers import Parser, finished_folder, stage_settings
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.suites import suite_text
@@ -57,7 +57,7 @@ def grow(arguments: Sequence[str]) -> None:
     for name, what in (("data", "the new images: --data NAME=FOLDER"), ("out", "--out FOLDER")):
         if getattr(given, name) is None:
             raise MpnasError(f"mpnas grow needs {what}.")
-    run = Run.read(run_folder(given.run, None), trust=given.trust)
+    run = Run.read(finished_folder(given.run), trust=given.trust)
     options = {} if given.bad is None else {"bad": convert(given.bad, Bad, "--bad")}
     data = suite_text(given.data, run.description.resolution, **options)
     run.check_growth("search", dict(given.search))

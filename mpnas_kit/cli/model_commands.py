@@ -3,6 +3,7 @@
 import argparse
 import json
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -10,14 +11,16 @@ import pandas as pd
 
 from mpnas_kit.cli.given_data import given_suite
 from mpnas_kit.cli.model_parsers import evaluate_parser, export_parser, predict_parser
-from mpnas_kit.cli.parsers import run_folder
+from mpnas_kit.cli.parsers import finished_folder
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.deploy.exporting import BOUND, NOT_STATED
 from mpnas_kit.deploy.exporting import export as export_files
 from mpnas_kit.deploy.formats import Written
 from mpnas_kit.deploy.model import AUTO, Model, load
+from mpnas_kit.deploy.pixels import unusable
 from mpnas_kit.deploy.prediction import AutoPrediction, Prediction
 from mpnas_kit.deploy.scores import ALL
+from mpnas_kit.domains.cached_suite import Bad
 from mpnas_kit.domains.domain import SPLITS
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.files import exists, write_text
@@ -34,9 +37,19 @@ def predict(arguments: Sequence[str]) -> None:
     if not given.files:
         raise MpnasError("mpnas predict needs image files: expected FILE... after the options.")
     top, batch_size = convert(given.top, Many, "--top"), _batch_size(given)
-    found: Prediction | AutoPrediction = _model(given).predict(
-        given.files, domain=given.domain, top=top, batch_size=batch_size, device=given.device
+    model = _model(given)
+    bad = unusable(given.files) if convert(given.bad, Bad, "--bad") == "skip" else {}
+    if len(bad) == len(set(given.files)):
+        raise MpnasError(f"no file is a usable image: {next(iter(bad.values()))}")
+    found: Prediction | AutoPrediction = model.predict(
+        [file for file in given.files if file not in bad],
+        domain=given.domain,
+        top=top,
+        batch_size=batch_size,
+        device=given.device,
     )
+    for sentence in bad.values():
+        print(f"left out: {sentence}", file=sys.stderr)
     if given.json:
         _print_json(_as_json(found))
     else:
@@ -82,7 +95,7 @@ def export(arguments: Sequence[str]) -> None:
     if given.data is not None and given.images:
         raise MpnasError("mpnas export takes --data or image files, not both.")
     max_loss = convert(given.max_loss, Annotated[float, Range(0, 1)], "--max-loss")
-    folder = run_folder(given.run, None)
+    folder = finished_folder(given.run)
     model = load(folder, trust=given.trust)
     words = ["mpnas export", "--run", folder.name, "--out", pathlib.PurePath(given.out).name]
     words += [] if given.domain is None else ["--domain", given.domain]
@@ -141,7 +154,7 @@ def _data_words(folder: pathlib.Path) -> str:
 
 
 def _model(given: argparse.Namespace) -> Model:
-    return load(run_folder(given.run, None), trust=given.trust)
+    return load(finished_folder(given.run), trust=given.trust)
 
 
 def _batch_size(given: argparse.Namespace) -> int:

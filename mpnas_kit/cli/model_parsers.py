@@ -29,6 +29,12 @@ def predict_parser() -> Parser:
         "--json", action="store_true", help="print JSON with the probabilities, not a table"
     )
     parser.add_argument("--csv", metavar="FILE", help="also write the table to this file")
+    parser.add_argument(
+        "--bad",
+        metavar="WHAT",
+        default="stop",
+        help="what happens if files are no usable images: stop, or skip them (default: stop)",
+    )
     parser.add_argument("files", nargs="*", metavar="FILE", help="image files")
     return parser
 

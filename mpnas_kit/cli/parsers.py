@@ -10,10 +10,11 @@ from mpnas_kit.domains.cached_suite import DEFAULT_RESOLUTION
 from mpnas_kit.domains.manifests import MANIFESTS
 from mpnas_kit.domains.suites import SUITE
 from mpnas_kit.errors import MpnasError, suggestion
-from mpnas_kit.files import as_path
+from mpnas_kit.files import as_path, exists
 from mpnas_kit.parts import to_text
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.runs import profiles
+from mpnas_kit.runs.description import RUN, place
 from mpnas_kit.runs.run import StageName
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import describe, options
@@ -28,6 +29,19 @@ def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     if run is None:
         return pathlib.Path("runs") / (profile or "quick")
     return as_path(run, "--run")
+
+
+def finished_folder(run: str | None) -> pathlib.Path:
+    """Return the folder of a run that is only read: `run`, or runs/quick if there is one.
+
+    Raises `MpnasError` if `run` is None and there is none.
+    """
+    folder = run_folder(run, None)
+    if run is None and not exists(place(folder) / RUN):
+        raise MpnasError(
+            f"--run is not given, and {folder}, its default, has no {RUN}: expected a run folder."
+        )
+    return folder
 
 
 class HelpShown(Exception):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from mpnas_kit.cli.parsers import Parser, run_folder
+from mpnas_kit.cli.parsers import Parser, finished_folder
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.deploy import submission
 from mpnas_kit.deploy.model import load
@@ -44,7 +44,7 @@ def submit(arguments: Sequence[str]) -> None:
             raise MpnasError(f"mpnas submit needs {expected}: expected --{name}.")
     size = convert(given.batch_size, Annotated[int, Range(1, 1_000_000)], "--batch-size")
     done = submission.submit(
-        load(run_folder(given.run, None), trust=given.trust),
+        load(finished_folder(given.run), trust=given.trust),
         given.data,
         given.out,
         domains=domain_names(given.domains),

@@ -68,6 +68,20 @@ def batches_in_fits(
         yield names, {fit: pixels for fit, (_, pixels) in zip(fits, batches, strict=True)}
 
 
+def unusable(paths: Iterable[str]) -> dict[str, str]:
+    """Return the files that are no usable images, each with a sentence that says why.
+
+    paths: paths of files. Each is decoded, as small as its format allows.
+    """
+    found = {}
+    for path in paths:
+        try:
+            _pixels(path, path, Fit(1))
+        except MpnasError as error:
+            found[path] = str(error)
+    return found
+
+
 def _items(inputs: Any) -> Iterator[Any]:
     is_one = isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor)
     if is_one or not isinstance(inputs, Iterable) or isinstance(inputs, bytes | dict):

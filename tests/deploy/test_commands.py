@@ -53,6 +53,20 @@ def test_predict_chooses_domains(
     assert len(pd.read_csv(file)) == 2 * len(photos)
 
 
+def test_predict_can_leave_out_what_is_no_image(
+    moved: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cut.png").write_bytes(photos[0].read_bytes()[:40])
+    bad = [tmp_path / "cut.png", tmp_path / "none.png"]
+    command = ["predict", "--run", moved, "--domain", "b", "--bad", "skip"]
+    assert main([*map(str, command), *map(str, [bad[0], *photos[:2], bad[1]])]) == 0
+    said = capsys.readouterr()
+    assert said.out == printed(capsys, *command, *photos[:2])
+    lines = said.err.splitlines()
+    assert all(str(file) in line for file, line in zip(bad, lines, strict=True))
+    assert "no file is a usable image" in printed(capsys, *command, *bad, status=2)
+
+
 def test_predict_refuses_in_one_sentence(
     moved: Path, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
