@@ -381,15 +381,6 @@ def test_too_few_paths_have_no_order() -> None:
     assert not check.agrees and "too few to compare" in check.verdict()
 
 
-def test_the_figure_has_one_dot_per_path() -> None:
-    import pandas as pd
-
-    rows = pd.DataFrame({"arch": list("abc"), "sum": [1.0, 2.0, 3.0], "measured": [1.0, 2.0, 4.0]})
-    ax = mk.plots.latency_scatter(mk.analysis.LatencyCheck(8, rows))
-    assert ax.collections[0].get_offsets().tolist() == [[1, 1], [2, 2], [3, 4]]
-    assert ax.get_xlabel() == "sum of the table (ms)" and "Spearman 1.000" in ax.get_title()
-
-
 def test_a_file_without_times_is_written_and_read(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text(LatencyFile({}, {Unit("conv", 3, 8, 2, 16): None}).text())

@@ -51,10 +51,11 @@ def test_a_figure_in_a_notebook_is_svg_and_png(
 ) -> None:
     shown: list[tuple[dict[str, str], dict[str, Any]]] = []
     monkeypatch.setattr(show, "_display", lambda content, about: shown.append((content, about)))
-    show.figure(drawn(), "a line", "It falls & falls.", headline=True)
+    ax = drawn()
+    show.figure(ax, "a line", "It falls & falls.", headline=True)
     ((content, about),) = shown
     assert content["image/svg+xml"].startswith("<svg ")
     assert content["image/png"] and content["text/plain"] == "a line"
     expected = {"alt": "a line", "caption": "It falls & falls.", show.HEADLINE: True}
     assert about == {"image/svg+xml": expected}
-    assert not plt.get_fignums()
+    assert not plt.fignum_exists(ax.figure.number)

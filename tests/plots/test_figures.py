@@ -358,3 +358,10 @@ def test_the_worst_mistakes_are_named() -> None:
     assert f"{len(wrong)} of 12 test images" in ax.get_title()
     with pytest.raises(MpnasError, match="at least one image"):
         plots.worst_mistakes(trained, suite["a"], most=0)
+
+
+def test_latencies_are_one_dot_per_path() -> None:
+    rows = pd.DataFrame({"arch": list("abc"), "sum": [1.0, 2.0, 3.0], "measured": [1.0, 2.0, 4.0]})
+    ax = plots.latency_scatter(mk.analysis.LatencyCheck(8, rows))
+    assert ax.collections[0].get_offsets().tolist() == [[1, 1], [2, 2], [3, 4]]
+    assert ax.get_xlabel() == "sum of the table (ms)" and "Spearman 1.000" in ax.get_title()
