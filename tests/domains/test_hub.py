@@ -18,8 +18,9 @@ import zoo  # type: ignore[import-not-found]
 from PIL import Image
 
 import mpnas_kit as mk
-from mpnas_kit.domains import shards
+from mpnas_kit.domains import own_images, shards
 from mpnas_kit.domains.decoding import Fit, decode
+from mpnas_kit.domains.domain import SPLITS
 from mpnas_kit.domains.suites import suite_text
 from mpnas_kit.errors import MpnasError
 
@@ -136,6 +137,20 @@ def test_images_are_those_of_the_rows_in_any_order(tmp_path: Path) -> None:
         for file, label in rows
     ]
     assert sorted(seen) == sorted(expected)
+
+
+def test_a_later_start_lists_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(tmp_path / "files")
+    rows = [(tmp_path / "files" / f"{i}.png", ("a", "b")[i % 2]) for i in range(12)]
+    sets.data_set(rows).save_to_disk(str(tmp_path / "one"))
+    first = mk.hub({"one": tmp_path / "one"}, resolution=8)
+    monkeypatch.setattr(own_images, "list_data_set", lambda *_: pytest.fail("it was listed"))
+    again = mk.hub({"one": tmp_path / "one"}, resolution=8)
+    assert again.fingerprint() == first.fingerprint() and again.notices == first.notices
+    for split in SPLITS:
+        one, other = first["one"].split(split), again["one"].split(split)
+        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.take(torch.arange(len(one))), other.take(torch.arange(len(one))))
 
 
 def test_images_are_read_once_and_again_if_the_data_set_changes(

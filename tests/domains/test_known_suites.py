@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -113,6 +114,21 @@ def test_a_known_suite_is_the_same_and_lists_nothing(
         again = cached_images.CachedSplit(split._images, split._positions, split.labels.numpy())  # type: ignore[attr-defined]
         assert again.fingerprint() == split.fingerprint()
     assert content(known) == first
+
+
+def test_images_that_were_decoded_in_another_order_keep_theirs(
+    root: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Rows of a file are decoded in the order of the file, whatever their order in the suite."""
+    usual = folders(root)
+    mixed = lambda sources: np.random.default_rng(0).permutation(len(sources))  # noqa: E731
+    monkeypatch.setattr(cached_suite, "reading_order", mixed)
+    other = mk.folders(root / "photos", resolution=9, bad="skip")
+    request.getfixturevalue("only_known")
+    known = mk.folders(root / "photos", resolution=9, bad="skip")
+    assert content(known) == content(other)
+    for domain in usual:
+        assert known[domain.name].train.labels.tolist() == domain.train.labels.tolist()
 
 
 def test_all_domains_by_name_are_the_same_known_suite(
