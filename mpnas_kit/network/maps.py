@@ -29,6 +29,11 @@ class Map:
         self.domain, self.count, self.pack, self.part = domain, count, pack, part
 
     @property
+    def size(self) -> int:
+        """Width of the map, pixels."""
+        return int(self.pack.whole.shape[-1])
+
+    @property
     def tensor(self) -> Tensor:
         """The map as a tensor, (count, C, H, W)."""
         return self.pack.parts[self.part]

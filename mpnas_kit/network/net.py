@@ -22,6 +22,9 @@ from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
+from mpnas_kit.kernels.chain import Chained
+from mpnas_kit.kernels.function import Job, Recipe, run_chains
+from mpnas_kit.kernels.library import Library
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
@@ -56,6 +59,38 @@ class Flow(NamedTuple):
     domain: str
     images: Tensor
     path: Path | Blend
+
+
+class _Run:
+    """A node with the widths at which a path uses it: what a map runs through.
+
+    node: the node. use: how a path uses it. module: its module.
+    elastic: whether the module takes the width of its output.
+    recipe: the node for the native kernels; None: they cannot compute it.
+    """
+
+    __slots__ = ("_norms", "elastic", "module", "node", "recipe", "use")
+
+    def __init__(self, node: Node, use: Use, module: nn.Module, elastic: bool) -> None:
+        self.node, self.use, self.module, self.elastic = node, use, module, elastic
+        chain = None
+        if isinstance(module, Chained):
+            with RaisedBy(lambda: f"chain of block {use.block.name!r}"):
+                chain = module.chain(use.in_channels, use.out_channels)
+        norms = [] if chain is None else [unit.norm for unit in chain.units]
+        self._norms = [norm for norm in norms if isinstance(norm, DomainNorm)]
+        known = chain is not None and len(self._norms) == len(chain.units)
+        self.recipe = Recipe(chain) if chain is not None and known else None
+
+    def job(self, domain: str, x: Tensor) -> Job | None:
+        """Return the job of the native kernels for images of a domain, or None if they cannot."""
+        if self.recipe is None:
+            return None
+        norms = [norm.native(domain) for norm in self._norms]
+        found = [norm for norm in norms if norm is not None]
+        if len(found) < len(norms) or (found[0].mean is not None and torch.is_grad_enabled()):
+            return None
+        return Job(self.recipe, x, found)
 
 
 @dataclass
@@ -133,7 +168,10 @@ class MultiPathNet(nn.Module):
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
         self._segments = Segments()
-        self._plans: dict[Path, tuple[tuple[Use | None, ...], ...]] = {}
+        self.kernels: Library | None = None
+        self.threads: int | None = None
+        self._plans: dict[tuple[Path, str], tuple[tuple[_Run | None, ...], ...]] = {}
+        self._runs: dict[tuple[Node, Use], _Run] = {}
         with plain_torch(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.nodes = nn.ModuleDict()
@@ -216,11 +254,12 @@ class MultiPathNet(nn.Module):
         """
         for flow in flows:
             self._check(flow)
-        plans = [self._layers(flow.path) for flow in flows]
+        plans = [self._plan(flow.path, flow.domain) for flow in flows]
         inputs = {(f.domain, id(f.images)): alone(f.domain, f.images) for f in flows}
         maps = [inputs[f.domain, id(f.images)] for f in flows]
+        native = self.kernels if all(map(_is_plain, inputs.values())) else None
         for layer in range(len(self.space.layers)):
-            outputs = self._layer(maps, [plan[layer] for plan in plans])
+            outputs = self._layer(maps, [plan[layer] for plan in plans], native)
             maps = [m[0] if len(m) == 1 else average(m) for m in outputs]
         pooled = {m: m.tensor.mean((2, 3)) for m in dict.fromkeys(maps)}
         return [self.head_of(m.domain)(pooled[m]) for m in maps]
@@ -237,28 +276,40 @@ class MultiPathNet(nn.Module):
             )
 
     def _layer(
-        self, maps: Sequence[Map], uses: Sequence[tuple[Use | None, ...]]
+        self,
+        maps: Sequence[Map],
+        runs: Sequence[tuple[_Run | None, ...]],
+        native: Library | None,
     ) -> list[list[Map]]:
-        """Return the outputs of a layer: for every flow one map per use. None returns its input."""
-        groups: dict[tuple[Node, Use, int], dict[Map, Map]] = {}  # input map -> output map
-        for m, own in zip(maps, uses, strict=True):
-            for use in own:
-                if use is not None:
-                    groups.setdefault(self._group(use, m), {})[m] = m
-        for (node, use, _), outputs in groups.items():
+        """Return the outputs of a layer: for every flow one map per run. None returns its input."""
+        groups: dict[tuple[_Run, int], dict[Map, Map]] = {}  # input map -> output map
+        for m, own in zip(maps, runs, strict=True):
+            for run in own:
+                if run is not None:
+                    groups.setdefault((run, m.size), {})[m] = m
+        jobs: list[tuple[Job, Sequence[Map], dict[Map, Map]]] = []
+        for (run, _), outputs in groups.items():
             inputs = list(outputs)
+            parts = [inputs] if self.norm == "mixed" else [[m] for m in inputs]
+            found = [run.job(part[0].domain, together(part)) for part in parts] if native else []
+            if found and None not in found:
+                jobs += [
+                    (job, part, outputs) for job, part in zip(found, parts, strict=True) if job
+                ]
+                continue
             for chunk in [inputs] if self.norm == "mixed" else chunks(inputs):
                 self._segments.current = [(m.domain, m.count) for m in chunk]
-                whole = self._run(node, use, together(chunk))
+                whole = self._run(run, together(chunk))
                 outputs.update(zip(chunk, apart(whole, chunk), strict=True))
+        if jobs and native is not None:
+            threads = self.threads or torch.get_num_threads()
+            wholes = run_chains(native, [job for job, _, _ in jobs], threads)
+            for whole, (_, part, outputs) in zip(wholes, jobs, strict=True):
+                outputs.update(zip(part, apart(whole, part), strict=True))
         return [
-            [m if use is None else groups[self._group(use, m)][m] for use in own]
-            for m, own in zip(maps, uses, strict=True)
+            [m if run is None else groups[run, m.size][m] for run in own]
+            for m, own in zip(maps, runs, strict=True)
         ]
-
-    def _group(self, use: Use, m: Map) -> tuple[Node, Use, int]:
-        """Return the key of the group of maps that run through a node together."""
-        return owned(use.node, m.domain, self.private_from), use, m.pack.whole.shape[-1]
 
     @contextmanager
     def measure(self) -> Iterator[None]:
@@ -357,25 +408,49 @@ class MultiPathNet(nn.Module):
         )
         return build_block(block, use.in_channels, use.out_channels, use.stride, norm)
 
-    def _run(self, node: Node, use: Use, x: Tensor) -> Tensor:
-        module = self.module_of(node)
-        elastic = len(self.space.layers[node.layer].widths) > 1
-        with RaisedBy(lambda: f"the module of {self._words(node)}"):
-            y: Tensor = module(x, use.out_channels) if elastic else module(x)
-        require_map(use.block, y, len(x), use.out_channels)
+    def _run(self, run: _Run, x: Tensor) -> Tensor:
+        width = run.use.out_channels
+        with RaisedBy(lambda: f"the module of {self._words(run.node)}"):
+            y: Tensor = run.module(x, width) if run.elastic else run.module(x)
+        require_map(run.use.block, y, len(x), width)
         return y
 
     def _words(self, node: Node) -> str:
         return f"block {node.block!r} in layer {self.space.layers[node.layer].name!r}"
 
-    def _layers(self, path: Path | Blend) -> tuple[tuple[Use | None, ...], ...]:
+    def _plan(self, path: Path | Blend, domain: str) -> tuple[tuple[_Run | None, ...], ...]:
+        """Return what the images of a domain run through: per layer the runs of the path."""
         if isinstance(path, Blend):
-            return path.layers
-        if path not in self._plans:
+            return tuple(tuple(self._run_of(use, domain) for use in uses) for uses in path.layers)
+        key = path, domain
+        if key not in self._plans:
             if len(self._plans) > 10_000:
                 self._plans.clear()
-            self._plans[path] = tuple((use,) for use in self.space.uses(path))
-        return self._plans[path]
+            self._plans[key] = tuple((self._run_of(u, domain),) for u in self.space.uses(path))
+        return self._plans[key]
+
+    def _run_of(self, use: Use | None, domain: str) -> _Run | None:
+        if use is None:
+            return None
+        key = owned(use.node, domain, self.private_from), use
+        if key not in self._runs:
+            node = key[0]
+            elastic = len(self.space.layers[node.layer].widths) > 1
+            self._runs[key] = _Run(node, use, self.module_of(node), elastic)
+        return self._runs[key]
+
+
+def _is_plain(m: Map) -> bool:
+    """Return whether the native kernels can read a map: float32 on the CPU, nothing traces it."""
+    x = m.tensor
+    return (
+        type(x) is Tensor
+        and x.dtype == torch.float32
+        and x.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    )
 
 
 def owned(node: Node, domain: str, private_from: int | None) -> Node:

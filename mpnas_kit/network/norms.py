@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpnas_kit.kernels.function import Norm as NativeNorm
 from mpnas_kit.settings import require
 
 Norm = Literal["per_domain", "mixed", "naive"]
@@ -139,6 +140,16 @@ class DomainNorm(nn.Module):
         self._own.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def native(self, domain: str) -> NativeNorm | None:
+        """Return the tensors of a domain for the native kernels; None while `measure` runs."""
+        if self._measuring:
+            return None
+        gamma, beta, mean, variance = self._own.get(domain) or self._find(domain)
+        if self.training or not self.tracked:
+            mean = variance = None
+        assert isinstance(gamma, nn.Parameter) and isinstance(beta, nn.Parameter)
+        return NativeNorm(gamma, beta, mean, variance)
 
     def name_for(self, domain: str) -> str:
         """Return the name of the scale, shift and statistics that a domain uses."""

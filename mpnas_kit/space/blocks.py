@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
+from mpnas_kit.kernels.chain import Chain, Gate, Unit, Weights
 from mpnas_kit.parts import lacks_attributes
 from mpnas_kit.settings import check
 from mpnas_kit.space.strips import depthwise_conv
@@ -183,6 +184,12 @@ class ElasticConv(nn.Conv2d):
         del self.weight
         self._lender = (lender,)
 
+    def part(self, in_channels: int, out_channels: int) -> Weights:
+        """Return the weights that these widths use, for the native kernels."""
+        weight, bias = (self._lender[0] if self.borrows else self).weight, self.bias
+        assert isinstance(weight, nn.Parameter) and (bias is None or isinstance(bias, nn.Parameter))
+        return Weights(weight, out_channels, in_channels, self.kernel_size[0], bias)
+
     @property
     def borrows(self) -> bool:
         """Whether this convolution has no weights of its own."""
@@ -249,6 +256,11 @@ class SqueezeExcite(nn.Module):
         channels = x.shape[1]
         gate = F.relu(self.reduce(x.mean((2, 3), keepdim=True), round8(channels / 4)))
         return x * F.hardsigmoid(self.expand(gate, channels))
+
+    def gate(self, channels: int) -> Gate:
+        """Return the same for the native kernels."""
+        inside = round8(channels / 4)
+        return Gate(self.reduce.part(channels, inside), self.expand.part(inside, channels))
 
 
 @dataclass(frozen=True)
@@ -345,6 +357,26 @@ class _InvertedBottleneck(nn.Module):
         y = self.project_norm(self.project(y, out))
         return x + y if self.stride == 1 and x.shape[1] == out else y
 
+    def chain(self, in_channels: int, out_channels: int) -> Chain:
+        """Return the same as `forward` for the native kernels."""
+        hidden, units = in_channels, []
+        if self.expand is not None and self.expand_norm is not None:
+            hidden = self.block.hidden or self.block.expansion * in_channels
+            expand = self.expand.part(in_channels, hidden)
+            units.append(Unit(expand, self.expand_norm, activation=self.block.activation))
+        units.append(
+            Unit(
+                self.depthwise.part(hidden, hidden),
+                self.depthwise_norm,
+                self.stride,
+                depthwise=True,
+                activation=self.block.activation,
+                gate=None if self.se is None else self.se.gate(hidden),
+            )
+        )
+        units.append(Unit(self.project.part(hidden, out_channels), self.project_norm))
+        return Chain(units, residual=self.stride == 1 and in_channels == out_channels)
+
     def borrow(self, lender: nn.Module) -> None:
         """Use the weights and norms of `lender`, but keep the own squeeze-and-excite."""
         assert isinstance(lender, _InvertedBottleneck)
@@ -389,12 +421,17 @@ class Conv:
 class _Normalised(nn.Module):
     def __init__(self, convolution: ElasticConv, norm: nn.Module, block: Conv) -> None:
         super().__init__()
-        self.convolution, self.norm = convolution, norm
+        self.convolution, self.norm, self.block = convolution, norm, block
         self.act = _ACTIVATIONS[block.activation]()
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
         y: Tensor = self.act(self.norm(self.convolution(x, out_channels)))
         return y
+
+    def chain(self, in_channels: int, out_channels: int) -> Chain:
+        """Return the same as `forward` for the native kernels."""
+        weights, stride = self.convolution.part(in_channels, out_channels), self.convolution.stride
+        return Chain([Unit(weights, self.norm, stride[0], activation=self.block.activation)])
 
 
 @dataclass(frozen=True)
