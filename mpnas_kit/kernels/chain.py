@@ -20,17 +20,21 @@ MOST_UNITS = 3  # as in `source/chain.h`
 class Weights:
     """The part of a convolution's weights that a chain uses, and its bias.
 
-    parameter: weights, float32 (out, in / groups, k, k). The first channels are used.
+    owner: module with the parameter `weight`, float32 (out, in / groups, k, k), and perhaps `bias`,
+    float32 (out,). The first channels are used. It may get other parameters later.
     out_channels, in_channels: width of the output and of the input.
-    kernel: height and width of the kernel, odd: the centre of that of `parameter`.
-    bias: bias, float32 (out,); None: there is none.
+    kernel: height and width of the kernel, odd: the centre of that of `weight`.
     """
 
-    parameter: nn.Parameter
+    owner: nn.Module
     out_channels: int
     in_channels: int
     kernel: int
-    bias: nn.Parameter | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters: `weight`, and `bias` if there is one."""
+        return ("weight",) if getattr(self.owner, "bias", None) is None else ("weight", "bias")
 
 
 @dataclass(frozen=True)

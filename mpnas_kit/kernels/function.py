@@ -40,23 +40,36 @@ class Recipe:
     """A chain as the kernels read it: what the jobs of one node have in common.
 
     chain: the chain.
-    parameters: its weights and biases.
     out_channels: width of the output.
     """
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.out_channels = chain.units[-1].weights.out_channels
-        self.parameters: list[nn.Parameter] = []
-        for unit in chain.units:
-            for weights in (unit.weights, *_gate_weights(unit)):
-                self.parameters.append(weights.parameter)
-                if weights.bias is not None:
-                    self.parameters.append(weights.bias)
+        self._owners = [
+            (part.owner, name) for u in chain.units for part in _parts(u) for name in part.names
+        ]
         self._forms: dict[tuple[int, int, int], Form] = {}
-        self._addresses: list[int] = []
+        self._readable: list[tuple[nn.Parameter, int]] = []
         self._words: list[int] = []
-        self._places: list[tuple[int, nn.Parameter, int]] = []
+        self._places: list[tuple[int, int, int]] = []
+
+    def parameters(self) -> list[nn.Parameter] | None:
+        """Return weights and biases, in order, as their modules have them now.
+
+        Return None if the kernels cannot read them: another type, device or memory layout.
+        """
+        found: list[Any] = [owner._parameters.get(name) for owner, name in self._owners]
+        if len(self._readable) < len(found) or not all(
+            p is known and p.data_ptr() == address
+            for p, (known, address) in zip(found, self._readable, strict=True)
+        ):  # the first time, or parameters are new or have moved
+            self._readable = []
+            if not all(type(p) is nn.Parameter and is_readable(p) for p in found):
+                return None
+            self._words, self._places = self._fixed_words(found)
+            self._readable = [(p, p.data_ptr()) for p in found]
+        return found
 
     def form(self, library: Library, images: int, height: int, width: int) -> "Form":
         """Return size of the output and memory of a job of so many images of this size."""
@@ -68,36 +81,44 @@ class Recipe:
                 rows, columns = ((n + kernel // 2 * 2 - kernel) // unit.stride + 1 for n in size)
                 size = (rows, columns)
             room = (ctypes.c_int64 * 6)()
-            recipe = array("q", self.words(0, 0))
+            recipe = array("q", self._words)
             job = array("q", [0, images, height, width, *[0] * (_JOB_WORDS - 4)])
             library.functions.mpnas_kernels_room(_at(recipe), _at(job), room)
             self._forms[key] = Form(*size, *room)
         return self._forms[key]
 
     def words(
-        self, packed: int, packed_back: int, gradients: Mapping[nn.Parameter, int] | None = None
+        self,
+        parameters: Sequence[nn.Parameter],
+        packed: int,
+        packed_back: int,
+        gradients: Mapping[nn.Parameter, int],
     ) -> list[int]:
         """Return the struct `Recipe`.
 
+        parameters: what `parameters` returned.
         packed, packed_back: addresses of the room for packed weights.
         gradients: addresses of the gradients of parameters.
         """
-        addresses = [p.data_ptr() for p in self.parameters]
-        if addresses != self._addresses:  # the first time, or the weights have moved
-            self._words, self._places = self._fixed_words()
-            self._addresses = addresses
         words = self._words.copy()
         words[2], words[3] = packed, packed_back
-        for place, parameter, offset in self._places if gradients else ():
-            if gradients and parameter in gradients:
-                words[place] = gradients[parameter] + offset
+        for parameter, (place, offset, to_gradient) in zip(parameters, self._places, strict=True):
+            words[place] = parameter.data_ptr() + offset
+            if parameter in gradients:
+                words[place + to_gradient] = gradients[parameter] + offset
         return words
 
-    def _fixed_words(self) -> tuple[list[int], list[tuple[int, nn.Parameter, int]]]:
-        """Return what does not change, and place, parameter and offset of its gradients."""
-        units = self.chain.units
+    def _fixed_words(
+        self, parameters: Sequence[nn.Parameter]
+    ) -> tuple[list[int], list[tuple[int, int, int]]]:
+        """Return the struct, and where the address of each parameter is in it.
+
+        For every parameter: index of its address, offset of its first used weight in bytes, and how
+        many words later the address of its gradient is.
+        """
+        units, left = self.chain.units, iter(parameters)
         words = [len(units), int(self.chain.residual), 0, 0]
-        places: list[tuple[int, nn.Parameter, int]] = []
+        places: list[tuple[int, int, int]] = []
         for unit in units:
             weights, gate = unit.weights, unit.gate
             words += (
@@ -109,18 +130,27 @@ class Recipe:
                 ACTIVATIONS.index(unit.activation),
                 0 if gate is None else gate.reduce.out_channels,
             )
-            for part in (weights, *_gate_weights(unit)):
-                parameter, bias = part.parameter, part.bias
-                _, _, row_step, column_step = steps = parameter.stride()
-                edge = (parameter.shape[-1] - part.kernel) // 2
-                offset = _FLOAT * edge * (row_step + column_step)
-                places.append((len(words) + 5, parameter, offset))
-                words += (parameter.data_ptr() + offset, *steps, 0)
-                if bias is not None:
-                    places.append((len(words) + 1, bias, 0))
-                words += (0 if bias is None else bias.data_ptr(), 0)
+            for part in _parts(unit):
+                weight = next(left)
+                _, _, row_step, column_step = steps = weight.stride()
+                edge = (weight.shape[-1] - part.kernel) // 2
+                places.append((len(words), _FLOAT * edge * (row_step + column_step), 5))
+                words += (0, *steps, 0)
+                if "bias" in part.names:
+                    next(left)
+                    places.append((len(words), 0, 1))
+                words += (0, 0)
             words += [0] * (0 if gate else 2 * _WEIGHT_WORDS)
         return words + [0] * (_UNIT_WORDS * (MOST_UNITS - len(units))), places
+
+
+def is_readable(t: Tensor) -> bool:
+    """Return whether the kernels can read a tensor: float32 on the CPU, without gaps."""
+    return (
+        t.dtype == torch.float32
+        and t.device.type == "cpu"
+        and (t.is_contiguous() or t.is_contiguous(memory_format=torch.channels_last))
+    )
 
 
 class Form(NamedTuple):
@@ -136,8 +166,10 @@ class Form(NamedTuple):
     tile: int
 
 
-def _gate_weights(unit: Unit) -> tuple[Weights, ...]:
-    return () if unit.gate is None else (unit.gate.reduce, unit.gate.expand)
+def _parts(unit: Unit) -> tuple[Weights, ...]:
+    """Return all weights of a unit."""
+    gate = unit.gate
+    return (unit.weights,) if gate is None else (unit.weights, gate.reduce, gate.expand)
 
 
 _WEIGHT_WORDS = 8
@@ -151,7 +183,7 @@ class Job(NamedTuple):
 
     recipe: the node.
     x: input, float32 (B, C, H, W).
-    norms: batch norm of every unit.
+    norms: batch norm of every unit. All have statistics of the batch, or all have fixed ones.
     """
 
     recipe: Recipe
@@ -166,9 +198,13 @@ class _Call:
         self.library, self.jobs, self.threads, self.eps = library, jobs, threads, eps
         self.fixed = jobs[0].norms[0].mean is not None
         self.numbers: dict[Recipe, int] = {}
+        self.weights: dict[Recipe, list[nn.Parameter]] = {}
         self.forms: list[Form] = []
         for recipe, x, _ in jobs:
-            self.numbers.setdefault(recipe, len(self.numbers))
+            if recipe not in self.numbers:
+                weights = recipe.parameters()
+                assert weights is not None  # else there is no job
+                self.numbers[recipe], self.weights[recipe] = len(self.numbers), weights
             images, _, height, width = x.shape
             if self.fixed:  # images need not be together: in blocks, their maps stay in the cache
                 images = min(images, _block_images(height, width))
@@ -202,7 +238,7 @@ class _Call:
                 place += _FLOAT * form.saved
         slot = max(form.slot + (0 if backward_follows else form.saved) for form in forms)
         memory, packed = self._memory(slot), self._empty("packed")
-        recipes = self._recipes(packed, None)
+        recipes = self._recipes(packed, None, {})
         self.library.functions.mpnas_kernels_forward(
             _at(recipes),
             len(self.numbers),
@@ -293,13 +329,13 @@ class _Call:
         self,
         packed: Tensor,
         packed_back: Tensor | None,
-        gradients: Mapping[nn.Parameter, int] | None = None,
+        gradients: Mapping[nn.Parameter, int],
     ) -> "array[int]":
         """Return the structs `Recipe` of all recipes, in the order of their numbers."""
         words, at = array("q"), packed.data_ptr()
         back = 0 if packed_back is None else packed_back.data_ptr()
         for recipe, form in zip(self.numbers, self._recipe_forms(), strict=True):
-            words.extend(recipe.words(at, back, gradients))
+            words.extend(recipe.words(self.weights[recipe], at, back, gradients))
             at += _FLOAT * form.packed
             back += _FLOAT * form.packed_back
         return words
@@ -371,17 +407,27 @@ def run_chains(
     """Return the output of every job, float32 (B, out, H', W'), channels last.
 
     library: the kernels.
-    jobs: at least one. All have statistics of the batch, or all have fixed ones; with fixed ones
-    there are no gradients.
+    jobs: images and nodes. Those with fixed statistics have no gradients.
     threads: number of threads. The result does not depend on it.
     eps: added to every variance, above 0.
     """
-    call, xs = _Call(library, jobs, threads, eps), [job.x for job in jobs]
-    if torch.is_grad_enabled():
+    outputs: dict[int, Tensor] = {}
+    for fixed in (False, True):
+        chosen = [i for i, job in enumerate(jobs) if (job.norms[0].mean is not None) == fixed]
+        if chosen:
+            call = _Call(library, [jobs[i] for i in chosen], threads, eps)
+            outputs.update(zip(chosen, _run(call), strict=True))
+    return [outputs[i] for i in range(len(jobs))]
+
+
+def _run(call: _Call) -> Sequence[Tensor]:
+    """Return the outputs of a call, with gradients unless its statistics are fixed."""
+    xs = [job.x for job in call.jobs]
+    if torch.is_grad_enabled() and not call.fixed:
         found: dict[Any, None] = {}
-        for recipe in call.numbers:
-            found.update(dict.fromkeys(recipe.parameters))
-        for _, _, norms in jobs:
+        for weights in call.weights.values():
+            found.update(dict.fromkeys(weights))
+        for _, _, norms in call.jobs:
             for norm in norms:
                 found[norm.gamma] = found[norm.beta] = None
         parameters = list(found)
@@ -389,5 +435,5 @@ def run_chains(
             outputs: tuple[Tensor, ...] = _Chains.apply(  # type: ignore[no-untyped-call]
                 call, parameters, *xs, *parameters
             )
-            return list(outputs)
+            return outputs
     return call.forward([_channels_last(x) for x in xs], backward_follows=False)[0]

@@ -19,11 +19,13 @@ from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained
-from mpnas_kit.kernels.function import Job, Recipe, run_chains
+from mpnas_kit.kernels.function import Job, Recipe, is_readable, run_chains
 from mpnas_kit.kernels.library import Library
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.defaults import plain_torch
@@ -84,11 +86,14 @@ class _Run:
 
     def job(self, domain: str, x: Tensor) -> Job | None:
         """Return the job of the native kernels for images of a domain, or None if they cannot."""
-        if self.recipe is None:
+        if self.recipe is None or self.recipe.parameters() is None:
             return None
         norms = [norm.native(domain) for norm in self._norms]
         found = [norm for norm in norms if norm is not None]
-        if len(found) < len(norms) or (found[0].mean is not None and torch.is_grad_enabled()):
+        fixed = {norm.mean is not None for norm in found}
+        if len(found) < len(norms) or len(fixed) > 1 or (True in fixed and torch.is_grad_enabled()):
+            return None
+        if not all(t is None or is_readable(t) for norm in found for t in norm):
             return None
         return Job(self.recipe, x, found)
 
@@ -441,7 +446,10 @@ class MultiPathNet(nn.Module):
 
 
 def _is_plain(m: Map) -> bool:
-    """Return whether the native kernels can read a map: float32 on the CPU, nothing traces it."""
+    """Return whether the native kernels can read a map: float32 on the CPU, nothing traces it.
+
+    What traces are compilers, and the modes and transformations of torch that see every operation.
+    """
     x = m.tensor
     return (
         type(x) is Tensor
@@ -450,6 +458,9 @@ def _is_plain(m: Map) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        and not is_in_torch_dispatch_mode()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
     )
 
 

@@ -186,9 +186,8 @@ class ElasticConv(nn.Conv2d):
 
     def part(self, in_channels: int, out_channels: int) -> Weights:
         """Return the weights that these widths use, for the native kernels."""
-        weight, bias = (self._lender[0] if self.borrows else self).weight, self.bias
-        assert isinstance(weight, nn.Parameter) and (bias is None or isinstance(bias, nn.Parameter))
-        return Weights(weight, out_channels, in_channels, self.kernel_size[0], bias)
+        owner = self._lender[0] if self.borrows else self
+        return Weights(owner, out_channels, in_channels, self.kernel_size[0])
 
     @property
     def borrows(self) -> bool:
