@@ -260,8 +260,8 @@ class Clock:
     def running(self) -> Iterator[None]:
         """Inside, steps are measured."""
         gpu = self.device.type == "cuda"
-        gc.collect()
         if gpu:
+            gc.collect()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
         with warnings.catch_warnings(record=True) as caught:
