@@ -1,7 +1,7 @@
 """Check a GPU, and measure steps on it against the obvious loop, as table and JSON.
 
-    python benchmarks/device.py [--device cuda] [--json FILE]      # under 8 minutes on a GPU
-    python benchmarks/device.py --tiny                             # on a CPU too, in seconds
+    python benchmarks/device.py [--json FILE]      # on a GPU; begins no part after 7 minutes
+    python benchmarks/device.py --tiny                             # on a CPU too
 
 Each part is done in float32 and in bfloat16. A part that fails is reported, and the others run.
 
