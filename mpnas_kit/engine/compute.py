@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.batches import Drawn
+from mpnas_kit.engine.runtime import require_same_products
 from mpnas_kit.engine.team import Team, local_rank
 from mpnas_kit.errors import MpnasError, reason, short
 from mpnas_kit.network.defaults import plain_torch
@@ -60,7 +61,7 @@ class Compute:
         domains: number of domains of the stage.
 
         Raises `MpnasError` if there are more processes than parts in a step, if `mixed` statistics
-        would be computed in several parts, or if the device cannot be used.
+        would be computed in several parts, or if the device cannot be used, or not reproducibly.
         """
         team = Team.current()
         most = domains * micro_batches
@@ -75,7 +76,9 @@ class Compute:
                 "norm 'mixed' normalises all images of a step together: expected one process and "
                 "micro_batches 1."
             )
-        return cls(device_named(device, precision), precision, micro_batches, team)
+        found = device_named(device, precision)
+        require_same_products(found)
+        return cls(found, precision, micro_batches, team)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return a context in which forward passes have the precision of the stage."""
