@@ -10,12 +10,12 @@ From a given layer on, each domain may have private nodes. If that is the first 
 is a bundle of single models.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -86,11 +86,21 @@ class _Run:
         """Return the job of the native kernels for images of a domain, or None if they cannot."""
         if self.recipe is None:
             return None
-        norms = [norm.native(domain) for norm in self._norms]
-        found = [norm for norm in norms if norm is not None]
-        if len(found) < len(norms) or (found[0].mean is not None and torch.is_grad_enabled()):
+        norms = []
+        for norm in self._norms:
+            found = norm.native(domain)
+            if found is None:
+                return None
+            norms.append(found)
+        if norms[0].mean is not None and torch.is_grad_enabled():
             return None
-        return Job(self.recipe, x, found)
+        if x.shape[0] == 1 and norms[0].mean is None and self._is_one_pixel(x):
+            return None  # torch refuses such a batch in one sentence
+        return Job(self.recipe, x, norms)
+
+    def _is_one_pixel(self, x: Tensor) -> bool:
+        """Return whether the output has one pixel, so that one image has no variance."""
+        return max(x.shape[2:]) <= self.use.stride
 
 
 @dataclass
@@ -310,6 +320,22 @@ class MultiPathNet(nn.Module):
             [m if run is None else groups[run, m.size][m] for run in own]
             for m, own in zip(maps, runs, strict=True)
         ]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MultiPathNet":
+        """Move or convert all tensors, as `to` does. What is kept of them is then outdated."""
+        self._forget()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Load tensors. They may replace those of which something is kept."""
+        self._forget()
+        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _forget(self) -> None:
+        """Forget through which modules and tensors paths run."""
+        self._plans.clear()
+        self._runs.clear()
 
     @contextmanager
     def measure(self) -> Iterator[None]:
