@@ -5,9 +5,9 @@
 
 A line is a ratio A / B of two times that are measured in turn in one process, `repeats` times.
 Printed are the median, smallest and largest ratio by processor time (cpu) and by the clock (wall).
-Lines with one thread run on one core. `--json` keeps the results, also of an earlier command with
-the same file: a finished line is not measured again. So a line that needs another Python, such as
-nni, can be measured with it into the same file.
+Lines with one thread run on one core. `--json` keeps every finished line, and a command with the
+same file does not measure it again. So nni, which needs a Python of its own, can be measured into
+the same file.
 
 Search steps are those of the ten pocket domains after the warm-up: 32 images per domain, 4 sampled
 paths of 32 reward images, all choices equally likely. Loops get the batches and the paths of the
@@ -39,7 +39,7 @@ engine's steps, and have no controllers. Below, "A over B" names the two times.
 - inference 1, inference 64: the path of a domain in a union of ten over the same path alone, with
   batches of 1 and 64 images.
 - pages: a training step of ten domains if glibc gives large blocks of memory back at once, over one
-  if it keeps them. tcmalloc: a search step over one with tcmalloc.
+  if it keeps them. tcmalloc: a search step with eager kernels over the same with tcmalloc.
 
 After the table: shares of the time of a search step.
 """
@@ -177,6 +177,7 @@ def main() -> None:
     results: dict[str, Result] = {}
     if given.json is not None and given.json.exists():
         results = files.read_json(given.json, dict[str, Result])
+        print(f"finished lines are read from {given.json}; remove it to measure them anew\n")
     print(f"{'A / B':25}{'by':8}{'median':>9}{'least':>9}{'most':>9}  goal")
     for name in names:
         if name not in results or results[name].repeats != size.repeats:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from ratios import timed, turns
+from ratios import Times, over, timed
 from search_steps import Drawn, Rows, Size, Steps
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -30,17 +30,16 @@ OTHER = ("other calls into torch", "Python")
 
 def floor(size: Size) -> Rows:
     """Measure a step over its arithmetic at the speed of a large matrix product."""
-    steps = Steps(size)
-    needed = sum(multiply_adds(steps.space, drawn, size.images) for drawn in steps.drawn())
-    matrix = torch.randn(size.matrix, size.matrix)
+    steps, matrix = Steps(size), torch.randn(size.matrix, size.matrix)
     reached = size.matrix**3  # multiply-adds of a product
-    ratios = turns(
-        steps.engine,
-        lambda: torch.mm(matrix, matrix),
-        size.repeats,
-        scale=reached / needed,
-    )
-    return {"floor": ratios}
+    pairs = []
+    for _ in range(size.repeats + 1):
+        product = timed(lambda: torch.mm(matrix, matrix), size.steps)
+        step = timed(steps.engine)
+        needed = sum(multiply_adds(steps.space, drawn, size.images) for drawn in steps.drawn)
+        least = (seconds * needed / (size.steps * reached) for seconds in product)
+        pairs.append((step, Times(*least)))
+    return {"floor": over(pairs[1:])}
 
 
 def multiply_adds(space: LayerwiseSpace, drawn: Drawn, images: int) -> float:
@@ -71,6 +70,7 @@ def torch_floor(size: Size) -> Rows:
     """Measure a step over the sum of torch's kernels in an eager step, each measured alone."""
     steps, eager = Steps(size), Steps(size, kernels="eager")
     steps.engine()
+    eager.engine()
     found = [timed(steps.engine).cpu / kernel_seconds(eager.engine) for _ in range(size.repeats)]
     return {"floor torch": {"cpu": found}}
 

@@ -6,16 +6,14 @@ arithmetic as in the kit, and an optimiser step has fewer parameters.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
 
-import torch
 from ratios import Unavailable
 from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck, round8
-from mpnas_kit.space.space import ZERO, LayerwiseSpace, Path
+from mpnas_kit.space.space import LayerwiseSpace, Path
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "identity": nn.Identity}
 
@@ -93,12 +91,6 @@ def candidates(space: LayerwiseSpace) -> list[dict[str, nn.Module]]:
     ]
 
 
-@cache
-def choices(space: LayerwiseSpace, path: Path) -> list[str]:
-    """Return the name of the choice of a path in every layer."""
-    return [ZERO if use is None else use.block.name for use in space.uses(path)]
-
-
 def heads(space: LayerwiseSpace, tasks: Mapping[str, Task]) -> nn.ModuleDict:
     """Return one classifier per domain."""
     width = space.layers[-1].widths[0]
@@ -110,14 +102,14 @@ class PlainNet(nn.Module):
 
     def __init__(self, space: LayerwiseSpace, tasks: Mapping[str, Task]) -> None:
         super().__init__()
-        self.space = space
         self.layers = nn.ModuleList(nn.ModuleDict(layer) for layer in candidates(space))
         self.heads = heads(space, tasks)
 
     def forward(self, domain: str, x: Tensor, path: Path) -> Tensor:
         """Return logits (B, classes) for images (B, 3, H, W)."""
-        for layer, choice in zip(self.layers, choices(self.space, path), strict=True):
-            x = layer[choice](x)
+        words = iter(path.arch.split())
+        for layer in self.layers:
+            x = layer[next(words) if len(layer) > 1 else next(iter(layer))](x)
         return self.heads[f"of_{domain}"](x.mean((2, 3)))
 
 
@@ -150,10 +142,9 @@ def nni_net(space: LayerwiseSpace, tasks: Mapping[str, Task]) -> nn.Module:
             self.heads = heads(space, tasks)
 
         def forward(self, domain: str, x: Tensor, path: Path) -> Tensor:
-            sample = {f"layer{i}": choice for i, choice in enumerate(choices(space, path))}
-            for layer in self.layers:
-                if hasattr(layer, "resample"):
-                    layer.resample(memo=sample)
+            searched = [layer for layer in self.layers if hasattr(layer, "resample")]
+            for layer, choice in zip(searched, path.arch.split(), strict=True):
+                layer.resample(memo={layer.label: choice})
             return self.heads[f"of_{domain}"](self.layers(x).mean((2, 3)))
 
     net: nn.Module = RandomOneShot().mutate_model(Net())

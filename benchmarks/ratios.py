@@ -47,14 +47,12 @@ def turns(
 ) -> dict[str, Ratio]:
     """Return times of `one` divided by times of `other` for both clocks, measured in turn.
 
-    Both run once before.
+    In each turn `other` runs first. There is one turn more, which does not count.
 
     count: calls per time. scale: factor of the ratios.
     """
-    timed(one, count)
-    timed(other, count)
-    pairs = [(timed(one, count), timed(other, count)) for _ in range(repeats)]
-    return over(pairs, scale)
+    found = [(timed(other, count), timed(one, count)) for _ in range(repeats + 1)]
+    return over([(first, second) for second, first in found[1:]], scale)
 
 
 def over(pairs: list[tuple[Times, Times]], scale: float = 1.0) -> dict[str, Ratio]:

@@ -3,6 +3,7 @@
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
 
 # isort: split
+import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ class Size:
     """How much is measured. Tests measure less.
 
     repeats: ratios per line.
-    steps: search steps per time. Each draws other paths.
+    steps: search steps per time.
     images: images per domain and batch of a search step.
     domains: names of pocket domains.
     many: domains of the line `domains`.
@@ -107,12 +108,14 @@ class Drawn:
 class Steps:
     """Steps of a search on pocket domains after its warm-up.
 
-    The controllers learn so slowly that all choices stay equally likely. So a step with the same
-    seed always draws the same paths, and two searches draw the same ones.
+    The controllers learn so slowly that all choices stay equally likely. So the n-th steps of two
+    searches draw the same paths. No step draws those of an earlier one, as in a search.
 
     space: search space; None: the pocket space.
     kernels: `native`, `eager` or `auto`.
     settings: fields of `SearchConfig`.
+
+    Attribute: `drawn` has the paths of the last call of `engine`, one item per step.
     """
 
     def __init__(
@@ -136,28 +139,23 @@ class Steps:
         self.stage = _Search(parts, self.space, config, targets, None, None, Compute())
         self.tasks = self.suite.tasks
         use_kernels(self.stage.net, kernels)
+        self.drawn: list[Drawn] = []
+        self._seeds = itertools.count()
 
-    def step(self, seed: int, progress: float = 0.6) -> None:
-        """Do the step that draws paths with this seed. progress: share of the search, 0 to 1."""
-        self.stage.generator.manual_seed(seed)
+    def step(self, progress: float = 0.6) -> None:
+        """Do the next step. progress: share of the search before it, 0 to 1."""
+        self.stage.generator.manual_seed(next(self._seeds))
         self.stage.step = int(progress * self.config.steps)
         self.stage.advance()
 
     def engine(self) -> None:
-        """Do the steps of all seeds."""
-        for seed in range(self.size.steps):
-            self.step(seed)
-
-    def drawn(self) -> list[Drawn]:
-        """Return the paths that the step of every seed takes."""
-        every = []
-        for seed in range(self.size.steps):
-            one = Drawn()
-            hook = self.stage.net.register_forward_pre_hook(lambda _, given, d=one: d.add(given[0]))
-            self.step(seed)
-            hook.remove()
-            every.append(one)
-        return every
+        """Do some steps, and note their paths."""
+        self.drawn = []
+        hook = self.stage.net.register_forward_pre_hook(lambda _, given: self.drawn[-1].add(*given))
+        for _ in range(self.size.steps):
+            self.drawn.append(Drawn())
+            self.step()
+        hook.remove()
 
     def batches(self, rewards: bool, memory_format: torch.memory_format) -> Any:
         """Return the next batch of every domain: images and labels."""
@@ -167,7 +165,7 @@ class Steps:
 
 
 class Loop:
-    """The obvious loop on a network, with the batches and paths of the engine's steps.
+    """The obvious loop on a network, with the paths of the engine's last steps.
 
     It has no controllers and no costs. So it does a little less than a step of the engine.
 
@@ -187,7 +185,7 @@ class Loop:
     ) -> None:
         net.to(memory_format=memory_format)
         self.steps, self.forward, self.backward = steps, forward, backward
-        self.memory_format, self.drawn = memory_format, steps.drawn()
+        self.memory_format = memory_format
         config = steps.config
         self.optimiser = torch.optim.SGD(
             net.parameters(),
@@ -199,8 +197,8 @@ class Loop:
         )
 
     def run(self) -> None:
-        """Do the steps of all seeds."""
-        for drawn in self.drawn:
+        """Do as many steps as the engine did, with other batches and the same paths."""
+        for drawn in self.steps.drawn:
             with torch_gradients():
                 obvious_step(
                     self.forward,
@@ -355,11 +353,11 @@ def full(size: Size) -> Rows:
     config = steps.config
     warming = [config.warmup_share * x for x in (0.125, 0.375, 0.625, 0.875)]
     parts: dict[str, list[Times]] = {"full warm-up step": [], "full step": []}
-    steps.step(0)
-    steps.step(0, warming[0])
+    steps.step()
+    steps.step(warming[0])
     for _ in range(size.repeats):
         for row, moments in zip(parts, (warming, [0.6] * size.steps), strict=True):
-            every = [timed(lambda s=s, x=x: steps.step(s, x)) for s, x in enumerate(moments)]
+            every = [timed(lambda x=x: steps.step(x)) for x in moments]
             means = (sum(clock) / len(every) for clock in zip(*every, strict=True))
             parts[row].append(Times(*means))
     rows = {

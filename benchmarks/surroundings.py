@@ -94,7 +94,7 @@ def pages(size: Size) -> Rows:
 
 
 def tcmalloc(size: Size) -> Rows:
-    """Measure a step of the engine over one with tcmalloc in place of glibc's malloc.
+    """Measure a step with eager kernels over the same with tcmalloc in place of glibc's malloc.
 
     Raises `Unavailable` if tcmalloc is missing.
     """
@@ -148,7 +148,7 @@ def _training_times() -> Times:
 
 
 def _search_times() -> Times:
-    steps = Steps(Size())
+    steps = Steps(Size(), kernels="eager")
     steps.engine()
     return timed(steps.engine)
 
@@ -159,8 +159,8 @@ def _memory(candidates: str) -> tuple[int, int]:
     Each call needs a new process, because the peak of a process never falls.
     """
     steps = Steps(Size(), twins(int(candidates)))
-    for seed in range(8):
-        steps.step(seed)
+    for _ in range(8):
+        steps.step()
     weights = sum(p.numel() * p.element_size() for p in steps.stage.net.parameters())
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak is not None
