@@ -291,23 +291,26 @@ class Twin(InvertedBottleneck):
         return f"{super().name}t{self.twin}"
 
 
-def twins(candidates: int) -> LayerwiseSpace:
-    """Return the pocket space with `candidates` twins of one block in every searched layer."""
+def twins(candidates: int, offered: int | None = None) -> LayerwiseSpace:
+    """Return the pocket space with `candidates` twins of one block in every searched layer.
+
+    offered: number of them that a path may choose; None: all.
+    """
     blocks = tuple(Twin(5, 2, twin=i) for i in range(candidates))
     layers = [
         layer if len(layer.candidates) == 1 else replace(layer, candidates=blocks)
         for layer in pocket_space().layers
     ]
-    return LayerwiseSpace(f"twins{candidates}", layers, 32)
+    space = LayerwiseSpace(f"twins{candidates}", layers, 32)
+    space.decisions = tuple(replace(d, choices=d.choices[:offered]) for d in space.decisions)
+    return space
 
 
 def candidates(size: Size) -> Rows:
     """Measure a step with many candidates over one with few."""
     few, many = size.candidates
     size = replace(size, steps=2 * size.steps)  # numbers of flows per node vary between steps
-    some, lots, met = (Steps(size, twins(n)) for n in (few, many, many))
-    for domain in met.stage.domains:
-        met.stage.controllers[domain].logits.data[:, few:] = -1e4
+    some, lots, met = (Steps(size, twins(*n)) for n in ((few,), (many,), (many, few)))
     return {
         "candidates": turns(lots.engine, some.engine, size.repeats),
         "candidates met": turns(met.engine, some.engine, size.repeats),

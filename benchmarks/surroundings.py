@@ -1,6 +1,6 @@
 """What surrounds a step: cores, other processes, the allocator, and the memory of the process."""
 
-import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
+import mpnas_kit as mk  # before torch: it sets how threads wait
 
 # isort: split
 import json
@@ -21,8 +21,11 @@ from search_steps import Rows, Size, Steps, twins
 from training_steps import large_step, training_step
 
 from mpnas_kit.engine.runtime import reproducible
+from mpnas_kit.space.spaces import mobilenet_v3_large
+from mpnas_kit.training.config import TrainConfig
 
 GLIBC = "131072"  # glibc's default top pad; because it is set, the kit sets none of its own
+BUDGET = 1000  # MB; one domain of four takes 460
 
 
 def cores(size: Size) -> Rows:
@@ -126,6 +129,21 @@ def memory(size: Size) -> Rows:
     return {"candidates memory": {"bytes": values}}
 
 
+def budget(size: Size) -> Rows:
+    """Measure the memory of a training with a memory budget over that budget and the weights.
+
+    Raises `Unavailable` if a training has no memory budget.
+    """
+    if not hasattr(TrainConfig, "memory_budget"):
+        raise Unavailable("a training has no memory budget here")
+
+    def over_budget() -> float:
+        growth, weights = in_a_process("budget", str(BUDGET), MALLOC_TOP_PAD_=GLIBC)
+        return float(growth / (BUDGET * 1e6 + weights))
+
+    return {"budget": {"bytes": [over_budget() for _ in range(size.repeats)]}}
+
+
 def in_a_process(child: str, *options: str, **environment: str) -> Any:
     """Return what one of `CHILDREN` returns in a new process.
 
@@ -162,15 +180,49 @@ def _memory(candidates: str) -> tuple[int, int]:
     for _ in range(8):
         steps.step()
     weights = sum(p.numel() * p.element_size() for p in steps.stage.net.parameters())
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert peak is not None
-    return 1024 * int(peak[1]), 3 * weights
+    return _memory_in_use("VmHWM"), 3 * weights
+
+
+def _budget(megabytes: str, domains: int = 4, pixels: int = 128) -> tuple[int, int]:
+    """Return by how much a training grows the memory, and four times its weights; bytes.
+
+    Four, because there are momenta, gradients and averages as well. The training is that of
+    MobileNetV3-Large on domains of noise.
+    """
+    space = mobilenet_v3_large(pixels)
+    suite = mk.DomainSuite([_noise(f"domain{i}", pixels) for i in range(domains)], "noise")
+    paths = dict.fromkeys(suite.names, space.parse(""))
+    config = TrainConfig(steps=2, threads=1, memory_budget=int(megabytes))
+    before = _memory_in_use("VmRSS")
+    trained = mk.train(suite, space, paths, config)
+    weights = sum(p.numel() * p.element_size() for p in trained.net.parameters())
+    return _memory_in_use("VmHWM") - before, 4 * weights
+
+
+def _noise(name: str, pixels: int) -> mk.Domain:
+    generator = torch.Generator().manual_seed(0)
+    splits = [
+        mk.TensorSplit(
+            torch.randint(0, 256, (images, 3, pixels, pixels), generator=generator).byte(),
+            torch.arange(images) % 2,
+        )
+        for images in (64, 4, 4)
+    ]
+    return mk.Domain(name, ("even", "odd"), *splits)
+
+
+def _memory_in_use(kind: str) -> int:
+    """Return `VmRSS`, the memory of this process, or `VmHWM`, its peak; bytes. Linux only."""
+    found = re.search(rf"{kind}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
 
 
 CHILDREN: dict[str, Callable[..., Any]] = {
     "training step": _training_times,
     "search step": _search_times,
     "memory": _memory,
+    "budget": _budget,
 }
 
 

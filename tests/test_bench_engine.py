@@ -26,6 +26,7 @@ ROWS = {
     "busy": ["busy"],
     "candidates": ["candidates", "candidates met"],
     "memory": ["candidates memory"],
+    "budget": ["budget"],
     "domains": ["domains"],
     "floor": ["floor"],
     "floor torch": ["floor torch"],
@@ -55,7 +56,9 @@ def size(module: ModuleType, **more: Any) -> Any:
 
 def in_this_process(child: str, *options: str, **environment: str) -> Any:
     """What a child returns, without a child."""
-    return {"memory": [1 + int(*options or "0"), 2 * int(*options or "0")]}.get(child, (2.0, 2.0))
+    if child in ("memory", "budget"):
+        return 1 + int(options[0]), 2 * int(options[0])
+    return 2.0, 3.0
 
 
 @pytest.mark.parametrize("line", ROWS)
@@ -153,6 +156,15 @@ def test_the_same_steps_of_two_searches_draw_the_same_new_paths(engine: ModuleTy
     for one in drawn:
         assert set(one.trained) == {"digits", "letters"}
         assert {d: len(paths) for d, paths in one.sampled.items()} == dict.fromkeys(one.trained, 4)
+
+
+def test_paths_choose_among_the_offered_twins_only(engine: ModuleType) -> None:
+    twins = engine.search_steps.twins(5, offered=2)
+    drawn = torch.Generator().manual_seed(0)
+    words = {word for _ in range(20) for word in twins.sample(drawn).arch.split()}
+    assert words == {"k5e2t0", "k5e2t1"}
+    assert [len(layer.candidates) for layer in twins.layers] == [1, 5, 5, 1]
+    assert len(list(twins.widest_uses())) == 12
 
 
 def test_the_loop_gets_the_batches_that_the_engine_would_get(engine: ModuleType) -> None:
