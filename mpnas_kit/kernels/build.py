@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import hashlib
 import pathlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.kernels.recipe import SUM, Compiler, NotCompiled, Recipe
 
 ABI = 1  # what `mpnas_kernels_abi` returns: it counts changes of the functions' arguments
+_ONCE = "mpnas: compiling the native kernels, once on this machine, in up to a minute"
 PREBUILT = pathlib.Path(__file__).parent / "prebuilt"
 
 
@@ -79,6 +81,7 @@ def _from_cache(recipe: Recipe, name: str, source: pathlib.Path) -> ctypes.CDLL:
     if not _is_whole(library):
         with files.locked(folder / "lock"):
             if not _is_whole(library):  # another process may have compiled it meanwhile
+                print(_ONCE, file=sys.stderr, flush=True)
                 with _compiled(recipe, source) as new:
                     content = files.read_bytes(new)
                 checksum = hashlib.sha256(content).hexdigest().encode()

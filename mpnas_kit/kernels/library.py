@@ -22,6 +22,12 @@ from mpnas_kit.kernels.recipe import LEVELS, SOURCE, best_level
 
 Kernels = Literal["auto", "native", "eager"]
 EAGER = "eager"  # the variant of the operations of torch
+_AT, _N, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_ARGUMENTS = {  # of the functions in source/block.cpp
+    "mpnas_kernels_room": (_AT, _AT, _AT),
+    "mpnas_kernels_forward": (_AT, _N, _AT, _N, _N, _AT, _N, _N, _N, _NUMBER),
+    "mpnas_kernels_backward": (_AT, _N, _AT, _N, _N, _AT, _N, _N),
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ def variant_of(library: Library | None) -> str:
 def find_library() -> Library | None:
     """Return the library for the processor of this machine; None if there is none.
 
-    The first call may compile it, which takes seconds. `missing_reason` says why there is none.
+    The first call may compile it, which takes up to a minute. `missing_reason` says why there is
+    none.
     """
     found = _found()
     return found if isinstance(found, Library) else None
@@ -77,6 +84,10 @@ def _found() -> Library | str:
         name, loaded = build.native(level, openmp, SOURCE, build.PREBUILT)
     except MpnasError as error:
         return str(error).rstrip(".")
+    for function, arguments in _ARGUMENTS.items():
+        if not hasattr(loaded, function):
+            return f"the library {name} has no function {function}"
+        getattr(loaded, function).argtypes, getattr(loaded, function).restype = arguments, None
     return Library(f"native {level} {name.removeprefix(f'{level}-')}", loaded)
 
 

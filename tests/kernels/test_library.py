@@ -141,10 +141,9 @@ def test_a_library_needs_only_the_c_library(source: Path, cache: Path) -> None:
 
 
 @compiled
-@pytest.mark.parametrize("suffix", [".so", ".sha256"])
-@pytest.mark.parametrize("cut", [0, -1])
+@pytest.mark.parametrize(("suffix", "cut"), [(".so", -1), (".sha256", 0)])
 def test_a_damaged_library_is_compiled_again(
-    cut: int, suffix: str, source: Path, cache: Path
+    suffix: str, cut: int, source: Path, cache: Path
 ) -> None:
     native(source)
     before = {p.name: p.read_bytes() for p in cache.iterdir()}
