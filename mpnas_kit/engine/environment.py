@@ -12,7 +12,10 @@ _VERSIONS = ("torch", "numpy", "pandas", "safetensors")
 
 
 def current_environment() -> dict[str, Any]:
-    """Return the content of environment.json. git_commit is None outside of a git repository."""
+    """Return the content of environment.json, without the kernels of the stage.
+
+    git_commit is None outside of a git repository.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

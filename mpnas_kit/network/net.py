@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
+from mpnas_kit.kernels.library import Library
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
@@ -100,7 +101,7 @@ class MultiPathNet(nn.Module):
     `network.collapse`).
 
     Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
-    the names of its domains.
+    the names of its domains. `kernels` is the native library that it computes with; None: eager.
 
     >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     >>> images = torch.zeros(5, 3, 16, 16)
@@ -108,6 +109,8 @@ class MultiPathNet(nn.Module):
     >>> [tuple(x.shape) for x in logits]
     [(5, 16), (5, 16)]
     """
+
+    kernels: Library | None = None
 
     def __init__(
         self,
