@@ -29,7 +29,8 @@ class CustomBuildHook(BuildHookInterface):
         if version == "editable" or not levels:
             return
         source = recipe["SOURCE"]
-        sources = {file.name: file.read_bytes() for file in source.iterdir()}
+        files = [file for file in source.iterdir() if file.name.endswith(recipe["SUFFIXES"])]
+        sources = {file.name: file.read_bytes() for file in files}
         folder = Path(self._temporary.name)
         try:
             compiler = recipe["Compiler"].find()

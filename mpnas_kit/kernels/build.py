@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 from mpnas_kit import files
 from mpnas_kit.errors import MpnasError, reason
-from mpnas_kit.kernels.recipe import SUM, Compiler, NotCompiled, Recipe
+from mpnas_kit.kernels.recipe import SUFFIXES, SUM, Compiler, NotCompiled, Recipe
 
 ABI = 1  # what `mpnas_kernels_abi` returns: it counts changes of the functions' arguments
-_ONCE = "mpnas: compiling the native kernels, once on this machine, in up to a minute"
+_WAIT = "mpnas: compiling the native kernels, which takes up to a minute"
 PREBUILT = pathlib.Path(__file__).parent / "prebuilt"
 
 
@@ -40,12 +40,7 @@ class Built(NamedTuple):
     functions: ctypes.CDLL
 
 
-def native(
-    level: str,
-    openmp: bool,
-    source: pathlib.Path,
-    prebuilt: pathlib.Path,
-) -> Built:
+def native(level: str, openmp: bool, source: pathlib.Path, prebuilt: pathlib.Path) -> Built:
     """Return the library for a level of processors.
 
     level: a level of `recipe.LEVELS`.
@@ -60,7 +55,8 @@ def native(
         if name.startswith(f"{level}-") and library.suffix == ".so" and _is_whole(library):
             with contextlib.suppress(MpnasError):  # it is for another libc or another OpenMP
                 return Built(library.stem, _load(library))
-    sources = {name: files.read_bytes(source / name) for name in files.names_in(source)}
+    names = [name for name in files.names_in(source) if name.endswith(SUFFIXES)]
+    sources = {name: files.read_bytes(source / name) for name in names}
     try:
         compiler = Compiler.find()
         recipe = Recipe(compiler, level, openmp and compiler.is_gcc)
@@ -81,7 +77,7 @@ def _from_cache(recipe: Recipe, name: str, source: pathlib.Path) -> ctypes.CDLL:
     if not _is_whole(library):
         with files.locked(folder / "lock"):
             if not _is_whole(library):  # another process may have compiled it meanwhile
-                print(_ONCE, file=sys.stderr, flush=True)
+                files.remove_unfinished(folder)
                 with _compiled(recipe, source) as new:
                     content = files.read_bytes(new)
                 checksum = hashlib.sha256(content).hexdigest().encode()
@@ -105,6 +101,7 @@ def _compiled(recipe: Recipe, source: pathlib.Path) -> Iterator[pathlib.Path]:
         tempfile.TemporaryDirectory(prefix="mpnas-") as folder,
     ):
         library = pathlib.Path(folder) / "kernels.so"
+        print(_WAIT, file=sys.stderr, flush=True)
         recipe.compile(source, library)
         yield library
 

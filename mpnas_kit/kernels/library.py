@@ -74,12 +74,12 @@ def missing_reason() -> str | None:
 @functools.cache
 def _found() -> Library | str:
     """Return the library, or the reason that there is none."""
-    machine, features = _machine()
-    level = best_level(machine, features)
-    if level is None:
-        known = ", ".join(dict.fromkeys(level for levels in LEVELS.values() for level in levels))
-        return f"this processor ({machine}) has none of the levels {known}"
     try:
+        machine, features = _machine()
+        level = best_level(machine, features)
+        if level is None:
+            known = dict.fromkeys(level for levels in LEVELS.values() for level in levels)
+            return f"this processor ({machine}) has none of the levels {', '.join(known)}"
         openmp = hasattr(ctypes.CDLL(None), "GOMP_parallel")  # torch has loaded it
         name, loaded = build.native(level, openmp, SOURCE, build.PREBUILT)
     except MpnasError as error:

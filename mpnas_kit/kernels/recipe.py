@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 SOURCE = pathlib.Path(__file__).parent / "source"
 UNIT = "block.cpp"  # the only translation unit
+SUFFIXES = (".cpp", ".h")  # end the names of sources
 SUM = ".sha256"  # ends the name of the file with the checksum of a library
 _V3 = {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}  # names of Linux
 _V4 = _V3 | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"}

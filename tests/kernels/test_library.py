@@ -220,16 +220,23 @@ def test_a_library_of_the_wheel_needs_no_compiler_and_no_cache(
 def test_a_library_of_the_wheel_that_cannot_be_loaded_is_compiled_here(
     source: Path, cache: Path, tmp_path: Path
 ) -> None:
-    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
-    (source / "block.cpp").write_text(SUM.replace("return 1", "return 2"))
-    with pytest.raises(MpnasError, match="has ABI 2: expected 1"):
-        native(source)
-    shutil.copytree(cache, whole)
-    shutil.copytree(cache, damaged)
-    next(damaged.glob("*.so")).write_bytes(b"\x7fELF")
+    for wrong, words in (
+        (SUM.replace("return 1", "return 2"), "has ABI 2: expected 1"),
+        (SUM.replace("_abi", "_number"), "undefined symbol: mpnas_kernels_abi"),
+        (SUM.replace("return total", "return missing()"), "undefined symbol: missing"),  # OpenMP
+    ):
+        (source / "block.cpp").write_text(f'extern "C" long missing();\n{wrong}')
+        with pytest.raises(MpnasError, match=words):
+            native(source)
     (source / "block.cpp").write_text(SUM)
-    for prebuilt in (whole, damaged):
-        assert native(source, prebuilt).functions.sum(5) == 10
+    prebuilt = cache.rename(tmp_path / "prebuilt")
+    assert len(list(prebuilt.glob("*.so"))) == 3
+    cut = tmp_path / "cut"
+    shutil.copytree(prebuilt, cut)
+    for file in cut.glob("*.so"):
+        file.write_bytes(file.read_bytes()[:5000])
+    for folder in (prebuilt, cut):
+        assert native(source, folder).functions.sum(5) == 10
 
 
 # No library ---------------------------------------------------------------------------------------
