@@ -13,6 +13,7 @@ from mpnas_kit.domains.batches import Drawn
 from mpnas_kit.engine.runtime import require_same_products
 from mpnas_kit.engine.team import Team, local_rank
 from mpnas_kit.errors import MpnasError, reason, short
+from mpnas_kit.kernels.library import Kernels, Library, resolve, variant_of
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.values import convert_plain
@@ -44,24 +45,33 @@ class Compute:
     micro_batches: number of parts that the batch of a domain is divided into, at least 1. Each part
     is normalised alone.
     team: processes that divide the parts of a step among them. Default: all of them.
+    kernels: native library that networks compute with. None: eager.
     """
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
     micro_batches: int = 1
     team: Team = field(default_factory=Team.current)
+    kernels: Library | None = None
 
     @classmethod
     def of(
-        cls, device: str | None, precision: Precision, micro_batches: int, norm: Norm, domains: int
+        cls,
+        device: str | None,
+        precision: Precision,
+        micro_batches: int,
+        norm: Norm,
+        domains: int,
+        kernels: Kernels,
     ) -> "Compute":
         """Return the compute for the settings of a stage.
 
-        device, precision, micro_batches, norm: fields of its config.
+        device, precision, micro_batches, norm, kernels: fields of its config.
         domains: number of domains of the stage.
 
         Raises `MpnasError` if there are more processes than parts in a step, if `mixed` statistics
-        would be computed in several parts, or if the device cannot be used, or not reproducibly.
+        would be computed in several parts, if the device or the kernels cannot be used, or not
+        reproducibly, or if the processes have different kernels.
         """
         team = Team.current()
         most = domains * micro_batches
@@ -76,9 +86,26 @@ class Compute:
                 "norm 'mixed' normalises all images of a step together: expected one process and "
                 "micro_batches 1."
             )
-        found = device_named(device, precision)
-        require_same_products(found)
-        return cls(found, precision, micro_batches, team)
+        where = device_named(device, precision)
+        require_same_products(where)
+        library = resolve(kernels, where, precision == "float32")
+        compute = cls(where, precision, micro_batches, team, library)
+        compute._require_same_kernels()
+        return compute
+
+    @property
+    def variant(self) -> str:
+        """Variant of the kernels, such as `eager`. Results are equal to the bit in one variant."""
+        return variant_of(self.kernels)
+
+    def _require_same_kernels(self) -> None:
+        leaders = self.team.on_leader(lambda: self.variant)
+        if self.team.any(self.variant != leaders):
+            raise self.team.error_on_all_ranks(
+                f"the first process has the kernels {leaders!r}, and another one has others: start "
+                "all processes on machines with one kind of processor and compiler, or use kernels "
+                "'eager'."
+            )
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return a context in which forward passes have the precision of the stage."""

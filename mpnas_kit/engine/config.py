@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from mpnas_kit.engine.compute import Precision
+from mpnas_kit.kernels.library import Kernels
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.prioritization.domain_weights import Prioritization
@@ -55,6 +56,8 @@ class StageConfig:
     """Name of the device in torch (cpu, cuda). None: a GPU if there is one, else the CPU."""
     precision: Precision = "float32"
     """Precision of forward and backward pass: float32, or bfloat16 by autocast."""
+    kernels: Kernels = "auto"
+    """What computes: native (compiled kernels), eager (torch), or auto (native if possible)."""
     micro_batches: Annotated[int, Range(1, 500_000)] = 1
     """Parts of a batch, each normalised alone. Processes of torchrun divide them."""
 

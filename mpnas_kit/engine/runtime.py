@@ -8,9 +8,10 @@ glibc returns large blocks to the system as soon as they are free. Feature maps 
 every step would pay for new pages. So the kit lets glibc keep them. `benchmarks/engine.py` measures
 the gain: on a virtual machine with slow page faults a step took a third of the time.
 
-On small images, waking a second thread for every operation costs more than the thread gains
-(`benchmarks/engine.py` measures this too). So small images get one thread. Other cores can serve
-other processes (`mpnas sweep --jobs`).
+On small images, waking a second thread for every operation of torch costs more than the thread
+gains (`benchmarks/engine.py` measures this too). So with eager kernels small images get one thread,
+and other cores can serve other processes (`mpnas sweep --jobs`). Native kernels wake threads once
+per layer, so they use all of them.
 
 On a GPU of NVIDIA, a matrix product is the same in every run only if cuBLAS has a fixed workspace.
 It reads its size from the environment at the first product of a process.
@@ -120,25 +121,28 @@ def _deterministic() -> Iterator[None]:
 
 
 @contextmanager
-def reproducible(threads: int | None, resolution: int) -> Iterator[int]:
+def reproducible(threads: int | None, resolution: int, native: bool = False) -> Iterator[int]:
     """Inside, torch uses deterministic algorithms, `threads` threads and its own defaults.
 
     The defaults are those of `plain_torch`, and the CPU is the default device. Yields the number of
     threads in use. At the end, the earlier settings are restored.
 
-    threads: number of threads, 1 to 1024. None: the number that `threads_for` returns.
+    threads: number of threads, 1 to 1024. None: the number that `threads_for` returns; with native
+    kernels, torch's own number.
     resolution: pixels per side of the images.
+    native: whether networks have native kernels. Then the threads are theirs, and torch has one:
+    little is left for it, and its results could depend on their number.
     """
     import torch
 
+    from mpnas_kit.kernels.threads import use_kernel_threads
     from mpnas_kit.network.defaults import cpu_by_default, plain_torch
 
     before = torch.get_num_threads()
-    count = threads or threads_for(resolution)
-    if count is not None:
-        torch.set_num_threads(count)
+    count = threads or (None if native else threads_for(resolution)) or before
+    torch.set_num_threads(1 if native else count)
     try:
-        with _deterministic(), plain_torch(), cpu_by_default():
-            yield torch.get_num_threads()
+        with _deterministic(), plain_torch(), cpu_by_default(), use_kernel_threads(count):
+            yield count
     finally:
         torch.set_num_threads(before)

@@ -145,7 +145,7 @@ class MultiPathNet(nn.Module):
     `network.collapse`).
 
     Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
-    the names of its domains.
+    the names of its domains. `kernels` is the native library that it computes with; None: eager.
 
     >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     >>> images = torch.zeros(5, 3, 16, 16)
@@ -153,6 +153,8 @@ class MultiPathNet(nn.Module):
     >>> [tuple(x.shape) for x in logits]
     [(5, 16), (5, 16)]
     """
+
+    kernels: Library | None = None
 
     def __init__(
         self,
@@ -178,8 +180,6 @@ class MultiPathNet(nn.Module):
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
         self._segments = Segments()
-        self.kernels: Library | None = None
-        self.threads: int | None = None
         self._plans: dict[tuple[Path, str], tuple[tuple[_Run | None, ...], ...]] = {}
         self._runs: dict[tuple[Node, Use], _Run] = {}
         with plain_torch(), torch.random.fork_rng(devices=[]):
@@ -312,8 +312,7 @@ class MultiPathNet(nn.Module):
                 whole = self._run(run, together(chunk))
                 outputs.update(zip(chunk, apart(whole, chunk), strict=True))
         if jobs and native is not None:
-            threads = self.threads or torch.get_num_threads()
-            wholes = run_chains(native, [job for job, _, _ in jobs], threads)
+            wholes = run_chains(native, [job for job, _, _ in jobs])
             for whole, (_, part, outputs) in zip(wholes, jobs, strict=True):
                 outputs.update(zip(part, apart(whole, part), strict=True))
         return [

@@ -21,6 +21,7 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
     Stage,
+    compute_for,
     history_table,
     identity,
     record,
@@ -92,13 +93,13 @@ def search(
     if frozen is not None:
         space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
     targets = resolve_targets(space, config, suite.names)
-    compute = Compute.of(
-        config.device, config.precision, config.micro_batches, config.norm, len(suite)
-    )
+    compute = compute_for(config, len(suite), folder)
     with (
-        reproducible(config.threads, space.resolution),
+        reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(
-            folder, lambda: _contents(suite, plain, space, config, frozen), compute.team
+            folder,
+            lambda: _contents(suite, plain, space, config, frozen, compute.variant),
+            compute.team,
         ) as run,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, plain, config))
@@ -115,10 +116,12 @@ def _contents(
     space: SearchSpace,
     config: SearchConfig,
     frozen: Frozen | None,
+    kernels: str,
 ) -> Contents:
     """Return the content of the search's config.json.
 
     plain: the search space. space: the same, or the `GrownSpace` around a frozen network.
+    kernels: variant of the kernels.
     """
     start, paths = {}, {}
     if frozen is not None:
@@ -131,6 +134,7 @@ def _contents(
             "config": to_dict(config),
             "costs": cost_fingerprint(config.cost, space),
         },
+        kernels,
         known=to_dict(SearchConfig()),
         record=lambda: {**record(suite, plain), "cost_unit": config.cost.unit, **paths},
     )
@@ -177,6 +181,7 @@ class _Search(Stage):
         if frozen is not None:
             self.net.freeze(frozen)
         self.net.to(compute.device)
+        self.net.kernels = compute.kernels
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread

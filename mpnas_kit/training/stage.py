@@ -17,6 +17,7 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
     Stage,
+    compute_for,
     history_table,
     identity,
     record,
@@ -100,9 +101,7 @@ def train(
     space = space_for(suite, space)
     require_trainable(suite, config.micro_batches)
     require_callbacks(callbacks)
-    compute = Compute.of(
-        config.device, config.precision, config.micro_batches, config.norm, len(suite)
-    )
+    compute = compute_for(config, len(suite), folder)
 
     def contents() -> Contents:
         """Return the content of the training's config.json."""
@@ -115,12 +114,13 @@ def train(
                 "start": None if given is None else given.fingerprint(),
                 "config": to_dict(config),
             },
+            compute.variant,
             known=to_dict(TrainConfig()),
             record=lambda: _record(suite, space, frozen),
         )
 
     with (
-        reproducible(config.threads, space.resolution),
+        reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(folder, contents, compute.team) as run,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, space, config))
@@ -207,6 +207,7 @@ class _Training(Stage):
         if frozen is not None:
             self.net.freeze(frozen.net)
         self.net.to(compute.device)
+        self.net.kernels = compute.kernels
         self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}

@@ -202,7 +202,7 @@ def test_means_over_parts_are_those_over_images() -> None:
 
 def test_mixed_statistics_need_one_process_and_whole_batches() -> None:
     with pytest.raises(MpnasError, match="norm 'mixed' normalises all images of a step together"):
-        Compute.of(None, "float32", 2, "mixed", 3)
+        Compute.of(None, "float32", 2, "mixed", 3, "eager")
 
 
 @pytest.mark.parametrize("size", ["2", "x"])

@@ -326,6 +326,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.SinglePath(path=3), "single_path: path must be text or None, not 3"),
     (lambda: mk.SharedTrunk(path=[]), "shared_trunk: path must be text or None"),
     (lambda: mk.RandomPaths(-1), "random_paths: draw must be a whole number from 0"),
+    (lambda: mk.TrainConfig(kernels="fast"), "kernels must be 'auto' or 'native' or 'eager'"),
     (lambda: mk.device_named("meta"), "device 'meta' cannot be used here"),
     (lambda: mk.device_named("cuda:99"), "device 'cuda:99' cannot be used here"),
     (lambda: mk.device_named("hpu", "bfloat16"), "device 'hpu' cannot be used here with precision"),

@@ -99,6 +99,7 @@ WRONG = [
     (["search", "--callbacks", "no_such:thing"], ["no_such"]),
     (["search", "--norm", "batch"], ["norm"]),
     (["search", "--precision", "float16"], ["precision"]),
+    (["search", "--kernels", "fast"], ["kernels", "'auto' or 'native' or 'eager'"]),
     (["search", "--collapse", "maybe"], ["collapse"]),
     (["search", "--warmup-share", "0.9"], ["warmup_share"]),
     (["search", "--micro-batches", "64"], ["micro_batches"]),
