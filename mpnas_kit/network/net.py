@@ -329,7 +329,7 @@ class MultiPathNet(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load tensors. They may replace those of which something is kept."""
         self._forget()
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*args, **kwargs)
 
     def _forget(self) -> None:
         """Forget through which modules and tensors paths run."""

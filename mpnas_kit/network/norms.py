@@ -201,7 +201,7 @@ class DomainNorm(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load tensors. They may replace those that are kept."""
         self._forget()
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*args, **kwargs)
 
     def _forget(self) -> None:
         """Forget the tensors that are kept, as they are outdated."""

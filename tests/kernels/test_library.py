@@ -13,8 +13,8 @@ import torch
 from mpnas_kit import files
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.kernels import build, library
+from mpnas_kit.kernels.compiler import Compilation, Compiler, NotCompiled, best_level
 from mpnas_kit.kernels.library import Library, find_library, resolve
-from mpnas_kit.kernels.compiler import Compiler, NotCompiled, Compilation, best_level
 
 LEVEL = best_level(*library._machine()) or "none"
 SUM = """#include <cstdint>
