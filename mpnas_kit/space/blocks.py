@@ -10,7 +10,7 @@ A block of your own is a frozen dataclass with a `name` and a `build`; see `docs
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -45,11 +45,31 @@ def round8(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
+class Cost(NamedTuple):
+    """Cost of a block, a path or a union.
+
+    multiply_adds: multiply-adds of one image, those of convolutions and linear layers only.
+    parameters: number of parameters without those of batch norm.
+    norm_parameters: number of parameters of batch norm.
+
+    >>> mk.Cost(200, 10) + mk.Cost(50, 5, 2)
+    Cost(multiply_adds=250, parameters=15, norm_parameters=2)
+    """
+
+    multiply_adds: int = 0
+    parameters: int = 0
+    norm_parameters: int = 0
+
+    def __add__(self, other: tuple[int, ...]) -> "Cost":  # type: ignore[override]
+        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+
+
 @runtime_checkable
 class Block(Protocol):
     """A candidate of a layer: a description that builds a module.
 
-    A frozen dataclass with these two members is a block. Its costs are counted from its module.
+    A frozen dataclass with these two members is a block. Its costs are counted from its module,
+    unless it is `Costed`.
 
     name: unique within a layer, without blanks, such as `k5e3` or `k3e6se`.
     """
@@ -69,6 +89,21 @@ class Block(Protocol):
         stride: at least 1.
         norm: returns every batch normalisation of the module. With it the network decides which
         domains share statistics.
+        """
+        ...
+
+
+class Costed(Protocol):
+    """A block that computes its cost. Counting a module takes milliseconds, computing microseconds.
+
+    A subclass that overrides `build` but not `cost` is counted from its module.
+    """
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost of the module that `build` returns, with the batch norm of one domain.
+
+        in_channels, out_channels, stride: as for `build`.
+        size: height and width of the input map, pixels.
         """
         ...
 
@@ -233,6 +268,27 @@ def depthwise(channels: int, kernel: int, stride: int) -> ElasticConv:
     return ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
 
 
+def _cost_with_norm(weights: int, channels: int, size: int) -> Cost:
+    """Return the cost of a convolution without bias and of the batch norm that follows it.
+
+    weights: number of its weights. Each of them is used once per pixel of the output.
+    channels: width of its output.
+    size: height and width of its output, pixels.
+    """
+    return Cost(weights * size**2, weights, 2 * channels)
+
+
+def _cost_with_bias(in_channels: int, out_channels: int) -> Cost:
+    """Return the cost of a 1x1 convolution with bias on a map of one pixel."""
+    weights = in_channels * out_channels
+    return Cost(weights, weights + out_channels)
+
+
+def _size_after(size: int, stride: int) -> int:
+    """Return ceil(size / stride): the size of the output of `conv` and `depthwise`."""
+    return -(-size // stride)
+
+
 class SqueezeExcite(nn.Module):
     """Squeeze-and-excite (Hu et al. 2018, arXiv 1709.01507) in the form of MobileNetV3.
 
@@ -298,6 +354,18 @@ class InvertedBottleneck:
     ) -> nn.Module:
         """Return a new module (see `Block.build`)."""
         return _InvertedBottleneck(self, in_channels, out_channels, stride, norm)
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`)."""
+        hidden, after = self.hidden or self.expansion * in_channels, _size_after(size, stride)
+        cost = _cost_with_norm(hidden * self.kernel**2, hidden, after)
+        cost += _cost_with_norm(hidden * out_channels, out_channels, after)
+        if hidden != in_channels:
+            cost += _cost_with_norm(in_channels * hidden, hidden, size)
+        if self.se:
+            squeezed = round8(hidden / 4)
+            cost += _cost_with_bias(hidden, squeezed) + _cost_with_bias(squeezed, hidden)
+        return cost
 
     def hull(self, other: Block) -> "InvertedBottleneck | None":
         """Return the block with the larger kernel and expansion, without squeeze-and-excite.
@@ -385,6 +453,11 @@ class Conv:
             conv(in_channels, out_channels, self.kernel, stride), norm(out_channels), self
         )
 
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`)."""
+        weights = in_channels * out_channels * self.kernel**2
+        return _cost_with_norm(weights, out_channels, _size_after(size, stride))
+
 
 class _Normalised(nn.Module):
     def __init__(self, convolution: ElasticConv, norm: nn.Module, block: Conv) -> None:
@@ -425,8 +498,15 @@ class SeparableConv:
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module: an inverted bottleneck that does not expand."""
-        bottleneck = InvertedBottleneck(self.kernel, 1, activation=self.activation)
-        return _InvertedBottleneck(bottleneck, in_channels, out_channels, stride, norm)
+        return self._bottleneck.build(in_channels, out_channels, stride, norm)
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`)."""
+        return self._bottleneck.cost(in_channels, out_channels, stride, size)
+
+    @property
+    def _bottleneck(self) -> InvertedBottleneck:
+        return InvertedBottleneck(self.kernel, 1, activation=self.activation)
 
 
 @dataclass(frozen=True)
@@ -446,6 +526,10 @@ class PooledConv:
     ) -> nn.Module:
         """Return a new module: (B, in, H, W) -> (B, out, 1, 1)."""
         return _PooledConv(conv(in_channels, out_channels, bias=True))
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`). Stride and size do not matter."""
+        return _cost_with_bias(in_channels, out_channels)
 
 
 class _PooledConv(nn.Module):
