@@ -208,20 +208,26 @@ class ElasticConv(nn.Conv2d):
         weight = self._weight()
         if self.groups > 1:
             return depthwise_conv(x, weight[: x.shape[1]], self.stride[0])
-        width = out_channels or self.out_channels
-        bias = None if self.bias is None else self.bias[:width]
+        width, bias = out_channels or self.out_channels, self.owner.bias
+        bias = None if bias is None else bias[:width]
         return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, self.padding)
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights of `lender`, an `ElasticConv`, and delete the own weights."""
+        """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones."""
         assert isinstance(lender, ElasticConv)
         del self.weight
+        self.bias = None
         self._lender = (lender,)
 
     @property
     def borrows(self) -> bool:
         """Whether this convolution has no weights of its own."""
         return bool(self._lender)
+
+    @property
+    def owner(self) -> "ElasticConv":
+        """The convolution that has the weights and the bias: the lender, or this one."""
+        return self._lender[0] if self.borrows else self
 
     @torch.no_grad()
     def plain(self, in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -230,7 +236,7 @@ class ElasticConv(nn.Conv2d):
         in_channels, out_channels: widths of its input and output. Those of a depthwise convolution
         are equal.
         """
-        depthwise = self.groups > 1
+        depthwise, bias = self.groups > 1, self.owner.bias
         copy = nn.Conv2d(
             in_channels,
             out_channels,
@@ -238,18 +244,18 @@ class ElasticConv(nn.Conv2d):
             self.stride[0],
             self.kernel_size[0] // 2,
             groups=in_channels if depthwise else 1,
-            bias=self.bias is not None,
+            bias=bias is not None,
         )
         weight = self._weight()[:out_channels, : 1 if depthwise else in_channels]
         copy.weight = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
-        if self.bias is not None:
-            copy.bias = nn.Parameter(self.bias[:out_channels].detach().clone())
+        if bias is not None:
+            copy.bias = nn.Parameter(bias[:out_channels].detach().clone())
         return copy
 
     def _weight(self) -> Tensor:
         if not self.borrows:
             return self.weight
-        lent, kernel = self._lender[0].weight, self.kernel_size[0]
+        lent, kernel = self.owner.weight, self.kernel_size[0]
         edge = (lent.shape[-1] - kernel) // 2
         inner = slice(edge, edge + kernel)
         return lent[: self.out_channels, : self.in_channels // self.groups, inner, inner]
@@ -305,6 +311,12 @@ class SqueezeExcite(nn.Module):
         channels = x.shape[1]
         gate = F.relu(self.reduce(x.mean((2, 3), keepdim=True), round8(channels / 4)))
         return x * F.hardsigmoid(self.expand(gate, channels))
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use the weights of `lender`, a `SqueezeExcite` of at least as many channels."""
+        assert isinstance(lender, SqueezeExcite)
+        lend(lender.reduce, self.reduce)
+        lend(lender.expand, self.expand)
 
 
 @dataclass(frozen=True)
@@ -367,24 +379,79 @@ class InvertedBottleneck:
             cost += _cost_with_bias(hidden, squeezed) + _cost_with_bias(squeezed, hidden)
         return cost
 
-    def hull(self, other: Block) -> "InvertedBottleneck | None":
-        """Return the block with the larger kernel and expansion, without squeeze-and-excite.
+    def hull(self, other: Block) -> Block | None:
+        """Return the block with the larger kernel and the larger expansion of both.
 
-        Return None if the two blocks cannot share weights: only one of them expands, their
-        activations differ, one has `hidden`, or one is not a plain `InvertedBottleneck`.
+        If both have squeeze-and-excite, it has that of the larger expansion. What only one has
+        stays with that one. Return None if the two blocks cannot share weights: only one of them
+        expands, their activations differ, one has `hidden`, or one is not a plain
+        `InvertedBottleneck`. A block that does not expand stays apart because its depthwise kernels
+        belong to the channels of its input, and those of the others to hidden channels that are
+        learned.
         """
+        own = _Hull.of(self)
+        return None if own is None else own.hull(other)
+
+
+@dataclass(frozen=True)
+class _Hull:
+    """What has the weights that several inverted bottlenecks share. It lends them, and is not run.
+
+    kernel, expansion: the largest of the blocks.
+    gated: expansion of every block with squeeze-and-excite, in any order.
+    activation: that of every block.
+    """
+
+    kernel: int
+    expansion: int
+    gated: tuple[int, ...]
+    activation: Activation
+
+    @classmethod
+    def of(cls, block: Block) -> "_Hull | None":
+        """Return the hull of one block, or None if the block shares no weights."""
+        if isinstance(block, cls):
+            return block
+        if type(block) is not InvertedBottleneck or block.hidden is not None:
+            return None  # a subclass may build otherwise
+        gated = (block.expansion,) if block.se else ()
+        return cls(block.kernel, block.expansion, gated, block.activation)
+
+    @property
+    def name(self) -> str:
+        """Name, such as `k7e6`; `k7e6se2` if it has squeeze-and-excite of expansion 2."""
+        return f"k{self.kernel}e{self.expansion}{f'se{self._gate}' if self._gate else ''}"
+
+    @property
+    def _gate(self) -> int:
+        """Expansion of the squeeze-and-excite that several blocks share; 0: there is none."""
+        return max(self.gated) if len(self.gated) > 1 else 0
+
+    def build(
+        self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
+    ) -> nn.Module:
+        """Return a new module with the weights (see `Block.build`)."""
+        block = InvertedBottleneck(self.kernel, self.expansion, activation=self.activation)
+        module = _InvertedBottleneck(block, in_channels, out_channels, stride, norm)
+        if self._gate:
+            module.se = SqueezeExcite(self._gate * in_channels)
+        return module
+
+    def hull(self, other: Block) -> "_Hull | None":
+        """Return the hull that also has the weights of `other` (see `InvertedBottleneck.hull`)."""
+        more = _Hull.of(other)
         if (
-            not isinstance(other, InvertedBottleneck)
-            or {type(self), type(other)} != {InvertedBottleneck}  # a subclass may build otherwise
-            or (self.expansion == 1) != (other.expansion == 1)
-            or self.activation != other.activation
-            or self.hidden is not None
-            or other.hidden is not None
+            more is None
+            or (self.expansion == 1) != (more.expansion == 1)
+            or self.activation != more.activation
         ):
             return None
-        kernel = max(self.kernel, other.kernel)
-        expansion = max(self.expansion, other.expansion)
-        return InvertedBottleneck(kernel, expansion, activation=self.activation)
+        return _Hull(
+            max(self.kernel, more.kernel),
+            max(self.expansion, more.expansion),
+            self.gated + more.gated,
+            self.activation,
+        )
 
 
 class _InvertedBottleneck(nn.Module):
@@ -414,8 +481,10 @@ class _InvertedBottleneck(nn.Module):
         return x + y if self.stride == 1 and x.shape[1] == out else y
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights and norms of `lender`, but keep the own squeeze-and-excite."""
+        """Use the weights and norms of `lender`, and its squeeze-and-excite if it has one."""
         assert isinstance(lender, _InvertedBottleneck)
+        if lender.se is not None:
+            lend(lender.se, self.se)
         for name in ("expand", "depthwise", "project"):
             lend(getattr(lender, name), getattr(self, name))
             lend(getattr(lender, f"{name}_norm"), getattr(self, f"{name}_norm"))
