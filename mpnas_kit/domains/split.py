@@ -167,6 +167,19 @@ def require_split(split: object, where: str) -> None:
         )
 
 
+def by_class(labels: Tensor) -> dict[int, Tensor]:
+    """Return the positions of the images of every class that has any, by class: int64 (k,).
+
+    Classes and positions ascend. The labels are sorted once, so the time does not grow with
+    classes x images.
+
+    labels: class of every image, int64 (n,).
+    """
+    present, counts = labels.unique(return_counts=True)
+    positions = labels.argsort(stable=True).split(counts.tolist())
+    return dict(zip(present.tolist(), positions, strict=True))
+
+
 def read(split: Split, index: Tensor) -> Tensor:
     """Return the images of a split at `index`, as `Split.take` does.
 
