@@ -21,7 +21,7 @@ class Split(Protocol):
 
     An implementation may keep images encoded and decode them in `take`. It may have a method
     `pixel_counts()`, which returns how often each pixel value occurs in each channel, int64
-    (C, 256). Without it, all images are read once per stage to normalise them.
+    (C, 256). Without it, all training images are read once, for their mean and deviation.
 
     labels: class of every image, int64 (n,), 0 to classes - 1.
     shape: (C, H, W) of every image, C = 1 (grey) or 3 (RGB), H = W, in pixels.
