@@ -116,9 +116,10 @@ class Collapsible(Protocol):
     """
 
     def hull(self, other: Block) -> Block | None:
-        """Return the smallest block that has the weights of this block and of `other`.
+        """Return the smallest block that can lend weights to this block and to `other`.
 
-        Return None if there is no such block. Otherwise the module of each of the three blocks must
+        A weight that only one block has may stay with that one. Return None if the two blocks share
+        no weights. Otherwise the module of each of the three blocks must
         be a `Borrower`.
         """
         ...

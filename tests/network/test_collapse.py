@@ -11,6 +11,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.collapse import families
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.blocks import Block, Collapsible, Conv, InvertedBottleneck
+from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
 from mpnas_kit.space.space import Layer, LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
@@ -120,20 +121,29 @@ def part(lent: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return lent[tuple(slice(n) for n in shape)]
 
 
-def test_borrowers_compute_what_their_parts_of_the_lender_compute() -> None:
-    space, tasks = mixed_sizes(), tiny.tasks(CLASSES)
+@pytest.mark.parametrize("widths", ["fixed", "searched"])
+def test_borrowers_compute_what_their_parts_of_the_lender_compute(
+    widths: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.shrink_factored(monkeypatch)
+    space = mixed_sizes() if widths == "fixed" else FactoredSpace("small", tiny.SIZE)
+    tasks, generator = tiny.tasks(CLASSES), torch.Generator().manual_seed(0)
     net = MultiPathNet.supernet(space, tasks, "per_domain", 0, collapse=True)
     own = MultiPathNet.supernet(space, tasks, "per_domain", 1)
-    assert list(net.lenders) == ["1_k7e5se5"]
     for parameter in net.lenders.parameters():
         nn.init.normal_(parameter, std=0.3)  # biases and norms too
-    lent = dict(net.lenders["1_k7e5se5"].named_parameters())
+    lenders = {
+        f"nodes.{node.layer}_{node.block}.": f"lenders.{node.layer}_{family.hull.name}."
+        for family in families(net.uses)
+        for node in family.nodes
+    }
     with torch.no_grad():
         for name, parameter in own.named_parameters():
-            inside = name.removeprefix("nodes.1_").partition(".")[2]
-            whole = lent[inside] if "nodes.1_" in name else net.get_parameter(name)
-            parameter.copy_(part(whole, parameter.shape))
-    for path in tiny.all_paths(space):
+            node = ".".join(name.split(".")[:2]) + "."
+            lent = name.replace(node, lenders.get(node, node), 1)
+            parameter.copy_(part(net.get_parameter(lent), parameter.shape))
+    paths = [space.sample(generator) for _ in range(12)]
+    for path in [*paths, *space.extremes(MultiplyAdds().price)]:
         flows = [Flow(d, tiny.images(4), path) for d in CLASSES]
         torch.testing.assert_close(net(flows), own(flows), msg=lambda m, p=path: f"{p}: {m}")
 
