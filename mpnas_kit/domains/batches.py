@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.domains.seeds import derived_seed
-from mpnas_kit.domains.split import Split, pixel_histogram, read
+from mpnas_kit.domains.split import Split, read
 from mpnas_kit.settings import check, require
 from mpnas_kit.values import Range
 
@@ -30,7 +30,7 @@ class Standard:
     @classmethod
     def of(cls, domain: Domain) -> "Standard":
         """Return the conversion with the statistics of the training split of `domain`."""
-        counts = pixel_histogram(domain.train).double()  # (C, 256)
+        counts = domain.pixel_counts.double()  # (C, 256)
         values = torch.arange(256, dtype=torch.float64) / 255
         total = counts.sum(1, keepdim=True)
         mean = (counts * values).sum(1, keepdim=True) / total

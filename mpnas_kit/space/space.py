@@ -14,8 +14,8 @@ import torch
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short, unknown
-from mpnas_kit.space.blocks import Block, Width, lacks_block
-from mpnas_kit.space.counting import Cost, count
+from mpnas_kit.space.blocks import Block, Cost, Width, lacks_block
+from mpnas_kit.space.counting import count
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
 Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
@@ -67,7 +67,8 @@ class Use(NamedTuple):
     def cost(self) -> Cost:
         """Multiply-adds for one image, and parameters.
 
-        Raises `MpnasError` if the block is not hashable, or its module returns no feature map.
+        Raises `MpnasError` if the block is not hashable, it computes no valid cost, or its module
+        returns no feature map.
         """
         sizes = (self.in_channels, self.out_channels, self.stride, self.size)
         try:
