@@ -8,10 +8,14 @@ in a step, momentum and weight decay act on all weights of the family.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from mpnas_kit.space.blocks import Block, Collapsible
+import torch
+from torch import nn
+
+from mpnas_kit.space.blocks import Block, Collapsible, lend
 from mpnas_kit.space.space import Node, Use
 
 
@@ -53,3 +57,20 @@ def families(uses: Mapping[Node, Use]) -> list[Family]:
             own.append(len(found))
             found.append(Family(use.block, (node,)))
     return [family for family in found if len(family.nodes) > 1]
+
+
+def borrower(build: Callable[[], nn.Module], lender: nn.Module) -> nn.Module:
+    """Return a new module that uses the weights of `lender`.
+
+    It is built on the meta device, where weights take neither time nor memory. If it keeps some of
+    its own, it is built again with them.
+
+    build: returns the module each time anew.
+    """
+    with torch.device("meta"):
+        module = build()
+    lend(lender, module)
+    if any(tensor.is_meta for tensor in chain(module.parameters(), module.buffers())):
+        module = build()
+        lend(lender, module)
+    return module

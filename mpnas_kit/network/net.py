@@ -25,11 +25,11 @@ from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained
 from mpnas_kit.kernels.function import Job, Recipe, run_chains
 from mpnas_kit.kernels.library import Library
-from mpnas_kit.network.collapse import families
+from mpnas_kit.network.collapse import borrower, families
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
-from mpnas_kit.space.blocks import Block, ElasticConv, build_block, lend, require_map
+from mpnas_kit.space.blocks import Block, ElasticConv, build_block, require_map
 from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
 from mpnas_kit.values import SEED, convert_plain
 
@@ -184,18 +184,21 @@ class MultiPathNet(nn.Module):
         self._runs: dict[tuple[Node, Use], _Run] = {}
         with plain_torch(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.nodes = nn.ModuleDict()
-            for node, use in self.uses.items():
-                self.nodes[_key(node)] = self._build(use.block, node, tracked)
-            self.lenders = nn.ModuleDict()
+            self.nodes, self.lenders = nn.ModuleDict(), nn.ModuleDict()
             trained = {node: use for node, use in self.uses.items() if not use.frozen}
+            lender_of: dict[Node, nn.Module] = {}
             for family in families(trained) if collapse else ():
                 first = family.nodes[0]
                 lender = self._build(family.hull, first, tracked)
-                for node in family.nodes:
-                    with RaisedBy(f"borrow of {self._words(node)}"):
-                        lend(lender, self.module_of(node))
                 self.lenders[_key(first._replace(block=family.hull.name))] = lender
+                lender_of |= dict.fromkeys(family.nodes, lender)
+            for node, use in self.uses.items():
+                build = partial(self._build, use.block, node, tracked)
+                if node not in lender_of:
+                    self.nodes[_key(node)] = build()
+                    continue
+                with RaisedBy(f"borrow of {self._words(node)}"):
+                    self.nodes[_key(node)] = borrower(build, lender_of[node])
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict(
                 {member(d): task.head(features) for d, task in tasks.items()}
