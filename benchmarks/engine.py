@@ -140,11 +140,9 @@ class Steps:
                 d: (x.contiguous(memory_format=memory_format), y) for d, (x, y) in drawn.items()
             }
 
-        policies = {d: stage.controllers[d] for d in stage.domains}
-        paths = {d: p.sample(stage.generator) for d, p in policies.items()}
-        sampled = {
-            d: [p.sample(stage.generator) for _ in range(count)] for d, p in policies.items()
-        }
+        own = stage.controllers.sample(stage.domains, 1, stage.generator)
+        paths = {d: paths[0] for d, paths in own.items()}
+        sampled = stage.controllers.sample(stage.domains, count, stage.generator)
         set_rate(stage.optimiser, 0.01)
         qualities = obvious_step(
             stage.net,

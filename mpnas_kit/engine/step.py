@@ -17,6 +17,8 @@ from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen, checked_weights
 from mpnas_kit.space.space import Path
 
+FUSED = {"cpu", "cuda"}  # devices on which torch has an SGD in one call
+
 
 class NotFinite(MpnasError):
     """A loss is infinite or not a number."""
@@ -39,8 +41,12 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
-    """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only."""
+    """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only.
+
+    On CPUs and GPUs, one call of torch steps on all of them.
+    """
     parameters = list(net.parameters())
+    fused = {p.device.type for p in parameters} <= FUSED
     return torch.optim.SGD(
         [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -49,7 +55,8 @@ def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD
         lr=0.0,
         momentum=momentum,
         nesterov=momentum > 0,
-        foreach=True,
+        foreach=not fused,
+        fused=fused,
     )
 
 
@@ -134,6 +141,11 @@ def _step(optimiser: torch.optim.Optimizer) -> None:
     every = [group["params"] for group in optimiser.param_groups]
     for group, parameters in zip(optimiser.param_groups, every, strict=True):
         group["params"] = [p for p in parameters if p.grad is not None]
+        if group["fused"] and group["momentum"]:
+            for parameter in group["params"]:  # fused steps expect a momentum, 0 in the first step
+                state = optimiser.state[parameter]
+                if state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
     try:
         optimiser.step()
     finally:
