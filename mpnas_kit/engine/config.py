@@ -57,10 +57,17 @@ class StageConfig:
     """Precision of forward and backward pass: float32, or bfloat16 by autocast."""
     micro_batches: Annotated[int, Range(1, 500_000)] = 1
     """Parts of a batch, each normalised alone. Processes of torchrun divide them."""
+    memory_budget: Annotated[int | None, Range(1, 10_000_000)] = None
+    """Feature maps that a step keeps for its backward pass, in MB. None: those of all domains."""
 
     def __post_init__(self) -> None:
         check(self, self.stage)
         self._fits_micro_batches("batch_size")
+        require(
+            self.norm != "mixed" or self.memory_budget is None,
+            f"{self.stage}: norm 'mixed' normalises all images of a step together, so that a step "
+            "cannot be divided: expected memory_budget None, or another norm.",
+        )
 
     def _fits_micro_batches(self, name: str) -> None:
         images = getattr(self, name)

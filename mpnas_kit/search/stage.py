@@ -7,6 +7,7 @@ same batches.
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
+from mpnas_kit.domains.task import mean_qualities
 from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
@@ -92,7 +94,12 @@ def search(
         space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
     targets = resolve_targets(space, config, suite.names)
     compute = Compute.of(
-        config.device, config.precision, config.micro_batches, config.norm, len(suite)
+        config.device,
+        config.precision,
+        config.micro_batches,
+        config.norm,
+        len(suite),
+        config.memory_budget,
     )
     with (
         reproducible(config.threads, space.resolution),
@@ -319,7 +326,7 @@ class _Search(Stage):
         with torch.no_grad(), self.compute.autocast():
             logits = iter(self.net(flows))
         qualities = [
-            [tasks[p.domain].quality(next(logits), p.labels) for _ in range(count)] for p in parts
+            mean_qualities(tasks[p.domain], list(islice(logits, count)), p.labels) for p in parts
         ]
         return self.compute.means((len(domains), count), parts, qualities)
 

@@ -98,7 +98,12 @@ def train(
     require_trainable(suite, config.micro_batches)
     require_callbacks(callbacks)
     compute = Compute.of(
-        config.device, config.precision, config.micro_batches, config.norm, len(suite)
+        config.device,
+        config.precision,
+        config.micro_batches,
+        config.norm,
+        len(suite),
+        config.memory_budget,
     )
 
     def contents() -> Contents:
