@@ -139,17 +139,16 @@ class Controllers:
     ) -> dict[str, list[Path]]:
         """Draw `count` paths from each of some policies.
 
-        One uniform number per controller, path and decision is drawn, all in one call. The choice
-        is the first one whose cumulated probability exceeds the number.
+        All random numbers are drawn in one call. Each choice has an exponential waiting time whose
+        rate is its probability. The shortest one decides, which happens with that probability.
 
         names: names of the controllers. generator: source of the random numbers.
         """
         names = list(names)
-        bounds = self.probabilities[[self._row[name] for name in names]].double().cumsum(2)
-        bounds /= bounds[..., -1:].clone()  # exactly 1 at the last choice that exists
-        shape = (len(names), count, len(self.exists), 1)
-        numbers = torch.rand(shape, dtype=torch.float64, generator=generator)
-        drawn = (numbers >= bounds[:, None]).sum(3).tolist()  # (names, paths, D)
+        rates = self.probabilities[[self._row[name] for name in names], None].double()
+        shape = (len(names), count, *self.exists.shape)
+        waits = -torch.rand(shape, dtype=torch.float64, generator=generator).log()  # at rate 1
+        drawn = (rates / waits).argmax(3).tolist()  # (names, paths, D)
         return {
             name: [self._path(tuple(choices))[0] for choices in own]
             for name, own in zip(names, drawn, strict=True)

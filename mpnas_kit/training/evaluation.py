@@ -205,7 +205,7 @@ def measure(
             labels = torch.cat(seen)
             values = torch.cat([*right, torch.stack(losses)]).cpu()  # waits for the device
             sums[0] = values[len(labels) :].sum()
-            sums[1:] = torch.bincount(labels, values[: len(labels)], len(domain.classes))
+            sums[1:].index_add_(0, labels, values[: len(labels)])
         loss, *per_class = team.sum(sums).tolist()
         n, quality = len(images), math.fsum(per_class)
         counts = torch.bincount(images.labels, minlength=len(domain.classes)).tolist()
