@@ -118,8 +118,8 @@ class Augment:
         """
         offsets = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=generator)
         rows, columns = (
-            (torch.arange(length) + offset).clamp_(0, length - 1).int()
-            for length, offset in zip(size, offsets, strict=True)
+            (torch.arange(length, dtype=torch.int32) + offset).clamp_(0, length - 1)
+            for length, offset in zip(size, offsets.int(), strict=True)
         )
         if flip:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
