@@ -65,7 +65,7 @@ def measure(budget: int | None, resolution: int, prioritization: Any) -> dict[st
         weighted_step(net, optimiser, batches, paths, weights, 0.1, 0.0, compute)
         taken.append(time.process_time() - began)
     flow = Flow("domain0", torch.empty(IMAGES, 3, resolution, resolution, device="meta"), path)
-    expected = DOMAINS * IMAGES * 4 * maps_per_image(space, flow) / MB
+    expected = DOMAINS * IMAGES * 4 * maps_per_image(space, flow).kept / MB
     return {"grown": (peak() - before) / MB, "maps": expected, "s": statistics.median(taken[1:])}
 
 

@@ -58,7 +58,7 @@ class StageConfig:
     micro_batches: Annotated[int, Range(1, 500_000)] = 1
     """Parts of a batch, each normalised alone. Processes of torchrun divide them."""
     memory_budget: Annotated[int | None, Range(1, 10_000_000)] = None
-    """Feature maps that a step keeps for its backward pass, in MB. None: those of all domains."""
+    """Memory for the feature maps of a step, in MB. None: as much as all domains together need."""
 
     def __post_init__(self) -> None:
         check(self, self.stage)

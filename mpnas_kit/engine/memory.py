@@ -10,15 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mpnas_kit.network.net import Blend, Flow
-from mpnas_kit.space.map_memory import kept_values
+from mpnas_kit.space.map_memory import Maps, maps_of
 from mpnas_kit.space.space import SearchSpace
 
 MB = 1_000_000  # bytes
+PASSING = 8  # maps of the largest size that single operations take beside those that are kept
 
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """Largest size of the feature maps that a step keeps for its backward pass.
+    """Largest size of the feature maps of a step.
+
+    These are the maps that it keeps for its backward pass, and those that single operations need
+    for a moment: gradients, and copies in another order. The latter count as 8 maps of the largest
+    size (measured by `benchmarks/memory.py`).
 
     megabytes: the budget, in MB (1 million bytes). None: there is none.
     value: bytes of a value of a feature map: 4 for float32, 2 for bfloat16.
@@ -37,16 +42,20 @@ class MemoryBudget:
         """
         if self.megabytes is None:
             return [list(range(len(flows)))]
-        limit, groups, used = self.megabytes * MB, list[list[int]](), math.inf
+        limit, groups = self.megabytes * MB, list[list[int]]()
+        kept = passing = 0
         for index, flow in enumerate(flows):
-            size = self.value * len(flow.images) * maps_per_image(space, flow)
-            if size > limit:
-                self._warn(flow, size, limit)
-            if used + size > limit:
+            maps = maps_per_image(space, flow)
+            own, moment = (
+                self.value * len(flow.images) * n for n in (maps.kept, PASSING * maps.largest)
+            )
+            if own + moment > limit:
+                self._warn(flow, own + moment, limit)
+            if not groups or kept + own + max(passing, moment) > limit:
                 groups.append([])
-                used = 0
+                kept = passing = 0
             groups[-1].append(index)
-            used += size
+            kept, passing = kept + own, max(passing, moment)
         return groups
 
     def _warn(self, flow: Flow, size: int, limit: int) -> None:
@@ -62,12 +71,16 @@ class MemoryBudget:
         )
 
 
-def maps_per_image(space: SearchSpace, flow: Flow) -> int:
-    """Return how many values of feature maps a flow keeps for the backward pass, per image.
+def maps_per_image(space: SearchSpace, flow: Flow) -> Maps:
+    """Return the values that a flow keeps for the backward pass, and those of its largest map.
+
+    Both are per image. An averaged layer keeps the maps of all its candidates.
 
     space: search space of the flow's path.
     """
-    path, size = flow.path, flow.images.shape[-1]
+    path = flow.path
     layers = path.layers if isinstance(path, Blend) else [(use,) for use in space.uses(path)]
-    values = sum(kept_values(use) for uses in layers for use in uses if use is not None)
-    return int(math.ceil(values * (size / space.resolution) ** 2))
+    maps = [maps_of(use) for uses in layers for use in uses if use is not None]
+    share = (flow.images.shape[-1] / space.resolution) ** 2
+    kept, largest = sum(m.kept for m in maps), max(m.largest for m in maps)
+    return Maps(math.ceil(share * kept), math.ceil(share * largest))

@@ -6,6 +6,7 @@ torch's meta device, without data.
 """
 
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +24,27 @@ from mpnas_kit.space.blocks import (
 from mpnas_kit.space.space import Use
 
 
-def kept_values(use: Use) -> int:
-    """Return how many values a block keeps for the backward pass, per image.
+class Maps(NamedTuple):
+    """Feature maps of a block, in values per image.
 
-    These are the inputs of its convolutions, batch norms and hard-swishes, and of the product in
+    kept: values that the block keeps for the backward pass.
+    largest: values of its largest map.
+    """
+
+    kept: int
+    largest: int
+
+
+def maps_of(use: Use) -> Maps:
+    """Return how many values a block keeps for the backward pass, and those of its largest map.
+
+    Kept are the inputs of its convolutions, batch norms and hard-swishes, and of the product in
     squeeze-and-excite. The output of the block is not counted: the next block keeps it.
 
     Raises `MpnasError` if the block is not hashable, or its module returns no feature map.
 
     >>> stem = mk.pocket_space().uses(mk.pocket_space().uniform_paths()[0])[0]
-    >>> kept_values(stem) == 3 * 32**2 + 2 * stem.out_channels * 16**2  # the stem has a hard-swish
+    >>> maps_of(stem).kept == 3 * 32**2 + 2 * stem.out_channels * 16**2  # it has a hard-swish
     True
     """
     sizes = (use.in_channels, use.out_channels, use.stride, use.size)
@@ -43,34 +55,34 @@ def kept_values(use: Use) -> int:
             f"block {use.block.name!r} cannot be hashed, so its feature maps cannot be counted: "
             "expected a frozen dataclass with numbers and texts."
         ) from None
-    return _kept(use.block, *sizes)  # type: ignore[arg-type] # it is hashable
+    return _maps(use.block, *sizes)  # type: ignore[arg-type] # it is hashable
 
 
 @cache
-def _kept(block: Block, width: int, out: int, stride: int, size: int) -> int:
+def _maps(block: Block, width: int, out: int, stride: int, size: int) -> Maps:
     before, after = size**2, (-(-size // stride)) ** 2  # pixels of input and output
+    entrance, exit_ = width * before, out * after
     match block:
         case Conv() if type(block) is Conv:  # a subclass may build another module
-            return width * before + out * after * (1 + (block.activation == "hardswish"))
+            kept = entrance + exit_ * (1 + (block.activation == "hardswish"))
+            return Maps(kept, max(entrance, exit_))
         case SeparableConv() if type(block) is SeparableConv:
             plain = InvertedBottleneck(block.kernel, 1, activation=block.activation)
-            return _kept(plain, width, out, stride, size)
+            return _maps(plain, width, out, stride, size)
         case InvertedBottleneck() if type(block) is InvertedBottleneck:
             hidden = block.hidden or block.expansion * width
             maps = 2 + (block.activation == "hardswish")  # inputs of norm, hard-swish, convolution
-            values = width * before  # input of the block
-            if hidden != width:
-                values += hidden * before * maps
-            values += hidden * after * maps
-            values += hidden * after * block.se  # input of the product in squeeze-and-excite
-            return values + out * after  # input of the last norm
+            kept = entrance + maps * hidden * after + exit_
+            kept += maps * hidden * before * (hidden != width)  # if it expands
+            kept += hidden * after * block.se  # input of the product in squeeze-and-excite
+            return Maps(kept, max(hidden * before, exit_))
         case PooledConv() if type(block) is PooledConv:
-            return width + out
+            return Maps(width + out, entrance)
     return _measured(block, width, out, stride, size)
 
 
-def _measured(block: Block, width: int, out: int, stride: int, size: int) -> int:
-    """Return the values that a forward pass of two images keeps, per image."""
+def _measured(block: Block, width: int, out: int, stride: int, size: int) -> Maps:
+    """Return what a forward pass of two images keeps, per image."""
     with torch.device("meta"):
         module = build_block(block, width, out, stride, nn.BatchNorm2d)
         image = torch.empty(2, width, size, size)
@@ -89,4 +101,5 @@ def _measured(block: Block, width: int, out: int, stride: int, size: int) -> int
     require_map(block, output, 2, out)
     for tensor in (*module.parameters(), output):
         kept.pop(tensor.untyped_storage()._cdata, None)
-    return sum(kept.values()) // 2
+    largest = max(image.numel(), output.numel(), *kept.values())
+    return Maps(sum(kept.values()) // 2, largest // 2)

@@ -37,8 +37,9 @@ def flows(count: int = IMAGES) -> list[Flow]:
     return [Flow(d, torch.empty(count, 3, tiny.SIZE, tiny.SIZE), paths[d]) for d in CLASSES]
 
 
-def megabytes(flow: Flow) -> float:
-    return 4 * len(flow.images) * maps_per_image(tiny.space(), flow) / MB
+def megabytes(flow: Flow) -> tuple[int, ...]:
+    maps = maps_per_image(tiny.space(), flow)
+    return tuple(round(4 * len(flow.images) * n / MB) for n in (maps.kept, 8 * maps.largest))
 
 
 def ready(budget: int | None, **more: Any) -> Compute:
@@ -49,28 +50,28 @@ def ready(budget: int | None, **more: Any) -> Compute:
 
 
 def test_groups_hold_as_many_micro_batches_as_fit_by_hand() -> None:
-    sizes = [megabytes(flow) for flow in flows(640)]
-    assert [round(s) for s in sizes] == [31, 22, 34]  # MB
+    """A group takes the sum of what its flows keep, and the most that passes in one of them."""
+    assert [megabytes(flow) for flow in flows(640)] == [(31, 31), (22, 21), (34, 31)]
     space = tiny.space()
     for budget, expected in (
         (None, [[0, 1, 2]]),
-        (90, [[0, 1, 2]]),
-        (60, [[0, 1], [2]]),
-        (55, [[0, 1], [2]]),
-        (50, [[0], [1], [2]]),
+        (119, [[0, 1, 2]]),
+        (117, [[0, 1], [2]]),
+        (85, [[0, 1], [2]]),
+        (83, [[0], [1], [2]]),
     ):
         assert MemoryBudget(budget).groups(space, flows(640)) == expected
-    assert MemoryBudget(45, value=2).groups(space, flows(640)) == [[0, 1, 2]]
+    assert MemoryBudget(60, value=2).groups(space, flows(640)) == [[0, 1, 2]]
 
 
 def test_a_micro_batch_that_does_not_fit_runs_alone_and_one_warning_names_it() -> None:
-    budget, space = MemoryBudget(20), tiny.space()
+    budget, space = MemoryBudget(40), tiny.space()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert budget.groups(space, flows(640)) == [[0], [1], [2]]
     said = [str(w.message) for w in caught]
     assert [text.split("'")[1] for text in said] == ["a", "b", "c"]
-    assert "take about 33.8 MB, more than the memory_budget of 20 MB." in said[2]
+    assert "take about 65.2 MB, more than the memory_budget of 40 MB." in said[2]
     assert "With 2 times as many micro_batches they would fit." in said[2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -111,7 +112,7 @@ def test_a_step_in_groups_is_the_step_but_for_rounding(
 ) -> None:
     """Also says how many forward passes each takes: two groups, and what the weights need."""
     tasks, found = tiny.tasks(CLASSES), []
-    for budget, expected in ((None, plain), (6, divided)):
+    for budget, expected in ((None, plain), (9, divided)):
         weights, rows, passes = stepped(budget, setting.begin(tasks), micro_batches=micro_batches)
         assert passes == expected
         found.append((weights, rows))
@@ -145,15 +146,15 @@ class Alive:
 
 @pytest.mark.parametrize("setting", [ABDP(), Uniform()], ids=["abdp", "uniform"])
 def test_a_budget_holds(setting: Any) -> None:
-    """Saved maps at most 1.4 of the budget (some count twice here), and far more without it."""
+    """Saved maps are within it, although some count twice here, and are more without it."""
     most = []
-    for budget in (None, 4):
+    for budget in (None, 7):
         alive = Alive()
         with torch.autograd.graph.saved_tensors_hooks(alive.pack, lambda box: box.held):
             stepped(budget, setting.begin(tiny.tasks(CLASSES)), steps=1)
         most.append(alive.most / MB)
         assert alive.now == 0
-    assert most[0] > 7.5 and most[1] < 1.4 * 4
+    assert most[1] < 7 < most[0]
 
 
 def test_a_loss_that_is_not_finite_moves_no_weight_in_groups_either() -> None:
@@ -165,7 +166,7 @@ def test_a_loss_that_is_not_finite_moves_no_weight_in_groups_either() -> None:
         before = {n: p.detach().clone() for n, p in net.named_parameters()}
         weights = setting.begin(tiny.tasks(CLASSES))
         with pytest.raises(MpnasError, match="the loss of domain 'c' is nan"):
-            tiny.step(net, sgd(net, 0.9, 0.0), bad, paths, weights, compute=ready(6))
+            tiny.step(net, sgd(net, 0.9, 0.0), bad, paths, weights, compute=ready(9))
         assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
 
 
@@ -173,9 +174,9 @@ def test_a_loss_that_is_not_finite_moves_no_weight_in_groups_either() -> None:
 
 
 def test_a_search_and_a_training_with_a_budget_are_those_without() -> None:
-    """Batches of 12 images: 1 MB holds one domain, or two."""
+    """Batches of 8 images: 1 MB holds one domain."""
     suite, space = tiny.suite(3), tiny.space()
-    small: dict[str, Any] = {"batch_size": 12, "steps": 4}
+    small: dict[str, Any] = {"batch_size": 8, "steps": 4}
     searches = [
         search(suite, space, tiny.search_config(memory_budget=budget, warmup_share=0, **small))
         for budget in (None, 1)

@@ -12,7 +12,7 @@ from mpnas_kit.engine.memory import maps_per_image
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck, PooledConv, SeparableConv
-from mpnas_kit.space.map_memory import _measured, kept_values
+from mpnas_kit.space.map_memory import _measured, maps_of
 from mpnas_kit.space.space import Node, Use
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 
@@ -41,9 +41,10 @@ def test_closed_forms_count_what_torch_saves(
     block: Block, sizes: tuple[int, int, int, int]
 ) -> None:
     """Within 1 %, and two values per channel for the statistics of every norm."""
-    saved = _measured(block, *sizes)
+    (saved, largest), found = _measured(block, *sizes), maps_of(use(block, sizes))
     hidden = getattr(block, "hidden", None) or getattr(block, "expansion", 1) * sizes[0]
-    assert 0 <= saved - kept_values(use(block, sizes)) <= 0.01 * saved + 6 * (hidden + sizes[1])
+    assert 0 <= saved - found.kept <= 0.01 * saved + 6 * (hidden + sizes[1])
+    assert found.largest == largest
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Own:
 
 def test_a_block_of_your_own_is_measured() -> None:
     """The input, the output of tanh and nothing else: the output of ReLU is the next input."""
-    assert kept_values(use(Own(), (3, 5, 2, 8))) == 3 * 64 + 5 * 16
+    assert maps_of(use(Own(), (3, 5, 2, 8))) == (3 * 64 + 5 * 16, 3 * 64)
 
 
 def test_a_block_that_cannot_be_hashed_is_refused() -> None:
@@ -72,7 +73,7 @@ def test_a_block_that_cannot_be_hashed_is_refused() -> None:
             return nn.Identity()
 
     with pytest.raises(MpnasError, match="block 'open' cannot be hashed, so its feature maps"):
-        kept_values(use(Open()))
+        maps_of(use(Open()))
 
 
 def saved_bytes(net: nn.Module, flows: list[Flow]) -> int:
@@ -104,7 +105,7 @@ def test_a_step_saves_what_its_flows_are_expected_to(space: Any, norm: Any) -> N
     images = {d: torch.randn(4, 3, size, size, generator=generator) for d in paths}
     images = {d: x.contiguous(memory_format=torch.channels_last) for d, x in images.items()}
     flows = [Flow(d, images[d], path) for d, path in paths.items()]
-    expected = 4 * sum(4 * maps_per_image(space, flow) for flow in flows)
+    expected = 4 * sum(4 * maps_per_image(space, flow).kept for flow in flows)
     assert 1 / 1.15 < saved_bytes(net, flows) / expected < 1.15
 
 
@@ -113,9 +114,9 @@ def test_an_averaged_layer_keeps_the_maps_of_its_candidates() -> None:
     first, second = (space.uses(space.parse(arch)) for arch in ("k3e1 k5e3", "k3e2 k5e3"))
     blend = Blend(tuple(dict.fromkeys((a, b)) for a, b in zip(first, second, strict=True)))
     images = torch.empty(2, 3, tiny.SIZE, tiny.SIZE)
-    expected = sum(kept_values(u) for u in first if u) + kept_values(second[1])  # type: ignore[arg-type]
+    expected = sum(maps_of(u).kept for u in first if u) + maps_of(second[1]).kept  # type: ignore[arg-type]
     blended = Blend(tuple(tuple(uses) for uses in blend.layers))
-    assert maps_per_image(space, Flow("a", images, blended)) == expected
+    assert maps_per_image(space, Flow("a", images, blended)).kept == expected
 
 
 def test_smaller_images_keep_smaller_maps() -> None:
@@ -123,4 +124,4 @@ def test_smaller_images_keep_smaller_maps() -> None:
     large, small = (
         maps_per_image(space, Flow("a", torch.empty(2, 3, size, size), path)) for size in (16, 8)
     )
-    assert small == large / 4
+    assert large == (4 * small.kept, 4 * small.largest)
