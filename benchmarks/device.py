@@ -381,7 +381,10 @@ def loop_steps(
         return {d: stream.next().take(device=device) for d, stream in draws.items()}
 
     def sample(count: int) -> dict[str, list[mk.Path]]:
-        return {d: [policies[d].sample(generator) for _ in range(count)] for d in suite.names}
+        return policies.sample(suite.names, count, generator)
+
+    def forward(domain: str, images: Tensor, path: mk.Path) -> Tensor:
+        return net([mk.Flow(domain, images, path)])[0]
 
     with clock.running():
         for step in range(clock.steps):
@@ -389,7 +392,9 @@ def loop_steps(
             chosen = {d: drawn[0] for d, drawn in sample(1).items()}
             rewarded = batches() if searched else {}
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                found = obvious_step(net, optimiser, batches(), chosen, rewarded, sampled, 0.1)
+                found = obvious_step(
+                    forward, tasks, optimiser, batches(), chosen, rewarded, sampled, 0.1
+                )
             if searched:
                 rewards = {d: torch.tensor(q, dtype=torch.float64) for d, q in found.items()}
                 policies.update(step, sampled, rewards)

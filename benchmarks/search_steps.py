@@ -21,6 +21,7 @@ from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS, pocket
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import identity
 from mpnas_kit.engine.stage_folder import Contents, StageFolder
+from mpnas_kit.kernels.library import find_library
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.runs.profiles import FULL
@@ -69,7 +70,9 @@ def use_kernels(net: MultiPathNet, kernels: str) -> None:
     """
     if kernels == "eager":
         net.kernels = None
-    elif kernels == "native" and getattr(net, "kernels", None) is None:
+        return
+    net.kernels = find_library()
+    if kernels == "native" and net.kernels is None:
         raise Unavailable("there are no native kernels here")
 
 

@@ -91,7 +91,7 @@ class TensorSplit:
 
     def take(self, index: Tensor) -> Tensor:
         """Return the images at `index` (int64 (k,)) in that order: uint8 (k, C, H, W)."""
-        return self.images[index]
+        return self.images.index_select(0, index)
 
     @cached_property
     def _hash(self) -> str:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.batches import Drawn
+from mpnas_kit.engine.memory import MemoryBudget
 from mpnas_kit.engine.runtime import require_same_products
 from mpnas_kit.engine.team import Team, local_rank
 from mpnas_kit.errors import MpnasError, reason, short
@@ -46,6 +47,7 @@ class Compute:
     is normalised alone.
     team: processes that divide the parts of a step among them. Default: all of them.
     kernels: native library that networks compute with. None: eager.
+    memory: memory budget of a step. Default: none.
     """
 
     device: torch.device = torch.device("cpu")
@@ -53,6 +55,7 @@ class Compute:
     micro_batches: int = 1
     team: Team = field(default_factory=Team.current)
     kernels: Library | None = None
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
     @classmethod
     def of(
@@ -63,10 +66,11 @@ class Compute:
         norm: Norm,
         domains: int,
         kernels: Kernels,
+        memory_budget: int | None = None,
     ) -> "Compute":
         """Return the compute for the settings of a stage.
 
-        device, precision, micro_batches, norm, kernels: fields of its config.
+        device, precision, micro_batches, norm, kernels, memory_budget: fields of its config.
         domains: number of domains of the stage.
 
         Raises `MpnasError` if there are more processes than parts in a step, if `mixed` statistics
@@ -89,7 +93,8 @@ class Compute:
         where = device_named(device, precision)
         require_same_products(where)
         library = resolve(kernels, where, precision == "float32")
-        compute = cls(where, precision, micro_batches, team, library)
+        memory = MemoryBudget(memory_budget, 2 if precision == "bfloat16" else 4)
+        compute = cls(where, precision, micro_batches, team, library, memory)
         compute._require_same_kernels()
         return compute
 
@@ -109,8 +114,9 @@ class Compute:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return a context in which forward passes have the precision of the stage."""
-        enabled = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def parts(self, batches: Mapping[str, Drawn]) -> list[Part]:
         """Return the micro-batches of a step that this process computes."""
@@ -126,19 +132,22 @@ class Compute:
         ]
 
     def means(
-        self, shape: tuple[int, int], parts: Sequence[Part], values: Sequence[Sequence[float]]
+        self, shape: tuple[int, int], parts: Sequence[Part], values: Sequence[Tensor]
     ) -> Tensor:
         """Return means over the images of every domain, the same in all processes.
 
-        The result is float64 (domains, values), on the CPU.
+        The result is float64 (domains, values), on the CPU. The device is waited for once.
 
         shape: shape of the result.
         parts: parts that this process computed.
-        values: one row per part of this process, with means over the images of the part.
+        values: means over the images of each of these parts, (values,) each, on any device.
         """
         table = torch.zeros(shape, dtype=torch.float64)
-        for part, means in zip(parts, values, strict=True):
-            table[part.domain] += part.share * torch.tensor(means, dtype=torch.float64)
+        if parts:
+            rows = torch.stack(tuple(values)).double().cpu()
+            shares = torch.tensor([[part.share] for part in parts], dtype=torch.float64)
+            domains = torch.tensor([part.domain for part in parts])
+            table.index_add_(0, domains, shares * rows)
         return self.team.sum(table)
 
 

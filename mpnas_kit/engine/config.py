@@ -60,10 +60,17 @@ class StageConfig:
     """What computes: native (compiled kernels), eager (torch), or auto (native if possible)."""
     micro_batches: Annotated[int, Range(1, 500_000)] = 1
     """Parts of a batch, each normalised alone. Processes of torchrun divide them."""
+    memory_budget: Annotated[int | None, Range(1, 10_000_000)] = None
+    """Memory for the feature maps of a step, in MB. None: as much as all domains together need."""
 
     def __post_init__(self) -> None:
         check(self, self.stage)
         self._fits_micro_batches("batch_size")
+        require(
+            self.norm != "mixed" or self.memory_budget is None,
+            f"{self.stage}: norm 'mixed' normalises all images of a step together, so that a step "
+            "cannot be divided: expected memory_budget None, or another norm.",
+        )
 
     def _fits_micro_batches(self, name: str) -> None:
         images = getattr(self, name)

@@ -111,6 +111,7 @@ def compute_for(config: StageConfig, domains: int, folder: str | pathlib.Path | 
         config.norm,
         domains,
         "eager" if finished else config.kernels,
+        config.memory_budget,
     )
 
 

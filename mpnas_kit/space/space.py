@@ -135,7 +135,7 @@ class Layer:
                 "None from its candidates."
             )
 
-    @property
+    @cached_property
     def choices(self) -> tuple[str, ...]:
         """Names of the candidates, in order; `zero` for None."""
         return tuple(ZERO if c is None else c.name for c in self.candidates)
@@ -403,9 +403,11 @@ class SearchSpace(ABC):
         """
         self.require(path)
         picks, widths = self.candidate_indices(path.choices), self.widths(path.choices)
-        uses = [
-            self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
-        ]
+        known, uses = self._known_uses, []
+        for key in zip(range(len(picks)), picks, (3, *widths), widths, strict=False):
+            if key not in known:
+                known[key] = self.use(*key)
+            uses.append(known[key])
         for layer in path.own:
             use = uses[layer]
             assert use is not None
@@ -506,10 +508,20 @@ class SearchSpace(ABC):
         size = self.resolutions.get(domain, self.resolution)
         if size not in self._at:
             other = copy.copy(self)
-            other.__dict__.pop("_sizes", None)
+            other._forget_sizes()
             other.resolution, other.resolutions = size, {}
             self._at[size] = other
         return self._at[size]
+
+    def _forget_sizes(self) -> None:
+        """Drop what depends on the size of the images, after it has changed."""
+        for name in ("_sizes", "_known_uses"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def _known_uses(self) -> dict[tuple[int, int, int, int], Use | None]:
+        """Uses by the arguments of `use`. They are kept, since all paths have the same ones."""
+        return {}
 
     @cached_property
     def _at(self) -> dict[int, "SearchSpace"]:

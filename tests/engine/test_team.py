@@ -196,7 +196,8 @@ def test_means_over_parts_are_those_over_images() -> None:
     compute = Compute(micro_batches=2)
     parts = compute.parts({"a": stream.next()})
     assert [len(p.labels) for p in parts] == [4, 3]
-    means = compute.means((1, 2), parts, [[1.0, 0.5], [8.0, 0.0]])
+    values = [torch.tensor([1.0, 0.5]), torch.tensor([8.0, 0.0])]
+    means = compute.means((1, 2), parts, values)
     assert means.tolist() == [[pytest.approx((4 * 1 + 3 * 8) / 7), pytest.approx(4 * 0.5 / 7)]]
 
 
