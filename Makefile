@@ -19,7 +19,7 @@ test: $(STAMP)  ## the whole suite: behaviour, lint, format and types
 docs: $(STAMP)  ## the documentation site, build/docs/index.html
 	$(BIN)/python -m sphinx -W -q -b html docs build/docs
 
-bench: $(STAMP)  ## what the engine is worth, as ratios; table and bench.json
+bench: $(STAMP)  ## what the engine is worth, as ratios; bench.json keeps what is finished
 	$(BIN)/python benchmarks/engine.py --json bench.json
 
 lint: $(STAMP)  ## what the suite checks about the text of the code

@@ -1,475 +1,202 @@
-"""Measure the speed of the engine and where its time goes: ratios of times, as table and JSON.
+"""Measure the speed of the engine against loops, peers and its floor: ratios of times.
 
-    python benchmarks/engine.py [--repeats 7] [--json FILE]      # about seven minutes
+    python benchmarks/engine.py --json bench.json              # all lines, about half an hour
+    python benchmarks/engine.py --only step,nni --json bench.json
 
-Each line is a ratio A / B of two times that are measured in turn, `repeats` times. Printed are the
-median, smallest and largest ratio. Search steps are those of the ten pocket domains after the
-warm-up: 32 images per domain, 4 sampled paths of 32 reward images, random paths, one thread. Below,
-"A over B" names the two times.
+A line is a ratio A / B of two times that are measured in turn in one process, `repeats` times.
+Printed are the median, smallest and largest ratio by processor time (cpu) and by the clock (wall).
+Lines with one thread run on one core. `--json` keeps every finished line, and a command with the
+same file does not measure it again. So nni, which needs a Python of its own, can be measured into
+the same file.
 
-- step: the obvious loop (`obvious.py`, with torch's own depthwise gradients) over a step of the
-  engine. step channels-last: the same, with maps and kernels of the loop channels-last too.
-- depthwise: a training step of MobileNetV3-Large at 32 pixels with torch's own depthwise gradients
-  over one with those of the kit. The narrow blocks of the pocket space gain no time from them.
-- pages: a training step of ten domains on a path with 5 x 5 kernels if glibc gives large blocks of
-  memory back at once, over one if it keeps them.
-- threads: that step with two threads over one thread. threads 128, threads 224: the same for a
-  training step of MobileNetV3-Large on 8 images of 128 or 224 pixels.
-- busy: that step while another process keeps a core busy, over one without it.
-- floor: a search step over the sum of its convolutions, batch norms and activations. Each of them
-  is measured alone, with the shapes it has in the step; its best time of ten counts.
-- pieces: a search step in which a node processes four times as many bytes at once, over one as it
-  is.
-- compiled: a training step of one block with `torch.compile` over one without. It needs a C++
-  compiler.
-- input: time to draw and augment batches, as a share of a search step.
-- checkpoint: time of one checkpoint every 100 steps, as a share of those steps.
-- domains: time per domain of a training step with 80 domains on one path, over that with 10.
+Search steps are those of the ten pocket domains after the warm-up: 32 images per domain, 4 sampled
+paths of 32 reward images, all choices equally likely. Loops get the batches and the paths of the
+engine's steps, and have no controllers. Below, "A over B" names the two times.
+
+- step: the obvious loop (`obvious.py`, with torch's own depthwise gradients) over the engine. step
+  channels-last: the same, with maps and kernels of the loop channels-last. step eager: the same
+  with the eager kernels of the kit.
+- kernels: the engine with eager kernels over the engine with native ones.
+- plain: the loop on plain torch modules without the kit (`peers.py`) over the engine. nni: the loop
+  on a one-shot supernet of nni over the engine. torchjd: the loop on plain torch modules, with the
+  Jacobian of torchjd and the mean of its rows, over the engine.
+- large N: a training step on MobileNetV3-Large at N pixels, two domains of 16 images, with eager
+  kernels over native ones. depthwise: the same at 32 pixels with eager kernels, with torch's
+  depthwise gradients over those of the kit.
+- cores: a search step with one thread over one with two. cores N: the same for a training step on
+  MobileNetV3-Large. busy: a search step with two threads beside a busy process over one without it.
 - candidates: a search step with 64 equal candidates per layer over one with 4. candidates met: the
-  same, if policies choose only 4 of the 64, so that as many flows meet in a node. candidates
+  same, if paths choose among 4 of the 64, so that as many flows meet in a node. candidates
   memory: growth of the peak memory of the process over growth of weights, momenta and gradients.
+- budget: growth of memory by a training of MobileNetV3-Large at 128 pixels, 4 domains of 32 images,
+  with a memory budget of 1000 MB, over this budget, weights, momenta, gradients and averages.
+- domains: time per domain of a training step with 80 domains on one path, over that with 10.
+- floor: a search step over its multiply-adds at the speed of a large matrix product on the same
+  core. Of a training pass these are three times those of the forward pass. floor torch: a search
+  step over the convolutions, batch norms and activations of the eager step, each measured alone,
+  with the shapes it has in the step; its best time of eleven counts.
+- full: minutes of the search of the full profile, from seconds of a step in its warm-up and later.
+- input: time to draw and augment batches over a search step.
+- checkpoint: time of one checkpoint every 100 steps over these steps.
 - inference 1, inference 64: the path of a domain in a union of ten over the same path alone, with
   batches of 1 and 64 images.
+- pages: a training step of ten domains if glibc gives large blocks of memory back at once, over one
+  if it keeps them. tcmalloc: a search step with eager kernels over the same with tcmalloc.
 
-After the table: shares of the time of a search step, and the values that `step` and `floor` would
-have if everything except calls into torch took no time.
+After the table: shares of the time of a search step.
 """
 
 import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
 
 # isort: split
 import argparse
-import cProfile
-import json
-import os
-import pstats
-import re
+import contextlib
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from obvious import obvious_step
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+import floor
+import search_steps
+import surroundings
+import training_steps
+from ratios import Unavailable, one_core
+from search_steps import Rows, Size
 
-from mpnas_kit.domains.pocket_suite import pocket
-from mpnas_kit.domains.task import Classification, Task
-from mpnas_kit.engine.compute import Compute
+from mpnas_kit import files
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.stage_folder import StageFolder
-from mpnas_kit.engine.step import set_rate
-from mpnas_kit.network import maps
-from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.search.data import divide
-from mpnas_kit.search.stage import _Search
-from mpnas_kit.space import strips
-from mpnas_kit.space.blocks import InvertedBottleneck
-from mpnas_kit.space.costs import MultiplyAdds
-from mpnas_kit.space.space import LayerwiseSpace, Path, SearchSpace
-from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
-
-DOMAINS: dict[str, Task] = {f"domain{i}": Classification(10) for i in range(10)}
-MANY: dict[str, Task] = {f"domain{i}": Classification(10) for i in range(80)}
-ARCH = "k5e2 k5e2 k5e2 zero k5e4 k5e2 k5e2 k5e4 k5e2 k5e2"
-COUNTED = ("conv", "batch_norm", "hardswish", "relu", "hardsigmoid")
-KINDS = {
-    "convolutions forward": ("method torch.conv2d",),
-    "backward": ("run_backward", "convolution_backward"),
-    "batch norms forward": ("method torch.batch_norm",),
-    "activations forward": ("hardswish", "method relu", "hardsigmoid"),
-    "copies": ("method torch.cat", "contiguous", "copy_", "pad}"),
-}
-GOALS = {
-    "step": ("at least", 2.5),
-    "busy": ("at most", 3.0),
-    "floor": ("at most", 1.4),
-    "input": ("at most", 0.05),
-    "checkpoint": ("at most", 0.03),
-    "domains": ("at most", 1.05),
-    "candidates": ("at most", 1.10),
-    "inference 1": ("at most", 1.03),
-    "inference 64": ("at most", 1.03),
-}
-
-
-def seconds(action: Callable[[], Any], times: int = 3) -> float:
-    """Return the median time of an action in seconds, after one run that does not count."""
-    action()
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
-
-
-class Steps:
-    """A search on the pocket domains after its warm-up: steps of the engine and of the loop."""
-
-    def __init__(self, space: SearchSpace | None = None) -> None:
-        suite, space = pocket(), space or pocket_space()
-        self.config = SearchConfig(steps=100, cost_target=0.45e6, prioritization=Uniform())
-        parts = divide(suite, self.config.reward_share, 0)
-        self.stage = _Search(
-            parts, space, self.config, dict.fromkeys(parts, 0.45e6), None, None, Compute()
-        )
-        self.stage.step = 60
-
-    def engine(self) -> None:
-        """Run a step of the engine."""
-        self.stage.advance()
-
-    def loop(self, memory_format: torch.memory_format) -> None:
-        """Run a step of the obvious loop. The controllers are updated as in the engine."""
-        stage, count = self.stage, self.config.paths_per_step
-
-        def batches(streams: Any) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-            drawn = {d: streams[d].next().take() for d in stage.domains}
-            return {
-                d: (x.contiguous(memory_format=memory_format), y) for d, (x, y) in drawn.items()
-            }
-
-        policies = {d: stage.controllers[d] for d in stage.domains}
-        paths = {d: p.sample(stage.generator) for d, p in policies.items()}
-        sampled = {
-            d: [p.sample(stage.generator) for _ in range(count)] for d, p in policies.items()
-        }
-        set_rate(stage.optimiser, 0.01)
-        qualities = obvious_step(
-            stage.net,
-            stage.optimiser,
-            batches(stage.streams),
-            paths,
-            batches(stage.reward_streams),
-            sampled,
-            self.config.label_smoothing,
-        )
-        rewards = {d: torch.tensor(q, dtype=torch.float64) for d, q in qualities.items()}
-        stage.controllers.update(stage.step, sampled, rewards)
-
-    @contextmanager
-    def stock(self, memory_format: torch.memory_format) -> Iterator[None]:
-        """Inside, kernels have this format, and depthwise convolutions use torch's gradients."""
-        strip = strips._STRIP
-        strips._STRIP = 1 << 30
-        self._kernels(memory_format)
-        yield
-        strips._STRIP = strip
-        self._kernels(torch.channels_last)
-
-    def _kernels(self, memory_format: torch.memory_format) -> None:
-        for parameter in (p for p in self.stage.net.parameters() if p.ndim == 4):
-            parameter.data = parameter.data.contiguous(memory_format=memory_format)
-        self.stage.optimiser.state.clear()
 
 
 @dataclass(frozen=True)
-class Twin(InvertedBottleneck):
-    """A block that differs from its twins in the name only.
+class Line:
+    """A line of the benchmark.
 
-    twin: number of the twin.
+    measure: function that returns its rows.
+    cores: whether it may use several cores.
     """
 
-    twin: int = 0
-
-    @property
-    def name(self) -> str:
-        """Name of the block and number of the twin."""
-        return f"{super().name}t{self.twin}"
+    measure: Callable[[Size], Rows]
+    cores: bool = False
 
 
-def twins(candidates: int) -> SearchSpace:
-    """Return the pocket space with `candidates` twins of one block in every searched layer."""
-    blocks = tuple(Twin(5, 2, twin=i) for i in range(candidates))
-    layers = [
-        layer if len(layer.candidates) == 1 else replace(layer, candidates=blocks)
-        for layer in pocket_space().layers
-    ]
-    return LayerwiseSpace(f"twins{candidates}", layers, 32)
+@dataclass
+class Result:
+    """Result of a line, as it is in the JSON file.
 
-
-def memory_of_twins(candidates: int) -> tuple[int, int]:
-    """Return the peak memory after some steps, and that of weights, momenta and gradients; bytes.
-
-    Each call needs a new process, because the peak of a process never falls.
+    rows: values by row and measure. repeats: values per measure.
+    seconds: time that it took to measure them.
     """
-    steps = Steps(twins(candidates))
-    for _ in range(8):
-        steps.engine()
-    weights = sum(p.numel() * p.element_size() for p in steps.stage.net.parameters())
-    peak = re.search(r"VmHWM:\s+(\d+) kB", FilePath("/proc/self/status").read_text())
-    assert peak is not None
-    return 1024 * int(peak[1]), 3 * weights
+
+    rows: Rows
+    repeats: int
+    seconds: float
 
 
-class Record(TorchDispatchMode):
-    """Record the calls that count for the floor: one per kind and shapes, and their number."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: dict[Any, list[Any]] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if any(name in func._schema.name for name in COUNTED):
-            shapes = [
-                (tuple(x.shape), x.stride()) if isinstance(x, torch.Tensor) else x
-                for x in tree_leaves((args, kwargs or {}))
-            ]
-            entry = self.calls.setdefault((func, str(shapes)), [0, args, kwargs or {}])
-            entry[0] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def floor_seconds(step: Callable[[], None]) -> float:
-    """Return the sum of the best times of the counted calls of a step, each measured alone."""
-    record = Record()
-    with record:
-        step()
-    total = 0.0
-    with torch.no_grad():
-        for (func, _), (count, args, kwargs) in record.calls.items():
-            args, kwargs = tree_map(
-                lambda x: x.detach() if isinstance(x, torch.Tensor) else x, (args, kwargs)
-            )
-            best = min(seconds(lambda f=func, a=args, k=kwargs: f(*a, **k), 1) for _ in range(10))
-            total += count * best
-    return total
-
-
-def shares(step: Callable[[], None], steps: int = 8) -> dict[str, float]:
-    """Return the shares of the time of a step by kind of call.
-
-    Python's profiler measures them; it makes a step a few percent slower.
-    """
-    step()
-    profiler = cProfile.Profile()
-    profiler.runcall(lambda: [step() for _ in range(steps)])
-    stats: Any = pstats.Stats(profiler)
-    found = dict.fromkeys([*KINDS, "other calls into torch", "Python"], 0.0)
-    for (file, _, name), (_, _, own, _, _) in stats.stats.items():
-        default = "other calls into torch" if file == "~" else "Python"
-        kinds = (kind for kind, names in KINDS.items() if any(n in name for n in names))
-        found[next(kinds, default)] += own
-    return {kind: taken / sum(found.values()) for kind, taken in found.items()}
+LINES: dict[str, Line] = {
+    "step": Line(search_steps.step),
+    "step eager": Line(search_steps.step_eager),
+    "kernels": Line(search_steps.kernels),
+    "plain": Line(search_steps.plain),
+    "nni": Line(search_steps.nni),
+    "torchjd": Line(search_steps.torchjd),
+    "large": Line(training_steps.large),
+    "depthwise": Line(training_steps.depthwise),
+    "cores": Line(surroundings.cores, cores=True),
+    "busy": Line(surroundings.busy, cores=True),
+    "candidates": Line(search_steps.candidates),
+    "memory": Line(surroundings.memory),
+    "budget": Line(surroundings.budget),
+    "domains": Line(training_steps.domains),
+    "floor": Line(floor.floor),
+    "floor torch": Line(floor.torch_floor),
+    "full": Line(search_steps.full),
+    "input": Line(search_steps.inputs),
+    "checkpoint": Line(search_steps.checkpoint),
+    "inference": Line(training_steps.inference),
+    "pages": Line(surroundings.pages),
+    "tcmalloc": Line(surroundings.tcmalloc),
+}
+GOALS: dict[tuple[str, str], str] = {  # by row and measure
+    ("step", "cpu"): "at least 5.0",
+    ("step channels-last", "cpu"): "at least 3.7",
+    ("nni", "cpu"): "at least 4.0",
+    ("large 96", "cpu"): "at least 1.8",
+    ("cores", "wall"): "at least 1.6",
+    ("busy", "wall"): "at most 2.0",
+    ("candidates", "cpu"): "at most 1.10",
+    ("candidates met", "cpu"): "at most 1.10",
+    ("candidates memory", "bytes"): "at most 1",
+    ("budget", "bytes"): "at most 1",
+    ("domains", "cpu"): "at most 1.05",
+    ("full", "cpu min"): "at most 4.0",
+    ("input", "cpu"): "at most 0.05",
+    ("checkpoint", "wall"): "at most 0.03",
+    ("inference 1", "cpu"): "at most 1.03",
+    ("inference 64", "cpu"): "at most 1.03",
+}
 
 
-def training_step(domains: dict[str, Task] = DOMAINS) -> Callable[[], None]:
-    """Return a step: forward and backward pass of these domains on a path with 5 x 5 kernels."""
-    space = pocket_space()
-    return _training_step(space, space.parse(ARCH), domains)
+def chosen_lines(text: str | None) -> list[str]:
+    """Return the names of the lines in a text such as `step,nni`; None: all lines."""
+    names = list(LINES) if text is None else [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in LINES]
+    if unknown:
+        raise SystemExit(f"there is no line {unknown[0]!r}: expected some of {', '.join(LINES)}.")
+    return names
 
 
-def large_step(resolution: int = 32, batch: int = 32) -> Callable[[], None]:
-    """Return the same step for two domains on MobileNetV3-Large."""
-    space, two = mobilenet_v3_large(resolution), {"first": 10, "second": 10}
-    return _training_step(space, space.extremes(MultiplyAdds().price)[0], two, batch)
+def measure(line: Line, size: Size) -> Result:
+    """Measure a line. If it has one thread, it runs on one core."""
+    began = time.perf_counter()
+    with reproducible(1, 32), contextlib.nullcontext() if line.cores else one_core():
+        rows = line.measure(size)
+    return Result(rows, size.repeats, time.perf_counter() - began)
 
 
-def _training_step(
-    space: SearchSpace, path: Path, domains: dict[str, int], batch: int = 32
-) -> Callable[[], None]:
-    generator = torch.Generator().manual_seed(0)
-    net = MultiPathNet.of_paths(space, dict.fromkeys(domains, path), domains, "per_domain", 0)
-    size = space.resolution
-    images = torch.randn(batch, 3, size, size, generator=generator)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(10, (batch,), generator=generator)
-
-    def step() -> None:
-        logits = net([Flow(d, images, path) for d in domains])
-        torch.autograd.backward(torch.stack([F.cross_entropy(x, labels) for x in logits]).sum())
-
-    return step
+def print_rows(rows: Rows) -> None:
+    """Print median, smallest and largest value of every row and measure, and the goal."""
+    for row, measures in rows.items():
+        for name, values in measures.items():
+            figures = (statistics.median(values), min(values), max(values))
+            columns = "".join(f"{figure:9.3f}" for figure in figures)
+            print(f"{row:25}{name:8}{columns}  {GOALS.get((row, name), '')}".rstrip(), flush=True)
 
 
-def pieces_ratio(step: Callable[[], None]) -> float:
-    """Return the time with pieces of four times the size over the time with those of the kit."""
-    ours, maps.CHUNK = seconds(step), 4 * maps.CHUNK
-    larger = seconds(step)
-    maps.CHUNK //= 4
-    return larger / ours
-
-
-def compiled_ratio() -> float:
-    """Return the time of a training step of a 5 x 5 block, compiled over eager.
-
-    The block is one from the middle of the pocket space.
-    """
-    block = InvertedBottleneck(5, 4, activation="hardswish")
-    module = block.build(16, 16, 1, torch.nn.BatchNorm2d).to(memory_format=torch.channels_last)
-    x = torch.randn(32, 16, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
-    eager, compiled = (
-        seconds(lambda f=f: f(x).sum().backward(), 100) for f in (module, torch.compile(module))
-    )
-    return compiled / eager
-
-
-def in_a_process(what: str, **environment: str) -> Any:
-    """Run this file in a new process, and return what it prints.
-
-    what: an option. environment: environment variables.
-    """
-    done = subprocess.run(
-        [sys.executable, __file__, what],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
-
-
-def memory_ratio() -> float:
-    """Return the growth of memory from 4 to 64 candidates over that of weights and their state."""
-    (few, own), (many, theirs) = (
-        in_a_process(f"--twins={n}", MALLOC_TOP_PAD_="131072") for n in (4, 64)
-    )
-    return float((many - few) / (theirs - own))
-
-
-def inference(batch: int) -> float:
-    """Return the time of a path in a union of ten over its time alone."""
-    space, generator = pocket_space(), torch.Generator().manual_seed(1)
-    paths = {d: space.sample(generator) for d in DOMAINS}
-    first = next(iter(paths))
-    nets = [
-        MultiPathNet.of_paths(
-            space, chosen, dict.fromkeys(chosen, Classification(10)), "per_domain", 0
-        ).eval()
-        for chosen in (paths, {first: paths[first]})
-    ]
-    images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    taken: list[list[float]] = [[], []]
-    with torch.no_grad():
-        for _ in range(40):  # in turn, because the speed of the machine changes within 0.1 s
-            for net, times in zip(nets, taken, strict=True):
-                times.append(seconds(lambda n=net: n([Flow(first, images, paths[first])]), 3))
-    union, alone = map(statistics.median, taken)
-    return union / alone
-
-
-def checkpoint_seconds(steps: Steps) -> float:
-    """Return the time to write one checkpoint of the search, in seconds."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = StageFolder.open(FilePath(place) / "run", {})
-        taken = seconds(lambda: steps.stage.checkpoint(folder))
-        folder.close()
-    return taken
-
-
-def busy_ratio(step: Callable[[], None]) -> float:
-    """Return the time of a step while another process keeps a core busy, over one without it."""
-    alone = seconds(step)
-    other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        return seconds(step) / alone
-    finally:
-        other.kill()
-        other.wait()
-
-
-def threads_ratio(step: Callable[[], None]) -> float:
-    """Return the time of a step with two threads over one thread."""
-    one = seconds(step)
-    torch.set_num_threads(2)
-    two = seconds(step)
-    torch.set_num_threads(1)
-    return two / one
-
-
-def depthwise_ratio(step: Callable[[], None]) -> float:
-    """Return the time of a step with torch's depthwise gradients over those of the kit."""
-    ours, strip = seconds(step), strips._STRIP
-    strips._STRIP = 1 << 30
-    stock = seconds(step)
-    strips._STRIP = strip
-    return stock / ours
-
-
-def measure(repeats: int) -> dict[str, list[float]]:
-    """Return the ratios of every line, one per repeat."""
-    ratios: dict[str, list[float]] = {}
-
-    def note(**found: float) -> None:
-        for name, value in found.items():
-            ratios.setdefault(name.replace("_", " "), []).append(value)
-
-    steps, large = Steps(), large_step()
-    some, lots, met = Steps(twins(4)), Steps(twins(64)), Steps(twins(64))
-    for policy in map(met.stage.controllers.__getitem__, met.stage.domains):
-        policy.logits.data[:, 4:] = -1e4
-    training, many = training_step(), training_step(MANY)
-    for warm in (some, lots, met):
-        seconds(warm.engine, 8)  # after these steps nearly all nodes have their momenta
-    for _ in range(repeats):
-        engine = seconds(steps.engine)
-        with steps.stock(torch.contiguous_format):
-            obvious = seconds(lambda: steps.loop(torch.contiguous_format))
-        with steps.stock(torch.channels_last):
-            last = seconds(lambda: steps.loop(torch.channels_last))
-        note(**{"step": obvious / engine, "step channels-last": last / engine})
-        note(depthwise=depthwise_ratio(large))
-        # glibc's default; because it is set, the kit does not set others
-        step = "--training-step"
-        note(pages=in_a_process(step, MALLOC_TOP_PAD_="131072") / in_a_process(step))
-        note(threads=threads_ratio(training), busy=busy_ratio(training))
-        for size in (128, 224):
-            note(**{f"threads {size}": threads_ratio(large_step(size, 8))})
-        note(domains=seconds(many) / len(MANY) / (seconds(training) / len(DOMAINS)))
-        few = seconds(some.engine, 7)
-        note(candidates=seconds(lots.engine, 7) / few)
-        note(candidates_met=seconds(met.engine, 7) / few)
-        note(candidates_memory=memory_ratio())
-        note(floor=engine / floor_seconds(steps.engine))
-        note(pieces=pieces_ratio(steps.engine), compiled=compiled_ratio())
-        streams = (*steps.stage.streams.values(), *steps.stage.reward_streams.values())
-        note(input=seconds(lambda s=streams: [x.next().take() for x in s]) / engine)
-        note(checkpoint=checkpoint_seconds(steps) / (100 * engine))
-        note(inference_1=inference(1), inference_64=inference(64))
-    return ratios
+def print_shares(shares: Mapping[str, float]) -> None:
+    """Print the shares of the time of a step."""
+    print("\nwhere a search step spends its time")
+    for kind, share in shares.items():
+        print(f"{kind:25}{share:8.1%}")
 
 
 def main() -> None:
-    """Measure and print the table; with --json also write the ratios and shares."""
+    """Measure and print the lines, and keep the results in the file of --json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--training-step", action="store_true", help="print only its seconds")
-    parser.add_argument("--twins", type=int, help="print only memory, with so many candidates")
+    parser.add_argument("--only", metavar="LINES", help=f"some of: {', '.join(LINES)}")
+    parser.add_argument("--repeats", type=int, default=Size.repeats)
+    parser.add_argument("--json", metavar="FILE", type=Path)
     given = parser.parse_args()
-    with reproducible(1, 32):
-        if given.training_step:
-            print(seconds(training_step(), 5))
-            return
-        if given.twins:
-            print(json.dumps(memory_of_twins(given.twins)))
-            return
-        ratios, where = measure(given.repeats), shares(Steps().engine)
-    print(f"{'line':20} {'median':>8} {'least':>8} {'most':>8}  goal")
-    for name, values in ratios.items():
-        figures = (statistics.median(values), min(values), max(values))
-        goal = f"{GOALS[name][0]} {GOALS[name][1]:g}" if name in GOALS else ""
-        print(f"{name:20} {figures[0]:8.3f} {figures[1]:8.3f} {figures[2]:8.3f}  {goal}".rstrip())
-    print("\nwhere a search step spends its time")
-    for kind, share in where.items():
-        print(f"{kind:22} {share:6.1%}")
-    in_torch = 1 - where["Python"]
-    step, floor = (statistics.median(ratios[name]) for name in ("step", "floor"))
-    print(f"without Python: step {step / in_torch:.2f}, floor {floor * in_torch:.2f}")
-    if given.json:
-        content = {"ratios": ratios, "shares": where}
-        FilePath(given.json).write_text(json.dumps(content, indent=2) + "\n")
+    names, size = chosen_lines(given.only), Size(repeats=given.repeats)
+    results: dict[str, Result] = {}
+    if given.json is not None and given.json.exists():
+        results = files.read_json(given.json, dict[str, Result])
+        print(f"finished lines are read from {given.json}; remove it to measure them anew\n")
+    print(f"{'A / B':25}{'by':8}{'median':>9}{'least':>9}{'most':>9}  goal")
+    for name in names:
+        if name not in results or results[name].repeats != size.repeats:
+            try:
+                results[name] = measure(LINES[name], size)
+            except Unavailable as error:
+                print(f"{name:25}skipped: {error}", flush=True)
+                continue
+            if given.json is not None:
+                files.write_json(given.json, {n: asdict(r) for n, r in results.items()})
+        print_rows(results[name].rows)
+    if given.only is None:
+        with reproducible(1, 32), one_core():
+            print_shares(floor.shares(size))
+    print(f"\n{sum(r.seconds for n, r in results.items() if n in names) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":

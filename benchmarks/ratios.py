@@ -1,15 +1,80 @@
-"""Ratios of processor times that are measured in turn, shared by the benchmarks."""
+"""Ratios of times that are measured in turn, shared by the benchmarks."""
 
 import argparse
 import json
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 Ratio = list[float]
+
+
+class Unavailable(Exception):
+    """Something cannot be measured here. The message says what it needs."""
+
+
+class Times(NamedTuple):
+    """Seconds that calls took.
+
+    cpu: time of the processor for this process. Other processes change it little.
+    wall: time by the clock.
+    """
+
+    cpu: float
+    wall: float
+
+
+def timed(call: Callable[[], object], count: int = 1) -> Times:
+    """Return the times of `count` calls."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(count):
+        call()
+    return Times(time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def turns(
+    one: Callable[[], object],
+    other: Callable[[], object],
+    repeats: int,
+    count: int = 1,
+    scale: float = 1.0,
+) -> dict[str, Ratio]:
+    """Return times of `one` divided by times of `other` for both clocks, measured in turn.
+
+    In each turn `other` runs first. There is one turn more, which does not count.
+
+    count: calls per time. scale: factor of the ratios.
+    """
+    found = [(timed(other, count), timed(one, count)) for _ in range(repeats + 1)]
+    return over([(first, second) for second, first in found[1:]], scale)
+
+
+def over(pairs: list[tuple[Times, Times]], scale: float = 1.0) -> dict[str, Ratio]:
+    """Return the ratio of each pair of times, for both clocks."""
+    return {
+        "cpu": [scale * one.cpu / other.cpu for one, other in pairs],
+        "wall": [scale * one.wall / other.wall for one, other in pairs],
+    }
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Inside, this thread runs on one core only: the last one that it may use. Linux only."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def ratio(one: Callable[[], object], other: Callable[[], object], repeats: int) -> Ratio:
@@ -23,10 +88,7 @@ def ratio(one: Callable[[], object], other: Callable[[], object], repeats: int) 
 
 def seconds(call: Callable[[], object], count: int) -> float:
     """Return the processor time of `count` calls."""
-    began = time.process_time()
-    for _ in range(count):
-        call()
-    return time.process_time() - began
+    return timed(call, count).cpu
 
 
 def print_ratios(found: Mapping[str, Ratio]) -> None:

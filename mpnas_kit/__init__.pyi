@@ -91,6 +91,7 @@ from .search.rewards import Reward as Reward
 from .search.stage import search as search
 from .space.blocks import Block as Block
 from .space.blocks import Conv as Conv
+from .space.blocks import Cost as Cost
 from .space.blocks import InvertedBottleneck as InvertedBottleneck
 from .space.blocks import NormFactory as NormFactory
 from .space.blocks import PooledConv as PooledConv

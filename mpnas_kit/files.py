@@ -135,6 +135,39 @@ def make_folder(folder: pathlib.Path) -> pathlib.Path:
     return folder
 
 
+def make_private_folder(folder: pathlib.Path) -> pathlib.Path:
+    """Return the folder, in which only this user can write. Make it if it does not exist.
+
+    Raises `MpnasError` if it belongs to another user, or others can write in it.
+    """
+    make_folder(folder.parent)
+    with file_errors("create the folder", folder), contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    with file_errors("look at", folder):
+        about = os.lstat(folder)
+    own = stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
+    if not own or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise MpnasError(
+            f"cannot use {_shown(folder)}: expected a folder of this user in which nobody else can "
+            "write."
+        )
+    return folder
+
+
+def cache_folder() -> pathlib.Path:
+    """Return the folder of the cache. It need not exist.
+
+    It is that in the environment variable `MPNAS_CACHE`. By default it is `mpnas-kit` in
+    `XDG_CACHE_HOME`, or in `~/.cache`.
+    """
+    given = os.environ.get("MPNAS_CACHE")
+    if given:
+        return as_path(given, "MPNAS_CACHE").absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = pathlib.Path(base) if os.path.isabs(base) else as_path("~/.cache", "the cache")
+    return home / "mpnas-kit"
+
+
 # Reading ------------------------------------------------------------------------------------------
 
 

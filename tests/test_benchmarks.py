@@ -1,14 +1,17 @@
 """The benchmarks: the yardstick of the engine, and the kills and faults, in small."""
 
 import importlib.util
+import json
 import os
 import random
 import signal
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import tiny
@@ -29,9 +32,7 @@ ARCHS = ["k3e1 k5e3", "k3e1 k3e1"]
 def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from obvious import obvious_step
-
+    obvious = benchmark("obvious", monkeypatch)
     space = tiny.space()
     paths = tiny.paths(space, ARCHS)
     batches, rewards = (
@@ -59,11 +60,16 @@ def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
         tiny.tasks(CLASSES)[f.domain].quality(x, rewards[f.domain][1])
         for f, x in zip(flows, logits, strict=True)
     ]
-    qualities = obvious_step(nets[1], optimisers[1], batches, paths, rewards, sampled, 0.1)
+
+    def forward(domain: str, images: torch.Tensor, path: mk.Path) -> torch.Tensor:
+        return nets[1]([Flow(domain, images, path)])[0]
+
+    qualities = obvious.obvious_step(
+        forward, nets[1].tasks, optimisers[1], batches, paths, rewards, sampled, 0.1
+    )
     assert [q for d in CLASSES for q in qualities[d]] == pytest.approx(expected)
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
-    sys.modules.pop("obvious")
 
 
 def benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -118,6 +124,89 @@ def test_a_change_that_fails_without_a_sentence_is_counted(
     row: Counter[str] = Counter()
     module.faulty("train", module.ERRORS["error"], tmp_path, row)
     assert (row["changes"], row["sentences"], row["repeated"]) == (2, 0, 2)
+
+
+def test_a_device_is_checked_and_timed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = benchmark("device", monkeypatch)
+    device.main(["--tiny", "--device", "cpu", "--json", str(tmp_path / "figures.json")])
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    values = {line["name"]: line["values"] for line in figures["lines"]}
+    timed = ("loop", "torch")
+    for precision in ("float32", "bfloat16"):
+        assert 0 <= values[f"planted {precision}"]["right choices"] <= 12
+        assert values[f"resume {precision}"] == {"files that differ": 0}
+        for name in ("search", "train"):
+            assert all(
+                values[f"{name} 16 px {precision}"][f"{who} over engine"] > 0 for who in timed
+            )
+    assert values["losses float32"] == {"difference": 0}
+    assert 0 < values["losses bfloat16"]["difference"] < 0.1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"cpu, torch {torch.__version__}" and len(printed) == 1 + len(values)
+
+
+def test_a_part_that_fails_does_not_keep_the_others_from_running(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = benchmark("device", monkeypatch)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no kernel for this\nand a trace")
+
+    def misses(_: object, precision: str, __: object) -> Any:
+        return device.Line(f"misses {precision}", {"files that differ": 2}, "0", met=False)
+
+    monkeypatch.setattr(device, "parts", lambda scale: [("fails", fails), ("misses", misses)])
+    with pytest.raises(SystemExit, match="A part failed, or a wanted value is missed"):
+        device.main(["--tiny", "--device", "cpu"])
+    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "fails float32 RuntimeError: no kernel for this",
+        "fails bfloat16 RuntimeError: no kernel for this",
+        "misses float32 files that differ 2 (wanted: 0; MISSED)",
+        "misses bfloat16 files that differ 2 (wanted: 0; MISSED)",
+    ]
+    with pytest.raises(SystemExit, match="A part failed"):
+        device.main(["--tiny", "--device", "cpu", "--minutes", "0"])
+    assert "not begun, because the time is over" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_check_of_a_device_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = benchmark("device", monkeypatch)
+    with pytest.raises(
+        SystemExit, match="device 'cuda' cannot be used here.* Use --tiny"
+    ) as caught:
+        device.main([])
+    assert "\n" not in str(caught.value)
+
+
+def test_waits_and_memory_of_a_gpu_are_those_of_the_last_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = benchmark("device", monkeypatch)
+    modes, peaks = ["default"], iter(range(1, 100))
+    fakes = {
+        "set_sync_debug_mode": modes.append,
+        "max_memory_allocated": lambda _: next(peaks) * 2**30,
+        **dict.fromkeys(("synchronize", "reset_peak_memory_stats"), lambda _: None),
+        "empty_cache": lambda: None,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    clock = device.Clock(torch.device("cuda"), repeats=2)
+    with clock.running():
+        for _ in range(clock.steps):
+            if modes[-1] == "warn":  # as torch does for a copy to the CPU
+                for _ in range(3):
+                    warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+            clock.tick()
+        warnings.warn("another warning", stacklevel=1)
+    assert modes[-1] == "default" and modes.count("warn") == 1
+    assert clock.result().waits == 3 and clock.result().memory == clock.steps
 
 
 def one_second(call: Callable[[], object], count: int) -> float:

@@ -19,6 +19,7 @@ ROOMS = (  # each may import itself and those before it
     "values",
     "parts",
     "settings",
+    "kernels",
     "domains",
     "space",
     "network",

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import mpnas_kit as mk
+from mpnas_kit.space.counting import count_module
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -150,6 +151,8 @@ def test_python_in_extend_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 10
     in_a_file(monkeypatch, tmp_path, "my_parts", "\n\n".join(blocks))
+    grouped = sys.modules["my_parts"].Grouped(2)
+    assert grouped.cost(8, 16, 2, 9) == count_module(grouped, 8, 16, 2, 9)
     assert (tmp_path / "steps.log").read_text().startswith("search 1 of 8\n")
     commands = re.findall(r"^mpnas (.*)$", text, re.MULTILINE)
     assert len(commands) == 3

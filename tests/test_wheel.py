@@ -1,15 +1,28 @@
-"""A wheel, installed without the repository: the commands, the notebooks and the explorers."""
+"""A wheel, installed without the repository: commands, notebooks, explorers and native kernels."""
 
 import os
+import platform
+import runpy
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from mpnas_kit.kernels.compiler import LEVELS, Compiler, NotCompiled
+
 ROOT = Path(__file__).parents[1]
+SOURCE = "mpnas_kit/kernels/source/block.cpp"
+
+
+def has_gcc() -> bool:
+    try:
+        return sys.platform == "linux" and Compiler.find().is_gcc
+    except NotCompiled:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +86,47 @@ def test_explore_finds_its_notebook(python: Path, tmp_path: Path) -> None:
     )
     assert run(python, tmp_path, "-c", code).strip().endswith("explore.ipynb")
     assert (tmp_path / "runs" / "mine" / "explore.ipynb").exists()
+
+
+@pytest.mark.skipif(not has_gcc(), reason="needs GCC on Linux")
+def test_the_wheel_has_kernels_that_need_no_compiler(python: Path, tmp_path: Path) -> None:
+    (wheel,) = (python.parents[2] / "dist").glob("*.whl")
+    assert wheel.name.endswith(f"-py3-none-linux_{platform.machine()}.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    libraries = [Path(name).stem for name in names if name.endswith(".so")]
+    assert {name.rpartition("-")[0] for name in libraries} == set(LEVELS[platform.machine()])
+    code = (
+        "import os\n"
+        f"os.environ |= {{'PATH': '', 'MPNAS_CACHE': {str(tmp_path / 'cache')!r}}}\n"
+        "from mpnas_kit.kernels.library import find_library\n"
+        "print(find_library().variant)\n"
+    )
+    variant = run(python, tmp_path, "-c", code).split()
+    assert variant[0] == "native" and "-".join(variant[1:]) in libraries
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_compiler_the_wheel_is_pure_and_has_the_sources(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("CC", "CXX")}
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(
+        build,
+        cwd=ROOT,
+        env={**environment, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The wheel has no compiled kernels: there is no C++ compiler" in done.stderr
+    (wheel,) = tmp_path.glob("*-py3-none-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert SOURCE in names and not [name for name in names if name.endswith(".so")]
+
+
+def test_an_editable_install_compiles_nothing() -> None:
+    hook_class = runpy.run_path(str(ROOT / "hatch_build.py"))["CustomBuildHook"]
+    hook = hook_class(str(ROOT), {}, None, None, str(ROOT), "wheel")
+    build_data: dict[str, object] = {"force_include": {}}
+    hook.initialize("editable", build_data)
+    hook.finalize("editable", build_data, "")
+    assert build_data == {"force_include": {}}

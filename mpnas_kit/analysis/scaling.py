@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from mpnas_kit.domains.task import Classification
 from mpnas_kit.engine.config import StageConfig
-from mpnas_kit.engine.runtime import reproducible
+from mpnas_kit.engine.runtime import reproducible, require_same_products
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.space import Path, SearchSpace
@@ -209,6 +209,7 @@ def measured_speed(
     >>> mk.analysis.measured_speed(space, torch.device("cpu"), batch=2, repeats=1) > 0
     True
     """
+    require_same_products(device)
     (path,) = random_paths(space, 1)
     net = MultiPathNet.of_paths(space, {"one": path}, {"one": TASK}, "per_domain", 0).to(device)
     size, times = space.resolution, []

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import pandas as pd
 
+from mpnas_kit import files
 from mpnas_kit.analysis.units import duration
 from mpnas_kit.cli.parsers import Parser
 from mpnas_kit.cli.table_text import text_of
-from mpnas_kit.domains.cache import cache_folder
 from mpnas_kit.domains.cache_content import (
     CacheEntry,
     cache_entries,
@@ -58,7 +58,7 @@ def manage_cache(arguments: Sequence[str]) -> None:
     days = None if given.unused_days is None else convert(given.unused_days, DAYS, "--unused-days")
     entries = cache_entries()
     if not chosen:
-        print(_table(entries) if entries else f"the cache {cache_folder()} is empty.")
+        print(_table(entries) if entries else f"the cache {files.cache_folder()} is empty.")
         return
     if limit is not None:
         kept = remove_beyond(entries, limit)
@@ -67,7 +67,7 @@ def manage_cache(arguments: Sequence[str]) -> None:
         kept = [entry for entry in selected if not entry.remove()]
     left = sum(entry.bytes for entry in cache_entries())
     removed = max(0, sum(entry.bytes for entry in entries) - left)
-    print(f"removed {size_text(removed)}; {size_text(left)} are left in {cache_folder()}.")
+    print(f"removed {size_text(removed)}; {size_text(left)} are left in {files.cache_folder()}.")
     for entry in kept:
         print(f"{entry.what} ({size_text(entry.bytes)}) stays: a process uses it.")
 
@@ -108,7 +108,7 @@ def _table(entries: Sequence[CacheEntry]) -> str:
         used = max(entry.used for entry in lists)
         rows.append(_row(CacheEntry(lists[0].folder, "lists of files", None, "list", size, used)))
     total = sum(entry.bytes for entry in entries)
-    return f"{text_of(pd.DataFrame(rows))}\n\ntotal: {size_text(total)} in {cache_folder()}"
+    return f"{text_of(pd.DataFrame(rows))}\n\ntotal: {size_text(total)} in {files.cache_folder()}"
 
 
 def _row(entry: CacheEntry) -> dict[str, str]:

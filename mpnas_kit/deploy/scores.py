@@ -137,7 +137,8 @@ def _classes_without_partner(
     labels = torch.cat([domain.split(name).labels for name in splits])
     counts = torch.bincount(labels, minlength=len(domain.classes)).tolist()
     by_name = dict(zip(domain.classes, counts, strict=True))
-    unknown = [name for name, count in by_name.items() if count and name not in known]
+    ours = set(known)
+    unknown = [name for name, count in by_name.items() if count and name not in ours]
     if unknown:
         images = sum(by_name[name] for name in unknown)
         yield (

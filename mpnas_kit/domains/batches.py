@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.domains.seeds import derived_seed
-from mpnas_kit.domains.split import Split, pixel_histogram, read
+from mpnas_kit.domains.split import Split, read
 from mpnas_kit.settings import check, require
 from mpnas_kit.values import Range
 
@@ -30,7 +31,7 @@ class Standard:
     @classmethod
     def of(cls, domain: Domain) -> "Standard":
         """Return the conversion with the statistics of the training split of `domain`."""
-        counts = pixel_histogram(domain.train).double()  # (C, 256)
+        counts = domain.pixel_counts.double()  # (C, 256)
         values = torch.arange(256, dtype=torch.float64) / 255
         total = counts.sum(1, keepdim=True)
         mean = (counts * values).sum(1, keepdim=True) / total
@@ -38,11 +39,56 @@ class Standard:
         mean, deviation = (x.view(1, -1, 1, 1).expand(1, 3, 1, 1) for x in (mean, variance.sqrt()))
         return cls(mean.float(), deviation.float().clamp_min(1e-3))
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return network input: uint8 (B, 1 or 3, H, W) -> float32 (B, 3, H, W), channels last."""
-        rgb = (images.float() / 255).expand(-1, 3, -1, -1)
-        mean, deviation = self.mean.to(images.device), self.deviation.to(images.device)
-        return ((rgb - mean) / deviation).contiguous(memory_format=torch.channels_last)
+    def __call__(self, images: Tensor, moves: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return network input: uint8 (B, 1 or 3, H, W) -> float32 (B, 3, H, W), channels last.
+
+        images: on any device. The result is on the same.
+        moves: source row and column of every pixel, from `Augment.draw`. None: no pixel moves.
+        """
+        count, channels, height, width = images.shape
+        if moves is None:
+            pixels = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+        else:
+            pixels = images.reshape(-1).index_select(0, _positions(images, *moves))
+        scale, offset = self._per_row(width, images.device)
+        rows = pixels.reshape(count * height, width * 3).float()
+        return torch.addcmul(offset, rows, scale).view(count, height, width, 3).permute(0, 3, 1, 2)
+
+    def _per_row(self, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return factor and summand of every value of a row of pixels: float32 (3 width,) each."""
+        if (width, device) not in self._rows:
+            mean, deviation = (x.double().view(3) for x in (self.mean, self.deviation))
+            scale, offset = (
+                x.float().repeat(width).to(device)
+                for x in (1 / (255 * deviation), -mean / deviation)
+            )
+            self._rows[width, device] = scale, offset
+        return self._rows[width, device]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, torch.device], tuple[Tensor, Tensor]]:
+        """Results of `_per_row`. They are kept, since every batch needs them."""
+        return {}
+
+
+def _positions(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return where the values of moved images, in the order (B, H, W, 3), are in the images.
+
+    images: (B, 1 or 3, H, W). The one channel of grey images is taken three times.
+    rows, columns: source row (B, H) and source column (B, W) of every pixel.
+
+    Returns positions among the values of `images` in their own order: (3 B H W,), int32 if that is
+    enough, because it is twice as fast.
+    """
+    count, channels, height, width = images.shape
+    dtype = torch.int32 if images.numel() < 2**31 else torch.int64
+    rows, columns = (x.to(images.device, dtype) for x in (rows, columns))
+    image = torch.arange(count, dtype=dtype, device=images.device) * (channels * height * width)
+    colour = torch.arange(3, dtype=dtype, device=images.device)
+    colour *= height * width if channels == 3 else 0
+    first = image[:, None] + rows * width  # (B, H), of the first value of a row
+    inside = (columns[:, :, None] + colour).flatten(1)  # (B, 3 W)
+    return (first[:, :, None] + inside[:, None]).flatten()
 
 
 @dataclass(frozen=True)
@@ -68,23 +114,17 @@ class Augment:
         size: (H, W) of the images, pixels.
         flip: whether images may be mirrored.
 
-        Returns rows (count, H) and columns (count, W), int64.
+        Returns rows (count, H) and columns (count, W), int32, for `Standard`.
         """
-        height, width = size
         offsets = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=generator)
-        rows = (torch.arange(height) + offsets[0]).clamp(0, height - 1)
-        columns = (torch.arange(width) + offsets[1]).clamp(0, width - 1)
+        rows, columns = (
+            (torch.arange(length, dtype=torch.int32) + offset).clamp_(0, length - 1)
+            for length, offset in zip(size, offsets.int(), strict=True)
+        )
         if flip:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
             columns = torch.where(mirrored, columns.flip(1), columns)
         return rows, columns
-
-    @staticmethod
-    def apply(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return images (B, C, H, W) with the rows (B, H) and columns (B, W) that `draw` drew."""
-        image = torch.arange(len(images))[:, None, None]
-        moved = images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None]]
-        return moved.permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -121,17 +161,16 @@ class Drawn:
         """Return images float32 (B, 3, H, W), channels last, and labels int64 (B,).
 
         part: indices within the batch, int64; None: the whole batch.
-        device: device of the result; None: the device of the split's tensors.
+        device: device of the result; None: the device of the split's tensors. Images go there as
+        uint8, and are moved and normalised there.
         """
         chosen = self._chosen if part is None else self._chosen[part]
         split = self._source.split
-        images = read(split, chosen)
-        if self._moves is not None:
-            rows, columns = self._moves
-            if part is not None:
-                rows, columns = rows[part], columns[part]
-            images = Augment.apply(images, rows, columns)
-        return self._source.standard(images.to(device)), split.labels[chosen].to(device)
+        moves = self._moves
+        if moves is not None and part is not None:
+            moves = moves[0][part], moves[1][part]
+        images = self._source.standard(read(split, chosen).to(device), moves)
+        return images, split.labels[chosen].to(device)
 
 
 class DomainStream:

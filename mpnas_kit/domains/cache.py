@@ -14,12 +14,11 @@
     CACHE/suites/KEY          splits of a suite, and the stamps of the files that it is made of
     CACHE/given/KEY           a text with paths that the person gave as data, such as folders(...)
 
-CACHE is the folder in the environment variable `MPNAS_CACHE`. By default it is `mpnas-kit` in
-`XDG_CACHE_HOME`, or in `~/.cache`. All of it can be deleted at any time.
+CACHE is `files.cache_folder()`. It also has compiled kernels (see `kernels.build`). All of it can
+be deleted at any time.
 """
 
 import hashlib
-import os
 import pathlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,16 +34,6 @@ from mpnas_kit.domains.preparation import (
     to_stderr,
 )
 from mpnas_kit.domains.sources import Source, mark, read_image
-
-
-def cache_folder() -> pathlib.Path:
-    """Return the folder of the cache. It need not exist."""
-    given = os.environ.get("MPNAS_CACHE")
-    if given:
-        return files.as_path(given, "MPNAS_CACHE").absolute()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    home = pathlib.Path(base) if os.path.isabs(base) else files.as_path("~/.cache", "the cache")
-    return home / "mpnas-kit"
 
 
 def prepare(
@@ -63,7 +52,7 @@ def prepare(
     Raises `MpnasError` if the disk is too small, or a file changes meanwhile.
     """
     progress = Progress(name, tell or to_stderr)
-    cache = cache_folder()
+    cache = files.cache_folder()
     for kind in ("sources", "images"):
         files.make_folder(cache / kind)
     hashes, grey = _sources(sources, cache / "sources", progress)
@@ -85,7 +74,7 @@ def prepare(
 
 def remember_given(text: str) -> None:
     """Note that this person gave a text with paths as data, also for later processes."""
-    files.make_folder(cache_folder() / "given")
+    files.make_folder(files.cache_folder() / "given")
     files.write_new(_given(text), text.encode())
 
 
@@ -98,12 +87,12 @@ def was_given(text: str) -> bool:
 
 
 def _given(text: str) -> pathlib.Path:
-    return cache_folder() / "given" / hashlib.sha256(text.encode()).hexdigest()[:40]
+    return files.cache_folder() / "given" / hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def open_images(key: str) -> CachedImages | None:
     """Return the images under a key, or None if they are missing or damaged."""
-    folder = cache_folder() / "images" / key
+    folder = files.cache_folder() / "images" / key
     if not files.exists(folder / "header.json"):
         return None
     try:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mpnas_kit import files
-from mpnas_kit.domains.cache import cache_folder
 from mpnas_kit.domains.cached_images import Header
 from mpnas_kit.errors import MpnasError
 
@@ -67,7 +66,7 @@ class CacheEntry:
 
 def cache_entries() -> list[CacheEntry]:
     """Return what is in the cache. What was used last comes first."""
-    cache = cache_folder()
+    cache = files.cache_folder()
     found = [*_images(cache / "images"), *_lists(cache / "sources"), *_lists(cache / "suites")]
     return sorted(found, key=lambda entry: -entry.used)
 

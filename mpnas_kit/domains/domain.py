@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.decoding import How
-from mpnas_kit.domains.split import CHUNK, Split, TensorSplit, read, require_split
+from mpnas_kit.domains.split import CHUNK, Split, TensorSplit, pixel_histogram, read, require_split
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.parts import lacks_attributes
@@ -98,6 +99,14 @@ class Domain:
     def resolution(self) -> int:
         """Height and width of the images, in pixels."""
         return self.train.shape[-1]
+
+    @cached_property
+    def pixel_counts(self) -> Tensor:
+        """How often each pixel value occurs in each channel of the training images: int64 (C, 256).
+
+        They are counted when they are first needed, and kept.
+        """
+        return pixel_histogram(self.train)
 
     def __repr__(self) -> str:
         sizes = "/".join(str(len(self.split(s))) for s in SPLITS)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpnas_kit import files
-from mpnas_kit.domains.cache import cache_folder, open_images
+from mpnas_kit.domains.cache import open_images
 from mpnas_kit.domains.cached_images import FORMAT, CachedSplit
 from mpnas_kit.domains.decoding import DECODER, How
 from mpnas_kit.domains.domain import SPLITS, Domain
@@ -138,7 +138,7 @@ class KnownSuite(msgspec.Struct):
 
 def find(origin: Origin) -> tuple[KnownSuite, tuple[Domain, ...]] | None:
     """Return a known suite and its domains; None if there is none, or a file has changed."""
-    file = cache_folder() / "suites" / origin.key
+    file = files.cache_folder() / "suites" / origin.key
     content = files.read_checked(file)
     if content is None:
         return None
@@ -181,7 +181,7 @@ def keep(
     content = files.with_checksum(msgspec.msgpack.encode(known))
     named = replace(origin, names=tuple(domain.name for domain in known.domains))
     with contextlib.suppress(MpnasError):
-        folder = files.make_folder(cache_folder() / "suites")
+        folder = files.make_folder(files.cache_folder() / "suites")
         for key in {named.key, origin.key}:
             files.write_bytes(folder / key, content)
 

@@ -44,7 +44,7 @@ def folders(
     A domain has class folders, or the folders `train`, `val` (or `valid`, `validation`) and `test`
     with class folders in them. Classes are in natural order over all splits. Splits that are
     missing are made: stratified by class, with duplicates in the same split. The images are decoded
-    once, into the cache (see `cache_folder`).
+    once, into the cache (see `files.cache_folder`).
 
     path: the folder; or the folder of each domain, by name.
     domains: names of the domains to return, in order; None: all.

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from mpnas_kit import files
 from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.domains.split import TensorSplit
+from mpnas_kit.domains.split import TensorSplit, by_class
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.values import checked, convert_list
 
@@ -128,8 +128,7 @@ def _stratified(labels: Tensor, limit: int) -> Tensor:
     `(rank + 0.5) / count`. The images with the lowest quantiles are chosen.
     """
     quantiles = torch.empty(len(labels), dtype=torch.float64)
-    for label in sorted(set(labels.tolist())):
-        own = (labels == label).nonzero().flatten()
+    for own in by_class(labels).values():
         quantiles[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
     return quantiles.argsort(stable=True)[:limit].sort().values
 

@@ -21,7 +21,7 @@ class Split(Protocol):
 
     An implementation may keep images encoded and decode them in `take`. It may have a method
     `pixel_counts()`, which returns how often each pixel value occurs in each channel, int64
-    (C, 256). Without it, all images are read once per stage to normalise them.
+    (C, 256). Without it, all training images are read once, for their mean and deviation.
 
     labels: class of every image, int64 (n,), 0 to classes - 1.
     shape: (C, H, W) of every image, C = 1 (grey) or 3 (RGB), H = W, in pixels.
@@ -91,7 +91,7 @@ class TensorSplit:
 
     def take(self, index: Tensor) -> Tensor:
         """Return the images at `index` (int64 (k,)) in that order: uint8 (k, C, H, W)."""
-        return self.images[index]
+        return self.images.index_select(0, index)
 
     @cached_property
     def _hash(self) -> str:
@@ -165,6 +165,19 @@ def require_split(split: object, where: str) -> None:
             f"{where} got {short(split)}, which has no {lacking or 'images'}: expected a split "
             "such as TensorSplit."
         )
+
+
+def by_class(labels: Tensor) -> dict[int, Tensor]:
+    """Return the positions of the images of every class that has any, by class: int64 (k,).
+
+    Classes and positions ascend. The labels are sorted once, so the time does not grow with
+    classes x images.
+
+    labels: class of every image, int64 (n,).
+    """
+    present, counts = labels.unique(return_counts=True)
+    positions = labels.argsort(stable=True).split(counts.tolist())
+    return dict(zip(present.tolist(), positions, strict=True))
 
 
 def read(split: Split, index: Tensor) -> Tensor:

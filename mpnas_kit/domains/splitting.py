@@ -143,12 +143,12 @@ def divide(
     trains = np.zeros(quotas.shape[1], dtype=bool)  # classes that have training images
     for item in sorted(large.tolist(), key=lambda g: (-sizes[g], rank[g])):
         images = by_group[starts[item] : starts[item] + sizes[item]]
-        counts = np.bincount(labels[images], minlength=quotas.shape[1])
-        present = counts > 0
-        split = TRAIN if not trains[present].all() else _best(quotas, counts, (TRAIN, *wanted))
+        present, counts = np.unique(labels[images], return_counts=True)
+        has_all = trains[present].all()
+        split = _best(quotas[:, present], counts, (TRAIN, *wanted)) if has_all else TRAIN
         splits[images] = split
-        quotas[split] -= counts
-        trains |= present & (split == TRAIN)
+        quotas[split, present] -= counts
+        trains[present] |= split == TRAIN
     single = order[sizes[members[order]] == 1]
     by_label = single[np.argsort(labels[single], kind="stable")]
     ends = np.cumsum(np.bincount(labels[single], minlength=quotas.shape[1]))
@@ -169,12 +169,15 @@ def _affordable(quotas: NDArray[np.int64], wanted: Sequence[int], most: int) -> 
 
 
 def _best(quotas: NDArray[np.int64], counts: NDArray[np.int64], among: Sequence[int]) -> int:
-    """Return the split that a group exceeds least; among equal ones, the least filled."""
-    present = counts > 0
+    """Return the split that a group exceeds least; among equal ones, the least filled.
+
+    quotas: images that still fit, per split and class of the group, (3, k).
+    counts: images of the group, per class, (k,).
+    """
 
     def key(split: int) -> tuple[int, float]:
-        left = quotas[split][present]
-        return int(np.maximum(0, counts[present] - left).sum()), -float(left.sum())
+        left = quotas[split]
+        return int(np.maximum(0, counts - left).sum()), -float(left.sum())
 
     return min(among, key=key)
 

@@ -5,12 +5,15 @@ network, training step, rewards, prioritizations and analyses ask the task.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.settings import check
 from mpnas_kit.values import Range
 
@@ -19,6 +22,10 @@ Reduction = Literal["mean", "sum"]
 
 class Task(Protocol):
     """What a network must predict for the images of a domain.
+
+    A method `qualities(outputs, labels)` is optional: the quality of every image, a tensor (B,) on
+    the device of the outputs, whose mean is what `quality` returns. With it, a step waits for a GPU
+    once, not once per domain and path.
 
     outputs: values per image that the head returns, at least 1.
     chance_loss: loss of a guess, in nats, above 0.
@@ -122,10 +129,60 @@ class Classification:
             outputs, labels, label_smoothing=label_smoothing, reduction=reduction
         )
 
+    def qualities(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return for every image whether logits (B, classes) are right: bool (B,)."""
+        return outputs.argmax(1) == labels
+
     def quality(self, outputs: Tensor, labels: Tensor, reduction: Reduction = "mean") -> float:
         """Return the top-1 accuracy of logits (B, classes), 0 to 1 (see `Task.quality`).
 
         With reduction `sum`, return the number of images that are classified correctly.
         """
-        correct = outputs.argmax(1) == labels
+        correct = self.qualities(outputs, labels)
         return float(correct.sum()) if reduction == "sum" else float(correct.float().mean())
+
+
+def mean_qualities(task: Task, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """Return the mean quality of several outputs for the same images: float64 (outputs,).
+
+    The result is on the device of the outputs. The device is not waited for if the task has
+    `qualities`.
+
+    outputs: what the head returned, (B, outputs of the task) each. labels: int64 (B,).
+
+    Raises `MpnasError` if `qualities` returns no tensor (B,).
+
+    >>> outputs = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
+    >>> mean_qualities(mk.Classification(2), [outputs, -outputs], torch.tensor([1, 1]))
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    if not hasattr(task, "qualities"):
+        found = [task.quality(x, labels) for x in outputs]
+        return torch.tensor(found, dtype=torch.float64, device=labels.device)
+    if len(outputs) == 1:
+        return image_qualities(task, outputs[0], labels).mean(0, keepdim=True)
+    each = image_qualities(task, torch.cat(tuple(outputs)), labels.repeat(len(outputs)))
+    return each.view(len(outputs), -1).mean(1)
+
+
+def image_qualities(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the quality of every image: float64 (B,), on the device of the outputs.
+
+    A task without `qualities` is asked for one image at a time.
+
+    outputs: what the head returned, (B, outputs of the task). labels: int64 (B,).
+
+    Raises `MpnasError` if `qualities` returns no tensor (B,).
+    """
+    own: Callable[[Tensor, Tensor], Any] | None = getattr(task, "qualities", None)
+    if own is None:
+        pairs = zip(outputs.split(1), labels.split(1), strict=True)
+        found = [task.quality(x, y) for x, y in pairs]
+        return torch.tensor(found, dtype=torch.float64, device=labels.device)
+    each = own(outputs, labels)
+    if not isinstance(each, Tensor) or each.shape != labels.shape:
+        raise MpnasError(
+            f"qualities of the task {short(task)} returns {short(each)}: expected a tensor with "
+            f"the quality of each of {len(labels)} images."
+        )
+    return each.double()

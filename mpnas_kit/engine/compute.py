@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.batches import Drawn
+from mpnas_kit.engine.memory import MemoryBudget
+from mpnas_kit.engine.runtime import require_same_products
 from mpnas_kit.engine.team import Team, local_rank
 from mpnas_kit.errors import MpnasError, reason, short
+from mpnas_kit.kernels.library import Kernels, Library, resolve, variant_of
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.values import convert_plain
@@ -43,24 +46,36 @@ class Compute:
     micro_batches: number of parts that the batch of a domain is divided into, at least 1. Each part
     is normalised alone.
     team: processes that divide the parts of a step among them. Default: all of them.
+    kernels: native library that networks compute with. None: eager.
+    memory: memory budget of a step. Default: none.
     """
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
     micro_batches: int = 1
     team: Team = field(default_factory=Team.current)
+    kernels: Library | None = None
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
     @classmethod
     def of(
-        cls, device: str | None, precision: Precision, micro_batches: int, norm: Norm, domains: int
+        cls,
+        device: str | None,
+        precision: Precision,
+        micro_batches: int,
+        norm: Norm,
+        domains: int,
+        kernels: Kernels,
+        memory_budget: int | None = None,
     ) -> "Compute":
         """Return the compute for the settings of a stage.
 
-        device, precision, micro_batches, norm: fields of its config.
+        device, precision, micro_batches, norm, kernels, memory_budget: fields of its config.
         domains: number of domains of the stage.
 
         Raises `MpnasError` if there are more processes than parts in a step, if `mixed` statistics
-        would be computed in several parts, or if the device cannot be used.
+        would be computed in several parts, if the device or the kernels cannot be used, or not
+        reproducibly, or if the processes have different kernels.
         """
         team = Team.current()
         most = domains * micro_batches
@@ -75,12 +90,33 @@ class Compute:
                 "norm 'mixed' normalises all images of a step together: expected one process and "
                 "micro_batches 1."
             )
-        return cls(device_named(device, precision), precision, micro_batches, team)
+        where = device_named(device, precision)
+        require_same_products(where)
+        library = resolve(kernels, where, precision == "float32")
+        memory = MemoryBudget(memory_budget, 2 if precision == "bfloat16" else 4)
+        compute = cls(where, precision, micro_batches, team, library, memory)
+        compute._require_same_kernels()
+        return compute
+
+    @property
+    def variant(self) -> str:
+        """Variant of the kernels, such as `eager`. Results are equal to the bit in one variant."""
+        return variant_of(self.kernels)
+
+    def _require_same_kernels(self) -> None:
+        leaders = self.team.on_leader(lambda: self.variant)
+        if self.team.any(self.variant != leaders):
+            raise self.team.error_on_all_ranks(
+                f"the first process has the kernels {leaders!r}, and another one has others: start "
+                "all processes on machines with one kind of processor and compiler, or use kernels "
+                "'eager'."
+            )
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return a context in which forward passes have the precision of the stage."""
-        enabled = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def parts(self, batches: Mapping[str, Drawn]) -> list[Part]:
         """Return the micro-batches of a step that this process computes."""
@@ -96,19 +132,22 @@ class Compute:
         ]
 
     def means(
-        self, shape: tuple[int, int], parts: Sequence[Part], values: Sequence[Sequence[float]]
+        self, shape: tuple[int, int], parts: Sequence[Part], values: Sequence[Tensor]
     ) -> Tensor:
         """Return means over the images of every domain, the same in all processes.
 
-        The result is float64 (domains, values), on the CPU.
+        The result is float64 (domains, values), on the CPU. The device is waited for once.
 
         shape: shape of the result.
         parts: parts that this process computed.
-        values: one row per part of this process, with means over the images of the part.
+        values: means over the images of each of these parts, (values,) each, on any device.
         """
         table = torch.zeros(shape, dtype=torch.float64)
-        for part, means in zip(parts, values, strict=True):
-            table[part.domain] += part.share * torch.tensor(means, dtype=torch.float64)
+        if parts:
+            rows = torch.stack(tuple(values)).double().cpu()
+            shares = torch.tensor([[part.share] for part in parts], dtype=torch.float64)
+            domains = torch.tensor([part.domain for part in parts])
+            table.index_add_(0, domains, shares * rows)
         return self.team.sum(table)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from mpnas_kit.engine.compute import Precision
+from mpnas_kit.kernels.library import Kernels
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.prioritization.domain_weights import Prioritization
@@ -55,12 +56,21 @@ class StageConfig:
     """Name of the device in torch (cpu, cuda). None: a GPU if there is one, else the CPU."""
     precision: Precision = "float32"
     """Precision of forward and backward pass: float32, or bfloat16 by autocast."""
+    kernels: Kernels = "auto"
+    """What computes: native (compiled kernels), eager (torch), or auto (native if possible)."""
     micro_batches: Annotated[int, Range(1, 500_000)] = 1
     """Parts of a batch, each normalised alone. Processes of torchrun divide them."""
+    memory_budget: Annotated[int | None, Range(1, 10_000_000)] = None
+    """Memory for the feature maps of a step, in MB. None: as much as all domains together need."""
 
     def __post_init__(self) -> None:
         check(self, self.stage)
         self._fits_micro_batches("batch_size")
+        require(
+            self.norm != "mixed" or self.memory_budget is None,
+            f"{self.stage}: norm 'mixed' normalises all images of a step together, so that a step "
+            "cannot be divided: expected memory_budget None, or another norm.",
+        )
 
     def _fits_micro_batches(self, name: str) -> None:
         images = getattr(self, name)

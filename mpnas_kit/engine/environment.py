@@ -6,18 +6,21 @@ import subprocess
 from importlib.metadata import version
 from typing import Any
 
-import torch
+from mpnas_kit.kernels.threads import kernel_threads
 
 _VERSIONS = ("torch", "numpy", "pandas", "safetensors")
 
 
 def current_environment() -> dict[str, Any]:
-    """Return the content of environment.json. git_commit is None outside of a git repository."""
+    """Return the content of environment.json, without the kernels of the stage.
+
+    git_commit is None outside of a git repository.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": kernel_threads(),
         "versions": {name: version(name) for name in _VERSIONS},
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),

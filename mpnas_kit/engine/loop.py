@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import pathlib
 import signal
 import threading
 import time
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine.checkpoint import misfit
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder
+from mpnas_kit.engine.config import StageConfig
+from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder, has_results
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, RaisedBy, one_line, reason
@@ -92,6 +94,25 @@ def space_for(suite: DomainSuite, space: SearchSpace) -> SearchSpace:
             f"{space.name!r} expects {space.resolution}: use images or a space of the other size."
         )
     return space.with_resolutions(suite.resolutions)
+
+
+def compute_for(config: StageConfig, domains: int, folder: str | pathlib.Path | None) -> Compute:
+    """Return where and how a stage computes (see `Compute.of`).
+
+    config: settings of the stage.
+    domains: number of its domains.
+    folder: its folder. If it is finished, nothing is computed, so no native kernels are needed.
+    """
+    finished = Team.current().on_leader(lambda: has_results(folder))
+    return Compute.of(
+        config.device,
+        config.precision,
+        config.micro_batches,
+        config.norm,
+        domains,
+        "eager" if finished else config.kernels,
+        config.memory_budget,
+    )
 
 
 def require_callbacks(callbacks: Sequence[Callback]) -> None:

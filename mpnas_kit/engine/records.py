@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from mpnas_kit.domains.decoding import How
+from mpnas_kit.kernels.library import EAGER
 
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(ge=0)]
@@ -58,7 +59,8 @@ class StageConfigFile(Struct):
 
     format: 1 if release 0.1 wrote the file. data: fingerprint of the images. costs: fingerprint of
     the costs of a search. paths: arch strings of a training by domain. start: fingerprint of the
-    network that a stage starts with, or adds domains to.
+    network that a stage starts with, or adds domains to. kernels: variant of the kernels, which an
+    earlier release does not record, because it was eager.
     """
 
     stage: Literal["search", "train"]
@@ -71,6 +73,7 @@ class StageConfigFile(Struct):
     costs: str | None = None
     paths: dict[str, str] | None = None
     start: str | None = None
+    kernels: str = EAGER
 
 
 class MetricsRow(Struct):
@@ -88,7 +91,7 @@ class Timing(Struct):
 
 
 class Environment(Struct):
-    """environment.json."""
+    """environment.json. kernels: variant of the kernels; earlier releases were eager."""
 
     python: str
     platform: str
@@ -97,6 +100,7 @@ class Environment(Struct):
     versions: dict[str, str]
     git_commit: str | None
     git_dirty: bool
+    kernels: str = EAGER
 
 
 class Results(Struct):

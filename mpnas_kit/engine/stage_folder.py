@@ -1,7 +1,7 @@
 """The stage folder: the files of a stage. Stages exchange data through them only.
 
     config.json           what the stage depends on; a folder with another config is refused
-    environment.json      where it runs: versions, threads, git commit
+    environment.json      where it runs: versions, threads, kernels, git commit
     metrics.jsonl         one line per step
     checkpoint.pt         state that a resume needs
     policy.npy            search: choice probabilities over time
@@ -44,7 +44,8 @@ from mpnas_kit import files
 from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.engine.records import MetricsRow, Results, StageConfigFile
 from mpnas_kit.engine.team import Team
-from mpnas_kit.errors import MpnasError, reason
+from mpnas_kit.errors import MpnasError, reason, short
+from mpnas_kit.kernels.library import EAGER
 
 T = TypeVar("T")
 FORMAT = 2  # of config.json and results.json
@@ -73,6 +74,8 @@ class Contents:
     """The content of a stage's config.json.
 
     identity: what the results depend on. A folder with another identity is refused.
+    kernels: variant of the kernels. An unfinished folder with another variant is refused: its steps
+    would have been computed in two ways. A finished one is read whatever its variant.
     known: defaults of the settings in `identity["config"]`. A setting that a folder lacks, because
     it is older than the setting, counts as set to its default.
     record: function that returns what else a reader of the folder needs. It is called when the
@@ -80,6 +83,7 @@ class Contents:
     """
 
     identity: Mapping[str, Any]
+    kernels: str
     known: Mapping[str, Any] = field(default_factory=dict)
     record: Callable[[], Mapping[str, Any]] = dict
 
@@ -131,10 +135,10 @@ class StageFolder:
         return stage
 
     def _prepare(self, contents: Contents) -> None:
-        asked, known = json.loads(json.dumps(contents.identity)), contents.known
+        asked = {**json.loads(json.dumps(contents.identity)), "kernels": contents.kernels}
         if not self.exists(CONFIG):
             self._begin({"format": FORMAT, **asked, "record": contents.record()})
-        self._same_config(asked, known)
+        self._same_config(asked, contents.known)
         if not self.is_finished:  # a finished folder is only read
             self._take()
             self._config = files.checksum(self.folder / CONFIG)
@@ -149,7 +153,8 @@ class StageFolder:
                     f"{self.folder} holds {name!r} and no {CONFIG}, so it is not a stage folder: "
                     "expected a new or an empty folder."
                 )
-        self.write_json("environment.json", current_environment())
+        about = {**current_environment(), "kernels": content["kernels"]}
+        self.write_json("environment.json", about)
         files.write_new(self.folder / CONFIG, files.json_bytes(content))
 
     def _take(self) -> None:
@@ -187,9 +192,11 @@ class StageFolder:
                 "the images: a finished stage can be read, but not run again. Use another folder."
             )
         recorded = self.read_json(CONFIG, dict[str, Any])
-        recorded = {k: v for k, v in recorded.items() if k not in ("format", "record")}
-        recorded["config"] = {**known, **recorded["config"]}
-        for name in [*asked, *(k for k in recorded if k not in asked)]:
+        asked = {**asked, "config": compared(asked["config"])}
+        config = compared({**known, **recorded["config"]})
+        recorded = {"kernels": EAGER, **recorded, "config": config}
+        free = ("format", "record", *(["kernels"] if self.is_finished else []))
+        for name in [k for k in {**asked, **recorded} if k not in free]:
             old, new = recorded.get(name), asked.get(name)
             if old == new:
                 continue
@@ -520,6 +527,21 @@ def copy_finished(source: pathlib.Path, target: pathlib.Path) -> None:
         copy.write(name, contents[name])
 
 
+def has_results(folder: str | pathlib.Path | None) -> bool:
+    """Return whether a stage is finished. None: it has no folder, so it is not."""
+    return folder is not None and files.exists(files.as_path(folder, "folder") / RESULTS)
+
+
+def compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings on which the results of a stage depend.
+
+    `kernels` is not among them. It is a wish, and the variant that it led to is compared instead.
+
+    config: settings of the stage by name.
+    """
+    return {name: value for name, value in config.items() if name != "kernels"}
+
+
 _HASHES = {"data": "images, labels or classes", "costs": "costs of paths"}  # in config.json
 
 
@@ -527,8 +549,14 @@ def other_setting(folder: pathlib.Path, name: str, old: object, new: object) -> 
     """Return the error that says that a stage was made with another setting.
 
     folder: stage folder.
-    name: name of the setting.
+    name: name of the setting; `kernels`: variant of the kernels.
     old, new: its values in the folder and now.
     """
+    if name == "kernels":
+        how = "with --kernels eager" if old == EAGER else "on a machine that has the same kernels"
+        return MpnasError(
+            f"{folder} was begun with the kernels {short(old)}, and this process has {new!r}, "
+            f"whose results differ in their last bits: continue {how}, or use another folder."
+        )
     what = f"other {_HASHES[name]}" if name in _HASHES else f"{name} = {old!r}, not {new!r}"
     return MpnasError(f"{folder} was made with {what}: use the same, or another folder.")

@@ -10,12 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.domains.batches import Drawn
-from mpnas_kit.domains.task import Task
-from mpnas_kit.engine.compute import Compute, Part
+from mpnas_kit.domains.task import Task, mean_qualities
+from mpnas_kit.engine.compute import Compute
 from mpnas_kit.errors import MpnasError, RaisedBy
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
-from mpnas_kit.prioritization.domain_weights import DomainWeights, Seen, checked_weights
+from mpnas_kit.prioritization.domain_weights import (
+    UNKNOWN,
+    DomainWeights,
+    Seen,
+    checked_weights,
+    needs_losses,
+)
 from mpnas_kit.space.space import Path
+
+FUSED = {"cpu", "cuda"}  # devices on which torch has an SGD in one call
 
 
 class NotFinite(MpnasError):
@@ -39,8 +47,12 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
 
 
 def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
-    """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only."""
+    """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only.
+
+    On CPUs and GPUs, one call of torch steps on all of them.
+    """
     parameters = list(net.parameters())
+    fused = {p.device.type for p in parameters} <= FUSED
     return torch.optim.SGD(
         [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -49,7 +61,8 @@ def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD
         lr=0.0,
         momentum=momentum,
         nesterov=momentum > 0,
-        foreach=True,
+        foreach=not fused,
+        fused=fused,
     )
 
 
@@ -75,6 +88,12 @@ def weighted_step(
     (quality of the task, 0 to 1), all measured before the step. Only nodes on the paths have a
     gradient, so only they change.
 
+    If the memory budget of `compute` needs several groups of micro-batches, each goes forward and
+    back alone, and the gradients add up. The result is the same but for rounding, because a batch
+    norm sees one micro-batch at a time. If the weights need the losses of the step, a forward pass
+    without gradients comes first. A GPU is waited for once per step, or twice if the prioritization
+    needs the losses after it.
+
     batches: one batch per drawn domain.
     paths: path or blend of every drawn domain.
     weights: weights of the stage's prioritization.
@@ -89,14 +108,51 @@ def weighted_step(
     tasks = [net.tasks[d] for d in domains]
     parts = compute.parts(batches)
     flows = [Flow(domains[p.domain], p.images, paths[domains[p.domain]]) for p in parts]
+    groups = compute.memory.groups(net.space, flows)
+    divided, early = len(groups) > 1, not needs_losses(weights)
 
-    def forward() -> tuple[list[Tensor], dict[str, Seen]]:
+    def forward(group: Sequence[int]) -> list[Tensor]:
         with compute.autocast():
-            logits = [x.float() for x in net(flows)]
-        means = compute.means((len(domains), 2), parts, _seen(tasks, parts, logits))
-        return logits, {d: Seen(*row) for d, row in zip(domains, means.tolist(), strict=True)}
+            return [x.float() for x in net([flows[i] for i in group])]
 
-    logits, seen = forward()
+    def measured(outputs: Sequence[Tensor]) -> dict[str, Seen]:
+        rows = [_seen(tasks[p.domain], x, p.labels) for p, x in zip(parts, outputs, strict=True)]
+        means = compute.means((len(domains), len(Seen._fields)), parts, rows)
+        return {d: Seen(*row) for d, row in zip(domains, means.tolist(), strict=True)}
+
+    first: list[list[Tensor]] = []  # outputs of every group, if the losses are needed at once
+    seen = dict.fromkeys(domains, UNKNOWN)
+    if not early:
+        with torch.set_grad_enabled(not divided):
+            first = [forward(group) for group in groups]
+        seen = measured([x for group in first for x in group])
+        _require_finite(seen, optimiser)
+    values = checked_weights(weights, seen, progress)
+    outputs = []
+    for number, group in enumerate(groups):
+        logits = forward(group) if early or divided else first[number]
+        terms = [
+            values[domains[p.domain]] * p.share * tasks[p.domain].loss(x, p.labels, label_smoothing)
+            for p, x in zip([parts[i] for i in group], logits, strict=True)
+        ]
+        if terms:
+            torch.autograd.backward(torch.stack(terms).sum())
+        outputs += [x.detach() for x in logits]
+    if early:
+        seen = measured(outputs)
+        _require_finite(seen, optimiser)
+    compute.team.sum_gradients(net.parameters())
+    _step(optimiser)
+    if weights.needs_losses_after_step:
+        with torch.no_grad():
+            after = measured([x for group in groups for x in forward(group)])
+        with RaisedBy(f"after_step of the prioritization ({type(weights).__name__.strip('_')})"):
+            weights.after_step({d: s.nll for d, s in after.items()})
+    return {d: {"loss": s.nll, "weight": values[d], "accuracy": s.quality} for d, s in seen.items()}
+
+
+def _require_finite(seen: Mapping[str, Seen], optimiser: torch.optim.Optimizer) -> None:
+    """Raise `NotFinite` unless the losses of all domains are finite."""
     for domain, (value, _) in seen.items():
         if not math.isfinite(value):
             rate = optimiser.param_groups[0]["lr"]
@@ -104,21 +160,6 @@ def weighted_step(
                 f"the loss of domain {domain!r} is {value} at learning rate {rate:.3g}: "
                 "expected a finite number. A lower learning rate usually helps."
             )
-    values = checked_weights(weights, seen, progress)
-    terms = [
-        values[domains[p.domain]] * p.share * tasks[p.domain].loss(x, p.labels, label_smoothing)
-        for p, x in zip(parts, logits, strict=True)
-    ]
-    if terms:
-        torch.autograd.backward(torch.stack(terms).sum())
-    compute.team.sum_gradients(net.parameters())
-    _step(optimiser)
-    if weights.needs_losses_after_step:
-        with torch.no_grad():
-            after = forward()[1]
-        with RaisedBy(f"after_step of the prioritization ({type(weights).__name__.strip('_')})"):
-            weights.after_step({d: s.nll for d, s in after.items()})
-    return {d: {"loss": s.nll, "weight": values[d], "accuracy": s.quality} for d, s in seen.items()}
 
 
 def _forget_gradients(optimiser: torch.optim.Optimizer) -> None:
@@ -134,6 +175,11 @@ def _step(optimiser: torch.optim.Optimizer) -> None:
     every = [group["params"] for group in optimiser.param_groups]
     for group, parameters in zip(optimiser.param_groups, every, strict=True):
         group["params"] = [p for p in parameters if p.grad is not None]
+        if group["fused"] and group["momentum"]:
+            for parameter in group["params"]:  # fused steps expect a momentum, 0 in the first step
+                state = optimiser.state[parameter]
+                if state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
     try:
         optimiser.step()
     finally:
@@ -141,12 +187,8 @@ def _step(optimiser: torch.optim.Optimizer) -> None:
             group["params"] = parameters
 
 
-def _seen(tasks: Sequence[Task], parts: Sequence[Part], outputs: Sequence[Tensor]) -> list[Seen]:
-    """Return loss and quality of every part, as means over its images."""
-    return [
-        Seen(
-            float(tasks[p.domain].loss(x.detach(), p.labels)),
-            tasks[p.domain].quality(x, p.labels),
-        )
-        for p, x in zip(parts, outputs, strict=True)
-    ]
+def _seen(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return loss and quality of a micro-batch, as means over its images: float64 (2,)."""
+    outputs = outputs.detach()
+    loss = task.loss(outputs, labels).double()
+    return torch.cat([loss.view(1), mean_qualities(task, [outputs], labels)])

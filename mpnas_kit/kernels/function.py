@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from mpnas_kit.kernels.chain import ACTIVATIONS, MOST_UNITS, Chain, Unit, Weights
 from mpnas_kit.kernels.library import Library
+from mpnas_kit.kernels.threads import kernel_threads
 
 _BLOCK_PIXELS = 1024  # as in `source/chain.h`
 _FLOAT = 4  # bytes
@@ -194,8 +195,9 @@ class Job(NamedTuple):
 class _Call:
     """One call of the kernels, forward and then backward. Arguments are those of `run_chains`."""
 
-    def __init__(self, library: Library, jobs: Sequence[Job], threads: int, eps: float) -> None:
-        self.library, self.jobs, self.threads, self.eps = library, jobs, threads, eps
+    def __init__(self, library: Library, jobs: Sequence[Job], eps: float) -> None:
+        self.library, self.jobs, self.eps = library, jobs, eps
+        self.threads = kernel_threads()
         self.fixed = jobs[0].norms[0].mean is not None
         self.numbers: dict[Recipe, int] = {}
         self.weights: dict[Recipe, list[nn.Parameter]] = {}
@@ -401,21 +403,20 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def run_chains(
-    library: Library, jobs: Sequence[Job], threads: int, eps: float = 1e-5
-) -> list[Tensor]:
+def run_chains(library: Library, jobs: Sequence[Job], eps: float = 1e-5) -> list[Tensor]:
     """Return the output of every job, float32 (B, out, H', W'), channels last.
+
+    The result does not depend on the number of threads (see `kernels.threads`).
 
     library: the kernels.
     jobs: images and nodes. Those with fixed statistics have no gradients.
-    threads: number of threads. The result does not depend on it.
     eps: added to every variance, above 0.
     """
     outputs: dict[int, Tensor] = {}
     for fixed in (False, True):
         chosen = [i for i, job in enumerate(jobs) if (job.norms[0].mean is not None) == fixed]
         if chosen:
-            call = _Call(library, [jobs[i] for i in chosen], threads, eps)
+            call = _Call(library, [jobs[i] for i in chosen], eps)
             outputs.update(zip(chosen, _run(call), strict=True))
     return [outputs[i] for i in range(len(jobs))]
 

@@ -1,16 +1,21 @@
 """Which candidates of a layer can share one set of weights in a supernet.
 
 TuNAS calls this operation collapsing (Bender et al. 2020, arXiv 2008.06120). A small kernel is the
-centre of a large kernel. A narrow block has the first channels of a wide block. So a weight is
-trained whenever a candidate that has it is sampled. Weights at the centre and in the first channels
-are in all candidates. If one candidate of a family is sampled in a step, momentum and weight decay
-act on all weights of the family.
+centre of a large kernel. A narrow block has the first channels of a wide block, and so has its
+squeeze-and-excite. So a weight is trained whenever a candidate that has it is sampled. Weights at
+the centre and in the first channels are in all candidates. If one candidate of a family is sampled
+in a step, momentum and weight decay act on all weights of the family.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from mpnas_kit.space.blocks import Block, Collapsible
+import torch
+from torch import nn
+
+from mpnas_kit.space.blocks import Block, Collapsible, lend
 from mpnas_kit.space.space import Node, Use
 
 
@@ -26,12 +31,12 @@ class Family:
     nodes: tuple[Node, ...]
 
     def joined(self, node: Node, block: Block) -> "Family | None":
-        """Return the family with one more node, or None if the weights cannot be shared."""
-        first = self.nodes[0]
+        """Return the family with one more node of its layer and owner.
+
+        Return None if the weights cannot be shared.
+        """
         hull = self.hull.hull(block) if isinstance(self.hull, Collapsible) else None
-        if hull is None or (first.layer, first.owner) != (node.layer, node.owner):
-            return None
-        return Family(hull, (*self.nodes, node))
+        return None if hull is None else Family(hull, (*self.nodes, node))
 
 
 def families(uses: Mapping[Node, Use]) -> list[Family]:
@@ -40,12 +45,32 @@ def families(uses: Mapping[Node, Use]) -> list[Family]:
     uses: for every node its use at the largest widths.
     """
     found: list[Family] = []
+    places: defaultdict[tuple[int, str], list[int]] = defaultdict(list)  # of a layer and an owner
     for node, use in uses.items():
-        for index, family in enumerate(found):
-            larger = family.joined(node, use.block)
+        own = places[node.layer, node.owner]
+        for place in own:
+            larger = found[place].joined(node, use.block)
             if larger is not None:
-                found[index] = larger
+                found[place] = larger
                 break
         else:
+            own.append(len(found))
             found.append(Family(use.block, (node,)))
     return [family for family in found if len(family.nodes) > 1]
+
+
+def borrower(build: Callable[[], nn.Module], lender: nn.Module) -> nn.Module:
+    """Return a new module that uses the weights of `lender`.
+
+    It is built on the meta device, where weights take neither time nor memory. If it keeps some of
+    its own, it is built again with them.
+
+    build: returns the module each time anew.
+    """
+    with torch.device("meta"):
+        module = build()
+    lend(lender, module)
+    if any(tensor.is_meta for tensor in chain(module.parameters(), module.buffers())):
+        module = build()
+        lend(lender, module)
+    return module

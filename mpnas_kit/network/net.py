@@ -10,12 +10,12 @@ From a given layer on, each domain may have private nodes. If that is the first 
 is a bundle of single models.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +27,11 @@ from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained
 from mpnas_kit.kernels.function import Job, Recipe, is_readable, run_chains
 from mpnas_kit.kernels.library import Library
-from mpnas_kit.network.collapse import families
+from mpnas_kit.network.collapse import borrower, families
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
-from mpnas_kit.space.blocks import Block, ElasticConv, build_block, lend, require_map
+from mpnas_kit.space.blocks import Block, ElasticConv, build_block, require_map
 from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
 from mpnas_kit.values import SEED, convert_plain
 
@@ -88,14 +88,22 @@ class _Run:
         """Return the job of the native kernels for images of a domain, or None if they cannot."""
         if self.recipe is None or self.recipe.parameters() is None:
             return None
-        norms = [norm.native(domain) for norm in self._norms]
-        found = [norm for norm in norms if norm is not None]
-        fixed = {norm.mean is not None for norm in found}
-        if len(found) < len(norms) or len(fixed) > 1 or (True in fixed and torch.is_grad_enabled()):
+        norms = []
+        for norm in self._norms:
+            found = norm.native(domain)
+            if found is None or not all(t is None or is_readable(t) for t in found):
+                return None
+            norms.append(found)
+        fixed = {norm.mean is not None for norm in norms}
+        if len(fixed) > 1 or (True in fixed and torch.is_grad_enabled()):
             return None
-        if not all(t is None or is_readable(t) for norm in found for t in norm):
-            return None
-        return Job(self.recipe, x, found)
+        if x.shape[0] == 1 and norms[0].mean is None and self._is_one_pixel(x):
+            return None  # torch refuses such a batch in one sentence
+        return Job(self.recipe, x, norms)
+
+    def _is_one_pixel(self, x: Tensor) -> bool:
+        """Return whether the output has one pixel, so that one image has no variance."""
+        return max(x.shape[2:]) <= self.use.stride
 
 
 @dataclass
@@ -140,7 +148,7 @@ class MultiPathNet(nn.Module):
     `network.collapse`).
 
     Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
-    the names of its domains.
+    the names of its domains. `kernels` is the native library that it computes with; None: eager.
 
     >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     >>> images = torch.zeros(5, 3, 16, 16)
@@ -148,6 +156,8 @@ class MultiPathNet(nn.Module):
     >>> [tuple(x.shape) for x in logits]
     [(5, 16), (5, 16)]
     """
+
+    kernels: Library | None = None
 
     def __init__(
         self,
@@ -173,24 +183,25 @@ class MultiPathNet(nn.Module):
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
         self._segments = Segments()
-        self.kernels: Library | None = None
-        self.threads: int | None = None
         self._plans: dict[tuple[Path, str], tuple[tuple[_Run | None, ...], ...]] = {}
         self._runs: dict[tuple[Node, Use], _Run] = {}
         with plain_torch(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.nodes = nn.ModuleDict()
-            for node, use in self.uses.items():
-                self.nodes[_key(node)] = self._build(use.block, node, tracked)
-            self.lenders = nn.ModuleDict()
+            self.nodes, self.lenders = nn.ModuleDict(), nn.ModuleDict()
             trained = {node: use for node, use in self.uses.items() if not use.frozen}
+            lender_of: dict[Node, nn.Module] = {}
             for family in families(trained) if collapse else ():
                 first = family.nodes[0]
                 lender = self._build(family.hull, first, tracked)
-                for node in family.nodes:
-                    with RaisedBy(f"borrow of {self._words(node)}"):
-                        lend(lender, self.module_of(node))
                 self.lenders[_key(first._replace(block=family.hull.name))] = lender
+                lender_of |= dict.fromkeys(family.nodes, lender)
+            for node, use in self.uses.items():
+                build = partial(self._build, use.block, node, tracked)
+                if node not in lender_of:
+                    self.nodes[_key(node)] = build()
+                    continue
+                with RaisedBy(f"borrow of {self._words(node)}"):
+                    self.nodes[_key(node)] = borrower(build, lender_of[node])
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict(
                 {member(d): task.head(features) for d, task in tasks.items()}
@@ -307,14 +318,29 @@ class MultiPathNet(nn.Module):
                 whole = self._run(run, together(chunk))
                 outputs.update(zip(chunk, apart(whole, chunk), strict=True))
         if jobs and native is not None:
-            threads = self.threads or torch.get_num_threads()
-            wholes = run_chains(native, [job for job, _, _ in jobs], threads)
+            wholes = run_chains(native, [job for job, _, _ in jobs])
             for whole, (_, part, outputs) in zip(wholes, jobs, strict=True):
                 outputs.update(zip(part, apart(whole, part), strict=True))
         return [
             [m if run is None else groups[run, m.size][m] for run in own]
             for m, own in zip(maps, runs, strict=True)
         ]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MultiPathNet":
+        """Move or convert all tensors, as `to` does. What is kept of them is then outdated."""
+        self._forget()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Load tensors. They may replace those of which something is kept."""
+        self._forget()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _forget(self) -> None:
+        """Forget through which modules and tensors paths run."""
+        self._plans.clear()
+        self._runs.clear()
 
     @contextmanager
     def measure(self) -> Iterator[None]:

@@ -17,17 +17,19 @@ of every network:
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.kernels.function import Norm as NativeNorm
+from mpnas_kit.network.segment_norm import Grouping, batch_normalise, normalise
 from mpnas_kit.settings import require
 
 Norm = Literal["per_domain", "mixed", "naive"]
 SHARED = "shared"  # name of the one set of statistics of `mixed` and `naive`
+LOOPED = ("cpu",)  # types of devices on which a loop over segments is faster than one call for all
 
 
 def member(domain: str) -> str:
@@ -52,6 +54,20 @@ class Segments:
 
     def __init__(self) -> None:
         self.current: list[tuple[str, int]] = []
+        self._groupings: dict[tuple[torch.device, tuple[int, ...]], Grouping] = {}
+
+    def grouping(self, device: torch.device) -> Grouping:
+        """Return the grouping of the images of the current tensor, which is on `device`.
+
+        Groupings are kept, so that a device gets each one once.
+        """
+        sizes = tuple(size for _, size in self.current)
+        found = self._groupings.get((device, sizes))
+        if found is None:
+            if len(self._groupings) > 10_000:
+                self._groupings.clear()
+            found = self._groupings[device, sizes] = Grouping(sizes, device)
+        return found
 
 
 class DomainNorm(nn.Module):
@@ -89,6 +105,7 @@ class DomainNorm(nn.Module):
         self.names = tuple(map(member, domains)) if norm == "per_domain" else (SHARED,)
         self._batches = dict.fromkeys(self.names, 0)
         self._own: dict[str, _Own] = {}
+        self._native: dict[str, tuple[NativeNorm, NativeNorm]] = {}  # of a batch, and fixed
         self.weight = nn.ParameterDict({n: torch.ones(channels) for n in self.names})
         self.bias = nn.ParameterDict({n: torch.zeros(channels) for n in self.names})
         if tracked:
@@ -101,6 +118,8 @@ class DomainNorm(nn.Module):
         segments = self._segments.current
         if self.norm == "mixed" or len(segments) == 1:
             return self._normalise(x, segments[0][0])
+        if x.device.type not in LOOPED:
+            return self._normalise_all(x, segments)
         parts = torch.split(x, [size for _, size in segments])
         pairs = zip(parts, segments, strict=True)
         return torch.cat([self._normalise(part, domain) for part, (domain, _) in pairs])
@@ -120,6 +139,44 @@ class DomainNorm(nn.Module):
             mean = var = None
         return F.batch_norm(x, mean, var, weight, bias, batch, momentum, self.eps)
 
+    def _normalise_all(self, x: Tensor, segments: Sequence[tuple[str, int]]) -> Tensor:
+        """Return `x` with every segment normalised alone, in one call for all segments."""
+        channels = x.shape[1]
+        own = [self._own.get(domain) or self._find(domain) for domain, _ in segments]
+        weight, bias, mean, var = (
+            None if tensors[0] is None else torch.stack(tensors)[:, :channels]
+            for tensors in zip(*own, strict=True)
+        )
+        assert weight is not None and bias is not None
+        grouping = self._segments.grouping(x.device)
+        if mean is not None and var is not None and not self.training:
+            return normalise(x, mean, var, weight, bias, grouping, self.eps)
+        values = x.shape[2] * x.shape[3]
+        for domain, size in segments:
+            require(
+                size * values > 1,
+                f"a batch of domain {domain!r} has one value per channel at a batch norm: expected "
+                "at least 2 images, or larger ones.",
+            )
+        y, mean, var = batch_normalise(x, weight, bias, grouping, self.eps)
+        if self._measuring:
+            for (domain, size), *statistics in zip(segments, mean, var, strict=True):
+                self._add(domain, size * values, *statistics)
+        return y
+
+    @torch.no_grad()
+    def _add(self, domain: str, values: int, mean: Tensor, var: Tensor) -> None:
+        """Include the statistics of a segment in those for evaluation, as torch's batch norm does.
+
+        values: values per channel of the segment. mean, var: (C,), the latter divided by `values`.
+        """
+        name = self.name_for(domain)
+        self._batches[name] += 1
+        unbiased = var * (values / (values - 1))
+        for kind, statistic in (("mean", mean), ("var", unbiased)):
+            kept = self.get_buffer(f"{kind}_{name}")[: len(statistic)]
+            kept.lerp_(statistic, 1 / self._batches[name])
+
     def _find(self, domain: str) -> "_Own":
         """Return the scale, shift and statistics of a domain, and keep them in `_own`.
 
@@ -136,20 +193,33 @@ class DomainNorm(nn.Module):
         return found
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DomainNorm":
-        """Move or convert all tensors, as `to` does. Tensors kept in `_own` are then outdated."""
-        self._own.clear()
+        """Move or convert all tensors, as `to` does."""
+        self._forget()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Load tensors. They may replace those that are kept."""
+        self._forget()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _forget(self) -> None:
+        """Forget the tensors that are kept, as they are outdated."""
+        self._own.clear()
+        self._native.clear()
 
     def native(self, domain: str) -> NativeNorm | None:
         """Return the tensors of a domain for the native kernels; None while `measure` runs."""
         if self._measuring:
             return None
-        gamma, beta, mean, variance = self._own.get(domain) or self._find(domain)
-        if self.training or not self.tracked:
-            mean = variance = None
-        assert isinstance(gamma, nn.Parameter) and isinstance(beta, nn.Parameter)
-        return NativeNorm(gamma, beta, mean, variance)
+        if domain not in self._native:
+            gamma, beta, mean, variance = self._own.get(domain) or self._find(domain)
+            assert isinstance(gamma, nn.Parameter) and isinstance(beta, nn.Parameter)
+            self._native[domain] = (
+                NativeNorm(gamma, beta),
+                NativeNorm(gamma, beta, mean, variance),
+            )
+        return self._native[domain][self.tracked and not self.training]
 
     def name_for(self, domain: str) -> str:
         """Return the name of the scale, shift and statistics that a domain uses."""
@@ -191,7 +261,7 @@ class DomainNorm(nn.Module):
         assert isinstance(lender, DomainNorm)
         del self.weight, self.bias
         self._lender = (lender,)
-        self._own.clear()
+        self._forget()
 
     @contextmanager
     def measure(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ weight * loss. The weights of all domains have mean 1, so no prioritization wins
 learning rate. Search and training use the same interface.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -32,6 +33,9 @@ class Seen(NamedTuple):
     quality: float
 
 
+UNKNOWN = Seen(math.nan, math.nan)  # what weights get that do not need the losses of the step
+
+
 class DomainWeights(ABC):
     """The domain weights of one search or training, with their state.
 
@@ -40,6 +44,9 @@ class DomainWeights(ABC):
     numbers.
     """
 
+    needs_losses = True
+    """Whether `weights` depends on losses or qualities of the step. If not, it gets NaN for both.
+    With a memory budget, a step then saves a forward pass. Optional in a class of your own."""
     needs_losses_after_step = False
     """Whether `after_step` is called. The call costs one more forward pass in every step."""
 
@@ -117,6 +124,11 @@ def begin_weights(
             f"has no {lacking or 'state (it is a class)'}: expected DomainWeights."
         )
     return weights
+
+
+def needs_losses(weights: DomainWeights) -> bool:
+    """Return whether the weights of a step depend on its losses or qualities."""
+    return bool(getattr(weights, "needs_losses", True))
 
 
 def checked_weights(

@@ -226,6 +226,7 @@ def _made(pages: Sequence[Page], run: Run) -> list[tuple[str, dict[str, str]]]:
             "changed from the profile": changed or "nothing",
             "commit": commit,
             "threads": str(about["threads"]),
+            "kernels": about["kernels"],
         }
         if stage == "train":
             facts["domains"] = ", ".join(run.train_result().paths)

@@ -27,12 +27,11 @@ from mpnas_kit.approaches.methods import APPROACH, Grown, label
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
 from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text, suite_text
 from mpnas_kit.domains.task import Classification, Task
-from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.finished import recorded_config
-from mpnas_kit.engine.loop import Callback, space_for
+from mpnas_kit.engine.loop import Callback, compute_for, space_for
 from mpnas_kit.engine.records import Environment, Timing
-from mpnas_kit.engine.stage_folder import StageFolder, copy_finished, other_setting
+from mpnas_kit.engine.stage_folder import StageFolder, compared, copy_finished, other_setting
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.network.frozen import grown_space
@@ -625,8 +624,7 @@ class Run:
 
         Called before a folder is created.
         """
-        domains = len(self.suite)
-        Compute.of(config.device, config.precision, config.micro_batches, config.norm, domains)
+        compute_for(config, len(self.suite), self.folder / config.stage)
         require_trainable(self.suite, config.micro_batches)
         if self.frozen is not None:
             given = (self.suite.names, config.norm, config.private_from)
@@ -838,7 +836,7 @@ def _unpickled(
 
 def _require_config(folder: pathlib.Path, finished: StageConfig, given: StageConfig) -> None:
     """Raise `MpnasError` if a finished stage had another config than the given one."""
-    before, now = to_dict(finished), to_dict(given)
+    before, now = compared(to_dict(finished)), compared(to_dict(given))
     for name, value in now.items():
         if before[name] != value:
             raise other_setting(folder, name, before[name], value)

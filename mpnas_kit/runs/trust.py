@@ -16,6 +16,7 @@ from mpnas_kit.domains.batches import DomainStream
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import Unavailable
+from mpnas_kit.kernels.library import usable
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.runs.run import Run
@@ -105,7 +106,8 @@ def supernet_quality(run: Run, domain: str, paths: Sequence[Path], batch: int = 
     count = len(part.reward.split)
     stream = DomainStream(part.reward, min(batch, count), config.seed)
     batches = [stream.next().take() for _ in range(max(1, count // batch))]
-    with reproducible(config.threads, run.space.resolution), torch.no_grad():
+    native = net.kernels is not None
+    with reproducible(config.threads, run.space.resolution, native), torch.no_grad():
         return [
             sum(task.quality(net([Flow(domain, x, path)])[0], y) for x, y in batches) / len(batches)
             for path in paths
@@ -118,4 +120,5 @@ def _supernet(run: Run) -> MultiPathNet:
         run.space, run.suite.tasks, config.norm, config.seed, config.private_from, config.collapse
     )
     StageFolder.read(run.folder / "search").load_weights("supernet.safetensors", net)
+    net.kernels = usable(config.kernels)
     return net

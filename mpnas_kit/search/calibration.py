@@ -27,9 +27,6 @@ def reward_only(
     """
     for step in range(controllers.steps):
         if controllers.learns(step):
-            sampled = {
-                d: [controllers[d].sample(generator) for _ in range(paths_per_step)]
-                for d in controllers.domains
-            }
+            sampled = controllers.sample(controllers.names, paths_per_step, generator)
             controllers.update(step, sampled, reward(sampled))
     return controllers.best()

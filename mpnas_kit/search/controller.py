@@ -1,4 +1,4 @@
-"""Controllers: one policy over the paths of a space per domain, learned with REINFORCE.
+"""Controllers: policies over the paths of a space, learned with REINFORCE.
 
 A policy has one independent categorical distribution per decision. Its logits start at 0. Decisions
 inside a skipped layer add nothing to log-probability and entropy (TuNAS, Bender et al., CVPR 2020,
@@ -6,7 +6,7 @@ arXiv 2008.06120).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,68 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.engine.checkpoint import load_optimiser
-from mpnas_kit.network.norms import member
 from mpnas_kit.space.space import Path, SearchSpace
 
 Baseline = Literal["leave_one_out", "moving_average"]
-
-
-class PathController(nn.Module):
-    """The policy of one domain.
-
-    logits: float32 (decisions, choices). A decision with fewer choices than the largest one has
-    unused logits at the end of its row.
-    """
-
-    def __init__(self, space: SearchSpace) -> None:
-        super().__init__()
-        self.space = space
-        counts = torch.tensor([len(d.choices) for d in space.decisions])
-        most = int(counts.max()) if len(counts) else 1
-        self.register_buffer("exists", torch.arange(most) < counts[:, None])  # (D, K)
-        self.logits = nn.Parameter(torch.zeros(len(counts), most))
-
-    @property
-    def log_probabilities(self) -> Tensor:
-        """Log-probabilities, (decisions, choices). Choices that a decision lacks have -inf."""
-        masked = self.logits.masked_fill(~self.get_buffer("exists"), -math.inf)
-        return torch.log_softmax(masked, 1)
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Probabilities, (decisions, choices), detached. Each row sums to 1."""
-        return self.log_probabilities.detach().exp()
-
-    def sample(self, generator: torch.Generator) -> Path:
-        """Draw a path from the policy."""
-        drawn = torch.multinomial(self.probabilities, 1, generator=generator)
-        return self.space.path(drawn[:, 0].tolist())
-
-    def best(self) -> Path:
-        """Return the path with the most likely choice of every decision. Nothing is random."""
-        return self.space.path(self.log_probabilities.argmax(1).tolist())
-
-    def score(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
-        """Return log pi(path) and entropy (nats) of every path: (paths,) each, with gradient.
-
-        Both are sums over the decisions that are active in the path.
-        """
-        logs = self.log_probabilities  # (D, K)
-        choices = torch.tensor([p.choices for p in paths])  # (P, D)
-        active = torch.tensor([self.space.active(p.choices) for p in paths])  # (P, D)
-        chosen = logs.expand(len(paths), -1, -1).gather(2, choices[:, :, None])[:, :, 0]
-        entropy = -(logs.exp() * logs.masked_fill(~self.get_buffer("exists"), 0)).sum(1)
-        return (chosen * active).sum(1), (entropy * active).sum(1)
-
-    def indecision(self) -> Tensor:
-        """Return entropy / log(choices) of every decision, (decisions,), detached.
-
-        0 is certain, 1 undecided. A decision with one choice has 0.
-        """
-        logs = self.log_probabilities.detach()
-        exists = self.get_buffer("exists")
-        entropy = -(logs.exp() * logs.masked_fill(~exists, 0)).sum(1)
-        return entropy / exists.sum(1).clamp_min(2).log()
+MOST_KNOWN = 10_000  # paths that are kept, so that they are made once
 
 
 @dataclass(frozen=True)
@@ -122,52 +64,126 @@ class ControllerSchedule:
 
 
 class Controllers:
-    """All controllers of a search, with their optimiser and their baselines.
+    """All controllers of a search: one policy each, with their optimiser and their baselines.
+
+    All policies are one tensor, so that sampling, scores and updates take one call for all of them.
 
     They learn with REINFORCE (Williams 1992, doi 10.1007/BF00992696). In a step, the logits move
     along `advantage * grad log pi(path)`, averaged over the paths of the step. The advantage is
-    reward - baseline. The optimiser is Adam with beta1 = 0 (as in TuNAS, arXiv 2008.06120).
+    reward - baseline. The optimiser is Adam with beta1 = 0 (as in TuNAS, arXiv 2008.06120). A
+    controller that is not updated in a step keeps its logits and its moments.
 
-    domains: names of the controllers.
+    space: search space of the paths.
+    names: names of the controllers.
+    schedule: learning rate over the search.
     steps: number of steps of the search.
     baseline: `leave_one_out`, the mean reward of the other paths of the step; or `moving_average`,
     that of all rewards of the controller so far. A step of one path always uses the latter.
     baseline_decay: factor of the old average when a step is added to the moving average, 0 to below
     1. The average is corrected for its bias towards 0.
     entropy_weight: weight of the entropy in the objective, at least 0. Default: 0, as in TuNAS.
+
+    Attribute: `logits`, float32 (controllers, decisions, choices). A decision with fewer choices
+    than the largest one has unused logits at the end of its row.
+
+    >>> controllers = Controllers(space, ["a", "b"], ControllerSchedule(0.25, 10.0, 1.5), steps=8)
+    >>> paths = controllers.sample(["a", "b"], 3, torch.Generator().manual_seed(0))
+    >>> controllers.logits.shape, {name: len(own) for name, own in paths.items()}
+    (torch.Size([2, 4, 3]), {'a': 3, 'b': 3})
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        domains: Sequence[str],
+        names: Sequence[str],
         schedule: ControllerSchedule,
         steps: int,
         baseline: Baseline = "leave_one_out",
         baseline_decay: float = 0.95,
         entropy_weight: float = 0.0,
     ) -> None:
-        self.domains, self.schedule, self.steps = tuple(domains), schedule, steps
+        self.space, self.names = space, tuple(names)
+        self.schedule, self.steps = schedule, steps
         self.baseline, self.baseline_decay = baseline, baseline_decay
         self.entropy_weight = entropy_weight
-        self.policies = nn.ModuleDict({member(d): PathController(space) for d in domains})
+        self._row = {name: row for row, name in enumerate(self.names)}
+        counts = torch.tensor([len(d.choices) for d in space.decisions])
+        most = int(counts.max()) if len(counts) else 1
+        self.exists = torch.arange(most) < counts[:, None]  # (D, K)
+        self.logits = torch.zeros(len(self.names), len(counts), most, requires_grad=True)
+        # Adam has the rows as weights of their own, in the same memory: it skips those of the
+        # controllers that are not updated.
+        self._rows = [nn.Parameter(row) for row in self.logits.detach()]
         betas = (0.0, schedule.second_decay(steps))
-        self.optimiser = torch.optim.Adam(self.policies.parameters(), lr=0.0, betas=betas)
-        self._average = dict.fromkeys(self.domains, 0.0)
-        self._seen = dict.fromkeys(self.domains, 0)
+        self.optimiser = torch.optim.Adam(self._rows, lr=0.0, betas=betas, fused=True)
+        self._average = torch.zeros(len(self.names), dtype=torch.float64)
+        self._seen = torch.zeros(len(self.names), dtype=torch.float64)
+        self._known: dict[tuple[int, ...], tuple[Path, tuple[bool, ...]]] = {}
 
-    def __getitem__(self, domain: str) -> PathController:
-        policy = self.policies[member(domain)]
-        assert isinstance(policy, PathController)
-        return policy
+    @property
+    def log_probabilities(self) -> Tensor:
+        """Log-probabilities, (controllers, decisions, choices). Choices that lack have -inf."""
+        return torch.log_softmax(self.logits.masked_fill(~self.exists, -math.inf), 2)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probabilities, (controllers, decisions, choices), detached. Each row sums to 1."""
+        return self.log_probabilities.detach().exp()
 
     def learns(self, step: int) -> bool:
         """Return whether step `step` (from 0) moves logits. It does not during the delay."""
         return self.schedule.rate(step, self.steps) > 0
 
+    def sample(
+        self, names: Iterable[str], count: int, generator: torch.Generator
+    ) -> dict[str, list[Path]]:
+        """Draw `count` paths from each of some policies.
+
+        All random numbers are drawn in one call. Each choice has an exponential waiting time whose
+        rate is its probability. The shortest one decides, which happens with that probability.
+
+        names: names of the controllers. generator: source of the random numbers.
+        """
+        names = list(names)
+        rates = self.probabilities[[self._row[name] for name in names], None].double()
+        shape = (len(names), count, *self.exists.shape)
+        waits = -torch.rand(shape, dtype=torch.float64, generator=generator).log()  # at rate 1
+        drawn = (rates / waits).argmax(3).tolist()  # (names, paths, D)
+        return {
+            name: [self._path(tuple(choices))[0] for choices in own]
+            for name, own in zip(names, drawn, strict=True)
+        }
+
     def best(self) -> dict[str, Path]:
-        """Return the most likely path of every domain."""
-        return {d: self[d].best() for d in self.domains}
+        """Return the path with the most likely choice of every decision, by controller."""
+        likeliest = self.probabilities.argmax(2).tolist()
+        return {
+            name: self._path(tuple(own))[0] for name, own in zip(self.names, likeliest, strict=True)
+        }
+
+    def score(self, paths: Mapping[str, Sequence[Path]]) -> tuple[Tensor, Tensor]:
+        """Return log pi(path) and entropy (nats) of every path: (controllers, paths) each.
+
+        Both are sums over the decisions that are active in the path, with gradient.
+
+        paths: paths by name of their controller, equally many for each.
+        """
+        sampled = [[p.choices for p in own] for own in paths.values()]
+        choices = torch.tensor(sampled, dtype=torch.int64)  # (C, P, D)
+        active = torch.tensor([[self._path(c)[1] for c in own] for own in sampled])  # (C, P, D)
+        rows = torch.tensor([self._row[name] for name in paths])
+        logs = self.log_probabilities.index_select(0, rows)  # (C, D, K)
+        chosen = logs[:, None].expand(-1, choices.shape[1], -1, -1).gather(3, choices[..., None])
+        entropy = _entropy(logs, self.exists)[:, None]  # (C, 1, D)
+        return (chosen[..., 0] * active).sum(2), (entropy * active).sum(2)
+
+    def indecision(self) -> Tensor:
+        """Return entropy / log(choices) of every decision, (controllers, decisions), detached.
+
+        0 is certain, 1 undecided. A decision with one choice has 0.
+        """
+        entropy = _entropy(self.log_probabilities.detach(), self.exists)
+        return entropy / self.exists.sum(1).clamp_min(2).log()
 
     def update(
         self, step: int, paths: Mapping[str, Sequence[Path]], rewards: Mapping[str, Tensor]
@@ -175,42 +191,60 @@ class Controllers:
         """Do one REINFORCE step.
 
         step: number of the step, from 0.
-        paths: sampled paths by domain.
-        rewards: rewards of these paths by domain, (paths,) each. Higher is better.
+        paths: sampled paths by name of their controller, equally many for each.
+        rewards: rewards of these paths, (paths,) per controller. Higher is better.
         """
-        terms = []
-        for domain, sampled in paths.items():
-            gain = self._advantage(domain, rewards[domain]).float()
-            logs, entropy = self[domain].score(sampled)
-            terms.append((gain * logs + self.entropy_weight * entropy).mean())
+        rows = [self._row[name] for name in paths]
+        given = torch.stack([rewards[name] for name in paths]).double()
+        gain = self._advantage(rows, given).float()
+        logs, entropy = self.score(paths)
+        self.logits.grad = None
+        objective = (gain * logs + self.entropy_weight * entropy).mean(1).sum()
+        torch.autograd.backward(-objective)
+        assert self.logits.grad is not None
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(-torch.stack(terms).sum())
+        for row in rows:
+            self._rows[row].grad = self.logits.grad[row]
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(step, self.steps)
         self.optimiser.step()
 
-    def _advantage(self, domain: str, rewards: Tensor) -> Tensor:
-        """Return reward - baseline, float64 (paths,)."""
-        rewards = rewards.double()
-        count = len(rewards)
+    def _advantage(self, rows: Sequence[int], rewards: Tensor) -> Tensor:
+        """Return reward - baseline, float64 (controllers, paths), like `rewards`."""
+        count = rewards.shape[1]
         if self.baseline == "leave_one_out" and count > 1:
-            return rewards - (rewards.sum() - rewards) / (count - 1)
+            return rewards - (rewards.sum(1, keepdim=True) - rewards) / (count - 1)
         decay = self.baseline_decay
-        self._average[domain] = decay * self._average[domain] + (1 - decay) * float(rewards.mean())
-        self._seen[domain] += 1
-        return rewards - self._average[domain] / (1 - decay ** self._seen[domain])
+        self._average[rows] = decay * self._average[rows] + (1 - decay) * rewards.mean(1)
+        self._seen[rows] += 1
+        corrected = self._average[rows] / (1 - decay ** self._seen[rows])
+        return rewards - corrected[:, None]
+
+    def _path(self, choices: tuple[int, ...]) -> tuple[Path, tuple[bool, ...]]:
+        """Return the path with these choices, and which decisions are active in it."""
+        if choices not in self._known:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            self._known[choices] = self.space.path(choices), self.space.active(choices)
+        return self._known[choices]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that a resume needs: logits, optimiser and baselines."""
         return {
-            "policies": self.policies.state_dict(),
+            "logits": self.logits.detach().clone(),
             "optimiser": self.optimiser.state_dict(),
-            "average": dict(self._average),
-            "seen": dict(self._seen),
+            "average": self._average.clone(),
+            "seen": self._seen.clone(),
         }
 
+    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state_dict` returned."""
-        self.policies.load_state_dict(state["policies"])
+        self.logits.copy_(state["logits"])
         load_optimiser(self.optimiser, state["optimiser"])
-        self._average, self._seen = dict(state["average"]), dict(state["seen"])
+        self._average, self._seen = state["average"].clone(), state["seen"].clone()
+
+
+def _entropy(logs: Tensor, exists: Tensor) -> Tensor:
+    """Return the entropy of every decision in nats: (controllers, D, K) -> (controllers, D)."""
+    return -(logs.exp() * logs.masked_fill(~exists, 0)).sum(2)

@@ -10,7 +10,7 @@ import torch
 from mpnas_kit.domains.batches import Source, Standard
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.seeds import derived_seed
-from mpnas_kit.domains.split import Subset
+from mpnas_kit.domains.split import Subset, by_class
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError
 
@@ -67,8 +67,7 @@ def _reward_count(size: int, reward_share: float) -> int:
 def _divide(domain: Domain, reward_share: float, seed: int) -> SearchPart:
     train, generator = domain.train, torch.Generator().manual_seed(seed)
     weights, reward = [], []
-    for label in range(len(domain.classes)):
-        members = (train.labels == label).nonzero()[:, 0]
+    for members in by_class(train.labels).values():
         members = members[torch.randperm(len(members), generator=generator)]
         count = _reward_count(len(members), reward_share)
         reward.append(members[:count])

@@ -6,8 +6,9 @@ same batches.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,13 @@ from torch import Tensor
 
 from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
+from mpnas_kit.domains.task import mean_qualities
 from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
     Stage,
+    compute_for,
     history_table,
     identity,
     record,
@@ -32,20 +35,19 @@ from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.frozen import Frozen, grown_space
-from mpnas_kit.network.net import Blend, Flow, MultiPathNet
+from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.search.config import SearchConfig, resolve_targets
-from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
+from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.data import SearchPart, divide, require_divisible
 from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every, target_record
 from mpnas_kit.search.rewards import charged, rewards_of
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.space import Path, SearchSpace, Use
 from mpnas_kit.values import require_type
 
-Answer = TypeVar("Answer")
 ALL = "all"  # name of the controller if there is one for all domains
 
 
@@ -92,13 +94,13 @@ def search(
     if frozen is not None:
         space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
     targets = resolve_targets(space, config, suite.names)
-    compute = Compute.of(
-        config.device, config.precision, config.micro_batches, config.norm, len(suite)
-    )
+    compute = compute_for(config, len(suite), folder)
     with (
-        reproducible(config.threads, space.resolution),
+        reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(
-            folder, lambda: _contents(suite, plain, space, config, frozen), compute.team
+            folder,
+            lambda: _contents(suite, plain, space, config, frozen, compute.variant),
+            compute.team,
         ) as run,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, plain, config))
@@ -115,10 +117,12 @@ def _contents(
     space: SearchSpace,
     config: SearchConfig,
     frozen: Frozen | None,
+    kernels: str,
 ) -> Contents:
     """Return the content of the search's config.json.
 
     plain: the search space. space: the same, or the `GrownSpace` around a frozen network.
+    kernels: variant of the kernels.
     """
     start, paths = {}, {}
     if frozen is not None:
@@ -131,6 +135,7 @@ def _contents(
             "config": to_dict(config),
             "costs": cost_fingerprint(config.cost, space),
         },
+        kernels,
         known=to_dict(SearchConfig()),
         record=lambda: {**record(suite, plain), "cost_unit": config.cost.unit, **paths},
     )
@@ -177,14 +182,17 @@ class _Search(Stage):
         if frozen is not None:
             self.net.freeze(frozen)
         self.net.to(compute.device)
+        self.net.kernels = compute.kernels
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread
         )
         self.controller_of = {d: ALL if config.controllers == "one" else d for d in self.domains}
+        names = tuple(dict.fromkeys(self.controller_of.values()))
+        self.row_of = {d: names.index(name) for d, name in self.controller_of.items()}
         self.controllers = Controllers(
             space,
-            tuple(dict.fromkeys(self.controller_of.values())),
+            names,
             schedule,
             config.steps,
             config.baseline,
@@ -205,6 +213,7 @@ class _Search(Stage):
         self.weights = begin_weights(config.prioritization, tasks, config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.policies: list[NDArray[np.float32]] = []
+        self.prices: dict[Use, float] = {}
 
     def run(self, callbacks: Sequence[Callback]) -> SearchResult:
         self.loop(callbacks)
@@ -237,16 +246,21 @@ class _Search(Stage):
         drawn = self.draws.drawn(self.step)
         chance = warmup_probability(self.step, config.steps, config.warmup_share)
 
-        def sample(policy: PathController) -> Path | Blend:
-            path = policy.sample(self.generator)
-            return warm(self.space, path, chance, config.warmup_candidates, self.generator)
-
-        paths = self._ask(drawn, sample)
+        sampled = self._sample(drawn, 1)
+        names = list(dict.fromkeys(self.controller_of[d] for d in drawn))
+        warmed = warm(
+            self.space,
+            [sampled[name][0] for name in names],
+            chance,
+            config.warmup_candidates,
+            self.generator,
+        )
+        paths = dict(zip(names, warmed, strict=True))
         figures = weighted_step(
             self.net,
             self.optimiser,
             {d: self.streams[d].next() for d in drawn},
-            paths,
+            {d: paths[self.controller_of[d]] for d in drawn},
             self.weights,
             config.label_smoothing,
             self.step / config.steps,
@@ -255,23 +269,18 @@ class _Search(Stage):
         if self.controllers.learns(self.step):
             for domain, more in self._reward(drawn).items():
                 figures[domain] |= more
+        indecision = self.controllers.indecision()
+        entropy = indecision.mean(1).tolist() if indecision.numel() else [0.0] * len(indecision)
         for domain in drawn:
-            policy = self.controllers[self.controller_of[domain]]
-            indecision = policy.indecision()
-            figures[domain]["entropy"] = float(indecision.mean()) if len(indecision) else 0.0
+            figures[domain]["entropy"] = entropy[self.row_of[domain]]
         if self._snapshot_due():
             self.policies.append(self.policy())
         return figures
 
-    def _ask(
-        self, domains: Sequence[str], question: Callable[[PathController], Answer]
-    ) -> dict[str, Answer]:
-        """Return the answer of every domain's controller. Each controller is asked once."""
-        answers = {
-            name: question(self.controllers[name])
-            for name in dict.fromkeys(self.controller_of[d] for d in domains)
-        }
-        return {d: answers[self.controller_of[d]] for d in domains}
+    def _sample(self, domains: Sequence[str], count: int) -> dict[str, list[Path]]:
+        """Sample paths for some domains, by name of their controller."""
+        names = dict.fromkeys(self.controller_of[d] for d in domains)
+        return self.controllers.sample(names, count, self.generator)
 
     def _reward(self, drawn: Sequence[str]) -> dict[str, dict[str, float]]:
         """Sample paths, measure their quality on the reward part, and update the controllers.
@@ -279,10 +288,8 @@ class _Search(Stage):
         The cost of a path may depend on the paths of all domains, so paths are sampled for all
         domains. Quality is measured for the drawn domains only, and only their controllers learn.
         """
-        count = self.config.paths_per_step
-        sampled = self._ask(
-            self.domains, lambda policy: [policy.sample(self.generator) for _ in range(count)]
-        )
+        own = self._sample(self.domains, self.config.paths_per_step)
+        sampled = {d: own[self.controller_of[d]] for d in self.domains}
         quality = self._quality({d: sampled[d] for d in drawn})
         cost = self._cost(sampled)
         charge = cost
@@ -292,19 +299,18 @@ class _Search(Stage):
         rows = [self.domains.index(d) for d in drawn]
         cost = cost[rows]
         rewards = self._rewards(drawn, quality, charge[rows])
-        own = {
-            name: [i for i, d in enumerate(drawn) if self.controller_of[d] == name]
-            for name in dict.fromkeys(self.controller_of[d] for d in drawn)
-        }
+        groups: dict[str, list[int]] = {}
+        for i, domain in enumerate(drawn):
+            groups.setdefault(self.controller_of[domain], []).append(i)
         self.controllers.update(
             self.step,
-            {name: sampled[drawn[rows[0]]] for name, rows in own.items()},
-            {name: rewards[rows].mean(0) for name, rows in own.items()},
+            {name: own[name] for name in groups},
+            {name: rewards[rows].mean(0) for name, rows in groups.items()},
         )
-        columns = {"reward": rewards, "quality": quality, "cost": cost}
+        means = torch.stack([rewards, quality, cost]).mean(2).T.tolist()  # (domains, 3)
+        columns = ("reward", "quality", "cost")
         return {
-            d: {name: float(values[i].mean()) for name, values in columns.items()}
-            for i, d in enumerate(drawn)
+            d: dict(zip(columns, row, strict=True)) for d, row in zip(drawn, means, strict=True)
         }
 
     def _quality(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
@@ -320,7 +326,7 @@ class _Search(Stage):
         with torch.no_grad(), self.compute.autocast():
             logits = iter(self.net(flows))
         qualities = [
-            [tasks[p.domain].quality(next(logits), p.labels) for _ in range(count)] for p in parts
+            mean_qualities(tasks[p.domain], list(islice(logits, count)), p.labels) for p in parts
         ]
         return self.compute.means((len(domains), count), parts, qualities)
 
@@ -331,7 +337,9 @@ class _Search(Stage):
         """
         networks = zip(*sampled.values(), strict=True)
         costs = [
-            path_costs(self.config.cost, self.space, dict(zip(sampled, paths, strict=True)))
+            path_costs(
+                self.config.cost, self.space, dict(zip(sampled, paths, strict=True)), self.prices
+            )
             for paths in networks
         ]
         return torch.tensor([[c[d] for c in costs] for d in sampled], dtype=torch.float64)
@@ -357,10 +365,8 @@ class _Search(Stage):
         return (self.step + 1) % every == 0 or self.step + 1 == self.config.steps
 
     def policy(self) -> NDArray[np.float32]:
-        stacked = torch.stack(
-            [self.controllers[self.controller_of[d]].probabilities for d in self.domains]
-        )
-        return stacked.numpy().astype(np.float32)
+        rows = [self.row_of[d] for d in self.domains]
+        return self.controllers.probabilities[rows].numpy()
 
     def _result(self, policy: NDArray[np.float32]) -> SearchResult:
         paths = dict(zip(self.domains, likeliest(self.space, policy[-1]), strict=True))

@@ -3,6 +3,8 @@
 Source: TuNAS, Bender et al., CVPR 2020, arXiv 2008.06120.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from mpnas_kit.network.net import Blend
@@ -23,34 +25,49 @@ def warmup_probability(step: int, steps: int, share: float) -> float:
 
 def warm(
     space: SearchSpace,
-    path: Path,
+    paths: Sequence[Path],
     probability: float,
     candidates: int,
     generator: torch.Generator,
-) -> Path | Blend:
-    """Return the path, or a blend in which some searched layers are averaged.
+) -> list[Path | Blend]:
+    """Return the paths, or blends in which some searched layers are averaged.
 
     An averaged layer gives the mean of its candidates (including `zero`). This is the "op warm-up"
     of TuNAS. If a layer has more than `candidates` candidates, so many random ones are averaged
     (ours; TuNAS averages all). Searched widths are set to their largest with the same probability
     ("filter warm-up").
 
-    probability: probability that a searched layer is averaged, 0 to 1. 0 returns the path.
+    paths: one path per controller. Each is changed at random, independently of the others.
+    probability: probability that a searched layer is averaged, 0 to 1. 0 returns the paths.
     candidates: largest number of candidates that are averaged.
-    generator: source of the random choices.
+    generator: source of the random choices. All are drawn in two calls.
     """
     if probability <= 0:
-        return path
-    if float(torch.rand((), generator=generator)) < probability:
-        path = space.widest(path)
+        return list(paths)
+    counts = torch.tensor([len(space.layers[i].candidates) for i in space.searched])
+    most = max(counts.tolist(), default=0)
+    random = torch.rand(len(paths), 1 + len(counts), generator=generator) < probability
+    order = torch.rand(len(paths), len(counts), most, generator=generator)
+    order = order.masked_fill(torch.arange(most) >= counts[:, None], 2.0)  # after all that exist
+    picks = order.argsort(2)[..., :candidates].sort(2).values.tolist()
+    return [
+        _blend(space, space.widest(path) if wide else path, averaged, own)
+        for path, (wide, *averaged), own in zip(paths, random.tolist(), picks, strict=True)
+    ]
+
+
+def _blend(
+    space: SearchSpace, path: Path, averaged: Sequence[bool], picks: Sequence[Sequence[int]]
+) -> Blend:
+    """Return a path in which some searched layers are averaged.
+
+    averaged: whether, for every searched layer. picks: candidates that it averages; indices that
+    the layer does not have are left out.
+    """
     widths = space.widths(path.choices)
     layers: list[tuple[Use | None, ...]] = [(use,) for use in space.uses(path)]
-    for i in space.searched:
-        if float(torch.rand((), generator=generator)) >= probability:
-            continue
-        order = torch.randperm(len(space.layers[i].candidates), generator=generator)
-        before = widths[i - 1] if i else 3
-        layers[i] = tuple(
-            space.use(i, pick, before, widths[i]) for pick in sorted(order[:candidates].tolist())
-        )
+    for i, average, own in zip(space.searched, averaged, picks, strict=True):
+        if average:
+            before, there = widths[i - 1] if i else 3, len(space.layers[i].candidates)
+            layers[i] = tuple(space.use(i, p, before, widths[i]) for p in own if p < there)
     return Blend(tuple(layers))

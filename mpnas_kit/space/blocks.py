@@ -10,7 +10,7 @@ A block of your own is a frozen dataclass with a `name` and a `build`; see `docs
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -46,11 +46,31 @@ def round8(channels: float) -> int:
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
+class Cost(NamedTuple):
+    """Cost of a block, a path or a union.
+
+    multiply_adds: multiply-adds of one image, those of convolutions and linear layers only.
+    parameters: number of parameters without those of batch norm.
+    norm_parameters: number of parameters of batch norm.
+
+    >>> mk.Cost(200, 10) + mk.Cost(50, 5, 2)
+    Cost(multiply_adds=250, parameters=15, norm_parameters=2)
+    """
+
+    multiply_adds: int = 0
+    parameters: int = 0
+    norm_parameters: int = 0
+
+    def __add__(self, other: tuple[int, ...]) -> "Cost":  # type: ignore[override]
+        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+
+
 @runtime_checkable
 class Block(Protocol):
     """A candidate of a layer: a description that builds a module.
 
-    A frozen dataclass with these two members is a block. Its costs are counted from its module.
+    A frozen dataclass with these two members is a block. Its costs are counted from its module,
+    unless it is `Costed`.
 
     name: unique within a layer, without blanks, such as `k5e3` or `k3e6se`.
     """
@@ -74,6 +94,21 @@ class Block(Protocol):
         ...
 
 
+class Costed(Protocol):
+    """A block that computes its cost. Counting a module takes milliseconds, computing microseconds.
+
+    A subclass that overrides `build` but not `cost` is counted from its module.
+    """
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost of the module that `build` returns, with the batch norm of one domain.
+
+        in_channels, out_channels, stride: as for `build`.
+        size: height and width of the input map, pixels.
+        """
+        ...
+
+
 @runtime_checkable
 class Collapsible(Protocol):
     """A block that can share weights with other candidates of its layer in a supernet.
@@ -82,9 +117,10 @@ class Collapsible(Protocol):
     """
 
     def hull(self, other: Block) -> Block | None:
-        """Return the smallest block that has the weights of this block and of `other`.
+        """Return the smallest block that can lend weights to this block and to `other`.
 
-        Return None if there is no such block. Otherwise the module of each of the three blocks must
+        A weight that only one block has may stay with that one. Return None if the two blocks share
+        no weights. Otherwise the module of each of the three blocks must
         be a `Borrower`.
         """
         ...
@@ -174,25 +210,30 @@ class ElasticConv(nn.Conv2d):
         weight = self._weight()
         if self.groups > 1:
             return depthwise_conv(x, weight[: x.shape[1]], self.stride[0])
-        width = out_channels or self.out_channels
-        bias = None if self.bias is None else self.bias[:width]
+        width, bias = out_channels or self.out_channels, self.owner.bias
+        bias = None if bias is None else bias[:width]
         return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, self.padding)
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights of `lender`, an `ElasticConv`, and delete the own weights."""
+        """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones."""
         assert isinstance(lender, ElasticConv)
         del self.weight
+        self.bias = None
         self._lender = (lender,)
 
     def part(self, in_channels: int, out_channels: int) -> Weights:
         """Return the weights that these widths use, for the native kernels."""
-        owner = self._lender[0] if self.borrows else self
-        return Weights(owner, out_channels, in_channels, self.kernel_size[0])
+        return Weights(self.owner, out_channels, in_channels, self.kernel_size[0])
 
     @property
     def borrows(self) -> bool:
         """Whether this convolution has no weights of its own."""
         return bool(self._lender)
+
+    @property
+    def owner(self) -> "ElasticConv":
+        """The convolution that has the weights and the bias: the lender, or this one."""
+        return self._lender[0] if self.borrows else self
 
     @torch.no_grad()
     def plain(self, in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -201,7 +242,7 @@ class ElasticConv(nn.Conv2d):
         in_channels, out_channels: widths of its input and output. Those of a depthwise convolution
         are equal.
         """
-        depthwise = self.groups > 1
+        depthwise, bias = self.groups > 1, self.owner.bias
         copy = nn.Conv2d(
             in_channels,
             out_channels,
@@ -209,18 +250,18 @@ class ElasticConv(nn.Conv2d):
             self.stride[0],
             self.kernel_size[0] // 2,
             groups=in_channels if depthwise else 1,
-            bias=self.bias is not None,
+            bias=bias is not None,
         )
         weight = self._weight()[:out_channels, : 1 if depthwise else in_channels]
         copy.weight = nn.Parameter(weight.detach().clone(memory_format=torch.contiguous_format))
-        if self.bias is not None:
-            copy.bias = nn.Parameter(self.bias[:out_channels].detach().clone())
+        if bias is not None:
+            copy.bias = nn.Parameter(bias[:out_channels].detach().clone())
         return copy
 
     def _weight(self) -> Tensor:
         if not self.borrows:
             return self.weight
-        lent, kernel = self._lender[0].weight, self.kernel_size[0]
+        lent, kernel = self.owner.weight, self.kernel_size[0]
         edge = (lent.shape[-1] - kernel) // 2
         inner = slice(edge, edge + kernel)
         return lent[: self.out_channels, : self.in_channels // self.groups, inner, inner]
@@ -237,6 +278,27 @@ def depthwise(channels: int, kernel: int, stride: int) -> ElasticConv:
     """Return a depthwise convolution. Its output has the size ceil(size / stride)."""
     pad = kernel // 2
     return ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
+
+
+def _cost_with_norm(weights: int, channels: int, size: int) -> Cost:
+    """Return the cost of a convolution without bias and of the batch norm that follows it.
+
+    weights: number of its weights. Each of them is used once per pixel of the output.
+    channels: width of its output.
+    size: height and width of its output, pixels.
+    """
+    return Cost(weights * size**2, weights, 2 * channels)
+
+
+def _cost_with_bias(in_channels: int, out_channels: int) -> Cost:
+    """Return the cost of a 1x1 convolution with bias on a map of one pixel."""
+    weights = in_channels * out_channels
+    return Cost(weights, weights + out_channels)
+
+
+def _size_after(size: int, stride: int) -> int:
+    """Return ceil(size / stride): the size of the output of `conv` and `depthwise`."""
+    return -(-size // stride)
 
 
 class SqueezeExcite(nn.Module):
@@ -260,6 +322,12 @@ class SqueezeExcite(nn.Module):
         """Return the same for the native kernels."""
         inside = round8(channels / 4)
         return Gate(self.reduce.part(channels, inside), self.expand.part(inside, channels))
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use the weights of `lender`, a `SqueezeExcite` of at least as many channels."""
+        assert isinstance(lender, SqueezeExcite)
+        lend(lender.reduce, self.reduce)
+        lend(lender.expand, self.expand)
 
 
 @dataclass(frozen=True)
@@ -310,24 +378,91 @@ class InvertedBottleneck:
         """Return a new module (see `Block.build`)."""
         return _InvertedBottleneck(self, in_channels, out_channels, stride, norm)
 
-    def hull(self, other: Block) -> "InvertedBottleneck | None":
-        """Return the block with the larger kernel and expansion, without squeeze-and-excite.
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`)."""
+        hidden, after = self.hidden or self.expansion * in_channels, _size_after(size, stride)
+        cost = _cost_with_norm(hidden * self.kernel**2, hidden, after)
+        cost += _cost_with_norm(hidden * out_channels, out_channels, after)
+        if hidden != in_channels:
+            cost += _cost_with_norm(in_channels * hidden, hidden, size)
+        if self.se:
+            squeezed = round8(hidden / 4)
+            cost += _cost_with_bias(hidden, squeezed) + _cost_with_bias(squeezed, hidden)
+        return cost
 
-        Return None if the two blocks cannot share weights: only one of them expands, their
-        activations differ, one has `hidden`, or one is not a plain `InvertedBottleneck`.
+    def hull(self, other: Block) -> Block | None:
+        """Return the block with the larger kernel and the larger expansion of both.
+
+        If both have squeeze-and-excite, it has that of the larger expansion. What only one has
+        stays with that one. Return None if the two blocks cannot share weights: only one of them
+        expands, their activations differ, one has `hidden`, or one is not a plain
+        `InvertedBottleneck`. A block that does not expand stays apart because its depthwise kernels
+        belong to the channels of its input, and those of the others to hidden channels that are
+        learned.
         """
+        own = _Hull.of(self)
+        return None if own is None else own.hull(other)
+
+
+@dataclass(frozen=True)
+class _Hull:
+    """What has the weights that several inverted bottlenecks share. It lends them, and is not run.
+
+    kernel, expansion: the largest of the blocks.
+    gated: expansion of every block with squeeze-and-excite, in any order.
+    activation: that of every block.
+    """
+
+    kernel: int
+    expansion: int
+    gated: tuple[int, ...]
+    activation: Activation
+
+    @classmethod
+    def of(cls, block: Block) -> "_Hull | None":
+        """Return the hull of one block, or None if the block shares no weights."""
+        if isinstance(block, cls):
+            return block
+        if type(block) is not InvertedBottleneck or block.hidden is not None:
+            return None  # a subclass may build otherwise
+        gated = (block.expansion,) if block.se else ()
+        return cls(block.kernel, block.expansion, gated, block.activation)
+
+    @property
+    def name(self) -> str:
+        """Name, such as `k7e6`; `k7e6se2` if it has squeeze-and-excite of expansion 2."""
+        return f"k{self.kernel}e{self.expansion}{f'se{self._gate}' if self._gate else ''}"
+
+    @property
+    def _gate(self) -> int:
+        """Expansion of the squeeze-and-excite that several blocks share; 0: there is none."""
+        return max(self.gated) if len(self.gated) > 1 else 0
+
+    def build(
+        self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
+    ) -> nn.Module:
+        """Return a new module with the weights (see `Block.build`)."""
+        block = InvertedBottleneck(self.kernel, self.expansion, activation=self.activation)
+        module = _InvertedBottleneck(block, in_channels, out_channels, stride, norm)
+        if self._gate:
+            module.se = SqueezeExcite(self._gate * in_channels)
+        return module
+
+    def hull(self, other: Block) -> "_Hull | None":
+        """Return the hull that also has the weights of `other` (see `InvertedBottleneck.hull`)."""
+        more = _Hull.of(other)
         if (
-            not isinstance(other, InvertedBottleneck)
-            or {type(self), type(other)} != {InvertedBottleneck}  # a subclass may build otherwise
-            or (self.expansion == 1) != (other.expansion == 1)
-            or self.activation != other.activation
-            or self.hidden is not None
-            or other.hidden is not None
+            more is None
+            or (self.expansion == 1) != (more.expansion == 1)
+            or self.activation != more.activation
         ):
             return None
-        kernel = max(self.kernel, other.kernel)
-        expansion = max(self.expansion, other.expansion)
-        return InvertedBottleneck(kernel, expansion, activation=self.activation)
+        return _Hull(
+            max(self.kernel, more.kernel),
+            max(self.expansion, more.expansion),
+            self.gated + more.gated,
+            self.activation,
+        )
 
 
 class _InvertedBottleneck(nn.Module):
@@ -377,8 +512,10 @@ class _InvertedBottleneck(nn.Module):
         return Chain(units, residual=self.stride == 1 and in_channels == out_channels)
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights and norms of `lender`, but keep the own squeeze-and-excite."""
+        """Use the weights and norms of `lender`, and its squeeze-and-excite if it has one."""
         assert isinstance(lender, _InvertedBottleneck)
+        if lender.se is not None:
+            lend(lender.se, self.se)
         for name in ("expand", "depthwise", "project"):
             lend(getattr(lender, name), getattr(self, name))
             lend(getattr(lender, f"{name}_norm"), getattr(self, f"{name}_norm"))
@@ -415,6 +552,11 @@ class Conv:
         return _Normalised(
             conv(in_channels, out_channels, self.kernel, stride), norm(out_channels), self
         )
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`)."""
+        weights = in_channels * out_channels * self.kernel**2
+        return _cost_with_norm(weights, out_channels, _size_after(size, stride))
 
 
 class _Normalised(nn.Module):
@@ -461,8 +603,15 @@ class SeparableConv:
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module: an inverted bottleneck that does not expand."""
-        bottleneck = InvertedBottleneck(self.kernel, 1, activation=self.activation)
-        return _InvertedBottleneck(bottleneck, in_channels, out_channels, stride, norm)
+        return self._bottleneck.build(in_channels, out_channels, stride, norm)
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`)."""
+        return self._bottleneck.cost(in_channels, out_channels, stride, size)
+
+    @property
+    def _bottleneck(self) -> InvertedBottleneck:
+        return InvertedBottleneck(self.kernel, 1, activation=self.activation)
 
 
 @dataclass(frozen=True)
@@ -482,6 +631,10 @@ class PooledConv:
     ) -> nn.Module:
         """Return a new module: (B, in, H, W) -> (B, out, 1, 1)."""
         return _PooledConv(conv(in_channels, out_channels, bias=True))
+
+    def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
+        """Return the cost (see `Costed.cost`). Stride and size do not matter."""
+        return _cost_with_bias(in_channels, out_channels)
 
 
 class _PooledConv(nn.Module):

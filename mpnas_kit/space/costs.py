@@ -71,13 +71,20 @@ CostModel = AdditiveCost | JointCost
 """A cost model: additive or joint."""
 
 
-def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) -> dict[str, float]:
+def path_costs(
+    model: CostModel,
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    prices: dict[Use, float] | None = None,
+) -> dict[str, float]:
     """Return the cost of every domain's path, in the unit of the model.
 
     model: the cost model.
     space: the search space of the paths. If it has `resolutions`, the path of each domain costs
     what it costs at the size of the domain's images.
     paths: path of every domain, by name.
+    prices: prices of blocks that the model gave earlier, by use. New ones are added, so that each
+    is asked for once. None: all are asked for.
 
     Raises `MpnasError` if the model returns something else than numbers from 0 to 1e100. An error
     of the model's own code gets a note that names the model.
@@ -88,8 +95,15 @@ def path_costs(model: CostModel, space: SearchSpace, paths: Mapping[str, Path]) 
     if not hasattr(model, "costs"):
         if not hasattr(model, "price"):
             COST.check(model)  # raises
+        known: dict[Use, float] = {} if prices is None else prices
+
+        def price(use: Use) -> float:
+            if use not in known:
+                known[use] = _price(model, use)
+            return known[use]
+
         return {
-            d: float(sum(_price(model, use) for use in space.of(d).uses(path) if use is not None))
+            d: float(sum(price(use) for use in space.of(d).uses(path) if use is not None))
             for d, path in paths.items()
         }
     with RaisedBy(lambda: f"costs(space, paths) of the cost model {shown(model)}"):

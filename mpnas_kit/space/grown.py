@@ -103,7 +103,7 @@ class GrownSpace(SearchSpace):
             return self
         if base.resolution not in self._at:
             other = copy.copy(self)
-            other.__dict__.pop("_sizes", None)
+            other._forget_sizes()
             other.base, other.resolution, other.resolutions = base, base.resolution, {}
             self._at[base.resolution] = other
         return self._at[base.resolution]

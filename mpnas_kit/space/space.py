@@ -14,8 +14,8 @@ import torch
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short, unknown
-from mpnas_kit.space.blocks import Block, Width, lacks_block
-from mpnas_kit.space.counting import Cost, count
+from mpnas_kit.space.blocks import Block, Cost, Width, lacks_block
+from mpnas_kit.space.counting import count
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
 Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
@@ -67,7 +67,8 @@ class Use(NamedTuple):
     def cost(self) -> Cost:
         """Multiply-adds for one image, and parameters.
 
-        Raises `MpnasError` if the block is not hashable, or its module returns no feature map.
+        Raises `MpnasError` if the block is not hashable, it computes no valid cost, or its module
+        returns no feature map.
         """
         sizes = (self.in_channels, self.out_channels, self.stride, self.size)
         try:
@@ -134,7 +135,7 @@ class Layer:
                 "None from its candidates."
             )
 
-    @property
+    @cached_property
     def choices(self) -> tuple[str, ...]:
         """Names of the candidates, in order; `zero` for None."""
         return tuple(ZERO if c is None else c.name for c in self.candidates)
@@ -402,9 +403,11 @@ class SearchSpace(ABC):
         """
         self.require(path)
         picks, widths = self.candidate_indices(path.choices), self.widths(path.choices)
-        uses = [
-            self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
-        ]
+        known, uses = self._known_uses, []
+        for key in zip(range(len(picks)), picks, (3, *widths), widths, strict=False):
+            if key not in known:
+                known[key] = self.use(*key)
+            uses.append(known[key])
         for layer in path.own:
             use = uses[layer]
             assert use is not None
@@ -505,10 +508,20 @@ class SearchSpace(ABC):
         size = self.resolutions.get(domain, self.resolution)
         if size not in self._at:
             other = copy.copy(self)
-            other.__dict__.pop("_sizes", None)
+            other._forget_sizes()
             other.resolution, other.resolutions = size, {}
             self._at[size] = other
         return self._at[size]
+
+    def _forget_sizes(self) -> None:
+        """Drop what depends on the size of the images, after it has changed."""
+        for name in ("_sizes", "_known_uses"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def _known_uses(self) -> dict[tuple[int, int, int, int], Use | None]:
+        """Uses by the arguments of `use`. They are kept, since all paths have the same ones."""
+        return {}
 
     @cached_property
     def _at(self) -> dict[int, "SearchSpace"]:

@@ -10,6 +10,7 @@ import torch
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.domains.domain import SPLITS, DomainSuite
 from mpnas_kit.domains.split import read
+from mpnas_kit.domains.task import image_qualities
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow, MultiPathNet
@@ -190,23 +191,25 @@ def measure(
     found = []
     for domain in (d for d in suite if d.name in paths):
         images, standard, task = domain.split(split), Standard.of(domain), domain.task
-        quality, loss = 0.0, 0.0
-        by_class = torch.zeros(len(domain.classes), dtype=torch.float64)
+        losses, right, seen = [], [], []  # per chunk of images: their sum; of every image; labels
         for index in team.share(torch.split(torch.arange(len(images)), 500)):
             x = standard(read(images, index).to(device))
-            labels = images.labels[index].to(device)
+            seen.append(images.labels[index])
+            labels = seen[-1].to(device)
             with torch.no_grad():
                 (logits,) = net([Flow(domain.name, x, paths[domain.name])])
-            quality += task.quality(logits, labels, reduction="sum")
-            loss += float(task.loss(logits, labels, reduction="sum"))
-            for label in labels.unique().tolist():
-                own = labels == label
-                by_class[label] += task.quality(logits[own], labels[own], reduction="sum")
-        n = len(images)
+            losses.append(task.loss(logits, labels, reduction="sum").double())
+            right.append(image_qualities(task, logits, labels))
+        sums = torch.zeros(1 + len(domain.classes), dtype=torch.float64)
+        if seen:
+            labels = torch.cat(seen)
+            values = torch.cat([*right, torch.stack(losses)]).cpu()  # waits for the device
+            sums[0] = values[len(labels) :].sum()
+            sums[1:].index_add_(0, labels, values[: len(labels)])
+        loss, *per_class = team.sum(sums).tolist()
+        n, quality = len(images), math.fsum(per_class)
         counts = torch.bincount(images.labels, minlength=len(domain.classes)).tolist()
-        sums = torch.cat([torch.tensor([quality, loss], dtype=torch.float64), by_class])
-        quality, loss, *right = team.sum(sums).tolist()
-        recalls = [r / c if c else None for r, c in zip(right, counts, strict=True)]
+        recalls = [r / c if c else None for r, c in zip(per_class, counts, strict=True)]
         found.append(Measured(domain.name, split, quality / n, loss / n, counts, recalls))
     net.train(mode)
     return found

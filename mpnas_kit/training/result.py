@@ -17,6 +17,7 @@ from mpnas_kit.engine.finished import read_finished, read_history
 from mpnas_kit.engine.records import DomainAccuracy, Results, StageConfigFile, TrainResults
 from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.kernels.library import usable
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import member
 from mpnas_kit.space.space import Path, SearchSpace
@@ -125,6 +126,7 @@ class TrainResult:
         def net() -> MultiPathNet:
             union = _union(union_space, paths, tasks, settings)
             stage.load_weights("model.safetensors", union)
+            union.kernels = usable(settings.kernels)
             return union.eval()
 
         def history() -> pd.DataFrame:

@@ -4,10 +4,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
-
 from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
 from mpnas_kit.domains.pixel_statistics import PixelStatistics, to_tensors
@@ -17,6 +13,7 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
     Stage,
+    compute_for,
     history_table,
     identity,
     record,
@@ -32,6 +29,7 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.training.averaging import Averaged
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.evaluation import (
     Measured,
@@ -100,9 +98,7 @@ def train(
     space = space_for(suite, space)
     require_trainable(suite, config.micro_batches)
     require_callbacks(callbacks)
-    compute = Compute.of(
-        config.device, config.precision, config.micro_batches, config.norm, len(suite)
-    )
+    compute = compute_for(config, len(suite), folder)
 
     def contents() -> Contents:
         """Return the content of the training's config.json."""
@@ -115,12 +111,13 @@ def train(
                 "start": None if given is None else given.fingerprint(),
                 "config": to_dict(config),
             },
+            compute.variant,
             known=to_dict(TrainConfig()),
             record=lambda: _record(suite, space, frozen),
         )
 
     with (
-        reproducible(config.threads, space.resolution),
+        reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(folder, contents, compute.team) as run,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, space, config))
@@ -207,7 +204,8 @@ class _Training(Stage):
         if frozen is not None:
             self.net.freeze(frozen.net)
         self.net.to(compute.device)
-        self.averaged = AveragedModel(self.net, multi_avg_fn=_average_with(config.average))
+        self.net.kernels = compute.kernels
+        self.averaged = Averaged(self.net, config.average)
         self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
         sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
         self.signatures = {d.name: Signature.of(d, sources[d.name].standard) for d in suite}
@@ -235,22 +233,16 @@ class _Training(Stage):
             self.step / config.steps,
             self.compute,
         )
-        self.averaged.update_parameters(self.net)
+        self.averaged.update()
         if config.evaluate_every and (self.step + 1) % config.evaluate_every == 0:
             table = evaluate(self._calibrated(), self.suite, self.paths, "val", self.team)
             for domain, accuracy in zip(table["domain"], table["accuracy"], strict=True):
                 figures.setdefault(domain, {})["val_accuracy"] = accuracy
         return figures
 
-    @property
-    def _averaged_net(self) -> MultiPathNet:
-        net = self.averaged.module
-        assert isinstance(net, MultiPathNet)
-        return net
-
     def _calibrated(self) -> MultiPathNet:
         """Return the network with averaged weights, its batch-norm statistics measured."""
-        net = self._averaged_net
+        net = self.averaged.net
         if self.before is not None:
             net.freeze(self.before.net)  # an average of equal numbers may differ in its last bit
         recalibrate(net, self.suite, self.paths)
@@ -285,7 +277,7 @@ class _Training(Stage):
 
     def _result(self, measured: list[Measured]) -> TrainResult:
         return TrainResult(
-            self._averaged_net.eval(),
+            self.averaged.net.eval(),
             self.all_paths,
             self.config,
             evaluation_table(measured),
@@ -313,17 +305,3 @@ class _Training(Stage):
         self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
-
-
-def _average_with(decay: float) -> Any:
-    """Return the function that updates the averaged weights.
-
-    Its decay grows to `decay`: the first averages would otherwise keep the random weights too long.
-    """
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
-        seen = int(count)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + seen) / (10 + seen)))
-
-    return update

@@ -1,5 +1,7 @@
 """Streams of batches, how often a domain is drawn, augmentation and standardisation."""
 
+from typing import Any
+
 import pytest
 import torch
 from tiny import domain, suite
@@ -16,7 +18,7 @@ from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.errors import MpnasError
 
-IDENTITY = Standard(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1))
+IDENTITY = Standard(torch.zeros(1, 3, 1, 1), torch.full((1, 3, 1, 1), 1 / 255))  # pixel values
 
 
 def numbered(count: int) -> Source:
@@ -153,7 +155,8 @@ def augmented(
     shift: int, images: torch.Tensor, flip: bool, generator: torch.Generator
 ) -> torch.Tensor:
     augment, size = Augment(shift), (images.shape[2], images.shape[3])
-    return augment.apply(images, *augment.draw(len(images), size, flip, generator))
+    moved = IDENTITY(images, augment.draw(len(images), size, flip, generator))
+    return moved.round().to(torch.uint8)[:, : images.shape[1]]
 
 
 def seen(images: torch.Tensor, reach: int, flip: bool) -> set[tuple[int, int, bool]]:
@@ -190,7 +193,7 @@ def test_a_stream_mirrors_as_its_source_says() -> None:
     split = TensorSplit(ramp(32), torch.zeros(32, dtype=torch.int64))
     for flip in (False, True):
         stream = DomainStream(Source(split, IDENTITY, flip), 32, 0, Augment(0))
-        images = (stream.next().take()[0] * 255).round().to(torch.uint8)[:, :1]
+        images = stream.next().take()[0].round().to(torch.uint8)[:, :1]
         assert (seen(images, 0, flip=True) == {(0, 0, False)}) is not flip
 
 
@@ -216,6 +219,43 @@ def test_a_negative_shift_is_refused() -> None:
         MpnasError, match="augment: shift must be a whole number from 0 to 1,024, not -1"
     ):
         Augment(-1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 9)])
+def test_moved_and_normalised_values_by_hand(channels: int, height: int, width: int) -> None:
+    """Each value, looked up pixel by pixel, is (value / 255 - mean) / deviation."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, channels, height, width), generator=generator).byte()
+    mean, deviation = torch.tensor([0.2, 0.5, 0.7]), torch.tensor([0.1, 0.25, 1.0])
+    rows, columns = Augment(3).draw(4, (height, width), True, generator)
+    standard = Standard(mean.view(1, 3, 1, 1), deviation.view(1, 3, 1, 1))
+    found = standard(images, (rows, columns))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    expected = torch.empty(4, 3, height, width, dtype=torch.float64)
+    for b, c, r, w in torch.cartesian_prod(*map(torch.arange, expected.shape)).tolist():
+        value = images[b, c if channels == 3 else 0, rows[b, r], columns[b, w]]
+        expected[b, c, r, w] = (value.double() / 255 - mean[c]) / deviation[c]
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+    everything = torch.arange(height).expand(4, -1), torch.arange(width).expand(4, -1)
+    assert torch.equal(standard(images), standard(images, everything))
+
+
+def test_a_batch_is_moved_and_normalised_on_its_device() -> None:
+    """The meta device refuses tensors of another one, as a GPU does. It gets uint8 images."""
+    a = domain("a", flip=True)
+    sent: list[torch.dtype] = []
+
+    class Watched(Standard):
+        def __call__(self, images: torch.Tensor, moves: Any = None) -> torch.Tensor:
+            sent.append(images.dtype)
+            return super().__call__(images, moves)
+
+    standard = Standard.of(a)
+    source = Source(a.train, Watched(standard.mean, standard.deviation), True)
+    images, labels = DomainStream(source, 8, 3, Augment(2)).next().take(device=torch.device("meta"))
+    assert images.device.type == labels.device.type == "meta" and sent == [torch.uint8]
+    assert images.shape == (8, 3, 16, 16) and images.dtype == torch.float32
 
 
 # Standardisation ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mpnas_kit import files
 from mpnas_kit.domains import cache, preparation
-from mpnas_kit.domains.cache import cache_folder, prepare
+from mpnas_kit.domains.cache import prepare
 from mpnas_kit.domains.cached_images import CachedImages
 from mpnas_kit.domains.decoding import Fit, decode
 from mpnas_kit.domains.originals import read_originals
@@ -54,12 +54,12 @@ def never(*_: object, **__: object) -> Any:
 def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MPNAS_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "mpnas-kit"
+    assert files.cache_folder() == tmp_path / "mpnas-kit"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # not valid: the default counts
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder() == tmp_path / "home" / ".cache" / "mpnas-kit"
+    assert files.cache_folder() == tmp_path / "home" / ".cache" / "mpnas-kit"
     monkeypatch.setenv("MPNAS_CACHE", "here")
-    assert cache_folder() == Path.cwd() / "here"
+    assert files.cache_folder() == Path.cwd() / "here"
 
 
 def test_images_are_those_of_the_decoder_and_are_decoded_once(

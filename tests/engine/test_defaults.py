@@ -87,16 +87,30 @@ def test_the_settings_of_the_caller_are_restored() -> None:
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
             torch.get_num_threads(),
+            torch.backends.cudnn.benchmark,
+            *(product.fp32_precision for product in products),
         )
 
+    products: list[Any] = [
+        torch.backends.cuda.matmul,
+        torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+        torch.backends.mkldnn.matmul,  # type: ignore[attr-defined]
+        torch.backends.mkldnn.conv,  # type: ignore[attr-defined]
+    ]
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("medium")
     try:
         with float64(), torch.inference_mode(), autocast():
             before = now()
             with pytest.raises(KeyError), reproducible(2, 16):
                 assert torch.get_default_dtype() == torch.float32
                 assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+                assert {product.fp32_precision for product in products} == {"ieee"}
+                assert not torch.backends.cudnn.benchmark
                 raise KeyError
             assert now() == before
     finally:
         torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = False
+        torch.set_float32_matmul_precision("highest")

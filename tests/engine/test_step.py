@@ -109,6 +109,49 @@ def test_weight_decay_touches_kernels_and_matrices_only() -> None:
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
 
 
+def test_one_call_steps_as_torch_does_for_each_parameter() -> None:
+    """Fused against foreach over five steps, in which paths take turns: rounding, no more."""
+    space, nets, momenta = tiny.space(), [], []
+    archs = ["k3e1 k5e3", "k5e2se k3e3", "k3e1 k3e1", "k5e2se k5e3", "zero k3e3"]
+    for fused in (True, False):
+        net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0, collapse=True)
+        optimiser = sgd(net, 0.9, 1e-2)
+        assert optimiser.defaults["fused"]
+        for group in optimiser.param_groups:
+            group.update(fused=fused, foreach=not fused)
+        set_rate(optimiser, 0.1)
+        for i, arch in enumerate(archs):
+            batches = {d: (tiny.images(8, seed=i), torch.arange(8) % n) for d, n in CLASSES.items()}
+            drawn = {d: batches[d] for d in ("ab" if i % 2 else "a")}
+            paths = tiny.paths(space, [arch, "k3e1 k3e1"])
+            tiny.step(net, optimiser, drawn, paths, Uniform().begin(tiny.tasks(CLASSES)))
+        nets.append(net)
+        momenta.append(
+            {
+                name: optimiser.state[p]["momentum_buffer"]
+                for name, p in net.named_parameters()
+                if p in optimiser.state
+            }
+        )
+    assert momenta[0].keys() == momenta[1].keys()
+    for name, momentum in momenta[0].items():
+        torch.testing.assert_close(momentum, momenta[1][name], rtol=1e-4, atol=1e-5)
+    for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_parameter_without_a_gradient_keeps_weight_and_momentum() -> None:
+    net, paths, batches = setup()
+    optimiser, state = sgd(net, 0.9, 0.1), Uniform().begin(tiny.tasks(CLASSES))
+    set_rate(optimiser, 0.1)
+    tiny.step(net, optimiser, batches, paths, state)
+    head = net.head_of("b").weight
+    before = head.detach().clone(), optimiser.state[head]["momentum_buffer"].clone()
+    tiny.step(net, optimiser, {"a": batches["a"]}, paths, state)
+    assert torch.equal(before[0], head)
+    assert torch.equal(before[1], optimiser.state[head]["momentum_buffer"]) and before[1].any()
+
+
 # The learning rate --------------------------------------------------------------------------------
 
 

@@ -196,13 +196,14 @@ def test_means_over_parts_are_those_over_images() -> None:
     compute = Compute(micro_batches=2)
     parts = compute.parts({"a": stream.next()})
     assert [len(p.labels) for p in parts] == [4, 3]
-    means = compute.means((1, 2), parts, [[1.0, 0.5], [8.0, 0.0]])
+    values = [torch.tensor([1.0, 0.5]), torch.tensor([8.0, 0.0])]
+    means = compute.means((1, 2), parts, values)
     assert means.tolist() == [[pytest.approx((4 * 1 + 3 * 8) / 7), pytest.approx(4 * 0.5 / 7)]]
 
 
 def test_mixed_statistics_need_one_process_and_whole_batches() -> None:
     with pytest.raises(MpnasError, match="norm 'mixed' normalises all images of a step together"):
-        Compute.of(None, "float32", 2, "mixed", 3)
+        Compute.of(None, "float32", 2, "mixed", 3, "eager")
 
 
 @pytest.mark.parametrize("size", ["2", "x"])

@@ -99,9 +99,12 @@ WRONG = [
     (["search", "--callbacks", "no_such:thing"], ["no_such"]),
     (["search", "--norm", "batch"], ["norm"]),
     (["search", "--precision", "float16"], ["precision"]),
+    (["search", "--kernels", "fast"], ["kernels", "'auto' or 'native' or 'eager'"]),
     (["search", "--collapse", "maybe"], ["collapse"]),
     (["search", "--warmup-share", "0.9"], ["warmup_share"]),
     (["search", "--micro-batches", "64"], ["micro_batches"]),
+    (["search", "--memory-budget", "0"], ["memory_budget"]),
+    (["train", "--memory-budget", "9", "--norm", "mixed"], ["memory_budget", "mixed"]),
     (["search", "--cost-target", "1"], ["cost_target"]),
     # devices
     *[

@@ -395,8 +395,13 @@ CHECKPOINTS: dict[str, Callable[[Any], Any]] = {
 }
 SEARCH_CHECKPOINTS: dict[str, Callable[[Any], Any]] = {
     "no controllers": changed("state.controllers", to(DELETE)),
-    "logits of nan": changed("state.controllers.policies.*", nan),
-    "logits of another shape": changed("state.controllers.policies.*", lambda x: x.new_zeros(2)),
+    "logits of nan": changed("state.controllers.logits", nan),
+    "logits of another shape": changed("state.controllers.logits", lambda x: x.new_zeros(2)),
+    "controllers of release 0.1": changed(
+        "state.controllers",
+        lambda c: {"policies": {"of_a.logits": c["logits"][0]}, "optimiser": c["optimiser"]},
+    ),
+    "averages of nan": changed("state.controllers.average", nan),
     "averages of text": changed("state.controllers.average", to({"a": "high"})),
     "policies empty": changed("state.policies", to([])),
     "policies of numbers": changed("state.policies", to([1, 2])),
@@ -426,17 +431,25 @@ def test_a_wrong_checkpoint_of_a_search_is_refused_and_nothing_is_cut(
 
 
 @pytest.mark.parametrize(
-    "name", [*CHECKPOINTS, "an average less", "an average of nan", "a search's"]
+    "name",
+    [
+        *CHECKPOINTS,
+        "an average less",
+        "an average of nan",
+        "a number of averages of text",
+        "a search's",
+    ],
 )
 def test_a_wrong_checkpoint_of_a_training_is_refused_and_nothing_is_cut(
     name: str, stopped: Path, finished: Path, copy: Copy, refused: Refused
 ) -> None:
     more = {
-        "an average less": changed("state.averaged.*", to(DELETE)),
+        "an average less": changed("state.averaged.net.*", to(DELETE)),
         "an average of nan": changed(
-            "state.averaged",
+            "state.averaged.net",
             lambda a: {k: nan(v) if v.is_floating_point() else v for k, v in a.items()},
         ),
+        "a number of averages of text": changed("state.averaged.count", to("many")),
         "a search's": lambda content: torch.load(
             stopped / "search" / "checkpoint.pt", weights_only=True
         ),

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from mpnas_kit.kernels.chain import ACTIVATIONS, Chain, Gate, Unit
 from mpnas_kit.kernels.function import Job, Recipe, run_chains
-from mpnas_kit.kernels.library import find_library
+from mpnas_kit.kernels.library import find_library, missing_reason
+from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network.norms import DomainNorm, Segments
 from mpnas_kit.space.blocks import ElasticConv, conv, depthwise
 
 LIBRARY = find_library()
 needs_native = pytest.mark.skipif(
-    LIBRARY is None, reason="needs the native kernels: this machine has none, and no C++ compiler"
+    LIBRARY is None, reason=f"needs the native kernels: {missing_reason()}"
 )
 FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,
@@ -206,7 +207,8 @@ class Node:
                 )
                 for group in groups
             ]
-            ys = run_chains(LIBRARY, jobs, threads)
+            with use_kernel_threads(threads):
+                ys = run_chains(LIBRARY, jobs)
         outputs: dict[str, Tensor] = {}
         for y, group in zip(ys, groups, strict=True):
             outputs.update(zip(group, y.split([len(maps[d]) for d in group]), strict=True))

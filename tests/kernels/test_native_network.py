@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from mpnas_kit.kernels.chain import Chain
+from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network import net as network
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.space.blocks import Conv
@@ -159,8 +160,8 @@ def test_a_domain_has_the_same_bits_in_any_company() -> None:
     assert torch.equal(net([second, first])[1], both[0])
     assert torch.equal(net([first])[0], both[0])
     for threads in (2, 3, 8):
-        net.threads = threads
-        assert torch.equal(net([first, second])[1], both[1])
+        with use_kernel_threads(threads):
+            assert torch.equal(net([first, second])[1], both[1])
 
 
 # What autograd is promised ------------------------------------------------------------------------

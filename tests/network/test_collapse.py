@@ -8,10 +8,13 @@ import torch
 from torch import nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.network.collapse import families
+from mpnas_kit.network.collapse import borrower, families
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.blocks import Block, Collapsible, Conv, InvertedBottleneck
-from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
+from mpnas_kit.space.space import Layer, LayerwiseSpace
+from mpnas_kit.space.spaces import pocket_space
 
 CLASSES = {"a": 3, "b": 4}
 
@@ -31,10 +34,41 @@ def test_blocks_share_weights_if_both_expand_or_neither_does() -> None:
     assert [f.hull.name for f in families(collapsed().uses)] == ["k5e2", "k5e3"]
 
 
+def test_the_candidates_of_a_large_layer_are_two_families() -> None:
+    """Those that expand are one, with and without squeeze-and-excite. The others have no expand."""
+    space = mobilenet_v3_like(32)
+    uses = {use.node: use for use in space.widest_uses()}
+    found = [f for f in families(uses) if f.nodes[0].layer == 4]
+    assert [(f.hull.name, len(f.nodes)) for f in found] == [("k7e1se1", 6), ("k7e6se6", 30)]
+
+
+def test_a_family_is_sought_in_its_own_layer_and_owner_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So the time grows with the nodes, not with their square: two families per layer here."""
+    asked: list[str] = []
+    hull = InvertedBottleneck.hull
+
+    def counted(self: InvertedBottleneck, other: Block) -> InvertedBottleneck | None:
+        asked.append(other.name)
+        return hull(self, other)
+
+    monkeypatch.setattr(InvertedBottleneck, "hull", counted)
+    uses = {
+        use.node._replace(owner=owner): use
+        for owner in map(str, range(20))
+        for use in pocket_space().widest_uses()
+    }
+    families(uses)
+    assert len(asked) <= 2 * len(uses)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
         (InvertedBottleneck(3, 6), InvertedBottleneck(7, 2, se=True), "k7e6"),
+        (InvertedBottleneck(5, 4, se=True), InvertedBottleneck(3, 2, se=True), "k5e4se4"),
+        (InvertedBottleneck(5, 4), InvertedBottleneck(3, 2), "k5e4"),
         (InvertedBottleneck(3, 1), InvertedBottleneck(5, 1), "k5e1"),
         (InvertedBottleneck(3, 1), InvertedBottleneck(5, 2), None),
         (InvertedBottleneck(3, 2), InvertedBottleneck(3, 4, activation="hardswish"), None),
@@ -72,20 +106,141 @@ def test_a_small_kernel_is_the_centre_of_the_large_one_and_a_narrow_block_its_fi
     assert net.lenders["2_k5e3"].project.weight.grad is not None
 
 
-def test_a_borrower_computes_what_its_part_of_the_lender_computes() -> None:
-    net = collapsed()
-    lender, space = net.lenders["1_k5e2"], tiny.space()
-    own = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", 0)
+def mixed_sizes() -> LayerwiseSpace:
+    """One searched layer whose candidates differ in kernel, expansion and squeeze-and-excite."""
+    blocks = [InvertedBottleneck(k, e, se) for k in (3, 7) for e in (2, 5) for se in (True, False)]
+    stem, head = Layer("stem", 2, (8,), (Conv(3),)), Layer("head", 1, (16,), (Conv(1),))
+    return LayerwiseSpace("mixed", (stem, Layer("one", 2, (12,), blocks), head), tiny.SIZE)
+
+
+def part(lent: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The first channels of a tensor, and the centre of its kernels."""
+    if len(shape) == 4:
+        edge = (lent.shape[-1] - shape[-1]) // 2
+        lent = lent[:, :, edge : edge + shape[-1], edge : edge + shape[-1]]
+    return lent[tuple(slice(n) for n in shape)]
+
+
+@pytest.mark.parametrize("widths", ["fixed", "searched"])
+def test_borrowers_compute_what_their_parts_of_the_lender_compute(
+    widths: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.shrink_factored(monkeypatch)
+    space = mixed_sizes() if widths == "fixed" else FactoredSpace("small", tiny.SIZE)
+    tasks, generator = tiny.tasks(CLASSES), torch.Generator().manual_seed(0)
+    net = MultiPathNet.supernet(space, tasks, "per_domain", 0, collapse=True)
+    own = MultiPathNet.supernet(space, tasks, "per_domain", 1)
+    for parameter in net.lenders.parameters():
+        nn.init.normal_(parameter, std=0.3)  # biases and norms too
+    lenders = {
+        f"nodes.{node.layer}_{node.block}.": f"lenders.{node.layer}_{family.hull.name}."
+        for family in families(net.uses)
+        for node in family.nodes
+    }
     with torch.no_grad():
-        own.heads.load_state_dict(net.heads.state_dict())
-        alone = dict(tiny.node(own, 1, "k3e2").named_parameters())
-        alone["depthwise.weight"].copy_(lender.depthwise.weight[:, :, 1:4, 1:4])
-        for name in ("expand", "project"):
-            alone[f"{name}.weight"].copy_(getattr(lender, name).weight)
-        for key in ("0_conv3", "2_k3e1", "3_conv1"):
-            own.nodes[key].load_state_dict(net.nodes[key].state_dict())
-    flow = Flow("b", tiny.images(4), space.parse("k3e2 k3e1"))
-    torch.testing.assert_close(net([flow])[0], own([flow])[0])
+        for name, parameter in own.named_parameters():
+            node = ".".join(name.split(".")[:2]) + "."
+            lent = name.replace(node, lenders.get(node, node), 1)
+            parameter.copy_(part(net.get_parameter(lent), parameter.shape))
+    paths = [space.sample(generator) for _ in range(12)]
+    for path in [*paths, *space.extremes(MultiplyAdds().price)]:
+        flows = [Flow(d, tiny.images(4), path) for d in CLASSES]
+        torch.testing.assert_close(net(flows), own(flows), msg=lambda m, p=path: f"{p}: {m}")
+
+
+def test_a_hull_has_only_weights_that_candidates_share() -> None:
+    """Gates of k3e2se and k5e2se: 16 channels, 8 inside. k7e4 has 32 channels, and no gate."""
+    alone = hull_of(InvertedBottleneck(7, 4), InvertedBottleneck(3, 2, se=True))
+    assert alone.name == "k7e4"
+    shared = hull_of(alone, InvertedBottleneck(5, 2, se=True))
+    assert shared.name == "k7e4se2"
+    sizes = [
+        sum(p.numel() for p in hull.build(8, 8, 1, nn.BatchNorm2d).parameters())
+        for hull in (alone, shared)
+    ]
+    without = 8 * 32 + 32 * 49 + 32 * 8 + 2 * (32 + 32 + 8)
+    assert sizes == [without, without + 8 * 16 + 8 + 16 * 8 + 16]
+
+
+def hull_of(one: Block, other: Block) -> Block:
+    assert isinstance(one, Collapsible)
+    hull = one.hull(other)
+    assert hull is not None
+    return hull
+
+
+class Keeping(nn.Module):
+    """A module that borrows its weight, and keeps its bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+
+    def borrow(self, lender: nn.Module) -> None:
+        """Use the weight of the lender."""
+        del self.weight
+
+
+def test_what_a_borrower_keeps_has_values() -> None:
+    built: list[nn.Module] = []
+
+    def build() -> nn.Module:
+        built.append(Keeping())
+        return built[-1]
+
+    kept = borrower(build, Keeping())
+    assert built[0].bias.is_meta and len(built) == 2
+    assert dict(kept.named_parameters()).keys() == {"bias"} and kept.bias.tolist() == [1, 1, 1]
+
+
+def test_weights_that_are_borrowed_are_never_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither time nor memory: without `collapse` the supernet has 12 times as many weights."""
+    drawn: list[int] = []
+    uniform = torch.Tensor.uniform_
+
+    def counted(self: torch.Tensor, *bounds: float, **more: Any) -> torch.Tensor:
+        drawn.append(0 if self.is_meta else self.numel())
+        return uniform(self, *bounds, **more)
+
+    monkeypatch.setattr(torch.Tensor, "uniform_", counted)
+    tasks = tiny.tasks(CLASSES)
+    net = MultiPathNet.supernet(mobilenet_v3_like(32), tasks, "per_domain", 0, collapse=True)
+    assert sum(drawn) <= sum(p.numel() for p in net.parameters())
+    assert not any(tensor.is_meta for tensor in net.state_dict().values())
+
+
+def test_no_borrower_has_weights_of_its_own() -> None:
+    space = mixed_sizes()
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", 0, collapse=True)
+    assert not [n for n, _ in net.nodes.named_parameters() if n.startswith("1_")]
+    largest = MultiPathNet.of_paths(
+        space, dict.fromkeys(CLASSES, space.parse("k7e5se")), tiny.tasks(CLASSES), "per_domain", 0
+    )
+    sizes = [sum(p.numel() for p in one.parameters()) for one in (net, largest)]
+    assert sizes[0] == sizes[1]  # all candidates together have the weights of the largest one
+
+
+def test_a_step_for_a_gated_candidate_trains_the_first_channels_of_the_gate() -> None:
+    space = mixed_sizes()
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", 0, collapse=True)
+    gate = net.lenders["1_k7e5se5"].se
+    nn.init.constant_(gate.reduce.bias, 9.0)  # so that ReLU lets all channels through
+    nn.init.constant_(gate.expand.weight, 1e-3)  # so that no gate is 0 or 1
+    for word, used in (("k3e2se", (8, 16)), ("k3e5se", (16, 40)), ("k3e2", None)):
+        net.zero_grad(set_to_none=True)
+        (logits,) = net([Flow("a", tiny.images(4), space.parse(word))])
+        logits.square().sum().backward()
+        gradients = [p.grad for p in gate.parameters()]
+        if used is None:
+            assert gradients == [None] * 4
+            continue
+        reduce, reduce_bias, expand, expand_bias = gradients
+        inside, hidden = used
+        assert reduce.abs().sum((1, 2, 3)).count_nonzero() == inside
+        assert reduce.abs().sum((0, 2, 3)).nonzero().flatten().tolist() == list(range(hidden))
+        assert reduce_bias.count_nonzero() == inside
+        assert expand.abs().sum((1, 2, 3)).nonzero().flatten().tolist() == list(range(hidden))
+        assert expand_bias.nonzero().flatten().tolist() == list(range(hidden))
 
 
 @pytest.mark.parametrize("norm", ["per_domain", "mixed"])

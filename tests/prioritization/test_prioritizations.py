@@ -284,6 +284,28 @@ def test_only_weights_that_need_later_losses_cost_a_second_forward_pass() -> Non
         assert len(passes) == expected
 
 
+def test_weights_that_need_no_losses_do_not_get_them() -> None:
+    """The metrics have the losses all the same."""
+    seen: list[float] = []
+
+    class Blind(Watching):
+        needs_losses = False
+        needs_losses_after_step = False
+
+        def weights(self, batches: Mapping[str, Seen], progress: float) -> dict[str, float]:
+            seen.extend(value for own in batches.values() for value in own)
+            return dict.fromkeys(batches, 1.0)
+
+    net, paths, batches = setup()
+    rows = [
+        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, state, 0.3, 0.0)
+        for state in (Blind(), Uniform().begin(tiny.tasks(TWO)), ABDP().begin(tiny.tasks(TWO)))
+    ]
+    assert len(seen) == 4 and all(math.isnan(value) for value in seen)
+    losses = [{d: figures["loss"] for d, figures in row.items()} for row in rows]
+    assert losses[0] == losses[1] == losses[2]
+
+
 # GeometricMean, and how a scalarizer becomes weights ----------------------------------------------
 
 

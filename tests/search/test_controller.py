@@ -8,7 +8,7 @@ import tiny
 import torch
 from torch import Tensor
 
-from mpnas_kit.search.controller import Controllers, ControllerSchedule, PathController
+from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.factored import FactoredSpace
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
@@ -27,13 +27,17 @@ def controllers(space: SearchSpace, domains: str = "a", **settings: Any) -> Cont
     return Controllers(space, domains, ControllerSchedule(0.0, 1.0, 3.0), steps=100, **settings)
 
 
+def sampled(made: Controllers, count: int, generator: torch.Generator) -> dict[str, list[Path]]:
+    """Paths of every controller."""
+    return made.sample(made.names, count, generator)
+
+
 def gradient(made: Controllers, choices: list[int], rewards: list[float]) -> list[float]:
     """The direction in which one update moves the logits of domain a."""
-    paths = [made[made.domains[0]].space.path([c]) for c in choices]
+    paths = [made.space.path([c]) for c in choices]
     made.update(0, {"a": paths}, {"a": torch.tensor(rewards, dtype=torch.float64)})
-    grad = made["a"].logits.grad
-    assert grad is not None
-    return (-grad[0]).tolist()
+    assert made.logits.grad is not None
+    return (-made.logits.grad[0, 0]).tolist()
 
 
 # REINFORCE and its baselines, by hand -------------------------------------------------------------
@@ -62,7 +66,7 @@ def test_leave_one_out_counts_the_same_path_twice() -> None:
 def test_equal_rewards_ask_for_nothing(baseline: str) -> None:
     made = controllers(one_decision(), baseline=baseline)
     assert gradient(made, [0, 1], [0.7, 0.7]) == pytest.approx([0.0, 0.0], abs=1e-7)
-    assert not made["a"].logits.detach().any()
+    assert not made.logits.detach().any()
 
 
 def test_the_moving_average_by_hand() -> None:
@@ -85,16 +89,14 @@ def test_every_domain_has_a_baseline_of_its_own() -> None:
     for rewards in ((1.0, 0.0), (1.0, 0.0)):
         tensors = {d: torch.tensor([r]) for d, r in zip("ab", rewards, strict=True)}
         made.update(0, dict.fromkeys("ab", path), tensors)
-    for domain in "ab":
-        grad = made[domain].logits.grad
-        assert grad is not None and not grad.any()
+    assert made.logits.grad is not None and not made.logits.grad.any()
 
 
 def test_the_entropy_bonus_by_hand() -> None:
     """Logits (1, 0), equal rewards: the entropy rises against the larger logit."""
     made = controllers(one_decision(), entropy_weight=2.0)
     with torch.no_grad():
-        made["a"].logits[0, 0] = 1.0
+        made.logits[0, 0, 0] = 1.0
     p = 1 / (1 + math.exp(-1))
     slope = -p * (1 - p) * 1.0  # dH / dlogit0 = -p (1 - p) (logit0 - logit1)
     assert gradient(made, [0, 1], [0.3, 0.3]) == pytest.approx([2 * slope, -2 * slope], abs=1e-6)
@@ -107,10 +109,10 @@ def test_probability_moves_to_the_rewarded_choice(baseline: str, good: int) -> N
     space, generator = one_decision(3), torch.Generator().manual_seed(0)
     made = controllers(space, baseline=baseline)
     for step in range(60):
-        paths = [made["a"].sample(generator) for _ in range(4)]
-        rewards = torch.tensor([float(p.choices[0] == good) for p in paths])
-        made.update(step, {"a": paths}, {"a": rewards})
-    assert float(made["a"].probabilities[0, good]) > 0.9
+        paths = sampled(made, 4, generator)
+        rewards = torch.tensor([float(p.choices[0] == good) for p in paths["a"]])
+        made.update(step, paths, {"a": rewards})
+    assert float(made.probabilities[0, 0, good]) > 0.9
     assert made.best()["a"] == space.path([good])
 
 
@@ -118,7 +120,7 @@ def test_domains_learn_different_choices_in_one_update() -> None:
     space, generator = one_decision(3), torch.Generator().manual_seed(1)
     made, good = controllers(space, "ab"), {"a": 0, "b": 2}
     for step in range(60):
-        paths = {d: [made[d].sample(generator) for _ in range(4)] for d in "ab"}
+        paths = sampled(made, 4, generator)
         rewards = {
             d: torch.tensor([float(p.choices[0] == good[d]) for p in paths[d]]) for d in "ab"
         }
@@ -126,14 +128,34 @@ def test_domains_learn_different_choices_in_one_update() -> None:
     assert {d: p.choices[0] for d, p in made.best().items()} == good
 
 
-def test_a_domain_that_is_not_updated_does_not_move() -> None:
+def test_a_controller_that_is_not_updated_keeps_logits_and_moments() -> None:
+    """Controller b has the same logits as one that has never seen the second update."""
     space = one_decision()
-    made = controllers(space, "ab")
+    made, other = controllers(space, "ab"), controllers(space, "ab")
     both = [space.path([0]), space.path([1])]
-    made.update(0, dict.fromkeys("ab", both), dict.fromkeys("ab", torch.tensor([1.0, 0.0])))
-    before = made["b"].logits.detach().clone()
-    made.update(1, {"a": both}, {"a": torch.tensor([1.0, 0.0])})
-    assert torch.equal(before, made["b"].logits.detach())
+    for step in range(3):
+        one = ["a", "b"] if step != 1 else ["a"]
+        given = dict.fromkeys(one, torch.tensor([1.0, 0.5 * step - 1.0]))
+        before = made.logits.detach().clone()
+        made.update(step, dict.fromkeys(one, both), given)
+        if step == 1:
+            assert torch.equal(before[1], made.logits[1]) and not torch.equal(before, made.logits)
+        else:
+            other.update(step, {"b": both}, {"b": given["b"]})
+    assert torch.equal(made.logits[1], other.logits[1])
+
+
+def test_many_controllers_learn_as_each_would_alone() -> None:
+    space, generator = tiny.space(), torch.Generator().manual_seed(0)
+    made, alone = controllers(space, "abc"), {d: controllers(space, d) for d in "abc"}
+    for step in range(5):
+        paths = {d: [space.sample(generator) for _ in range(3)] for d in "abc"}
+        rewards = {d: torch.rand(3, generator=generator) for d in "abc"}
+        made.update(step, paths, rewards)
+        for d in "abc":
+            alone[d].update(step, {d: paths[d]}, {d: rewards[d]})
+    each = torch.cat([alone[d].logits for d in "abc"])
+    torch.testing.assert_close(made.logits, each, rtol=0, atol=1e-6)
 
 
 # The policy ---------------------------------------------------------------------------------------
@@ -141,18 +163,18 @@ def test_a_domain_that_is_not_updated_does_not_move() -> None:
 
 def test_a_policy_begins_uniform() -> None:
     space = tiny.space()
-    policy = PathController(space)
-    for row, decision in zip(policy.probabilities, space.decisions, strict=True):
+    policy = controllers(space)
+    for row, decision in zip(policy.probabilities[0], space.decisions, strict=True):
         n = len(decision.choices)
         assert row[:n].tolist() == pytest.approx([1 / n] * n) and not row[n:].any()
-    assert policy.indecision().tolist() == pytest.approx([1.0, 1.0])
+    assert policy.indecision()[0].tolist() == pytest.approx([1.0, 1.0])
 
 
-def with_logits(space: SearchSpace, rows: list[list[float]]) -> PathController:
-    policy = PathController(space)
+def with_logits(space: SearchSpace, rows: list[list[float]]) -> Controllers:
+    policy = controllers(space)
     with torch.no_grad():
         for i, row in enumerate(rows):
-            policy.logits[i, : len(row)] = torch.tensor(row)
+            policy.logits[0, i, : len(row)] = torch.tensor(row)
     return policy
 
 
@@ -161,33 +183,52 @@ def test_the_best_path_is_the_most_likely_one_and_nothing_is_drawn() -> None:
     space = tiny.space()
     policy = with_logits(space, [[0.0, 0.2, 0.1, 0.15], [0.1, 0.0, 0.2]])
     before = torch.get_rng_state()
-    assert {policy.best().choices for _ in range(50)} == {(1, 2)}
+    assert {policy.best()["a"].choices for _ in range(50)} == {(1, 2)}
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_choice_that_does_not_exist_is_never_taken() -> None:
     space = tiny.space()  # the second decision has 3 choices, the first 4
     policy = with_logits(space, [[0.0], [-5.0, -5.0, -5.0]])
-    assert policy.best().choices[1] < 3
+    assert policy.best()["a"].choices[1] < 3
     generator = torch.Generator().manual_seed(0)
-    assert all(policy.sample(generator).choices[1] < 3 for _ in range(100))
+    assert all(p.choices[1] < 3 for p in sampled(policy, 100, generator)["a"])
 
 
 def test_samples_follow_the_probabilities() -> None:
     space, generator = one_decision(3), torch.Generator().manual_seed(0)
     policy = with_logits(space, [[math.log(0.6), math.log(0.3), math.log(0.1)]])
-    drawn = [policy.sample(generator).choices[0] for _ in range(3000)]
+    drawn = [p.choices[0] for p in sampled(policy, 3000, generator)["a"]]
     assert [drawn.count(i) / 3000 for i in range(3)] == pytest.approx([0.6, 0.3, 0.1], abs=0.03)
+
+
+def test_a_choice_of_probability_zero_is_never_drawn() -> None:
+    space, generator = one_decision(3), torch.Generator().manual_seed(0)
+    policy = with_logits(space, [[-200.0, 0.0, -200.0]])
+    assert {p.choices for p in sampled(policy, 1000, generator)["a"]} == {(1,)}
+
+
+def test_each_policy_draws_its_own_paths_and_all_of_them_at_once() -> None:
+    """Three policies in one call: the counts, the order, and no draw from torch's generator."""
+    space, before = one_decision(3), torch.get_rng_state()
+    made = controllers(space, "abc")
+    with torch.no_grad():
+        for row in range(3):
+            made.logits[row, 0, row] = 50.0
+    drawn = made.sample("cab", 4, torch.Generator().manual_seed(0))
+    found = {name: [p.choices for p in own] for name, own in drawn.items()}
+    assert found == {"c": [(2,)] * 4, "a": [(0,)] * 4, "b": [(1,)] * 4}
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_log_probability_and_entropy_by_hand() -> None:
     space = tiny.space()
     policy = with_logits(space, [[math.log(x) for x in (0.1, 0.2, 0.3, 0.4)], [0.0, 0.0, 0.0]])
-    logs, entropy = policy.score([space.path([3, 0]), space.path([0, 2])])
-    assert logs.tolist() == pytest.approx([math.log(0.4 / 3), math.log(0.1 / 3)])
+    logs, entropy = policy.score({"a": [space.path([3, 0]), space.path([0, 2])]})
+    assert logs[0].tolist() == pytest.approx([math.log(0.4 / 3), math.log(0.1 / 3)])
     expected = -sum(p * math.log(p) for p in (0.1, 0.2, 0.3, 0.4)) + math.log(3)
-    assert entropy.tolist() == pytest.approx([expected] * 2)
-    relative = policy.indecision().tolist()
+    assert entropy[0].tolist() == pytest.approx([expected] * 2)
+    relative = policy.indecision()[0].tolist()
     assert relative == pytest.approx([(expected - math.log(3)) / math.log(4), 1.0])
 
 
@@ -195,14 +236,14 @@ def test_decisions_in_a_skipped_layer_count_in_neither(monkeypatch: pytest.Monke
     tiny.shrink_factored(monkeypatch, stages=((8, 2),))
     space = FactoredSpace("small", tiny.SIZE)
     skipped, there = (space.parse(f"conv3 zero x0.5 k3e1 {word}") for word in ("zero", "k5e2se"))
-    policy = PathController(space)
-    logs, entropy = policy.score([skipped, there])
+    policy = controllers(space)
+    logs, entropy = (x[0] for x in policy.score({"a": [skipped, there]}))
     n = len(space.decisions)
     assert logs.tolist() == pytest.approx([-(n - 3) * math.log(2), -n * math.log(2)])
     assert entropy.tolist() == pytest.approx([(n - 3) * math.log(2), n * math.log(2)])
     logs[0].backward()
     inner = [i for i, d in enumerate(space.decisions) if d.name.startswith("1.2/")]
-    moved = [bool(policy.logits.grad[i].any()) for i in inner]  # type: ignore[index]
+    moved = [bool(policy.logits.grad[0, i].any()) for i in inner]  # type: ignore[index]
     assert moved == [True, False, False, False]
 
 
@@ -232,11 +273,10 @@ def test_pure_noise_spreads_logits_no_further_than_the_spread() -> None:
     domains = [f"d{i}" for i in range(20)]
     made = Controllers(space, domains, ControllerSchedule(0.0, 10.0, 1.0), steps=40)
     for step in range(40):
-        paths = {d: [made[d].sample(generator) for _ in range(4)] for d in domains}
+        paths = sampled(made, 4, generator)
         noise = {d: torch.randn(4, generator=generator) for d in domains}
         made.update(step, paths, noise)
-    logits = torch.stack([made[d].logits.detach()[0] for d in domains])
-    assert 0.5 < float(logits.square().mean().sqrt()) < 1.5
+    assert 0.5 < float(made.logits.detach().square().mean().sqrt()) < 1.5
 
 
 def test_nothing_learns_at_a_spread_of_zero() -> None:
@@ -267,4 +307,4 @@ def test_controllers_go_on_where_their_state_was_taken(baseline: str) -> None:
     second.load_state_dict(first.state_dict())
     for i, batch in enumerate(batches[4:], start=4):
         step(second, i, *batch)
-    assert torch.equal(whole["a"].logits, second["a"].logits)
+    assert torch.equal(whole.logits, second.logits)

@@ -48,7 +48,7 @@ def test_pure_noise_leaves_the_controllers_undecided() -> None:
         return {"a": torch.randn(len(sampled["a"]), generator=generator)}
 
     reward_only(controllers, noise, 4, generator)
-    assert float(controllers["a"].indecision().mean()) > 0.5
+    assert float(controllers.indecision().mean()) > 0.5
 
 
 @pytest.mark.parametrize("target", [0.5e6, 1.2e6])

@@ -19,7 +19,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.notebook.tables import paths_table
 from mpnas_kit.search.config import SearchConfig, resolve_target
-from mpnas_kit.search.controller import Controllers, PathController
+from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.rewards import Absolute
@@ -318,10 +318,10 @@ def test_the_reward_of_the_config_is_used_where_none_is_given(updates: list[Upda
 def test_controllers_do_not_move_during_the_delay() -> None:
     config = tiny.search_config(steps=8, policy_snapshots=8, controller_delay=0.5)
     found = search(tiny.suite(), tiny.space(), replace(config, reward=expensive))
-    fresh = PathController(tiny.space())  # its logits are exactly 0
+    fresh = Controllers(tiny.space(), "a", ControllerSchedule(0.5, 10.0, 1.5), steps=8)
     assert not fresh.logits.detach().any()
     for policy in found.policy[:4].reshape(-1, 2, 4):
-        assert np.array_equal(policy, fresh.probabilities.numpy())
+        assert np.array_equal(policy, fresh.probabilities[0].numpy())
     assert not np.array_equal(found.policy[4], found.policy[3])
     assert found.history["reward"].isna().tolist() == [True] * 8 + [False] * 8
 

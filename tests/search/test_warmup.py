@@ -22,7 +22,7 @@ def test_the_probability_falls_linearly_from_one_to_zero() -> None:
 def blends(probability: float, candidates: int, count: int = 200) -> list[Blend]:
     space, generator = tiny.space(), torch.Generator().manual_seed(0)
     path = space.parse("k3e1 k3e1")
-    made = [warm(space, path, probability, candidates, generator) for _ in range(count)]
+    made = warm(space, [path] * count, probability, candidates, generator)
     return [b for b in made if isinstance(b, Blend)]
 
 
@@ -59,7 +59,7 @@ def test_without_warmup_the_path_is_the_sampled_one() -> None:
     space, generator = tiny.space(), torch.Generator().manual_seed(0)
     path = space.parse("zero k5e3")
     state = generator.get_state()
-    assert warm(space, path, 0.0, 4, generator) is path
+    assert warm(space, [path], 0.0, 4, generator) == [path]
     assert torch.equal(generator.get_state(), state)
 
 
@@ -67,14 +67,13 @@ def test_searched_widths_are_at_their_largest(monkeypatch: pytest.MonkeyPatch) -
     tiny.shrink_factored(monkeypatch)
     space, generator = FactoredSpace("small", tiny.SIZE), torch.Generator().manual_seed(0)
     path = space.parse("conv3 zero x0.5 k3e1 zero x0.5 k3e1 k5e2")
-    blend = warm(space, path, 1.0, 3, generator)
+    (blend,) = warm(space, [path], 1.0, 3, generator)
     assert isinstance(blend, Blend)
     widths = [{u.out_channels for u in layer if u} for layer in blend.layers]
     assert widths[2] == {8} and widths[4] == {16}
     net = MultiPathNet.supernet(space, tiny.tasks({"a": 3}), "per_domain", seed=0)
     for probability in (1.0, 0.5):
-        for _ in range(5):
-            mixed = warm(space, path, probability, 3, generator)
+        for mixed in warm(space, [path] * 5, probability, 3, generator):
             assert net([Flow("a", tiny.images(2), mixed)])[0].shape == (2, 3)
 
 

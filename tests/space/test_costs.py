@@ -284,3 +284,31 @@ def test_a_changed_price_of_one_block_changes_the_fingerprint() -> None:
 
     prints = [cost_fingerprint(Table(special), tiny.space()) for special in (1.0, 1.0, 2.0)]
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_price_that_is_known_is_not_asked_for_again() -> None:
+    """Of 12 paths through one space, each block is priced once, and the costs are the same."""
+    asked: list[Use] = []
+
+    @dataclass(frozen=True)
+    class Asked(MultiplyAdds):
+        def price(self, use: Use) -> float:
+            asked.append(use)
+            return super().price(use)
+
+    space, prices = tiny.space(), dict[Use, float]()
+    for path in tiny.all_paths(space):
+        cost = path_costs(Asked(), space, {"a": path}, prices)
+        assert cost == path_costs(MultiplyAdds(), space, {"a": path})
+    assert len(asked) == len(set(asked)) == len(list(space.all_uses()))
+
+
+def test_a_space_at_another_size_has_uses_of_that_size() -> None:
+    space = tiny.space().with_resolutions({"a": tiny.SIZE, "b": tiny.SIZE // 2})
+    path = space.parse("k3e1 k3e1")
+    for domain, size in (("a", 16), ("b", 8), ("a", 16)):
+        assert [u.size for u in space.of(domain).uses(path) if u] == [
+            size,
+            *[size // 2] * 2,
+            size // 4,
+        ]

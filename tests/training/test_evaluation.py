@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import torch
 import mpnas_kit as mk
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.domains.split import Subset
+from mpnas_kit.domains.split import Subset, count_pixels
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, member
+from mpnas_kit.search.stage import search
 from mpnas_kit.training.evaluation import evaluate, measure, recalibrate
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
@@ -200,3 +202,27 @@ def test_evaluation_leaves_the_network_as_it_was() -> None:
     before = {n: t.clone() for n, t in net.state_dict().items()}
     evaluate(net, suite, paths, "val")
     assert net.training and all(torch.equal(before[n], t) for n, t in net.state_dict().items())
+
+
+class Counting(Subset):
+    """A split that notes how often its pixel values are asked for."""
+
+    asked = 0
+
+    def pixel_counts(self) -> torch.Tensor:
+        self.asked += 1
+        return count_pixels(self)
+
+
+def test_training_images_are_read_once_for_their_mean_and_deviation() -> None:
+    """By a search, a training and everything after it, also with a part of the suite."""
+    splits = {d.name: Counting(d.train, torch.arange(len(d.train))) for d in tiny.suite()}
+    whole = DomainSuite([replace(d, train=splits[d.name]) for d in tiny.suite()], "counted")
+    paths = tiny.paths(tiny.space(), ARCHS[:2])
+    search(whole, tiny.space(), tiny.search_config())
+    trained = train(whole, tiny.space(), paths, tiny.train_config())
+    part = whole.select(["a"])
+    evaluate(trained.net, part, {"a": paths["a"]}, "test")
+    mk.analysis.predictions(trained, part["a"])
+    mk.Signature.of(part["a"])
+    assert {name: split.asked for name, split in splits.items()} == {"a": 1, "b": 1}

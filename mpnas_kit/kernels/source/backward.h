@@ -57,7 +57,7 @@ inline void backward_gates(const Chain& chain, int64_t u, int64_t block, const f
             constexpr int N = width.lanes;
             float* at = reduce + i * s.squeeze + c;
             const Vec<N> squeezed = load<N>(s.squeezed + (first + i) * s.squeeze + c);
-            store<N>(at, load<N>(at) * Relu::slope(squeezed));
+            store<N>(at, load<N>(at) * Relu::slope<N>(squeezed));
         });
     product(images, s.unit->squeeze, s.out, {reduce, s.squeeze}, packed.reduce,
             {chain.pooled_gradient + first * s.out, s.out});
@@ -83,7 +83,7 @@ inline void backward_activation(const Chain& chain, int64_t u, int64_t block, in
                 g = g * load<N>(s.gate + image) +
                     load<N>(chain.pooled_gradient + image) / (float)s.pixels();
             }
-            g *= act.slope(h * scale + shift);
+            g *= act.template slope<N>(h * scale + shift);
             store<N>(at, g);
             sum += g;
             products += g * (h - mean);
@@ -250,25 +250,30 @@ inline void backward_depthwise(const Chain& chain, int64_t u, int64_t block, Mat
     over_channels(0, s.out, [&](int64_t c, auto width) {
         constexpr int N = width.lanes;
         float *inputs = tile, *plane = inputs + q.plane_pixels() * N;
-        float *d = plane + q.plane_pixels() * N, *own = d + s.most_pixels() * N;
-        clear<N>(inputs, q.plane_pixels());
-        clear<N>(plane, q.plane_pixels());
+        float* own = plane + q.plane_pixels() * N;
+        // d_h lies in the plane from which it is convolved, or else in memory of its own.
+        float* d = q.stride == 1 ? plane + (q.pad() * q.plane_line() + q.pad()) * N
+                                 : own + pixels * N;
+        const int64_t d_line = (q.stride == 1 ? q.plane_line() : q.columns) * N;
+        clear_padding<N>(q, inputs);
+        if (q.stride == 1) clear_padding<N>(q, plane);
         for (int64_t i = chain.first_image(block); i < chain.end_image(block); i++) {
             const int64_t row = i * s.pixels(), row_before = i * pixels;
-            over_map_gradients<N>(chain, u, row, row + s.pixels(), c, [&](int64_t at, Vec<N> v) {
-                store<N>(d + (at - row) * N, v);
+            float* at = d;
+            int64_t x = 0;
+            over_map_gradients<N>(chain, u, row, row + s.pixels(), c, [&](int64_t, Vec<N> v) {
+                store<N>(at, v);
+                at += N;
+                if (++x == q.columns) x = 0, at += d_line - q.columns * N;
             });
             if (s.unit->weight.gradient) {
                 depthwise_inputs<N>(chain, u, i, c, inputs);
-                weigh<N>(q, inputs, d, N, sum.at + c, sum.step);
+                weigh<N>(q, inputs, d, d_line, sum.at + c, sum.step);
             }
             if (u == 0 && !chain.job->x_gradient) continue;
             float* before = u ? gradient_of(chain, u - 1) + row_before * s.in + c : own;
             const int64_t step = u ? s.in : N;
             if (q.stride == 1) {
-                over_pixels<N>(q, [&](int64_t place, int64_t pixel) {
-                    store<N>(plane + place, load<N>(d + pixel * N));
-                });
                 convolve<N>(q, plane, weight + (taps - 1) * s.out + c, -s.out, before, step);
             } else {
                 clear<N>(plane, q.plane_pixels());

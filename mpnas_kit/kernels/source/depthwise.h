@@ -29,6 +29,17 @@ inline void clear(float* plane, int64_t pixels) {
     for (int64_t i = 0; i < pixels; i++) store<N>(plane + i * N, Vec<N>{});
 }
 
+// Clear the padding. The image is written afterwards.
+template <int N>
+inline void clear_padding(const Shape& s, float* plane) {
+    const int64_t line = s.plane_line(), right = s.pad() + s.width;
+    for (int64_t y = 0; y < s.plane_pixels() / line; y++) {
+        const bool outside = y < s.pad() || y >= s.pad() + s.height;
+        clear<N>(plane + y * line * N, outside ? line : s.pad());
+        if (!outside) clear<N>(plane + (y * line + right) * N, line - right);
+    }
+}
+
 // Call f(place in the plane, pixel of the image) for all pixels of an image.
 template <int N, class F>
 inline void over_pixels(const Shape& s, F f) {
@@ -120,9 +131,10 @@ inline void spread(const Shape& s, const float* d, int64_t d_step, const float* 
         }
 }
 
-// Weight gradient of one image: `sums[t] += ...`. G rows of taps are summed in registers at once.
+// Weight gradient of one image: `sums[t] += ...`. Rows of d are `d_line` apart. G rows of taps are
+// summed in registers at once.
 template <int K, int G, int N>
-inline void weigh_rows(const Shape& s, const float* plane, const float* d, int64_t d_step,
+inline void weigh_rows(const Shape& s, const float* plane, const float* d, int64_t d_line,
                        int64_t ky, float* sums, int64_t sum_step) {
     const int64_t line = s.plane_line() * N;
     Vec<N> sum[G][K] = {};
@@ -130,7 +142,7 @@ inline void weigh_rows(const Shape& s, const float* plane, const float* d, int64
         if (ky + G <= s.from(row) || ky >= s.to(row)) continue;  // only zeros of the padding
         const float* at = plane + (row * s.stride + ky) * line;
         for (int64_t column = 0; column < s.columns; column++, at += s.stride * N) {
-            const Vec<N> gradient = load<N>(d + (row * s.columns + column) * d_step);
+            const Vec<N> gradient = load<N>(d + row * d_line + column * N);
             for (int g = 0; g < G; g++)
                 for (int kx = 0; kx < K; kx++)
                     sum[g][kx] += gradient * load<N>(at + g * line + kx * N);
@@ -144,26 +156,26 @@ inline void weigh_rows(const Shape& s, const float* plane, const float* d, int64
 }
 
 template <int K, int G, int N>
-inline void weigh_as(const Shape& s, const float* plane, const float* d, int64_t d_step,
+inline void weigh_as(const Shape& s, const float* plane, const float* d, int64_t d_line,
                      float* sums, int64_t sum_step) {
     int64_t ky = 0;
-    for (; ky + G <= K; ky += G) weigh_rows<K, G, N>(s, plane, d, d_step, ky, sums, sum_step);
-    for (; ky < K; ky++) weigh_rows<K, 1, N>(s, plane, d, d_step, ky, sums, sum_step);
+    for (; ky + G <= K; ky += G) weigh_rows<K, G, N>(s, plane, d, d_line, ky, sums, sum_step);
+    for (; ky < K; ky++) weigh_rows<K, 1, N>(s, plane, d, d_line, ky, sums, sum_step);
 }
 
 template <int N>
-inline void weigh(const Shape& s, const float* plane, const float* d, int64_t d_step, float* sums,
+inline void weigh(const Shape& s, const float* plane, const float* d, int64_t d_line, float* sums,
                   int64_t sum_step) {
-    if (s.kernel == 3) return weigh_as<3, 3, N>(s, plane, d, d_step, sums, sum_step);
-    if (s.kernel == 5) return weigh_as<5, N == 16 ? 1 : 2, N>(s, plane, d, d_step, sums, sum_step);
-    if (s.kernel == 7) return weigh_as<7, 1, N>(s, plane, d, d_step, sums, sum_step);
+    if (s.kernel == 3) return weigh_as<3, 3, N>(s, plane, d, d_line, sums, sum_step);
+    if (s.kernel == 5) return weigh_as<5, N == 16 ? 1 : 2, N>(s, plane, d, d_line, sums, sum_step);
+    if (s.kernel == 7) return weigh_as<7, 1, N>(s, plane, d, d_line, sums, sum_step);
     for (int64_t tap = 0; tap < s.kernel * s.kernel; tap++) {  // any other kernel: tap by tap
         const int64_t ky = tap / s.kernel, kx = tap % s.kernel;
         Vec<N> sum = {};
         for (int64_t row = 0; row < s.rows; row++)
             for (int64_t column = 0; column < s.columns; column++) {
                 const int64_t pixel = (row * s.stride + ky) * s.plane_line() + column * s.stride + kx;
-                sum += load<N>(d + (row * s.columns + column) * d_step) * load<N>(plane + pixel * N);
+                sum += load<N>(d + row * d_line + column * N) * load<N>(plane + pixel * N);
             }
         store<N>(sums + tap * sum_step, load<N>(sums + tap * sum_step) + sum);
     }

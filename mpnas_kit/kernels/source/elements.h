@@ -2,27 +2,34 @@
 #pragma once
 #include "vector.h"
 
-// Activations. slope(z) is the derivative of value(z), as torch defines it where there is none.
-// Comparisons are written so that NaN passes.
+// Activations. slope(z) is the derivative of value(z), as torch defines it where there is none. NaN
+// passes: `larger` and `smaller` return z, and comparisons with it are false.
 struct Identity {
-    template <class V> static V value(V z) { return z; }
-    template <class V> static V slope(V) { return 1.0f - V{}; }
+    template <int N> static Vec<N> value(Vec<N> z) { return z; }
+    template <int N> static Vec<N> slope(Vec<N>) { return all<N>(1); }
 };
 struct Relu {
-    template <class V> static V value(V z) { return z < 0.0f ? V{} : z; }
-    template <class V> static V slope(V z) { return z <= 0.0f ? V{} : 1.0f - V{}; }
+    template <int N> static Vec<N> value(Vec<N> z) { return larger<N>(Vec<N>{}, z); }
+    template <int N> static Vec<N> slope(Vec<N> z) { return z <= 0.0f ? Vec<N>{} : all<N>(1); }
 };
 struct Relu6 {
-    template <class V> static V value(V z) { return z < 0.0f ? V{} : z > 6.0f ? 6.0f - V{} : z; }
-    template <class V> static V slope(V z) {
-        return z <= 0.0f ? V{} : z >= 6.0f ? V{} : 1.0f - V{};
+    template <int N> static Vec<N> value(Vec<N> z) {
+        return smaller<N>(all<N>(6), Relu::value<N>(z));
+    }
+    template <int N> static Vec<N> slope(Vec<N> z) {
+        return z <= 0.0f ? Vec<N>{} : z >= 6.0f ? Vec<N>{} : all<N>(1);
     }
 };
-struct HardSwish {  // z * relu6(z + 3) / 6
-    template <class V> static V value(V z) { return z * Relu6::value(z + 3.0f) * (1.0f / 6); }
-    template <class V> static V slope(V z) {
-        const V inside = z * (1.0f / 3) + 0.5f;
-        return z <= -3.0f ? V{} : z >= 3.0f ? 1.0f - V{} : inside;
+struct HardSigmoid {  // relu6(z + 3) / 6
+    template <int N> static Vec<N> value(Vec<N> z) {
+        return smaller<N>(all<N>(1), Relu::value<N>(z * (1.0f / 6) + 0.5f));
+    }
+};
+struct HardSwish {  // z hardsigmoid(z)
+    template <int N> static Vec<N> value(Vec<N> z) { return z * HardSigmoid::value<N>(z); }
+    template <int N> static Vec<N> slope(Vec<N> z) {
+        const Vec<N> inside = z * (1.0f / 3) + 0.5f;
+        return z <= -3.0f ? Vec<N>{} : z >= 3.0f ? all<N>(1) : inside;
     }
 };
 

@@ -9,7 +9,7 @@ inline void over_activations(const Step& s, int64_t first, int64_t end, int64_t 
     const Vec<N> scale = load<N>(s.scale + c), shift = load<N>(s.shift + c);
     with_activation(s.unit->activation, [&](auto act) {
         auto value = [&](int64_t row) {
-            return act.value(load<N>(s.h + row * s.out + c) * scale + shift);
+            return act.template value<N>(load<N>(s.h + row * s.out + c) * scale + shift);
         };
         if (!GATED || !s.squeeze) {
             for (int64_t row = first; row < end; row++) f(row, value(row));
@@ -93,14 +93,16 @@ inline void add_statistics(const Chain& chain, int64_t u, int64_t block, int64_t
                            int64_t first, int64_t end, int64_t c) {
     const Step& s = chain.step[u];
     float* partial = chain.partial + 2 * block * s.out + c;
-    Vec<N> sum = {}, squares = {};
-    for (int64_t row = first; row < end; row++) sum += load<N>(s.h + row * s.out + c);
     const float more = (float)(end - first);
-    const Vec<N> mean = sum / more;
+    const Vec<N> origin = load<N>(s.h + first * s.out + c);  // a value nearby keeps the precision
+    Vec<N> sum = {}, squares = {};
     for (int64_t row = first; row < end; row++) {
-        const Vec<N> distance = load<N>(s.h + row * s.out + c) - mean;
+        const Vec<N> distance = load<N>(s.h + row * s.out + c) - origin;
+        sum += distance;
         squares += distance * distance;
     }
+    const Vec<N> mean = origin + sum / more;
+    squares -= sum * sum / more;
     if (before == 0) {
         store<N>(partial, mean);
         return store<N>(partial + s.out, squares);
@@ -138,7 +140,7 @@ inline void forward_depthwise(const Chain& chain, int64_t u, int64_t block, cons
     const int64_t first = chain.first_image(block);
     over_channels(0, s.out, [&](int64_t c, auto width) {
         constexpr int N = width.lanes;
-        clear<N>(plane, s.shape.plane_pixels());
+        clear_padding<N>(s.shape, plane);
         for (int64_t i = first; i < chain.end_image(block); i++) {
             const int64_t row = i * s.pixels();
             depthwise_inputs<N>(chain, u, i, c, plane);
@@ -172,15 +174,14 @@ inline void gates(const Step& s, int64_t first, int64_t images, const Packed& pa
         over_channels(0, s.squeeze, [&](int64_t c, auto width) {
             constexpr int N = width.lanes;
             float* at = squeezed + i * s.squeeze + c;
-            store<N>(at, Relu::value(load<N>(at) + load<N>(packed.reduce_bias + c)));
+            store<N>(at, Relu::value<N>(load<N>(at) + load<N>(packed.reduce_bias + c)));
         });
     product(images, s.unit->squeeze, s.out, {squeezed, s.squeeze}, packed.expand, {gate, s.out});
     for (int64_t i = 0; i < images; i++)
         over_channels(0, s.out, [&](int64_t c, auto width) {
             constexpr int N = width.lanes;
             float* at = gate + i * s.out + c;
-            const Vec<N> z = load<N>(at) + load<N>(packed.expand_bias + c);
-            store<N>(at, Relu6::value(z + 3.0f) * (1.0f / 6));
+            store<N>(at, HardSigmoid::value<N>(load<N>(at) + load<N>(packed.expand_bias + c)));
         });
 }
 

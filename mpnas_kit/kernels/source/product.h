@@ -1,9 +1,10 @@
 // Matrix product: all 1 x 1 convolutions, their two gradients, and squeeze-and-excite.
 //
-//     C[m][n] (+)= sum over k of A(m, k) * B[k][n]        n: channels, in vectors
+//     C[m][n]  = sum over k of A[m][k] * B[k][n]        n: channels, in vectors
+//     C[m][n] += sum over k of A[k][m] * B[k][n]        ACROSS: as gradients of weights need it
 //
-// A(m, k) is a[m * step + k], or a[k * step + m] if it is ACROSS. B is `Packed`: in panels of
-// columns, each with all rows k one after another; or a plain matrix with rows `b_step` apart.
+// In the first form B is packed: in panels of columns, each with all rows k one after another. In
+// the second it is a plain matrix, with rows `b_step` apart.
 #pragma once
 #include "vector.h"
 
@@ -42,10 +43,10 @@ struct Matrix {  // a matrix that is written
 // M rows and V vectors of C, in registers.
 template <bool ACROSS, int M, int V, int N>
 inline void tile(int64_t depth, const float* a, int64_t a_step, const float* b, int64_t b_step,
-                 float* c, int64_t c_step, bool add) {
+                 float* c, int64_t c_step) {
     Vec<N> sum[M][V];
     for (int m = 0; m < M; m++)
-        for (int v = 0; v < V; v++) sum[m][v] = add ? load<N>(c + m * c_step + v * N) : Vec<N>{};
+        for (int v = 0; v < V; v++) sum[m][v] = ACROSS ? load<N>(c + m * c_step + v * N) : Vec<N>{};
     for (int64_t k = 0; k < depth; k++) {
         Vec<N> right[V];
         for (int v = 0; v < V; v++) right[v] = load<N>(b + k * b_step + v * N);
@@ -60,52 +61,52 @@ inline void tile(int64_t depth, const float* a, int64_t a_step, const float* b, 
 
 template <bool ACROSS, int M, int V, int N>
 inline void last_rows(int64_t rows, int64_t depth, const float* a, int64_t a_step, const float* b,
-                      int64_t b_step, float* c, int64_t c_step, bool add) {
+                      int64_t b_step, float* c, int64_t c_step) {
     if constexpr (M > 0) {
         if (rows == M)
-            tile<ACROSS, M, V, N>(depth, a, a_step, b, b_step, c, c_step, add);
+            tile<ACROSS, M, V, N>(depth, a, a_step, b, b_step, c, c_step);
         else
-            last_rows<ACROSS, M - 1, V, N>(rows, depth, a, a_step, b, b_step, c, c_step, add);
+            last_rows<ACROSS, M - 1, V, N>(rows, depth, a, a_step, b, b_step, c, c_step);
     }
 }
 
 // All rows of a panel of V vectors.
 template <bool ACROSS, int V, int N>
 void panel(int64_t rows, int64_t depth, const float* a, int64_t a_step, const float* b,
-           int64_t b_step, float* c, int64_t c_step, bool add) {
+           int64_t b_step, float* c, int64_t c_step) {
     constexpr int M = V == 2 ? (LANES == 16 ? 8 : 6) : 8;  // so many sums fit in the registers
     const int64_t a_row = ACROSS ? 1 : a_step;
     int64_t m = 0;
     for (; m + M <= rows; m += M)
-        tile<ACROSS, M, V, N>(depth, a + m * a_row, a_step, b, b_step, c + m * c_step, c_step, add);
+        tile<ACROSS, M, V, N>(depth, a + m * a_row, a_step, b, b_step, c + m * c_step, c_step);
     last_rows<ACROSS, M - 1, V, N>(rows - m, depth, a + m * a_row, a_step, b, b_step,
-                                   c + m * c_step, c_step, add);
+                                   c + m * c_step, c_step);
 }
 
 template <bool ACROSS>
 void product_of(int64_t rows, int64_t depth, int64_t columns, const float* a, int64_t a_step,
-                const float* b, int64_t b_step, bool packed, float* c, int64_t c_step, bool add) {
+                const float* b, int64_t b_step, float* c, int64_t c_step) {
     for (int64_t n = 0, width; n < columns; n += width) {
         width = panel_width(n, columns);
-        const float* from = packed ? b + n * depth : b + n;
-        const int64_t step = packed ? width : b_step;
+        const float* from = ACROSS ? b + n : b + n * depth;
+        const int64_t step = ACROSS ? b_step : width;
         if (width == PANEL)
-            panel<ACROSS, 2, LANES>(rows, depth, a, a_step, from, step, c + n, c_step, add);
+            panel<ACROSS, 2, LANES>(rows, depth, a, a_step, from, step, c + n, c_step);
         else if (width == LANES)
-            panel<ACROSS, 1, LANES>(rows, depth, a, a_step, from, step, c + n, c_step, add);
+            panel<ACROSS, 1, LANES>(rows, depth, a, a_step, from, step, c + n, c_step);
         else
-            panel<ACROSS, 1, GRAIN>(rows, depth, a, a_step, from, step, c + n, c_step, add);
+            panel<ACROSS, 1, GRAIN>(rows, depth, a, a_step, from, step, c + n, c_step);
     }
 }
 
-// C = A B with a packed B; `columns` is a multiple of GRAIN.
+// C = A B with a packed B. `columns` is a multiple of GRAIN.
 inline void product(int64_t rows, int64_t depth, int64_t columns, Factor a, const float* packed,
                     Matrix c) {
-    product_of<false>(rows, depth, columns, a.at, a.step, packed, 0, true, c.at, c.step, false);
+    product_of<false>(rows, depth, columns, a.at, a.step, packed, 0, c.at, c.step);
 }
 
-// C += A^T B with plain matrices A[k][m] and B[k][n], as the gradients of weights need.
+// C += A^T B.
 inline void add_product_across(int64_t rows, int64_t depth, int64_t columns, const float* a,
                                int64_t a_step, const float* b, int64_t b_step, Matrix c) {
-    product_of<true>(rows, depth, columns, a, a_step, b, b_step, false, c.at, c.step, true);
+    product_of<true>(rows, depth, columns, a, a_step, b, b_step, c.at, c.step);
 }

@@ -38,7 +38,30 @@ inline Vec<N> all(float value) {
     return value - Vec<N>{};  // x - 0 is x, for every x
 }
 
-// The same for the last channels of a map that is not padded: only `count` of the lanes exist.
+// The larger and the smaller of two values; b if one of them is NaN. GCC does not find the
+// instructions for them by itself.
+template <int N>
+inline Vec<N> larger(Vec<N> a, Vec<N> b) {
+#if defined(__AVX512F__) && !defined(__clang__)
+    if constexpr (N == 16) return __builtin_ia32_maxps512_mask(a, b, a, -1, 4);
+#endif
+#if defined(__AVX2__) && !defined(__clang__)
+    if constexpr (N == 8) return __builtin_ia32_maxps256(a, b);
+#endif
+    return a > b ? a : b;
+}
+template <int N>
+inline Vec<N> smaller(Vec<N> a, Vec<N> b) {
+#if defined(__AVX512F__) && !defined(__clang__)
+    if constexpr (N == 16) return __builtin_ia32_minps512_mask(a, b, a, -1, 4);
+#endif
+#if defined(__AVX2__) && !defined(__clang__)
+    if constexpr (N == 8) return __builtin_ia32_minps256(a, b);
+#endif
+    return a < b ? a : b;
+}
+
+// Load and store the last channels of a map that is not padded: only `count` of the lanes exist.
 template <int N>
 inline Vec<N> load(const float* p, int64_t count) {
     if (count >= N) return load<N>(p);
