@@ -58,7 +58,7 @@ class Recipe:
     def parameters(self) -> list[nn.Parameter] | None:
         """Return weights and biases, in order, as their modules have them now.
 
-        Return None if the kernels cannot read them: another type, device or memory layout.
+        Return None if the kernels cannot read them: another type, device, memory layout or size.
         """
         found: list[Any] = [owner._parameters.get(name) for owner, name in self._owners]
         if len(self._readable) < len(found) or not all(
@@ -66,11 +66,21 @@ class Recipe:
             for p, (known, address) in zip(found, self._readable, strict=True)
         ):  # the first time, or parameters are new or have moved
             self._readable = []
-            if not all(type(p) is nn.Parameter and is_readable(p) for p in found):
+            readable = all(type(p) is nn.Parameter and is_readable(p) for p in found)
+            if not readable or not self._fit(found):
                 return None
             self._words, self._places = self._fixed_words(found)
             self._readable = [(p, p.data_ptr()) for p in found]
         return found
+
+    def _fit(self, parameters: Sequence[nn.Parameter]) -> bool:
+        """Return whether the chain uses no more than these parameters have."""
+        left = iter(parameters)
+        return all(
+            part.fits([next(left) for _ in part.names], unit.depthwise and part is unit.weights)
+            for unit in self.chain.units
+            for part in _parts(unit)
+        )
 
     def form(self, library: Library, images: int, height: int, width: int) -> "Form":
         """Return size of the output and memory of a job of so many images of this size."""

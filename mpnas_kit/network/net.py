@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
-from mpnas_kit.kernels.chain import Chained
+from mpnas_kit.kernels.chain import Chained, require_widths
 from mpnas_kit.kernels.function import Job, Recipe, is_readable, run_chains
 from mpnas_kit.kernels.library import Library
 from mpnas_kit.network.collapse import borrower, families
@@ -79,6 +79,7 @@ class _Run:
         if isinstance(module, Chained):
             with RaisedBy(lambda: f"chain of block {use.block.name!r}"):
                 chain = module.chain(use.in_channels, use.out_channels)
+                require_widths(chain, use.in_channels, use.out_channels)
         norms = [] if chain is None else [unit.norm for unit in chain.units]
         self._norms = [norm for norm in norms if isinstance(norm, DomainNorm)]
         known = chain is not None and len(self._norms) == len(chain.units)
@@ -89,9 +90,11 @@ class _Run:
         if self.recipe is None or self.recipe.parameters() is None:
             return None
         norms = []
-        for norm in self._norms:
-            found = norm.native(domain)
-            if found is None or not all(t is None or is_readable(t) for t in found):
+        for norm, unit in zip(self._norms, self.recipe.chain.units, strict=True):
+            found, channels = norm.native(domain), unit.weights.out_channels
+            if found is None or not all(
+                t is None or (is_readable(t) and len(t) >= channels) for t in found
+            ):
                 return None
             norms.append(found)
         fixed = {norm.mean is not None for norm in norms}
