@@ -1,7 +1,11 @@
 """Networks on the native kernels: what runs there, what falls back, what autograd is promised."""
 
 import copy
+import pickle
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.kernels.chain import Chain
 from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network import net as network
@@ -303,7 +308,7 @@ def test_a_parameter_that_is_replaced_before_the_backward_pass_gets_its_gradient
     assert_near(found, expected)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_a_copy_has_weights_of_its_own(copied: Callable[[Any], Any], calls: Calls) -> None:
     net = union()
     before = [y.detach() for y in net(flows())]
@@ -433,6 +438,12 @@ def test_nodes_and_norms_in_other_modes_than_the_network(calls: Calls) -> None:
 # Blocks of one's own ------------------------------------------------------------------------------
 
 
+def wider(chain: Chain) -> Chain:
+    """A chain that uses more than the weights have."""
+    first, second = chain.units
+    return Chain([replace(first, weights=replace(first.weights, kernel=5)), second])
+
+
 class Own:
     """A block whose module may be a chain. kind: which."""
 
@@ -451,6 +462,10 @@ class Own:
                     return None
                 if self.name == "raises":
                     raise ValueError("broken")
+                if self.name == "narrow":
+                    return super().chain(inside - 1, outside)
+                if self.name == "larger":
+                    return wider(super().chain(inside, outside))
                 return super().chain(inside, outside)
 
         if self.name == "plain":
@@ -470,7 +485,9 @@ def with_own(kind: str) -> tuple[MultiPathNet, list[Flow]]:
     return net, [Flow(d, tiny.images(3, i), space.parse(kind)) for i, d in enumerate(CLASSES)]
 
 
-@pytest.mark.parametrize(("kind", "jobs"), [("chained", 6), ("none", 4), ("plain", 4)])
+@pytest.mark.parametrize(
+    ("kind", "jobs"), [("chained", 6), ("none", 4), ("plain", 4), ("larger", 4)]
+)
 def test_an_own_block_runs_on_the_kernels_if_it_is_a_chain(
     kind: str, jobs: int, calls: Calls
 ) -> None:
@@ -483,3 +500,28 @@ def test_an_error_in_an_own_chain_names_the_block() -> None:
     with pytest.raises(ValueError, match="broken") as caught:
         net(inputs)
     assert "chain of block 'raises'" in caught.value.__notes__[0]
+
+
+def test_the_block_in_the_documentation_runs_on_the_kernels(calls: Calls) -> None:
+    text = (Path(__file__).parents[2] / "docs/extend.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {"__name__": "my_parts"}
+    for code in (blocks[0], *(code for code in blocks if "def chain" in code)):
+        exec(code, names)
+    block = names["Separable"](5)
+    layers = [
+        Layer("stem", 2, (8,), (Conv(3),)),
+        Layer("one", 2, (12,), (block, Conv(1))),
+        Layer("head", 1, (16,), (Conv(1),)),
+    ]
+    space = LayerwiseSpace("own", layers, 16)
+    net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", 0)
+    net.kernels = LIBRARY
+    assert_same_training(net, [Flow("a", tiny.images(3), space.parse(block.name))])
+    assert calls.jobs == 3
+
+
+def test_a_chain_for_other_widths_is_refused() -> None:
+    net, inputs = with_own("narrow")
+    with pytest.raises(MpnasError, match="takes 7 channels and returns 8: expected 8 and 8"):
+        net(inputs)
