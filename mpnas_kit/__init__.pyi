@@ -56,6 +56,10 @@ from .engine.loop import StepEvent as StepEvent
 from .engine.team import joined as joined
 from .errors import MpnasError as MpnasError
 from .errors import Unavailable as Unavailable
+from .kernels.chain import Chain as Chain
+from .kernels.chain import Gate as Gate
+from .kernels.chain import Unit as Unit
+from .kernels.chain import Weights as Weights
 from .network.net import Flow as Flow
 from .network.net import MultiPathNet as MultiPathNet
 from .prioritization.abdp import ABDP as ABDP

@@ -149,7 +149,7 @@ def test_python_in_readme_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_python_in_extend_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     in_a_file(monkeypatch, tmp_path, "my_parts", "\n\n".join(blocks))
     grouped = sys.modules["my_parts"].Grouped(2)
     assert grouped.cost(8, 16, 2, 9) == count_module(grouped, 8, 16, 2, 9)
