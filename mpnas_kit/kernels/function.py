@@ -8,8 +8,9 @@ The structs of `source/chain.h` are arrays of 64-bit numbers here, in the order 
 """
 
 import ctypes
+import itertools
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from mpnas_kit.kernels.chain import ACTIVATIONS, MOST_UNITS, Chain, Unit, Weights
 from mpnas_kit.kernels.library import Library
 from mpnas_kit.kernels.threads import kernel_threads
+from mpnas_kit.settings import require
 
 _BLOCK_PIXELS = 1024  # as in `source/chain.h`
 _FLOAT = 4  # bytes
@@ -35,6 +37,58 @@ class Norm(NamedTuple):
     beta: nn.Parameter
     mean: Tensor | None = None
     variance: Tensor | None = None
+
+
+class Norms:
+    """The batch norms of a node for one domain.
+
+    norms: norm of every unit. All have statistics of the batch, or all have fixed ones.
+    fixed: whether they have fixed ones.
+    """
+
+    def __init__(self, norms: Sequence[Norm]) -> None:
+        self.norms, self.fixed = norms, norms[0].mean is not None
+        kept = [(n.gamma, n.beta, n.mean, n.variance) for n in norms]
+        self._tensors = [t for own in kept for t in own if t is not None]
+        self._addresses: list[int] = []
+        self._words: list[int] = []
+
+    @property
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Scales and shifts of all norms."""
+        for norm in self.norms:
+            yield norm.gamma
+            yield norm.beta
+
+    def words(self, gradients: Mapping[nn.Parameter, int] | None = None) -> list[int]:
+        """Return the structs `Norm` of a job. gradients: addresses of those of parameters."""
+        addresses = [t.data_ptr() for t in self._tensors]
+        if addresses != self._addresses:  # the first time, or the tensors have moved
+            _require_plain(self._tensors)
+            per_norm = iter(addresses)
+            count, none = (4, ()) if self.fixed else (2, (0, 0))
+            self._words = []
+            for _ in self.norms:
+                self._words += (*itertools.islice(per_norm, count), *none, 0, 0)
+            self._words += [0] * (_NORM_WORDS * (MOST_UNITS - len(self.norms)))
+            self._addresses = addresses
+        if not gradients:
+            return self._words
+        words = self._words.copy()
+        for i, norm in enumerate(self.norms):
+            words[_NORM_WORDS * i + 4] = gradients.get(norm.gamma, 0)
+            words[_NORM_WORDS * i + 5] = gradients.get(norm.beta, 0)
+        return words
+
+
+def _require_plain(tensors: Iterable[Tensor]) -> None:
+    """Raise `MpnasError` unless the kernels can read these tensors."""
+    for tensor in tensors:
+        require(
+            tensor.dtype == torch.float32 and tensor.device.type == "cpu",
+            f"a network has weights of {tensor.dtype} on device {tensor.device}, but images of "
+            "float32 on the CPU: expected the same type and device.",
+        )
 
 
 class Recipe:
@@ -85,6 +139,7 @@ class Recipe:
         """
         addresses = [p.data_ptr() for p in self.parameters]
         if addresses != self._addresses:  # the first time, or the weights have moved
+            _require_plain(self.parameters)
             self._words, self._places = self._fixed_words()
             self._addresses = addresses
         words = self._words.copy()
@@ -152,12 +207,12 @@ class Job(NamedTuple):
 
     recipe: the node.
     x: input, float32 (B, C, H, W).
-    norms: batch norm of every unit.
+    norms: its batch norms.
     """
 
     recipe: Recipe
     x: Tensor
-    norms: Sequence[Norm]
+    norms: Norms
 
 
 class _Call:
@@ -166,7 +221,7 @@ class _Call:
     def __init__(self, library: Library, jobs: Sequence[Job], eps: float) -> None:
         self.library, self.jobs, self.eps = library, jobs, eps
         self.threads = kernel_threads()
-        self.fixed = jobs[0].norms[0].mean is not None
+        self.fixed = jobs[0].norms.fixed
         self.numbers: dict[Recipe, int] = {}
         self.forms: list[Form] = []
         for recipe, x, _ in jobs:
@@ -192,7 +247,7 @@ class _Call:
             )
             ys.append(y)
             number, at, to = self.numbers[recipe], x.data_ptr(), y.data_ptr()
-            own = _norm_words(norms)
+            own = norms.words()
             step = _block_images(height, width) if self.fixed else images
             for first in range(0, images, step):
                 count = min(step, images - first)
@@ -257,7 +312,7 @@ class _Call:
             images, _, height, width = x.shape
             words.extend((self.numbers[recipe], images, height, width, x.data_ptr(), 0))
             words.extend((dy.data_ptr(), 0 if dx is None else dx.data_ptr(), saved, at))
-            words.extend(_norm_words(norms, addresses))
+            words.extend(norms.words(addresses))
             at += _FLOAT * form.gradients
             saved += _FLOAT * form.saved
         slot = max(form.slot for form in self.forms)
@@ -310,20 +365,6 @@ class _Call:
 def _block_images(height: int, width: int) -> int:
     """Return the number of images of a block, as `source/chain.h` does."""
     return max(1, _BLOCK_PIXELS // (height * width))
-
-
-def _norm_words(
-    norms: Sequence[Norm], gradients: Mapping[nn.Parameter, int] | None = None
-) -> list[int]:
-    """Return the structs `Norm` of a job."""
-    words: list[int] = []
-    for gamma, beta, mean, variance in norms:
-        words += (gamma.data_ptr(), beta.data_ptr())
-        words += (
-            (0, 0) if mean is None or variance is None else (mean.data_ptr(), variance.data_ptr())
-        )
-        words += (gradients.get(gamma, 0), gradients.get(beta, 0)) if gradients else (0, 0)
-    return words + [0] * (_NORM_WORDS * (MOST_UNITS - len(norms)))
 
 
 def _aligned(count: int) -> int:
@@ -383,8 +424,7 @@ def run_chains(library: Library, jobs: Sequence[Job], eps: float = 1e-5) -> list
         for recipe in call.numbers:
             found.update(dict.fromkeys(recipe.parameters))
         for _, _, norms in jobs:
-            for norm in norms:
-                found[norm.gamma] = found[norm.beta] = None
+            found.update(dict.fromkeys(norms.parameters))
         parameters = list(found)
         if any(t.requires_grad for t in (*parameters, *xs)):
             outputs: tuple[Tensor, ...] = _Chains.apply(  # type: ignore[no-untyped-call]
