@@ -8,8 +8,9 @@ The structs of `source/chain.h` are arrays of 64-bit numbers here, in the order 
 """
 
 import ctypes
+import itertools
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from mpnas_kit.kernels.chain import ACTIVATIONS, MOST_UNITS, Chain, Unit, Weights
 from mpnas_kit.kernels.library import Library
 from mpnas_kit.kernels.threads import kernel_threads
+from mpnas_kit.settings import require
 
 _BLOCK_PIXELS = 1024  # as in `source/chain.h`
 _FLOAT = 4  # bytes
@@ -35,6 +37,68 @@ class Norm(NamedTuple):
     beta: nn.Parameter
     mean: Tensor | None = None
     variance: Tensor | None = None
+
+
+class Norms:
+    """The batch norms of a node for one domain.
+
+    norms: norm of every unit. All have statistics of the batch, or all have fixed ones.
+    widths: channels of every unit.
+    fixed: whether they have fixed statistics.
+    """
+
+    def __init__(self, norms: Sequence[Norm], widths: Sequence[int]) -> None:
+        self.norms, self.fixed = norms, norms[0].mean is not None
+        kept = [(n.gamma, n.beta, n.mean, n.variance) for n in norms]
+        self._tensors = [t for own in kept for t in own if t is not None]
+        count = len(self._tensors) // len(norms)
+        self._widths = [width for width in widths for _ in range(count)]
+        self._addresses: list[int] = []
+        self._words: list[int] = []
+
+    @property
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Scales and shifts of all norms."""
+        for norm in self.norms:
+            yield norm.gamma
+            yield norm.beta
+
+    def are_readable(self) -> bool:
+        """Return whether the kernels can read the tensors as they are now."""
+        if [t.data_ptr() for t in self._tensors] == self._addresses:
+            return True
+        pairs = zip(self._tensors, self._widths, strict=True)
+        return all(is_readable(t) and len(t) >= width for t, width in pairs)
+
+    def words(self, gradients: Mapping[nn.Parameter, int] | None = None) -> list[int]:
+        """Return the structs `Norm` of a job. gradients: addresses of those of parameters."""
+        addresses = [t.data_ptr() for t in self._tensors]
+        if addresses != self._addresses:  # the first time, or the tensors have moved
+            _require_plain(self._tensors)
+            per_norm = iter(addresses)
+            count, none = (4, ()) if self.fixed else (2, (0, 0))
+            self._words = []
+            for _ in self.norms:
+                self._words += (*itertools.islice(per_norm, count), *none, 0, 0)
+            self._words += [0] * (_NORM_WORDS * (MOST_UNITS - len(self.norms)))
+            self._addresses = addresses
+        if not gradients:
+            return self._words
+        words = self._words.copy()
+        for i, norm in enumerate(self.norms):
+            words[_NORM_WORDS * i + 4] = gradients.get(norm.gamma, 0)
+            words[_NORM_WORDS * i + 5] = gradients.get(norm.beta, 0)
+        return words
+
+
+def _require_plain(tensors: Iterable[Tensor]) -> None:
+    """Raise `MpnasError` unless the kernels can read these tensors."""
+    for tensor in tensors:
+        require(
+            tensor.dtype == torch.float32 and tensor.device.type == "cpu",
+            f"a network has weights of {tensor.dtype} on device {tensor.device}, but images of "
+            "float32 on the CPU: expected the same type and device.",
+        )
 
 
 class Recipe:
@@ -111,6 +175,8 @@ class Recipe:
         packed, packed_back: addresses of the room for packed weights.
         gradients: addresses of the gradients of parameters.
         """
+        if [p.data_ptr() for p in parameters] != [address for _, address in self._readable]:
+            _require_plain(parameters)  # since the forward pass, they have moved
         words = self._words.copy()
         words[2], words[3] = packed, packed_back
         for parameter, (place, offset, to_gradient) in zip(parameters, self._places, strict=True):
@@ -194,12 +260,12 @@ class Job(NamedTuple):
 
     recipe: the node.
     x: input, float32 (B, C, H, W).
-    norms: batch norm of every unit. All have statistics of the batch, or all have fixed ones.
+    norms: its batch norms.
     """
 
     recipe: Recipe
     x: Tensor
-    norms: Sequence[Norm]
+    norms: Norms
 
 
 class _Call:
@@ -208,7 +274,7 @@ class _Call:
     def __init__(self, library: Library, jobs: Sequence[Job], eps: float) -> None:
         self.library, self.jobs, self.eps = library, jobs, eps
         self.threads = kernel_threads()
-        self.fixed = jobs[0].norms[0].mean is not None
+        self.fixed = jobs[0].norms.fixed
         self.numbers: dict[Recipe, int] = {}
         self.weights: dict[Recipe, list[nn.Parameter]] = {}
         self.forms: list[Form] = []
@@ -238,7 +304,7 @@ class _Call:
             )
             ys.append(y)
             number, at, to = self.numbers[recipe], x.data_ptr(), y.data_ptr()
-            own = _norm_words(norms)
+            own = norms.words()
             step = _block_images(height, width) if self.fixed else images
             for first in range(0, images, step):
                 count = min(step, images - first)
@@ -303,7 +369,7 @@ class _Call:
             images, _, height, width = x.shape
             words.extend((self.numbers[recipe], images, height, width, x.data_ptr(), 0))
             words.extend((dy.data_ptr(), 0 if dx is None else dx.data_ptr(), saved, at))
-            words.extend(_norm_words(norms, addresses))
+            words.extend(norms.words(addresses))
             at += _FLOAT * form.gradients
             saved += _FLOAT * form.saved
         slot = max(form.slot for form in self.forms)
@@ -358,20 +424,6 @@ def _block_images(height: int, width: int) -> int:
     return max(1, _BLOCK_PIXELS // (height * width))
 
 
-def _norm_words(
-    norms: Sequence[Norm], gradients: Mapping[nn.Parameter, int] | None = None
-) -> list[int]:
-    """Return the structs `Norm` of a job."""
-    words: list[int] = []
-    for gamma, beta, mean, variance in norms:
-        words += (gamma.data_ptr(), beta.data_ptr())
-        words += (
-            (0, 0) if mean is None or variance is None else (mean.data_ptr(), variance.data_ptr())
-        )
-        words += (gradients.get(gamma, 0), gradients.get(beta, 0)) if gradients else (0, 0)
-    return words + [0] * (_NORM_WORDS * (MOST_UNITS - len(norms)))
-
-
 def _aligned(count: int) -> int:
     """Return at least `count`, so that the next tensor begins at a whole cache line."""
     return (count + 15) // 16 * 16
@@ -424,7 +476,7 @@ def run_chains(library: Library, jobs: Sequence[Job], eps: float = 1e-5) -> list
     """
     outputs: dict[int, Tensor] = {}
     for fixed in (False, True):
-        chosen = [i for i, job in enumerate(jobs) if (job.norms[0].mean is not None) == fixed]
+        chosen = [i for i, job in enumerate(jobs) if job.norms.fixed == fixed]
         if chosen:
             call = _Call(library, [jobs[i] for i in chosen], eps)
             outputs.update(zip(chosen, _run(call), strict=True))
@@ -439,8 +491,7 @@ def _run(call: _Call) -> Sequence[Tensor]:
         for weights in call.weights.values():
             found.update(dict.fromkeys(weights))
         for _, _, norms in call.jobs:
-            for norm in norms:
-                found[norm.gamma] = found[norm.beta] = None
+            found.update(dict.fromkeys(norms.parameters))
         parameters = list(found)
         if any(t.requires_grad for t in (*parameters, *xs)):
             outputs: tuple[Tensor, ...] = _Chains.apply(  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ same nodes, and more so when the controller becomes certain.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,24 +20,32 @@ class Map:
 
     domain: name of the domain.
     count: images of the batch.
-    pack: pack that has the map.
+    size: width of the map, pixels.
+    pack: pack that has the map; None: it is a tensor of its own.
     part: index of the map in the pack.
     """
 
-    __slots__ = ("count", "domain", "pack", "part")
+    __slots__ = ("_tensor", "count", "domain", "pack", "part", "size")
 
-    def __init__(self, domain: str, count: int, pack: "Pack", part: int) -> None:
-        self.domain, self.count, self.pack, self.part = domain, count, pack, part
-
-    @property
-    def size(self) -> int:
-        """Width of the map, pixels."""
-        return int(self.pack.whole.shape[-1])
+    def __init__(
+        self,
+        domain: str,
+        count: int,
+        size: int,
+        tensor: Tensor | None,
+        pack: "Pack | None" = None,
+        part: int = 0,
+    ) -> None:
+        self.domain, self.count, self.size = domain, count, size
+        self._tensor, self.pack, self.part = tensor, pack, part
 
     @property
     def tensor(self) -> Tensor:
         """The map as a tensor, (count, C, H, W)."""
-        return self.pack.parts[self.part]
+        if self._tensor is None:
+            assert self.pack is not None
+            self._tensor = self.pack.parts[self.part]
+        return self._tensor
 
 
 class Pack:
@@ -48,36 +57,40 @@ class Pack:
 
     def __init__(self, whole: Tensor, counts: Sequence[int]) -> None:
         self.whole, self.counts = whole, counts
-        self._parts: Sequence[Tensor] | None = None
 
-    @property
+    @cached_property
     def parts(self) -> Sequence[Tensor]:
         """The maps as tensors, in order."""
-        if self._parts is None:
-            single = len(self.counts) == 1
-            self._parts = (self.whole,) if single else self.whole.split(self.counts)
-        return self._parts
+        parts: Sequence[Tensor] = self.whole.split(self.counts)
+        return parts
 
 
 def alone(domain: str, tensor: Tensor) -> Map:
     """Return a map with a tensor of its own."""
-    return Map(domain, len(tensor), Pack(tensor, [len(tensor)]), 0)
+    count, _, _, size = tensor.shape
+    return Map(domain, count, size, tensor)
 
 
 def together(maps: Sequence[Map]) -> Tensor:
     """Return the maps in one tensor. If they are a whole pack already, no data is copied."""
+    if len(maps) == 1:
+        return maps[0].tensor
     pack = maps[0].pack
-    if len(pack.counts) == len(maps) and all(
-        m.pack is pack and m.part == i for i, m in enumerate(maps)
+    if (
+        pack is not None
+        and len(pack.counts) == len(maps)
+        and all(m.pack is pack and m.part == i for i, m in enumerate(maps))
     ):
         return pack.whole
-    return maps[0].tensor if len(maps) == 1 else torch.cat([m.tensor for m in maps])
+    return torch.cat([m.tensor for m in maps])
 
 
 def apart(whole: Tensor, maps: Sequence[Map]) -> list[Map]:
     """Return the output of a node for `together(maps)` as maps of the same batches."""
-    pack = Pack(whole, [m.count for m in maps])
-    return [Map(m.domain, m.count, pack, i) for i, m in enumerate(maps)]
+    if len(maps) == 1:
+        return [alone(maps[0].domain, whole)]
+    pack, size = Pack(whole, [m.count for m in maps]), whole.shape[-1]
+    return [Map(m.domain, m.count, size, None, pack, i) for i, m in enumerate(maps)]
 
 
 def average(maps: Sequence[Map]) -> Map:

@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained, require_widths
-from mpnas_kit.kernels.function import Job, Recipe, is_readable, run_chains
+from mpnas_kit.kernels.function import Job, Norms, Recipe, run_chains
 from mpnas_kit.kernels.library import Library
 from mpnas_kit.network.collapse import borrower, families
 from mpnas_kit.network.defaults import plain_torch
@@ -71,7 +71,7 @@ class _Run:
     recipe: the node for the native kernels; None: they cannot compute it.
     """
 
-    __slots__ = ("_norms", "elastic", "module", "node", "recipe", "use")
+    __slots__ = ("_kept", "_norms", "elastic", "module", "node", "recipe", "use")
 
     def __init__(self, node: Node, use: Use, module: nn.Module, elastic: bool) -> None:
         self.node, self.use, self.module, self.elastic = node, use, module, elastic
@@ -84,25 +84,25 @@ class _Run:
         self._norms = [norm for norm in norms if isinstance(norm, DomainNorm)]
         known = chain is not None and len(self._norms) == len(chain.units)
         self.recipe = Recipe(chain) if chain is not None and known else None
+        self._kept: dict[tuple[str, bool], Norms] = {}
 
     def job(self, domain: str, x: Tensor) -> Job | None:
         """Return the job of the native kernels for images of a domain, or None if they cannot."""
         if self.recipe is None or self.recipe.parameters() is None:
             return None
-        norms = []
-        for norm, unit in zip(self._norms, self.recipe.chain.units, strict=True):
-            found, channels = norm.native(domain), unit.weights.out_channels
-            if found is None or not all(
-                t is None or (is_readable(t) and len(t) >= channels) for t in found
-            ):
-                return None
-            norms.append(found)
-        fixed = {norm.mean is not None for norm in norms}
-        if len(fixed) > 1 or (True in fixed and torch.is_grad_enabled()):
+        fixed = self._norms[0].fixed
+        if any(norm.measures or norm.fixed != fixed for norm in self._norms):
             return None
-        if x.shape[0] == 1 and norms[0].mean is None and self._is_one_pixel(x):
+        if fixed and torch.is_grad_enabled():
+            return None
+        if not fixed and x.shape[0] == 1 and self._is_one_pixel(x):
             return None  # torch refuses such a batch in one sentence
-        return Job(self.recipe, x, norms)
+        norms = self._kept.get((domain, fixed))
+        if norms is None:
+            widths = [unit.weights.out_channels for unit in self.recipe.chain.units]
+            norms = Norms([norm.native(domain) for norm in self._norms], widths)
+            self._kept[domain, fixed] = norms
+        return Job(self.recipe, x, norms) if norms.are_readable() else None
 
     def _is_one_pixel(self, x: Tensor) -> bool:
         """Return whether the output has one pixel, so that one image has no variance."""
@@ -320,10 +320,12 @@ class MultiPathNet(nn.Module):
                 self._segments.current = [(m.domain, m.count) for m in chunk]
                 whole = self._run(run, together(chunk))
                 outputs.update(zip(chunk, apart(whole, chunk), strict=True))
-        if jobs and native is not None:
-            wholes = run_chains(native, [job for job, _, _ in jobs])
-            for whole, (_, part, outputs) in zip(wholes, jobs, strict=True):
-                outputs.update(zip(part, apart(whole, part), strict=True))
+        for fixed in (False, True) if native is not None else ():
+            alike = [one for one in jobs if one[0].norms.fixed == fixed]
+            if native is not None and alike:
+                wholes = run_chains(native, [job for job, _, _ in alike])
+                for whole, (_, part, outputs) in zip(wholes, alike, strict=True):
+                    outputs.update(zip(part, apart(whole, part), strict=True))
         return [
             [m if run is None else groups[run, m.size][m] for run in own]
             for m, own in zip(maps, runs, strict=True)

@@ -105,7 +105,6 @@ class DomainNorm(nn.Module):
         self.names = tuple(map(member, domains)) if norm == "per_domain" else (SHARED,)
         self._batches = dict.fromkeys(self.names, 0)
         self._own: dict[str, _Own] = {}
-        self._native: dict[str, tuple[NativeNorm, NativeNorm]] = {}  # of a batch, and fixed
         self.weight = nn.ParameterDict({n: torch.ones(channels) for n in self.names})
         self.bias = nn.ParameterDict({n: torch.zeros(channels) for n in self.names})
         if tracked:
@@ -194,32 +193,30 @@ class DomainNorm(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DomainNorm":
         """Move or convert all tensors, as `to` does."""
-        self._forget()
+        self._own.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Load tensors. They may replace those that are kept."""
-        self._forget()
+        self._own.clear()
         super()._load_from_state_dict(*args, **kwargs)
 
-    def _forget(self) -> None:
-        """Forget the tensors that are kept, as they are outdated."""
-        self._own.clear()
-        self._native.clear()
+    @property
+    def fixed(self) -> bool:
+        """Whether images are normalised with the statistics for evaluation."""
+        return self.tracked and not self.training
 
-    def native(self, domain: str) -> NativeNorm | None:
-        """Return the tensors of a domain for the native kernels; None while `measure` runs."""
-        if self._measuring:
-            return None
-        if domain not in self._native:
-            gamma, beta, mean, variance = self._own.get(domain) or self._find(domain)
-            assert isinstance(gamma, nn.Parameter) and isinstance(beta, nn.Parameter)
-            self._native[domain] = (
-                NativeNorm(gamma, beta),
-                NativeNorm(gamma, beta, mean, variance),
-            )
-        return self._native[domain][self.tracked and not self.training]
+    @property
+    def measures(self) -> bool:
+        """Whether `measure` runs."""
+        return self._measuring
+
+    def native(self, domain: str) -> NativeNorm:
+        """Return the tensors of a domain for the native kernels."""
+        gamma, beta, mean, variance = self._own.get(domain) or self._find(domain)
+        assert isinstance(gamma, nn.Parameter) and isinstance(beta, nn.Parameter)
+        return NativeNorm(gamma, beta, *((mean, variance) if self.fixed else (None, None)))
 
     def name_for(self, domain: str) -> str:
         """Return the name of the scale, shift and statistics that a domain uses."""
@@ -261,7 +258,7 @@ class DomainNorm(nn.Module):
         assert isinstance(lender, DomainNorm)
         del self.weight, self.bias
         self._lender = (lender,)
-        self._forget()
+        self._own.clear()
 
     @contextmanager
     def measure(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mpnas_kit.kernels.chain import ACTIVATIONS, Chain, Gate, Unit
-from mpnas_kit.kernels.function import Job, Recipe, run_chains
+from mpnas_kit.kernels.function import Job, Norms, Recipe, run_chains
 from mpnas_kit.kernels.library import find_library, missing_reason
 from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network.norms import DomainNorm, Segments
@@ -197,13 +197,15 @@ class Node:
         maps = {d: x.requires_grad_(self.wants[d]) for d, x in self.clones().items()}
         maps = {d: maps[d] for d in order or maps}
         recipe = Recipe(module.chain(*self.widths))
+        units = recipe.chain.units
+        widths = [unit.weights.out_channels for unit in units]
         groups = [list(maps)] if self.norm == "mixed" else [[d] for d in maps]
         with torch.set_grad_enabled(not self.fixed):
             jobs = [
                 Job(
                     recipe,
                     torch.cat([maps[d] for d in group]) if len(group) > 1 else maps[group[0]],
-                    [unit.norm.native(group[0]) for unit in recipe.chain.units],
+                    Norms([u.norm.native(group[0]) for u in units], widths),
                 )
                 for group in groups
             ]
