@@ -9,7 +9,7 @@
 //
 // Mean and variance are those of h_u over all pixels of the images of a job.
 //
-// Python fills these structs as arrays of 64-bit numbers (`mpnas_kit/kernels/layout.py`). Maps have
+// Python fills these structs as arrays of 64-bit numbers (`mpnas_kit/kernels/function.py`). Maps have
 // the channels last. x, y and their gradients are float32 (images, height, width, channels) without
 // padding; in all maps of the kernels' own the channels are padded to a multiple of GRAIN.
 #pragma once
