@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ctypes.util import find_library
+from ctypes.util import find_library as find_shared_library
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from search_steps import Rows, Size, Steps, twins
 from training_steps import large_step, training_step
 
 from mpnas_kit.engine.runtime import reproducible
+from mpnas_kit.kernels.library import find_library
+from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.space.spaces import mobilenet_v3_large
 from mpnas_kit.training.config import TrainConfig
 
@@ -42,10 +44,12 @@ def cores(size: Size) -> Rows:
 
 
 def _with_threads(count: int, call: Callable[[], None]) -> None:
+    """Call with so many threads, as a stage does: the native kernels have them, or else torch."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count if find_library() is None else 1)
     try:
-        call()
+        with use_kernel_threads(count):
+            call()
     finally:
         torch.set_num_threads(before)
 

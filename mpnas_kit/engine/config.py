@@ -51,7 +51,7 @@ class StageConfig:
     seed: Annotated[int, SEED] = 0
     """Seed of weights, batches and sampled paths."""
     threads: Annotated[int | None, Range(1, 1024)] = None
-    """Threads of torch. None: 1 below 160 pixels per side, else torch's own number."""
+    """Threads. None: torch's own number; with eager kernels 1 below 160 pixels per side."""
     device: str | None = None
     """Name of the device in torch (cpu, cuda). None: a GPU if there is one, else the CPU."""
     precision: Precision = "float32"

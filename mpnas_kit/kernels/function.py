@@ -24,6 +24,7 @@ from mpnas_kit.settings import require
 
 _BLOCK_PIXELS = 1024  # as in `source/chain.h`
 _FLOAT = 4  # bytes
+_PLAIN: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults are
 
 
 class Norm(NamedTuple):
@@ -294,13 +295,15 @@ class _Call:
     ) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
         """Return the outputs of all jobs, and what the backward pass needs."""
         forms, words, ys = self.forms, array("q"), []
-        kept = torch.empty(sum(form.saved for form in forms) if backward_follows else 0)
+        kept = torch.empty(sum(form.saved for form in forms) if backward_follows else 0, **_PLAIN)
         place = kept.data_ptr() if backward_follows else 0
         for (recipe, _, norms), x, form in zip(self.jobs, xs, forms, strict=True):
             images, channels, height, width = x.shape
             rows, columns, out = form.rows, form.columns, recipe.out_channels
             y = torch.empty_strided(
-                (images, out, rows, columns), (rows * columns * out, 1, columns * out, out)
+                (images, out, rows, columns),
+                (rows * columns * out, 1, columns * out, out),
+                **_PLAIN,
             )
             ys.append(y)
             number, at, to = self.numbers[recipe], x.data_ptr(), y.data_ptr()
@@ -348,7 +351,7 @@ class _Call:
         parameters: all parameters of the jobs, each once.
         """
         sizes = [_aligned(p.numel()) if p.requires_grad else 0 for p in parameters]
-        whole = torch.zeros(sum(sizes))
+        whole = torch.zeros(sum(sizes), **_PLAIN)
         gradients: list[Tensor | None] = []
         addresses, place = {}, 0
         for parameter, size in zip(parameters, sizes, strict=True):
@@ -358,7 +361,7 @@ class _Call:
             else:
                 gradients.append(None)
             place += size
-        own = torch.empty(sum(form.gradients for form in self.forms))
+        own = torch.empty(sum(form.gradients for form in self.forms), **_PLAIN)
         words, at, saved = array("q"), own.data_ptr(), kept.data_ptr()
         dxs: list[Tensor | None] = []
         for (recipe, _, norms), x, dy, need, form in zip(
@@ -389,11 +392,11 @@ class _Call:
 
     def _memory(self, slot: int) -> Tensor:
         """Return the memory of the threads."""
-        return torch.empty(self.threads * (self.tile + slot))
+        return torch.empty(self.threads * (self.tile + slot), **_PLAIN)
 
     def _empty(self, kind: str) -> Tensor:
         """Return room for the packed weights of all recipes. kind: field of `Form`."""
-        return torch.empty(sum(getattr(form, kind) for form in self._recipe_forms()))
+        return torch.empty(sum(getattr(form, kind) for form in self._recipe_forms()), **_PLAIN)
 
     def _recipe_forms(self) -> Iterator[Form]:
         """Yield a form of every recipe, in the order of their numbers."""

@@ -58,16 +58,41 @@ void backward(const Chain& chain, bool team, const Memory& memory) {
     }
 }
 
-// Call pack(recipe) for all recipes, and then f(job, team, slot) for all jobs.
+// Multiply-adds of a job, to compare it with others.
+int64_t work(const Job& job, const Recipe& recipe) {
+    int64_t height = job.height, width = job.width, sum = 0;
+    for (int64_t i = 0; i < recipe.units; i++) {
+        const Unit& u = recipe.unit[i];
+        height = (height - 1) / u.stride + 1, width = (width - 1) / u.stride + 1;
+        sum += height * width * u.out * u.kernel * u.kernel * (u.depthwise ? 1 : u.in);
+    }
+    return sum * job.images;
+}
+
+// Call pack(recipe) for all recipes, and then f(job, team, slot) for all jobs. Large jobs come
+// first, so that at the end no thread waits long for another one.
 template <class P, class F>
-void run(int64_t recipes, P pack, int64_t jobs, const Memory& memory, F f) {
+void run(const Recipe* recipes, int64_t recipe_count, P pack, const Job* jobs, int64_t job_count,
+         const Memory& memory, F f) {
+    constexpr int64_t MOST = 256;  // more jobs are well divided in any order
+    int64_t order[MOST], cost[MOST];
+    const bool sorted = job_count <= MOST && memory.threads > 1;
+    for (int64_t i = 0; sorted && i < job_count; i++) {
+        const int64_t own = work(jobs[i], recipes[jobs[i].recipe]);
+        int64_t at = i;
+        for (; at > 0 && cost[at - 1] < own; at--)
+            cost[at] = cost[at - 1], order[at] = order[at - 1];
+        cost[at] = own, order[at] = i;
+    }
 #pragma omp parallel num_threads(memory.threads)
     {
-        each(true, recipes, pack);
-        if (jobs < memory.threads)
-            for (int64_t i = 0; i < jobs; i++) f(i, true, memory.slot(0));
+        each(true, recipe_count, [&](int64_t i) { pack(recipes[i]); });
+        if (job_count < memory.threads)
+            for (int64_t i = 0; i < job_count; i++) f(i, true, memory.slot(0));
         else
-            each(true, jobs, [&](int64_t i) { f(i, false, memory.slot(thread_number())); });
+            each(true, job_count, [&](int64_t i) {
+                f(sorted ? order[i] : i, false, memory.slot(thread_number()));
+            });
     }
 }
 
@@ -162,12 +187,12 @@ void mpnas_kernels_forward(const Recipe* recipes, int64_t recipe_count, const Jo
                            int64_t job_count, int64_t threads, float* memory, int64_t tiles,
                            int64_t slots, int64_t fixed, double eps) {
     const Memory m = {memory, tiles, slots, threads};
-    auto pack = [&](int64_t i) { pack_forward(recipes[i]); };
-    run(recipe_count, pack, job_count, m, [&](int64_t i, bool team, Room slot) {
+    auto job = [&](int64_t i, bool team, Room slot) {
         Room saved = {jobs[i].saved};
         const Chain chain(jobs[i], recipes, jobs[i].saved ? saved : slot, slot, false);
         forward(chain, team, m, fixed, eps);
-    });
+    };
+    run(recipes, recipe_count, pack_forward, jobs, job_count, m, job);
 }
 
 // The backward pass. Adds to the gradients that recipes and jobs name.
@@ -175,11 +200,11 @@ void mpnas_kernels_backward(const Recipe* recipes, int64_t recipe_count, const J
                             int64_t job_count, int64_t threads, float* memory, int64_t tiles,
                             int64_t slots) {
     const Memory m = {memory, tiles, slots, threads};
-    auto pack = [&](int64_t i) { pack_backward(recipes[i]); };
-    run(recipe_count, pack, job_count, m, [&](int64_t i, bool team, Room slot) {
+    auto job = [&](int64_t i, bool team, Room slot) {
         Room saved = {jobs[i].saved};
         backward(Chain(jobs[i], recipes, saved, slot, true), team, m);
-    });
+    };
+    run(recipes, recipe_count, pack_backward, jobs, job_count, m, job);
     for (int64_t i = 0; i < job_count; i++) {
         Room saved = {jobs[i].saved}, slot = m.slot(0);
         add_gradients(Chain(jobs[i], recipes, saved, slot, true));
