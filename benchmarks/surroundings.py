@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ctypes.util import find_library as find_shared_library
 from pathlib import Path
 from typing import Any
 

@@ -214,7 +214,6 @@ PLACES = ["image", "expand", "depthwise", "project", "gate", "gamma", "beta", "l
     [(w, f) for f in (False, True) for w in (*PLACES, *(["mean", "variance"] if f else []))],
 )
 def test_nan_and_infinity_go_where_they_go_in_eager(where: str, fixed: bool, value: float) -> None:
-    """Gradients may be NaN in more places: eager has 0 behind a ReLU that lets nothing through."""
     node, clean = poisoned(where, value, fixed)
     eager, native = node.eager(), node.native()
     for domain, expected in eager.outputs.items():
@@ -222,7 +221,7 @@ def test_nan_and_infinity_go_where_they_go_in_eager(where: str, fixed: bool, val
         assert torch.equal(found.isnan(), expected.isnan())
         assert torch.equal(found[found.isinf()], expected[expected.isinf()])
     for name, expected in eager.gradients.items():
-        assert not (expected.isnan() & native.gradients[name].isfinite()).any(), name
+        assert torch.equal(native.gradients[name].isnan(), expected.isnan()), name
     if where in ("image", "gamma", "beta", "last gamma", "mean", "variance"):
         of_b = {k: v for k, v in clean.native().all().items() if k.endswith("of b")}
         of_b |= {k: v for k, v in clean.native().gradients.items() if k.endswith("of_b")}

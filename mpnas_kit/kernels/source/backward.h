@@ -15,12 +15,6 @@ inline void clear_matrix(Matrix m, int64_t rows, int64_t columns) {
 
 inline float* gradient_of(const Chain& chain, int64_t u) { return chain.gradient[u & 1]; }
 
-inline PackedBack packed_back(const Recipe& recipe, int64_t u) {
-    Room room = {recipe.packed_back};
-    for (int64_t before = 0; before < u; before++) PackedBack(recipe.unit[before], room);
-    return PackedBack(recipe.unit[u], room);
-}
-
 inline Gradients gradients_of(const Chain& chain, int64_t u) {
     Room room = {chain.job->gradients};
     for (int64_t before = 0; before < u; before++)
@@ -31,7 +25,7 @@ inline Gradients gradients_of(const Chain& chain, int64_t u) {
 // Gradients inside the gate of unit u, for a block of images; d: dL/d(a gate).
 inline void backward_gates(const Chain& chain, int64_t u, int64_t block, const float* d) {
     const Step& s = chain.step[u];
-    const PackedBack packed = packed_back(*chain.recipe, u);
+    const PackedBack packed = packed_back_of(*chain.recipe, u);
     const int64_t first = chain.first_image(block), images = chain.end_image(block) - first;
     float* expand = chain.expand_gradient + first * s.out;
     float* reduce = chain.reduce_gradient + first * s.squeeze;
@@ -48,8 +42,7 @@ inline void backward_gates(const Chain& chain, int64_t u, int64_t block, const f
                 sum += run;
             });
             const Vec<N> gate = load<N>(s.gate + (first + i) * s.out + c);
-            const Vec<N> slope = gate <= 0.0f ? Vec<N>{} : gate >= 1.0f ? Vec<N>{} : all<N>(1.0f / 6);
-            store<N>(expand + i * s.out + c, sum * slope);
+            store<N>(expand + i * s.out + c, HardSigmoid::back<N>(gate, sum));
         });
     product(images, s.unit->out, s.squeeze, {expand, s.out}, packed.expand, {reduce, s.squeeze});
     for (int64_t i = 0; i < images; i++)
@@ -57,7 +50,7 @@ inline void backward_gates(const Chain& chain, int64_t u, int64_t block, const f
             constexpr int N = width.lanes;
             float* at = reduce + i * s.squeeze + c;
             const Vec<N> squeezed = load<N>(s.squeezed + (first + i) * s.squeeze + c);
-            store<N>(at, load<N>(at) * Relu::slope<N>(squeezed));
+            store<N>(at, Relu::back<N>(squeezed, load<N>(at)));
         });
     product(images, s.unit->squeeze, s.out, {reduce, s.squeeze}, packed.reduce,
             {chain.pooled_gradient + first * s.out, s.out});
@@ -83,7 +76,7 @@ inline void backward_activation(const Chain& chain, int64_t u, int64_t block, in
                 g = g * load<N>(s.gate + image) +
                     load<N>(chain.pooled_gradient + image) / (float)s.pixels();
             }
-            g *= act.template slope<N>(h * scale + shift);
+            g = act.template back<N>(h * scale + shift, g);
             store<N>(at, g);
             sum += g;
             products += g * (h - mean);
@@ -193,7 +186,7 @@ inline void backward_dense(const Chain& chain, int64_t u, int64_t block, Matrix 
     const Step& s = chain.step[u];
     const int64_t first = chain.first_image(block) * s.pixels();
     const int64_t end = chain.end_image(block) * s.pixels(), columns = padded(s.inputs());
-    const PackedBack packed = packed_back(*chain.recipe, u);
+    const PackedBack packed = packed_back_of(*chain.recipe, u);
     float *d = tile + CHUNK * columns, *d_before = d + CHUNK * s.out;
     const bool gated = u > 0 && chain.step[u - 1].squeeze;
     if (u == 0 && chain.job->x_gradient && !s.pointwise()) {
@@ -243,9 +236,7 @@ inline void backward_depthwise(const Chain& chain, int64_t u, int64_t block, Mat
     const Step& s = chain.step[u];
     const Shape& q = s.shape;
     const int64_t pixels = q.height * q.width, taps = q.kernel * q.kernel;
-    Room room = {chain.recipe->packed};
-    for (int64_t before = 0; before < u; before++) Packed(*chain.step[before].unit, room);
-    const float* weight = Packed(*s.unit, room).weight;
+    const float* weight = packed_of(*chain.recipe, u).weight;
     const bool gated = u > 0 && chain.step[u - 1].squeeze;
     over_channels(0, s.out, [&](int64_t c, auto width) {
         constexpr int N = width.lanes;

@@ -27,11 +27,13 @@ void each(bool team, int64_t count, F f) {
     for (int64_t i = 0; i < count; i++) f(i);
 }
 
-struct Memory {  // of the threads: `tiles` floats for each, and then `slots` floats for each
+struct Memory {  // of the threads: a tile for each, and then a slot for each
     float* at;
-    int64_t tiles, slots, threads;
-    float* tile() const { return at + thread_number() * tiles; }
-    Room slot(int64_t number) const { return {at + threads * tiles + number * slots}; }
+    int64_t tile_floats, slot_floats, threads;
+    float* tile() const { return at + thread_number() * tile_floats; }
+    Room slot(int64_t number) const {
+        return {at + threads * tile_floats + number * slot_floats};
+    }
 };
 
 void forward(const Chain& chain, bool team, const Memory& memory, bool fixed, double eps) {
@@ -174,7 +176,7 @@ void mpnas_kernels_room(const Recipe* recipe, const Job* job, int64_t* floats) {
         Packed(recipe->unit[u], packed);
         PackedBack(recipe->unit[u], back);
     }
-    const Chain chain(*job, recipe - job->recipe, saved, slot, true);
+    const Chain chain(*job, *recipe, saved, slot, true);
     for (int64_t u = 0; u < recipe->units; u++)
         Gradients(recipe->unit[u], u == 0, chain.stripes, gradients);
     const int64_t found[] = {packed.taken,    back.taken, saved.taken,
@@ -184,12 +186,13 @@ void mpnas_kernels_room(const Recipe* recipe, const Job* job, int64_t* floats) {
 
 // The forward pass. With `fixed`, all norms have fixed statistics, and no backward pass may follow.
 void mpnas_kernels_forward(const Recipe* recipes, int64_t recipe_count, const Job* jobs,
-                           int64_t job_count, int64_t threads, float* memory, int64_t tiles,
-                           int64_t slots, int64_t fixed, double eps) {
-    const Memory m = {memory, tiles, slots, threads};
+                           int64_t job_count, int64_t threads, float* memory,
+                           int64_t tile_floats, int64_t slot_floats, int64_t fixed, double eps) {
+    const Memory m = {memory, tile_floats, slot_floats, threads};
     auto job = [&](int64_t i, bool team, Room slot) {
         Room saved = {jobs[i].saved};
-        const Chain chain(jobs[i], recipes, jobs[i].saved ? saved : slot, slot, false);
+        const Recipe& recipe = recipes[jobs[i].recipe];
+        const Chain chain(jobs[i], recipe, jobs[i].saved ? saved : slot, slot, false);
         forward(chain, team, m, fixed, eps);
     };
     run(recipes, recipe_count, pack_forward, jobs, job_count, m, job);
@@ -197,17 +200,17 @@ void mpnas_kernels_forward(const Recipe* recipes, int64_t recipe_count, const Jo
 
 // The backward pass. Adds to the gradients that recipes and jobs name.
 void mpnas_kernels_backward(const Recipe* recipes, int64_t recipe_count, const Job* jobs,
-                            int64_t job_count, int64_t threads, float* memory, int64_t tiles,
-                            int64_t slots) {
-    const Memory m = {memory, tiles, slots, threads};
+                            int64_t job_count, int64_t threads, float* memory,
+                            int64_t tile_floats, int64_t slot_floats) {
+    const Memory m = {memory, tile_floats, slot_floats, threads};
     auto job = [&](int64_t i, bool team, Room slot) {
         Room saved = {jobs[i].saved};
-        backward(Chain(jobs[i], recipes, saved, slot, true), team, m);
+        backward(Chain(jobs[i], recipes[jobs[i].recipe], saved, slot, true), team, m);
     };
     run(recipes, recipe_count, pack_backward, jobs, job_count, m, job);
     for (int64_t i = 0; i < job_count; i++) {
         Room saved = {jobs[i].saved}, slot = m.slot(0);
-        add_gradients(Chain(jobs[i], recipes, saved, slot, true));
+        add_gradients(Chain(jobs[i], recipes[jobs[i].recipe], saved, slot, true));
     }
 }
 }

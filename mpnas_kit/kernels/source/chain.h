@@ -87,9 +87,22 @@ struct PackedBack {
     }
 };
 
+inline Packed packed_of(const Recipe& recipe, int64_t u) {
+    Room room = {recipe.packed};
+    for (int64_t before = 0; before < u; before++) Packed(recipe.unit[before], room);
+    return Packed(recipe.unit[u], room);
+}
+inline PackedBack packed_back_of(const Recipe& recipe, int64_t u) {
+    Room room = {recipe.packed_back};
+    for (int64_t before = 0; before < u; before++) PackedBack(recipe.unit[before], room);
+    return PackedBack(recipe.unit[u], room);
+}
+
 // Gradients of the weights of a unit by one stripe of a job; those of norm and gate by the job.
 struct Gradients {
-    float* weight;  // dense: (inputs, out) of the first unit, else (out, in); depthwise: (taps, out)
+    // Dense: (inputs, out) of the first unit, else (out, in), so that the lanes are those of the map
+    // that is padded. Depthwise: (taps, out).
+    float* weight;
     float *gamma, *beta, *reduce, *reduce_bias, *expand, *expand_bias;
     int64_t rows, columns;  // of a stripe of `weight`
     Gradients(const Unit& u, bool first, int64_t stripes, Room& room) {
@@ -109,7 +122,7 @@ struct Step {
     const Unit* unit;
     const Norm* norm;
     Shape shape;  // of the convolution
-    int64_t in, out, squeeze;  // padded channels
+    int64_t in, out, squeeze;  // channels, padded; those of `unit` are not
     float *h, *mean, *inverse, *scale, *shift;  // inverse: 1 / sqrt(variance + eps)
     float *pooled, *squeezed, *gate;  // of every image
     int64_t pixels() const { return shape.rows * shape.columns; }
@@ -136,8 +149,8 @@ struct Chain {
     float *reduce_gradient, *expand_gradient, *pooled_gradient;
 
     // saved: maps and statistics. slot: memory that only this job uses while it runs.
-    Chain(const Job& j, const Recipe* recipes, Room& saved, Room& slot, bool back)
-        : job(&j), recipe(recipes + j.recipe), units(recipe->units) {
+    Chain(const Job& j, const Recipe& r, Room& saved, Room& slot, bool back)
+        : job(&j), recipe(&r), units(r.units) {
         block_images = most(1, BLOCK_PIXELS / (j.height * j.width));
         blocks = (j.images + block_images - 1) / block_images;
         stripes = least(blocks, STRIPES);

@@ -96,13 +96,13 @@ void convolve_as(const Shape& s, const float* plane, const float* taps, int64_t 
 // Call f(K, S) with kernel and stride as constants for the usual ones, else with 0.
 template <class F>
 inline void with_kernel(const Shape& s, F f) {
-    if (s.kernel == 3 && s.stride == 1) return f(Width<3>(), Width<1>());
-    if (s.kernel == 5 && s.stride == 1) return f(Width<5>(), Width<1>());
-    if (s.kernel == 7 && s.stride == 1) return f(Width<7>(), Width<1>());
-    if (s.kernel == 3 && s.stride == 2) return f(Width<3>(), Width<2>());
-    if (s.kernel == 5 && s.stride == 2) return f(Width<5>(), Width<2>());
-    if (s.kernel == 7 && s.stride == 2) return f(Width<7>(), Width<2>());
-    f(Width<0>(), Width<0>());
+    if (s.kernel == 3 && s.stride == 1) return f(Constant<3>(), Constant<1>());
+    if (s.kernel == 5 && s.stride == 1) return f(Constant<5>(), Constant<1>());
+    if (s.kernel == 7 && s.stride == 1) return f(Constant<7>(), Constant<1>());
+    if (s.kernel == 3 && s.stride == 2) return f(Constant<3>(), Constant<2>());
+    if (s.kernel == 5 && s.stride == 2) return f(Constant<5>(), Constant<2>());
+    if (s.kernel == 7 && s.stride == 2) return f(Constant<7>(), Constant<2>());
+    f(Constant<0>(), Constant<0>());
 }
 
 // Forward: out[o] of one image; pixels of `out` are `out_step` apart, taps `tap_step`.
@@ -110,7 +110,7 @@ template <int N>
 inline void convolve(const Shape& s, const float* plane, const float* taps, int64_t tap_step,
                      float* out, int64_t out_step) {
     with_kernel(s, [&](auto k, auto t) {
-        convolve_as<k.lanes, t.lanes, N>(s, plane, taps, tap_step, out, out_step);
+        convolve_as<k.value, t.value, N>(s, plane, taps, tap_step, out, out_step);
     });
 }
 

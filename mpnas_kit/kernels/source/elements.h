@@ -2,38 +2,44 @@
 #pragma once
 #include "vector.h"
 
-// Activations. slope(z) is the derivative of value(z), as torch defines it where there is none. NaN
-// passes: `larger` and `smaller` return z, and comparisons with it are false.
+// Activations: a = value(z), and dL/dz = back(z, dL/da). Where there is no derivative, it is that of
+// torch. NaN passes: `larger` and `smaller` return z, and comparisons with it are false.
 struct Identity {
     template <int N> static Vec<N> value(Vec<N> z) { return z; }
-    template <int N> static Vec<N> slope(Vec<N>) { return all<N>(1); }
+    template <int N> static Vec<N> back(Vec<N>, Vec<N> d) { return d; }
 };
 struct Relu {
     template <int N> static Vec<N> value(Vec<N> z) { return larger<N>(Vec<N>{}, z); }
-    template <int N> static Vec<N> slope(Vec<N> z) { return z <= 0.0f ? Vec<N>{} : all<N>(1); }
+    template <int N> static Vec<N> back(Vec<N> z, Vec<N> d) { return z <= 0.0f ? Vec<N>{} : d; }
 };
 struct Relu6 {
     template <int N> static Vec<N> value(Vec<N> z) {
         return smaller<N>(all<N>(6), Relu::value<N>(z));
     }
-    template <int N> static Vec<N> slope(Vec<N> z) {
-        return z <= 0.0f ? Vec<N>{} : z >= 6.0f ? Vec<N>{} : all<N>(1);
+    template <int N> static Vec<N> back(Vec<N> z, Vec<N> d) {
+        return z <= 0.0f ? Vec<N>{} : z >= 6.0f ? Vec<N>{} : d;
     }
 };
 struct HardSigmoid {  // relu6(z + 3) / 6
     template <int N> static Vec<N> value(Vec<N> z) {
         return smaller<N>(all<N>(1), Relu::value<N>(z * (1.0f / 6) + 0.5f));
     }
+    // From the value instead of z.
+    template <int N> static Vec<N> back(Vec<N> value, Vec<N> d) {
+        const Vec<N> inside = d * (1.0f / 6);
+        return value > 0.0f ? (value < 1.0f ? inside : Vec<N>{}) : Vec<N>{};
+    }
 };
 struct HardSwish {  // z hardsigmoid(z)
     template <int N> static Vec<N> value(Vec<N> z) { return z * HardSigmoid::value<N>(z); }
-    template <int N> static Vec<N> slope(Vec<N> z) {
-        const Vec<N> inside = z * (1.0f / 3) + 0.5f;
-        return z <= -3.0f ? Vec<N>{} : z >= 3.0f ? all<N>(1) : inside;
+    template <int N> static Vec<N> back(Vec<N> z, Vec<N> d) {
+        const Vec<N> inside = d * (z * (1.0f / 3) + 0.5f);
+        return z <= -3.0f ? Vec<N>{} : z >= 3.0f ? d : inside;
     }
 };
 
-// Call f(activation) with the activation of this number. Python numbers them in the same order.
+// Call f(activation) with the activation of this number. Python numbers them in the same order, and
+// has checked the number.
 template <class F>
 inline void with_activation(int64_t number, F f) {
     if (number == 0) f(Identity());

@@ -221,18 +221,13 @@ inline void fixed_norm(const Step& s, double eps) {
 
 // h of one unit, for a block of images.
 inline void forward_unit(const Chain& chain, int64_t u, int64_t block, float* tile, bool fixed) {
-    Room room = {chain.recipe->packed};
-    for (int64_t before = 0; before < u; before++) {
-        const Packed packed(*chain.step[before].unit, room);
-        const int64_t first = chain.first_image(block);
-        if (before + 1 == u && chain.step[before].squeeze)
-            gates(chain.step[before], first, chain.end_image(block) - first, packed);
-    }
-    const Packed packed(*chain.step[u].unit, room);
+    const int64_t first = chain.first_image(block), images = chain.end_image(block) - first;
+    if (u && chain.step[u - 1].squeeze)
+        gates(chain.step[u - 1], first, images, packed_of(*chain.recipe, u - 1));
     if (chain.step[u].dense())
-        forward_dense(chain, u, block, packed, tile, fixed);
+        forward_dense(chain, u, block, packed_of(*chain.recipe, u), tile, fixed);
     else
-        forward_depthwise(chain, u, block, packed, tile, fixed);
+        forward_depthwise(chain, u, block, packed_of(*chain.recipe, u), tile, fixed);
 }
 
 // y = a_last (+ x)

@@ -42,7 +42,7 @@ struct Matrix {  // a matrix that is written
 
 // M rows and V vectors of C, in registers.
 template <bool ACROSS, int M, int V, int N>
-inline void tile(int64_t depth, const float* a, int64_t a_step, const float* b, int64_t b_step,
+inline void multiply_tile(int64_t depth, const float* a, int64_t a_step, const float* b, int64_t b_step,
                  float* c, int64_t c_step) {
     Vec<N> sum[M][V];
     for (int m = 0; m < M; m++)
@@ -64,7 +64,7 @@ inline void last_rows(int64_t rows, int64_t depth, const float* a, int64_t a_ste
                       int64_t b_step, float* c, int64_t c_step) {
     if constexpr (M > 0) {
         if (rows == M)
-            tile<ACROSS, M, V, N>(depth, a, a_step, b, b_step, c, c_step);
+            multiply_tile<ACROSS, M, V, N>(depth, a, a_step, b, b_step, c, c_step);
         else
             last_rows<ACROSS, M - 1, V, N>(rows, depth, a, a_step, b, b_step, c, c_step);
     }
@@ -78,7 +78,7 @@ void panel(int64_t rows, int64_t depth, const float* a, int64_t a_step, const fl
     const int64_t a_row = ACROSS ? 1 : a_step;
     int64_t m = 0;
     for (; m + M <= rows; m += M)
-        tile<ACROSS, M, V, N>(depth, a + m * a_row, a_step, b, b_step, c + m * c_step, c_step);
+        multiply_tile<ACROSS, M, V, N>(depth, a + m * a_row, a_step, b, b_step, c + m * c_step, c_step);
     last_rows<ACROSS, M - 1, V, N>(rows - m, depth, a + m * a_row, a_step, b, b_step,
                                    c + m * c_step, c_step);
 }

@@ -24,6 +24,10 @@ template <int N>
 struct Width {
     static constexpr int lanes = N;
 };
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
 
 template <int N>
 inline Vec<N> load(const float* p) {
