@@ -46,7 +46,6 @@ from torch import Tensor
 from mpnas_kit.domains.batches import Augment, Source, Standard, streams
 from mpnas_kit.engine.compute import Precision
 from mpnas_kit.engine.runtime import reproducible
-from mpnas_kit.engine.step import set_rate, sgd
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
@@ -373,8 +372,7 @@ def loop_steps(
         paths = dict.fromkeys(suite.names, space.parse(""))
         net = MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0)
     net.to(device)
-    optimiser = sgd(net, 0.9, 3e-4)
-    set_rate(optimiser, 0.01)
+    optimiser = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True)
     policies = Controllers(space, suite.names, ControllerSchedule(0, 10, 1.5), clock.steps)
 
     def batches() -> dict[str, tuple[Tensor, Tensor]]:

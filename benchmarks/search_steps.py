@@ -338,7 +338,10 @@ def checkpoint(size: Size) -> Rows:
     steps.engine()
     share = size.steps / steps.config.checkpoint_every
     with tempfile.TemporaryDirectory() as place:
-        contents = Contents({**identity("search", steps.suite, steps.space, []), "config": {}})
+        contents = Contents(
+            {**identity("search", steps.suite, steps.space, []), "config": {}},
+            steps.stage.compute.variant,
+        )
         folder = StageFolder.open(FilePath(place) / "run", contents)
         try:
             found = turns(

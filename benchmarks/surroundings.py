@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library as find_shared_library
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def tcmalloc(size: Size) -> Rows:
 
     Raises `Unavailable` if tcmalloc is missing.
     """
-    library = find_library("tcmalloc_minimal")
+    library = find_shared_library("tcmalloc_minimal")
     if library is None:
         raise Unavailable("the line tcmalloc needs the package libtcmalloc-minimal4")
     found = [

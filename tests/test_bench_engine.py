@@ -66,7 +66,7 @@ def test_every_line_is_measured(
     line: str, engine: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine.surroundings, "in_a_process", in_this_process)
-    monkeypatch.setattr(engine.surroundings, "find_library", lambda name: f"lib{name}.so")
+    monkeypatch.setattr(engine.surroundings, "find_shared_library", lambda name: f"lib{name}.so")
     assert set(engine.LINES) == set(ROWS)
     try:
         result = engine.measure(engine.LINES[line], size(engine))

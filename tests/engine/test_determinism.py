@@ -177,5 +177,5 @@ def test_a_stage_refuses_a_device_whose_products_differ(monkeypatch: pytest.Monk
     require_same_products(torch.device("cpu"))
     monkeypatch.setattr(torch, "mm", differing)
     with pytest.raises(mk.MpnasError, match="would compute other numbers .* import of mpnas_kit"):
-        Compute.of("cpu", "float32", 1, "per_domain", 2)
+        Compute.of("cpu", "float32", 1, "per_domain", 2, "eager")
     assert not torch.are_deterministic_algorithms_enabled()
