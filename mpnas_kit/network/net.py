@@ -320,12 +320,10 @@ class MultiPathNet(nn.Module):
                 self._segments.current = [(m.domain, m.count) for m in chunk]
                 whole = self._run(run, together(chunk))
                 outputs.update(zip(chunk, apart(whole, chunk), strict=True))
-        for fixed in (False, True) if native is not None else ():
-            alike = [one for one in jobs if one[0].norms.fixed == fixed]
-            if native is not None and alike:
-                wholes = run_chains(native, [job for job, _, _ in alike])
-                for whole, (_, part, outputs) in zip(wholes, alike, strict=True):
-                    outputs.update(zip(part, apart(whole, part), strict=True))
+        if native is not None:
+            wholes = run_chains(native, [job for job, _, _ in jobs])
+            for whole, (_, part, outputs) in zip(wholes, jobs, strict=True):
+                outputs.update(zip(part, apart(whole, part), strict=True))
         return [
             [m if run is None else groups[run, m.size][m] for run in own]
             for m, own in zip(maps, runs, strict=True)
