@@ -64,18 +64,13 @@ class Norms:
             yield norm.gamma
             yield norm.beta
 
-    def are_readable(self) -> bool:
-        """Return whether the kernels can read the tensors as they are now."""
-        if [t.data_ptr() for t in self._tensors] == self._addresses:
-            return True
-        pairs = zip(self._tensors, self._widths, strict=True)
-        return all(is_readable(t) and len(t) >= width for t, width in pairs)
-
-    def words(self, gradients: Mapping[nn.Parameter, int] | None = None) -> list[int]:
-        """Return the structs `Norm` of a job. gradients: addresses of those of parameters."""
+    def words(self) -> list[int] | None:
+        """Return the structs `Norm` of a job, or None if the kernels cannot read the tensors."""
         addresses = [t.data_ptr() for t in self._tensors]
         if addresses != self._addresses:  # the first time, or the tensors have moved
-            _require_plain(self._tensors)
+            pairs = zip(self._tensors, self._widths, strict=True)
+            if not all(is_readable(t) and len(t) >= width for t, width in pairs):
+                return None
             per_norm = iter(addresses)
             count, none = (4, ()) if self.fixed else (2, (0, 0))
             self._words = []
@@ -83,9 +78,16 @@ class Norms:
                 self._words += (*itertools.islice(per_norm, count), *none, 0, 0)
             self._words += [0] * (_NORM_WORDS * (MOST_UNITS - len(self.norms)))
             self._addresses = addresses
-        if not gradients:
-            return self._words
-        words = self._words.copy()
+        return self._words
+
+    def words_back(self, gradients: Mapping[nn.Parameter, int]) -> list[int]:
+        """Return the structs for the backward pass. gradients: addresses of those of parameters."""
+        addresses = [t.data_ptr() for t in self._tensors]
+        if addresses != self._addresses:
+            _require_plain(self._tensors)  # since the forward pass, they have moved
+        known = self.words()
+        assert known is not None
+        words = known.copy()
         for i, norm in enumerate(self.norms):
             words[_NORM_WORDS * i + 4] = gradients.get(norm.gamma, 0)
             words[_NORM_WORDS * i + 5] = gradients.get(norm.beta, 0)
@@ -262,11 +264,13 @@ class Job(NamedTuple):
     recipe: the node.
     x: input, float32 (B, C, H, W).
     norms: its batch norms.
+    words: what `norms.words` returns.
     """
 
     recipe: Recipe
     x: Tensor
     norms: Norms
+    words: list[int]
 
 
 class _Call:
@@ -279,7 +283,7 @@ class _Call:
         self.numbers: dict[Recipe, int] = {}
         self.weights: dict[Recipe, list[nn.Parameter]] = {}
         self.forms: list[Form] = []
-        for recipe, x, _ in jobs:
+        for recipe, x, *_ in jobs:
             if recipe not in self.numbers:
                 weights = recipe.parameters()
                 assert weights is not None  # else there is no job
@@ -297,7 +301,7 @@ class _Call:
         forms, words, ys = self.forms, array("q"), []
         kept = torch.empty(sum(form.saved for form in forms) if backward_follows else 0, **_PLAIN)
         place = kept.data_ptr() if backward_follows else 0
-        for (recipe, _, norms), x, form in zip(self.jobs, xs, forms, strict=True):
+        for (recipe, _, _, own), x, form in zip(self.jobs, xs, forms, strict=True):
             images, channels, height, width = x.shape
             rows, columns, out = form.rows, form.columns, recipe.out_channels
             y = torch.empty_strided(
@@ -307,7 +311,6 @@ class _Call:
             )
             ys.append(y)
             number, at, to = self.numbers[recipe], x.data_ptr(), y.data_ptr()
-            own = norms.words()
             step = _block_images(height, width) if self.fixed else images
             for first in range(0, images, step):
                 count = min(step, images - first)
@@ -364,7 +367,7 @@ class _Call:
         own = torch.empty(sum(form.gradients for form in self.forms), **_PLAIN)
         words, at, saved = array("q"), own.data_ptr(), kept.data_ptr()
         dxs: list[Tensor | None] = []
-        for (recipe, _, norms), x, dy, need, form in zip(
+        for (recipe, _, norms, _), x, dy, need, form in zip(
             self.jobs, xs, dys, needed, self.forms, strict=True
         ):
             dx = torch.empty_like(x) if need else None
@@ -372,7 +375,7 @@ class _Call:
             images, _, height, width = x.shape
             words.extend((self.numbers[recipe], images, height, width, x.data_ptr(), 0))
             words.extend((dy.data_ptr(), 0 if dx is None else dx.data_ptr(), saved, at))
-            words.extend(norms.words(addresses))
+            words.extend(norms.words_back(addresses))
             at += _FLOAT * form.gradients
             saved += _FLOAT * form.saved
         slot = max(form.slot for form in self.forms)
@@ -493,7 +496,7 @@ def _run(call: _Call) -> Sequence[Tensor]:
         found: dict[Any, None] = {}
         for weights in call.weights.values():
             found.update(dict.fromkeys(weights))
-        for _, _, norms in call.jobs:
+        for _, _, norms, _ in call.jobs:
             found.update(dict.fromkeys(norms.parameters))
         parameters = list(found)
         if any(t.requires_grad for t in (*parameters, *xs)):

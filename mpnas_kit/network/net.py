@@ -10,6 +10,7 @@ From a given layer on, each domain may have private nodes. If that is the first 
 is a bundle of single models.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -86,23 +87,33 @@ class _Run:
         self.recipe = Recipe(chain) if chain is not None and known else None
         self._kept: dict[tuple[str, bool], Norms] = {}
 
-    def job(self, domain: str, x: Tensor) -> Job | None:
-        """Return the job of the native kernels for images of a domain, or None if they cannot."""
-        if self.recipe is None or self.recipe.parameters() is None:
+    def jobs(self, parts: Sequence[Sequence[Map]]) -> list[Job] | None:
+        """Return a job of the native kernels for every part, or None if they cannot compute it.
+
+        parts: maps that are normalised together.
+        """
+        recipe, fixed = self.recipe, bool(self._norms) and self._norms[0].fixed
+        if recipe is None or recipe.parameters() is None or (fixed and torch.is_grad_enabled()):
             return None
-        fixed = self._norms[0].fixed
-        if any(norm.measures or norm.fixed != fixed for norm in self._norms):
-            return None
-        if fixed and torch.is_grad_enabled():
-            return None
-        if not fixed and x.shape[0] == 1 and self._is_one_pixel(x):
-            return None  # torch refuses such a batch in one sentence
-        norms = self._kept.get((domain, fixed))
-        if norms is None:
-            widths = [unit.weights.out_channels for unit in self.recipe.chain.units]
-            norms = Norms([norm.native(domain) for norm in self._norms], widths)
-            self._kept[domain, fixed] = norms
-        return Job(self.recipe, x, norms) if norms.are_readable() else None
+        for norm in self._norms:
+            if norm.measures or norm.fixed != fixed:
+                return None
+        found = []
+        for part in parts:
+            domain, x = part[0].domain, together(part)
+            norms = self._kept.get((domain, fixed)) or self._keep(recipe, domain, fixed)
+            words = norms.words()
+            if words is None or (not fixed and x.shape[0] == 1 and self._is_one_pixel(x)):
+                return None  # a batch of one value is one that torch refuses in a sentence
+            found.append(Job(recipe, x, norms, words))
+        return found
+
+    def _keep(self, recipe: Recipe, domain: str, fixed: bool) -> Norms:
+        """Return the norms of a domain, and keep them."""
+        widths = [unit.weights.out_channels for unit in recipe.chain.units]
+        norms = Norms([norm.native(domain) for norm in self._norms], widths)
+        self._kept[domain, fixed] = norms
+        return norms
 
     def _is_one_pixel(self, x: Tensor) -> bool:
         """Return whether the output has one pixel, so that one image has no variance."""
@@ -310,11 +321,9 @@ class MultiPathNet(nn.Module):
         for (run, _), outputs in groups.items():
             inputs = list(outputs)
             parts = [inputs] if self.norm == "mixed" else [[m] for m in inputs]
-            found = [run.job(part[0].domain, together(part)) for part in parts] if native else []
-            if found and None not in found:
-                jobs += [
-                    (job, part, outputs) for job, part in zip(found, parts, strict=True) if job
-                ]
+            found = run.jobs(parts) if native else None
+            if found is not None:
+                jobs += zip(found, parts, itertools.repeat(outputs))  # noqa: B905 (it is endless)
                 continue
             for chunk in [inputs] if self.norm == "mixed" else chunks(inputs):
                 self._segments.current = [(m.domain, m.count) for m in chunk]

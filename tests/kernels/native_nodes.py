@@ -205,7 +205,8 @@ class Node:
                 Job(
                     recipe,
                     torch.cat([maps[d] for d in group]) if len(group) > 1 else maps[group[0]],
-                    Norms([u.norm.native(group[0]) for u in units], widths),
+                    (norms := Norms([u.norm.native(group[0]) for u in units], widths)),
+                    norms.words() or [],
                 )
                 for group in groups
             ]
