@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -28,6 +28,7 @@ from mpnas_kit.domains.task import Classification
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.memory import MB, MemoryBudget, maps_per_image
 from mpnas_kit.engine.step import set_rate, sgd, weighted_step
+from mpnas_kit.kernels.library import Kernels, usable
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.space.spaces import mobilenet_v3_large
@@ -42,13 +43,16 @@ def peak() -> int:
     return 1024 * int(found[1])
 
 
-def measure(budget: int | None, resolution: int, prioritization: Any) -> dict[str, float]:
+def measure(
+    budget: int | None, resolution: int, prioritization: Any, kernels: Kernels
+) -> dict[str, float]:
     """Return the growth of the peak memory, the expected maps (MB), and the seconds of a step."""
     torch.set_num_threads(1)
     space = mobilenet_v3_large(resolution)
     path = space.parse("")
     tasks = {f"domain{i}": Classification(10) for i in range(DOMAINS)}
     net = MultiPathNet.of_paths(space, dict.fromkeys(tasks, path), tasks, "per_domain", seed=0)
+    net.kernels = usable(kernels)
     pixels = torch.randint(0, 256, (IMAGES, 3, resolution, resolution), dtype=torch.uint8)
     split = TensorSplit(pixels, torch.arange(IMAGES) % 10)
     half = torch.full((1, 3, 1, 1), 0.5)
@@ -74,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", type=int, default=1000, help="memory budget, in MB")
     parser.add_argument("--resolution", type=int, default=128, help="pixels per side")
+    parser.add_argument("--kernels", choices=get_args(Kernels), default="auto")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     lines = {
@@ -83,7 +88,7 @@ def main() -> None:
     }
     if options.one is not None:
         budget, prioritization = lines[options.one]
-        print(json.dumps(measure(budget, options.resolution, prioritization)))
+        print(json.dumps(measure(budget, options.resolution, prioritization, options.kernels)))
         return
     print(f"{'step':<45} {'peak grows by':>14} {'all maps':>9} {'CPU time':>9}")
     plain = None
