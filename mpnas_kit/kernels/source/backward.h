@@ -32,14 +32,8 @@ inline void backward_gates(const Chain& chain, int64_t u, int64_t block, const f
     for (int64_t i = 0; i < images; i++)
         over_channels(0, s.out, [&](int64_t c, auto width) {
             constexpr int N = width.lanes;
-            Vec<N> sum = {};
-            const int64_t begin = (first + i) * s.pixels();
-            over_runs(begin, begin + s.pixels(), [&](int64_t from, int64_t to) {
-                Vec<N> run = {};
-                over_activations<false, N>(s, from, to, c, [&](int64_t row, Vec<N> a) {
-                    run += a * load<N>(d + row * s.out + c);
-                });
-                sum += run;
+            const Vec<N> sum = sum_over_image<N>(s, first + i, c, [&](int64_t row, Vec<N> a) {
+                return a * load<N>(d + row * s.out + c);
             });
             const Vec<N> gate = load<N>(s.gate + (first + i) * s.out + c);
             store<N>(expand + i * s.out + c, HardSigmoid::back<N>(gate, sum));

@@ -153,6 +153,19 @@ inline void forward_depthwise(const Chain& chain, int64_t u, int64_t block, cons
     });
 }
 
+// Sum over the pixels of an image of f(row, a), with the activations before the gate.
+template <int N, class F>
+inline Vec<N> sum_over_image(const Step& s, int64_t image, int64_t c, F f) {
+    Vec<N> sum = {};
+    over_runs(image * s.pixels(), (image + 1) * s.pixels(), [&](int64_t from, int64_t to) {
+        Vec<N> run = {};
+        over_activations<false, N>(s, from, to, c,
+                                   [&](int64_t row, Vec<N> a) { run += f(row, a); });
+        sum += run;
+    });
+    return sum;
+}
+
 // gate = hardsigmoid(E relu(R mean over pixels of a + r) + e)
 inline void gates(const Step& s, int64_t first, int64_t images, const Packed& packed) {
     float *pooled = s.pooled + first * s.out, *gate = s.gate + first * s.out;
@@ -160,13 +173,8 @@ inline void gates(const Step& s, int64_t first, int64_t images, const Packed& pa
     for (int64_t i = 0; i < images; i++)
         over_channels(0, s.out, [&](int64_t c, auto width) {
             constexpr int N = width.lanes;
-            Vec<N> sum = {};
-            const int64_t begin = (first + i) * s.pixels();
-            over_runs(begin, begin + s.pixels(), [&](int64_t from, int64_t to) {
-                Vec<N> run = {};
-                over_activations<false, N>(s, from, to, c, [&](int64_t, Vec<N> a) { run += a; });
-                sum += run;
-            });
+            const Vec<N> sum =
+                sum_over_image<N>(s, first + i, c, [](int64_t, Vec<N> a) { return a; });
             store<N>(pooled + i * s.out + c, sum / (float)s.pixels());
         });
     product(images, s.unit->out, s.squeeze, {pooled, s.out}, packed.reduce, {squeezed, s.squeeze});
