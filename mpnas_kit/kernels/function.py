@@ -24,6 +24,7 @@ from mpnas_kit.settings import require
 
 _BLOCK_PIXELS = 1024  # as in `source/chain.h`
 _FLOAT = 4  # bytes
+EPS = 1e-5  # added to variances, as in every batch norm of the kit
 _PLAIN: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults are
 
 
@@ -471,7 +472,7 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def run_chains(library: Library, jobs: Sequence[Job], eps: float = 1e-5) -> list[Tensor]:
+def run_chains(library: Library, jobs: Sequence[Job], eps: float = EPS) -> list[Tensor]:
     """Return the output of every job, float32 (B, out, H', W'), channels last.
 
     The result does not depend on the number of threads (see `kernels.threads`).

@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained, require_widths
-from mpnas_kit.kernels.function import Job, Norms, Recipe, run_chains
+from mpnas_kit.kernels.function import EPS, Job, Norms, Recipe, run_chains
 from mpnas_kit.kernels.library import Library
 from mpnas_kit.network.collapse import borrower, families
 from mpnas_kit.network.defaults import plain_torch
@@ -84,6 +84,7 @@ class _Run:
         norms = [] if chain is None else [unit.norm for unit in chain.units]
         self._norms = [norm for norm in norms if isinstance(norm, DomainNorm)]
         known = chain is not None and len(self._norms) == len(chain.units)
+        known = known and all(norm.eps == EPS for norm in self._norms)
         self.recipe = Recipe(chain) if chain is not None and known else None
         self._kept: dict[tuple[str, bool], Norms] = {}
 

@@ -160,19 +160,13 @@ inline void put_input_gradient(const Chain& chain, int64_t row, int64_t c, Vec<N
 inline void add_patch_gradients(const Chain& chain, int64_t first, int64_t end, const float* d,
                                 int64_t d_step) {
     const Step& s = chain.step[0];
-    const Shape& q = s.shape;
     const int64_t in = s.unit->in;
-    for (int64_t row = first; row < end; row++) {
-        const int64_t image = row / s.pixels(), pixel = row % s.pixels();
-        const int64_t top = pixel / q.columns * q.stride - q.pad();
-        const int64_t left = pixel % q.columns * q.stride - q.pad();
-        for (int64_t tap = 0; tap < q.kernel * q.kernel; tap++) {
-            const int64_t y = top + tap / q.kernel, x = left + tap % q.kernel;
-            if (y < 0 || y >= q.height || x < 0 || x >= q.width) continue;
-            float* to = chain.job->x_gradient + ((image * q.height + y) * q.width + x) * in;
+    for (int64_t row = first; row < end; row++)
+        over_patch(s, row, [&](int64_t tap, int64_t pixel) {
+            if (pixel < 0) return;
+            float* to = chain.job->x_gradient + pixel * in;
             for (int64_t i = 0; i < in; i++) to[i] += d[(row - first) * d_step + tap * in + i];
-        }
-    }
+        });
 }
 
 // Of a dense unit, for a block: sum += d_h a_before, d_a_before = W^T d_h, and d_z_before.

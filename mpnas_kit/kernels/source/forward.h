@@ -23,25 +23,31 @@ inline void over_activations(const Step& s, int64_t first, int64_t end, int64_t 
     });
 }
 
+// Call f(tap, pixel) for all taps of the first unit at one row: the pixel of x that the tap reads, or
+// -1 if it reads the padding.
+template <class F>
+inline void over_patch(const Step& s, int64_t row, F f) {
+    const Shape& q = s.shape;
+    const int64_t image = row / s.pixels(), pixel = row % s.pixels();
+    const int64_t top = pixel / q.columns * q.stride - q.pad();
+    const int64_t left = pixel % q.columns * q.stride - q.pad();
+    for (int64_t ky = 0; ky < q.kernel; ky++)
+        for (int64_t kx = 0; kx < q.kernel; kx++) {
+            const int64_t y = top + ky, x = left + kx;
+            const bool inside = y >= 0 && y < q.height && x >= 0 && x < q.width;
+            f(ky * q.kernel + kx, inside ? (image * q.height + y) * q.width + x : -1);
+        }
+}
+
 // Patches of rows `first` to `end`: the inputs (ky, kx, channel) of every output pixel.
 inline void patches(const Chain& chain, int64_t first, int64_t end, float* out) {
     const Step& s = chain.step[0];
-    const Shape& q = s.shape;
     const int64_t in = s.unit->in;
-    for (int64_t row = first; row < end; row++) {
-        const int64_t image = row / s.pixels(), pixel = row % s.pixels();
-        const int64_t top = pixel / q.columns * q.stride - q.pad();
-        const int64_t left = pixel % q.columns * q.stride - q.pad();
-        for (int64_t ky = 0; ky < q.kernel; ky++) {
-            const int64_t y = top + ky;
-            const float* line = chain.job->x + (image * q.height + y) * q.width * in;
-            for (int64_t kx = 0; kx < q.kernel; kx++) {
-                const int64_t x = left + kx;
-                const bool inside = y >= 0 && y < q.height && x >= 0 && x < q.width;
-                for (int64_t i = 0; i < in; i++) *out++ = inside ? line[x * in + i] : 0.0f;
-            }
-        }
-    }
+    for (int64_t row = first; row < end; row++)
+        over_patch(s, row, [&](int64_t, int64_t pixel) {
+            for (int64_t i = 0; i < in; i++)
+                *out++ = pixel < 0 ? 0.0f : chain.job->x[pixel * in + i];
+        });
 }
 
 // The inputs of a dense unit for rows `first` to `end`. If they lie in memory already, nothing is
