@@ -21,6 +21,7 @@ from mpnas_kit.kernels.chain import Chain
 from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network import net as network
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
+from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.factored import FactoredSpace
 from mpnas_kit.space.space import Layer, LayerwiseSpace
@@ -525,3 +526,12 @@ def test_a_chain_for_other_widths_is_refused() -> None:
     net, inputs = with_own("narrow")
     with pytest.raises(MpnasError, match="takes 7 channels and returns 8: expected 8 and 8"):
         net(inputs)
+
+
+def test_norms_with_another_eps_run_in_eager(calls: Calls) -> None:
+    net = union()
+    for norm in (m for m in net.modules() if isinstance(m, DomainNorm)):
+        norm.eps = 0.1
+    outputs, expected = net(flows()), eager(net)(flows())
+    assert calls.jobs == 0
+    assert all(torch.equal(x, y) for x, y in zip(outputs, expected, strict=True))
