@@ -192,6 +192,17 @@ def require_map(block: Block, output: Any, images: int, channels: int) -> None:
         )
 
 
+def require_hashable(block: Block, what: str) -> None:
+    """Raise `MpnasError` unless a block can be hashed. what: what is counted of it."""
+    try:
+        hash(block)
+    except TypeError:
+        raise MpnasError(
+            f"block {block.name!r} cannot be hashed, so its {what} cannot be counted: "
+            "expected a frozen dataclass with numbers and texts."
+        ) from None
+
+
 class ElasticConv(nn.Conv2d):
     """A dense or depthwise convolution that can be used at less than its full width.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.errors import MpnasError, RaisedBy
+from mpnas_kit.errors import RaisedBy
 from mpnas_kit.space.blocks import (
     Block,
     Conv,
@@ -19,6 +19,7 @@ from mpnas_kit.space.blocks import (
     PooledConv,
     SeparableConv,
     build_block,
+    require_hashable,
     require_map,
 )
 from mpnas_kit.space.space import Use
@@ -48,13 +49,7 @@ def maps_of(use: Use) -> Maps:
     True
     """
     sizes = (use.in_channels, use.out_channels, use.stride, use.size)
-    try:
-        hash(use.block)
-    except TypeError:
-        raise MpnasError(
-            f"block {use.block.name!r} cannot be hashed, so its feature maps cannot be counted: "
-            "expected a frozen dataclass with numbers and texts."
-        ) from None
+    require_hashable(use.block, "feature maps")
     return _maps(use.block, *sizes)  # type: ignore[arg-type] # it is hashable
 
 

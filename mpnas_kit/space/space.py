@@ -14,7 +14,7 @@ import torch
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short, unknown
-from mpnas_kit.space.blocks import Block, Cost, Width, lacks_block
+from mpnas_kit.space.blocks import Block, Cost, Width, lacks_block, require_hashable
 from mpnas_kit.space.counting import count
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
@@ -71,13 +71,7 @@ class Use(NamedTuple):
         returns no feature map.
         """
         sizes = (self.in_channels, self.out_channels, self.stride, self.size)
-        try:
-            hash(self.block)
-        except TypeError:
-            raise MpnasError(
-                f"block {self.block.name!r} cannot be hashed, so its cost cannot be counted: "
-                "expected a frozen dataclass with numbers and texts."
-            ) from None
+        require_hashable(self.block, "cost")
         return count(self.block, *sizes)  # type: ignore[arg-type] # it is hashable
 
 
