@@ -26,12 +26,14 @@ from mpnas_kit.values import Range
 NormFactory = Callable[[int], nn.Module]
 """Function: number of channels C -> new batch normalisation of (B, C, H, W)."""
 
-Activation = Literal["relu", "hardswish", "identity"]
+Activation = Literal["relu", "relu6", "hardswish", "identity"]
+Padding = Literal["symmetric", "same"]
 Kernel = Annotated[int, Range(1, 63, odd=True)]
 Width = Annotated[int, Range(1, 100_000)]  # of a feature map, in channels
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "hardswish": nn.Hardswish,
     "identity": nn.Identity,
 }
@@ -206,11 +208,16 @@ def require_hashable(block: Block, what: str) -> None:
 class ElasticConv(nn.Conv2d):
     """A dense or depthwise convolution that can be used at less than its full width.
 
-    It may borrow its weights from a larger convolution. Then it uses the first channels of that
-    convolution and the centre of its kernels.
+    Its output has the size ceil(size / stride). It may borrow its weights from a larger
+    convolution. Then it uses the first channels of that convolution and the centre of its kernels.
+
+    same: whether the padding is that of TensorFlow's SAME: as few zeros as the size of the output
+    needs, and if their number is odd, one more after the map than before it. Otherwise there are
+    kernel // 2 zeros on every side.
     """
 
     _lender: "tuple[ElasticConv, ...]" = ()  # in a tuple, so that torch does not register it here
+    same = False
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
         """Return the output: (B, C, H, W) -> (B, out_channels, H', W').
@@ -218,12 +225,23 @@ class ElasticConv(nn.Conv2d):
         out_channels: width of the output; None: the full width. A depthwise convolution ignores
         it: its output has the width of its input.
         """
-        weight = self._weight()
+        weight, pad = self._weight(), self.kernel_size[0] // 2
+        if self.same and self.stride[0] > 1:
+            columns, rows = (self.zeros(size) for size in (x.shape[3], x.shape[2]))
+            x, pad = F.pad(x, (*columns, *rows)), 0
         if self.groups > 1:
-            return depthwise_conv(x, weight[: x.shape[1]], self.stride[0])
+            return depthwise_conv(x, weight[: x.shape[1]], self.stride[0], pad)
         width, bias = out_channels or self.out_channels, self.owner.bias
         bias = None if bias is None else bias[:width]
-        return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, self.padding)
+        return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, pad)
+
+    def zeros(self, size: int) -> tuple[int, int]:
+        """Return the number of zeros before and after a map of this height or width."""
+        if not self.same:
+            return self.kernel_size[0] // 2, self.kernel_size[0] // 2
+        stride = self.stride[0]
+        both = max(0, (-(-size // stride) - 1) * stride + self.kernel_size[0] - size)
+        return both // 2, both - both // 2
 
     def borrow(self, lender: nn.Module) -> None:
         """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones."""
@@ -249,6 +267,8 @@ class ElasticConv(nn.Conv2d):
     @torch.no_grad()
     def plain(self, in_channels: int, out_channels: int) -> nn.Conv2d:
         """Return a plain convolution with copies of the weights that these widths use.
+
+        It pads kernel // 2 zeros, also if this convolution is `same`.
 
         in_channels, out_channels: widths of its input and output. Those of a depthwise convolution
         are equal.
@@ -279,16 +299,27 @@ class ElasticConv(nn.Conv2d):
 
 
 def conv(
-    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, bias: bool = False
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    stride: int = 1,
+    bias: bool = False,
+    padding: Padding = "symmetric",
 ) -> ElasticConv:
     """Return a dense convolution. Its output has the size ceil(size / stride)."""
-    return ElasticConv(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias)
+    made = ElasticConv(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias)
+    made.same = padding == "same"
+    return made
 
 
-def depthwise(channels: int, kernel: int, stride: int) -> ElasticConv:
+def depthwise(
+    channels: int, kernel: int, stride: int, padding: Padding = "symmetric"
+) -> ElasticConv:
     """Return a depthwise convolution. Its output has the size ceil(size / stride)."""
     pad = kernel // 2
-    return ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
+    made = ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
+    made.same = padding == "same"
+    return made
 
 
 def _cost_with_norm(weights: int, channels: int, size: int) -> Cost:
@@ -356,9 +387,11 @@ class InvertedBottleneck:
     kernel: height and width of the depthwise kernel, 1 to 63, odd.
     expansion: hidden channels per input channel, 1 to 1000.
     se: whether the block has squeeze-and-excite.
-    activation: `relu`, `hardswish` or `identity`.
+    activation: `relu`, `relu6`, `hardswish` or `identity`.
     hidden: number of hidden channels, 1 to 100,000, instead of `expansion`; None: `expansion` sets
     it.
+    padding: `symmetric`: kernel // 2 zeros on every side of a map; `same`: those of TensorFlow's
+    SAME (see `ElasticConv`), as in networks that were trained there.
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
 
@@ -373,6 +406,7 @@ class InvertedBottleneck:
     se: bool = False
     activation: Activation = "relu"
     hidden: Annotated[int | None, Range(1, 100_000)] = None
+    padding: Padding = "symmetric"
 
     def __post_init__(self) -> None:
         check(self)
@@ -406,7 +440,7 @@ class InvertedBottleneck:
 
         If both have squeeze-and-excite, it has that of the larger expansion. What only one has
         stays with that one. Return None if the two blocks cannot share weights: only one of them
-        expands, their activations differ, one has `hidden`, or one is not a plain
+        expands, their activations or paddings differ, one has `hidden`, or one is not a plain
         `InvertedBottleneck`. A block that does not expand stays apart because its depthwise kernels
         belong to the channels of its input, and those of the others to hidden channels that are
         learned.
@@ -421,13 +455,14 @@ class _Hull:
 
     kernel, expansion: the largest of the blocks.
     gated: expansion of every block with squeeze-and-excite, in any order.
-    activation: that of every block.
+    activation, padding: those of every block.
     """
 
     kernel: int
     expansion: int
     gated: tuple[int, ...]
     activation: Activation
+    padding: Padding
 
     @classmethod
     def of(cls, block: Block) -> "_Hull | None":
@@ -437,7 +472,7 @@ class _Hull:
         if type(block) is not InvertedBottleneck or block.hidden is not None:
             return None  # a subclass may build otherwise
         gated = (block.expansion,) if block.se else ()
-        return cls(block.kernel, block.expansion, gated, block.activation)
+        return cls(block.kernel, block.expansion, gated, block.activation, block.padding)
 
     @property
     def name(self) -> str:
@@ -453,7 +488,9 @@ class _Hull:
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module with the weights (see `Block.build`)."""
-        block = InvertedBottleneck(self.kernel, self.expansion, activation=self.activation)
+        block = InvertedBottleneck(
+            self.kernel, self.expansion, activation=self.activation, padding=self.padding
+        )
         module = _InvertedBottleneck(block, in_channels, out_channels, stride, norm)
         if self._gate:
             module.se = SqueezeExcite(self._gate * in_channels)
@@ -465,7 +502,7 @@ class _Hull:
         if (
             more is None
             or (self.expansion == 1) != (more.expansion == 1)
-            or self.activation != more.activation
+            or (self.activation, self.padding) != (more.activation, more.padding)
         ):
             return None
         return _Hull(
@@ -473,6 +510,7 @@ class _Hull:
             max(self.expansion, more.expansion),
             self.gated + more.gated,
             self.activation,
+            self.padding,
         )
 
 
@@ -486,7 +524,8 @@ class _InvertedBottleneck(nn.Module):
         self.act = _ACTIVATIONS[block.activation]()
         self.expand = conv(in_channels, hidden) if hidden != in_channels else None
         self.expand_norm = norm(hidden) if self.expand is not None else None
-        self.depthwise, self.depthwise_norm = depthwise(hidden, block.kernel, stride), norm(hidden)
+        self.depthwise = depthwise(hidden, block.kernel, stride, block.padding)
+        self.depthwise_norm = norm(hidden)
         self.se = SqueezeExcite(hidden) if block.se else None
         self.project, self.project_norm = conv(hidden, out), norm(out)
 
@@ -514,6 +553,7 @@ class _InvertedBottleneck(nn.Module):
                 self.depthwise.part(hidden, hidden),
                 self.depthwise_norm,
                 self.stride,
+                self.depthwise.same,
                 depthwise=True,
                 activation=self.block.activation,
                 gate=None if self.se is None else self.se.gate(hidden),
@@ -537,7 +577,8 @@ class Conv:
     """Dense k x k convolution, batch normalisation, activation. For stems and heads.
 
     kernel: height and width of the kernel, 1 to 63, odd.
-    activation: `relu`, `hardswish` or `identity`.
+    activation: `relu`, `relu6`, `hardswish` or `identity`.
+    padding: zeros around a map, `symmetric` or `same` (see `InvertedBottleneck`).
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
 
@@ -547,6 +588,7 @@ class Conv:
 
     kernel: Kernel = 3
     activation: Activation = "hardswish"
+    padding: Padding = "symmetric"
 
     def __post_init__(self) -> None:
         check(self)
@@ -560,9 +602,8 @@ class Conv:
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module (see `Block.build`)."""
-        return _Normalised(
-            conv(in_channels, out_channels, self.kernel, stride), norm(out_channels), self
-        )
+        convolution = conv(in_channels, out_channels, self.kernel, stride, padding=self.padding)
+        return _Normalised(convolution, norm(out_channels), self)
 
     def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
         """Return the cost (see `Costed.cost`)."""
@@ -582,8 +623,9 @@ class _Normalised(nn.Module):
 
     def chain(self, in_channels: int, out_channels: int) -> Chain:
         """Return the same as `forward` for the native kernels."""
-        weights, stride = self.convolution.part(in_channels, out_channels), self.convolution.stride
-        return Chain([Unit(weights, self.norm, stride[0], activation=self.block.activation)])
+        own, activation = self.convolution, self.block.activation
+        weights = own.part(in_channels, out_channels)
+        return Chain([Unit(weights, self.norm, own.stride[0], own.same, activation=activation)])
 
 
 @dataclass(frozen=True)
@@ -594,7 +636,7 @@ class SeparableConv:
     1 and both widths are equal.
 
     kernel: height and width of the depthwise kernel, 1 to 63, odd.
-    activation: `relu`, `hardswish` or `identity`.
+    activation: `relu`, `relu6`, `hardswish` or `identity`.
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
     """
