@@ -110,6 +110,10 @@ from .space.costs import UnionShare as UnionShare
 from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace
+from .space.backbone import BackboneSpace as BackboneSpace
+from .space.backbone import Row as Row
+from .space.backbone import lite0 as lite0
+from .space.backbone import mobilenet_v3_large_like as mobilenet_v3_large_like
 from .space.factored import mobilenet_v3_like as mobilenet_v3_like
 from .space.grown import GrownSpace as GrownSpace
 from .space.latency import LatencyTable as LatencyTable

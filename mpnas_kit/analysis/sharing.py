@@ -8,9 +8,10 @@ import pandas as pd
 from torch import nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.network.net import MultiPathNet, owned
+from mpnas_kit.network.building import owned
+from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
-from mpnas_kit.space.space import Node, Path, SearchSpace
+from mpnas_kit.space.space import OWN, Node, Path, SearchSpace
 
 CATEGORIES = ("shared", "private", "batch norm", "heads")
 
@@ -26,7 +27,8 @@ def usage(
 
     Keys are all candidate nodes, in the order of the space; `zero` is not a node. Values are the
     domains in the order of `paths`; () if no path uses the node. Two paths that use the same node
-    share its weights only if the network shares that layer (`MultiPathNet.users`).
+    share its weights only if the network shares that layer (`MultiPathNet.users`) and the node is
+    not private (owner `*`): then each has a copy.
 
     >>> users = mk.analysis.usage(space, {"a": paths["planted0"], "b": paths["planted0"]})
     >>> set(users.values()) == {("a", "b"), ()}
@@ -35,7 +37,10 @@ def usage(
     nodes = {d: space.nodes(p, all_layers=all_layers) for d, p in paths.items()}
     layers = range(len(space.layers)) if all_layers else space.searched
     candidates = (
-        Node(i, block.name) for i in layers for block in space.layers[i].candidates if block
+        Node(i, block.name, OWN if space.is_private(i, pick) else "")
+        for i in layers
+        for pick, block in enumerate(space.layers[i].candidates)
+        if block
     )
     return {n: tuple(d for d, used in nodes.items() if n in used) for n in candidates}
 

@@ -12,7 +12,7 @@ import torch
 
 from mpnas_kit.approaches.approach import Approach, Context, Plan
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.network.net import owned
+from mpnas_kit.network.building import owned
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown, to_text
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.settings import check

@@ -137,6 +137,15 @@ class Borrower(Protocol):
         ...
 
 
+@runtime_checkable
+class PointwiseBorrower(Protocol):
+    """A module that can use the 1x1 convolutions of another one instead of its own."""
+
+    def borrow_pointwise(self, lender: nn.Module) -> None:
+        """Use those of `lender` from now on, and delete the own ones."""
+        ...
+
+
 def lend(lender: nn.Module | None, borrower: nn.Module | None) -> None:
     """Let `borrower` use the weights of `lender`. Do nothing if `borrower` is None.
 
@@ -244,11 +253,14 @@ class ElasticConv(nn.Conv2d):
         return both // 2, both - both // 2
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones."""
+        """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones.
+
+        If the lender borrows too, these are the weights of its own lender.
+        """
         assert isinstance(lender, ElasticConv)
         del self.weight
         self.bias = None
-        self._lender = (lender,)
+        self._lender = (lender.owner,)
 
     def part(self, in_channels: int, out_channels: int) -> Weights:
         """Return the weights that these widths use, for the native kernels."""
@@ -425,7 +437,7 @@ class InvertedBottleneck:
 
     def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
         """Return the cost (see `Costed.cost`)."""
-        hidden, after = self.hidden or self.expansion * in_channels, _size_after(size, stride)
+        hidden, after = self.hidden_channels(in_channels), _size_after(size, stride)
         cost = _cost_with_norm(hidden * self.kernel**2, hidden, after)
         cost += _cost_with_norm(hidden * out_channels, out_channels, after)
         if hidden != in_channels:
@@ -435,12 +447,25 @@ class InvertedBottleneck:
             cost += _cost_with_bias(hidden, squeezed) + _cost_with_bias(squeezed, hidden)
         return cost
 
-    def hull(self, other: Block) -> Block | None:
-        """Return the block with the larger kernel and the larger expansion of both.
+    def expands(self, in_channels: int) -> bool:
+        """Return whether the module has an expand convolution."""
+        return self.hidden_channels(in_channels) != in_channels
 
-        If both have squeeze-and-excite, it has that of the larger expansion. What only one has
-        stays with that one. Return None if the two blocks cannot share weights: only one of them
-        expands, their activations or paddings differ, one has `hidden`, or one is not a plain
+    def hidden_channels(self, in_channels: int) -> int:
+        """Return the number of hidden channels."""
+        return self.hidden or self.expansion * in_channels
+
+    def pointwise_parameters(self, in_channels: int, out_channels: int) -> int:
+        """Return the number of weights of the 1x1 convolutions, without squeeze-and-excite."""
+        expands = in_channels * self.expands(in_channels)
+        return self.hidden_channels(in_channels) * (expands + out_channels)
+
+    def hull(self, other: Block) -> Block | None:
+        """Return the block with the larger kernel and the larger hidden width of both.
+
+        If both have squeeze-and-excite, it has that of the larger width. What only one has stays
+        with that one. Return None if the two blocks cannot share weights: only one of them expands,
+        their activations or paddings differ, only one has `hidden`, or one is not a plain
         `InvertedBottleneck`. A block that does not expand stays apart because its depthwise kernels
         belong to the channels of its input, and those of the others to hidden channels that are
         learned.
@@ -453,35 +478,43 @@ class InvertedBottleneck:
 class _Hull:
     """What has the weights that several inverted bottlenecks share. It lends them, and is not run.
 
-    kernel, expansion: the largest of the blocks.
-    gated: expansion of every block with squeeze-and-excite, in any order.
+    kernel, width: the largest of the blocks. The width is that of `hidden`, or else of `expansion`.
+    gated: width of every block with squeeze-and-excite, in any order.
     activation, padding: those of every block.
+    fixed: whether widths are those of `hidden`.
     """
 
     kernel: int
-    expansion: int
+    width: int
     gated: tuple[int, ...]
     activation: Activation
     padding: Padding
+    fixed: bool
 
     @classmethod
     def of(cls, block: Block) -> "_Hull | None":
         """Return the hull of one block, or None if the block shares no weights."""
         if isinstance(block, cls):
             return block
-        if type(block) is not InvertedBottleneck or block.hidden is not None:
+        if type(block) is not InvertedBottleneck:
             return None  # a subclass may build otherwise
-        gated = (block.expansion,) if block.se else ()
-        return cls(block.kernel, block.expansion, gated, block.activation, block.padding)
+        width, fixed = block.hidden or block.expansion, block.hidden is not None
+        gated = (width,) if block.se else ()
+        return cls(block.kernel, width, gated, block.activation, block.padding, fixed)
 
     @property
     def name(self) -> str:
         """Name, such as `k7e6`; `k7e6se2` if it has squeeze-and-excite of expansion 2."""
-        return f"k{self.kernel}e{self.expansion}{f'se{self._gate}' if self._gate else ''}"
+        gate = f"se{self._gate}" if self._gate else ""
+        return f"k{self.kernel}{'h' if self.fixed else 'e'}{self.width}{gate}"
+
+    def hidden_channels(self, in_channels: int) -> int:
+        """Return the number of hidden channels."""
+        return self.width if self.fixed else self.width * in_channels
 
     @property
     def _gate(self) -> int:
-        """Expansion of the squeeze-and-excite that several blocks share; 0: there is none."""
+        """Width of the squeeze-and-excite that several blocks share; 0: there is none."""
         return max(self.gated) if len(self.gated) > 1 else 0
 
     def build(
@@ -489,11 +522,15 @@ class _Hull:
     ) -> nn.Module:
         """Return a new module with the weights (see `Block.build`)."""
         block = InvertedBottleneck(
-            self.kernel, self.expansion, activation=self.activation, padding=self.padding
+            self.kernel,
+            1 if self.fixed else self.width,
+            activation=self.activation,
+            hidden=self.width if self.fixed else None,
+            padding=self.padding,
         )
         module = _InvertedBottleneck(block, in_channels, out_channels, stride, norm)
         if self._gate:
-            module.se = SqueezeExcite(self._gate * in_channels)
+            module.se = SqueezeExcite(self._gate * (1 if self.fixed else in_channels))
         return module
 
     def hull(self, other: Block) -> "_Hull | None":
@@ -501,17 +538,21 @@ class _Hull:
         more = _Hull.of(other)
         if (
             more is None
-            or (self.expansion == 1) != (more.expansion == 1)
-            or (self.activation, self.padding) != (more.activation, more.padding)
+            or (not self.fixed and (self.width == 1) != (more.width == 1))
+            or self._kind != more._kind
         ):
             return None
         return _Hull(
             max(self.kernel, more.kernel),
-            max(self.expansion, more.expansion),
+            max(self.width, more.width),
             self.gated + more.gated,
-            self.activation,
-            self.padding,
+            *self._kind,
         )
+
+    @property
+    def _kind(self) -> tuple[Activation, Padding, bool]:
+        """What blocks must have in common."""
+        return self.activation, self.padding, self.fixed
 
 
 class _InvertedBottleneck(nn.Module):
@@ -519,7 +560,7 @@ class _InvertedBottleneck(nn.Module):
         self, block: InvertedBottleneck, in_channels: int, out: int, stride: int, norm: NormFactory
     ) -> None:
         super().__init__()
-        hidden = block.hidden or block.expansion * in_channels
+        hidden = block.hidden_channels(in_channels)
         self.block, self.out_channels, self.stride = block, out, stride
         self.act = _ACTIVATIONS[block.activation]()
         self.expand = conv(in_channels, hidden) if hidden != in_channels else None
@@ -533,7 +574,7 @@ class _InvertedBottleneck(nn.Module):
         out = out_channels or self.out_channels
         y: Tensor = x
         if self.expand is not None and self.expand_norm is not None:
-            hidden = self.block.hidden or self.block.expansion * x.shape[1]
+            hidden = self.block.hidden_channels(x.shape[1])
             y = self.act(self.expand_norm(self.expand(y, hidden)))
         y = self.act(self.depthwise_norm(self.depthwise(y)))
         if self.se is not None:
@@ -545,7 +586,7 @@ class _InvertedBottleneck(nn.Module):
         """Return the same as `forward` for the native kernels."""
         hidden, units = in_channels, []
         if self.expand is not None and self.expand_norm is not None:
-            hidden = self.block.hidden or self.block.expansion * in_channels
+            hidden = self.block.hidden_channels(in_channels)
             expand = self.expand.part(in_channels, hidden)
             units.append(Unit(expand, self.expand_norm, activation=self.block.activation))
         units.append(
@@ -570,6 +611,11 @@ class _InvertedBottleneck(nn.Module):
         for name in ("expand", "depthwise", "project"):
             lend(getattr(lender, name), getattr(self, name))
             lend(getattr(lender, f"{name}_norm"), getattr(self, f"{name}_norm"))
+
+    def borrow_pointwise(self, lender: nn.Module) -> None:
+        """Use the weights of `expand` and `project` of `lender` (see `PointwiseBorrower`)."""
+        for name in ("expand", "project"):
+            lend(getattr(lender, name), getattr(self, name))
 
 
 @dataclass(frozen=True)
