@@ -19,8 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError, one_line, unknown
-from mpnas_kit.network.defaults import cpu_by_default, plain_torch
 from mpnas_kit.network.building import owned
+from mpnas_kit.network.defaults import cpu_by_default, plain_torch
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, Segments
 from mpnas_kit.space.blocks import (
