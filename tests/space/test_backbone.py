@@ -129,11 +129,9 @@ def test_shares_of_a_union_add_up_to_it() -> None:
 
 def test_private_nodes_are_in_no_intersection() -> None:
     space = mk.lite0(64)
-    own = replaced(space, **{f"_{x.name.replace('.', '_')}": f"{w}*" for x, w in zip(
-        (space.layers[i] for i in space.searched), space.original.arch.split(), strict=True
-    )})  # fmt: skip
+    own = space.parse(" ".join(["k3e1*", *["k3e3*"] * 15]))
     assert mk.analysis.jaccard_matrix(space, {"a": own, "b": own}, pairs=4).mean == 0
-    same = dict.fromkeys("ab", space.original)
+    same = dict.fromkeys("ab", space.uniform_paths()[1])
     assert mk.analysis.jaccard_matrix(space, same, pairs=4).mean == 1
 
 
