@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained, require_widths
@@ -159,6 +160,8 @@ class MultiPathNet(nn.Module):
 
     Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
     the names of its domains. `kernels` is the native library that it computes with; None: eager.
+    `standards` has the conversion of a domain's images to network input, by domain; a domain that
+    it lacks has its own (`Standard.of`).
 
     >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     >>> images = torch.zeros(5, 3, 16, 16)
@@ -192,6 +195,7 @@ class MultiPathNet(nn.Module):
         self.private_from = private_from
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
+        self.standards: dict[str, Standard] = {}
         self._segments = Segments()
         self._plans: dict[tuple[Path, str], tuple[tuple[_Run | None, ...], ...]] = {}
         self._runs: dict[tuple[Node, Use], _Run] = {}
