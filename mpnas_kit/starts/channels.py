@@ -28,6 +28,16 @@ class Channels:
         return cls(torch.arange(width), width)
 
     @classmethod
+    def leading(cls, width: int, count: int) -> "Channels":
+        """Return the first channels of the source. Those that it lacks come last.
+
+        count: number of channels to return.
+        """
+        return cls(
+            F.pad(torch.arange(min(width, count)), (0, max(0, count - width)), value=-1), width
+        )
+
+    @classmethod
     def by_importance(cls, scores: Tensor, count: int) -> "Channels":
         """Return the most important channels of the source, most important first.
 
