@@ -82,7 +82,7 @@ class Start:
 
     >>> start = mk.Start.of(trained.net, trained.paths)
     >>> start.load(mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=1))
-    Loaded(64 taken, 0 cut, 0 padded, 4 left)
+    Loaded(94 taken, 0 cut, 0 padded, 4 left)
     """
 
     text: str
