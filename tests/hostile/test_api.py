@@ -280,7 +280,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     # Blocks
     (lambda: mk.Conv(4), "conv: kernel must be a whole number from 1 to 63, odd, not 4"),
     (lambda: mk.Conv(-3), "kernel must be a whole number from 1 to 63, odd, not -3"),
-    (lambda: mk.Conv(3, "swish"), "activation must be 'relu' or 'hardswish' or 'identity'"),
+    (
+        lambda: mk.Conv(3, "swish"),
+        "activation must be 'relu' or 'relu6' or 'hardswish' or 'identity'",
+    ),
     (lambda: SeparableConv(2), "separable_conv: kernel must be"),
     (lambda: mk.InvertedBottleneck(3, 0), "expansion must be a whole number from 1 to 1,000"),
     (lambda: mk.InvertedBottleneck(3, 1, "no"), "se must be true or false, not 'no'"),
