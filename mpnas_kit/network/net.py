@@ -95,7 +95,8 @@ class _Run:
         parts: maps that are normalised together.
         """
         recipe, fixed = self.recipe, bool(self._norms) and self._norms[0].fixed
-        if recipe is None or recipe.parameters() is None or (fixed and torch.is_grad_enabled()):
+        weights = None if recipe is None else recipe.parameters()
+        if recipe is None or weights is None:
             return None
         for norm in self._norms:
             if norm.measures or norm.fixed != fixed:
@@ -107,6 +108,9 @@ class _Run:
             words = norms.words()
             if words is None or (not fixed and x.shape[0] == 1 and self._is_one_pixel(x)):
                 return None  # a batch of one value is one that torch refuses in a sentence
+            recorded = fixed and torch.is_grad_enabled()
+            if recorded and any(t.requires_grad for t in (*weights, *norms.parameters, x)):
+                return None  # the kernels have no gradients with fixed statistics
             found.append(Job(recipe, x, norms, words))
         return found
 
