@@ -30,13 +30,18 @@ TEXTURE_CAPS = (300, 100, 100)
 
 
 def land_patches(
-    photo: Images, classes: NDArray[np.int64], side: int = SIZE, map_block: int = MAP_BLOCK
+    photo: Images,
+    classes: NDArray[np.int64],
+    side: int = SIZE,
+    step: int = SIZE // 2,
+    map_block: int = MAP_BLOCK,
 ) -> list[tuple[int, int, int, int]]:
     """Return the patches that show one class clearly: (row, column, class, map block) each.
 
     photo: (2700, 5400, 3).
     classes: class of every pixel (3600, 7200); -1: no class of this domain.
     side: height and width of a patch, in pixels.
+    step: distance of neighbouring patches, in pixels.
     map_block: height and width of a map block, in pixels. No patch crosses its border.
 
     At least 90 % of the pixels in the central quarter of a patch have a class, and at least 60 %
@@ -46,7 +51,7 @@ def land_patches(
     scale = len(classes) / height
     quarter = side // 4
     blocks_per_row = -(-width // map_block)
-    inside = [o for o in range(0, map_block - side + 1, side // 2)]
+    inside = [o for o in range(0, map_block - side + 1, step)]
     found = []
     for row in (b + o for b in range(0, height, map_block) for o in inside):
         for column in (b + o for b in range(0, width, map_block) for o in inside):
