@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained, require_widths
@@ -94,7 +95,8 @@ class _Run:
         parts: maps that are normalised together.
         """
         recipe, fixed = self.recipe, bool(self._norms) and self._norms[0].fixed
-        if recipe is None or recipe.parameters() is None or (fixed and torch.is_grad_enabled()):
+        weights = None if recipe is None else recipe.parameters()
+        if recipe is None or weights is None:
             return None
         for norm in self._norms:
             if norm.measures or norm.fixed != fixed:
@@ -106,6 +108,9 @@ class _Run:
             words = norms.words()
             if words is None or (not fixed and x.shape[0] == 1 and self._is_one_pixel(x)):
                 return None  # a batch of one value is one that torch refuses in a sentence
+            recorded = fixed and torch.is_grad_enabled()
+            if recorded and any(t.requires_grad for t in (*weights, *norms.parameters, x)):
+                return None  # the kernels have no gradients with fixed statistics
             found.append(Job(recipe, x, norms, words))
         return found
 
@@ -159,6 +164,8 @@ class MultiPathNet(nn.Module):
 
     Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
     the names of its domains. `kernels` is the native library that it computes with; None: eager.
+    `standards` has the conversion of a domain's images to network input, by domain; a domain that
+    it lacks has its own (`Standard.of`).
 
     >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     >>> images = torch.zeros(5, 3, 16, 16)
@@ -192,6 +199,7 @@ class MultiPathNet(nn.Module):
         self.private_from = private_from
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
+        self.standards: dict[str, Standard] = {}
         self._segments = Segments()
         self._plans: dict[tuple[Path, str], tuple[tuple[_Run | None, ...], ...]] = {}
         self._runs: dict[tuple[Node, Use], _Run] = {}
