@@ -410,32 +410,6 @@ class MultiPathNet(nn.Module):
             if name in parameters:
                 parameters[name].requires_grad_(False)
 
-    def adopt(self, other: "MultiPathNet", domain: str) -> None:
-        """Copy the weights of `other` to the nodes of this network.
-
-        Every domain of this network gets the batch-norm scales and shifts that `domain` has in
-        `other`. Heads do not change.
-
-        other: network that has all nodes of this one, shared or private.
-        domain: name of a domain of `other`.
-
-        Raises `MpnasError` if `other` lacks a node, or is a collapsed supernet.
-        """
-        if other.lenders:
-            raise MpnasError(
-                "weights cannot be copied from a collapsed supernet, because its nodes share them: "
-                "expected a network with collapse=False."
-            )
-        sources = {(n.layer, n.block): other.module_of(n) for n in other.users}
-        for node in self.users:
-            if (node.layer, node.block) not in sources:
-                raise MpnasError(
-                    f"node {node.block!r} of layer {self.space.layers[node.layer].name!r} is not "
-                    "in the network whose weights are to be copied: expected the same path."
-                )
-            source = sources[node.layer, node.block]
-            _copy(source, self.module_of(node), domain)
-
     def _build(
         self, tracked: bool, block: Block, use: Use, domains: Sequence[str], is_node: bool
     ) -> nn.Module:
@@ -498,20 +472,6 @@ def _is_plain(m: Map) -> bool:
         and torch._C._functorch.peek_interpreter_stack() is None
         and forward_ad._current_level < 0
     )
-
-
-@torch.no_grad()
-def _copy(source: nn.Module, target: nn.Module, domain: str) -> None:
-    """Copy weights between modules of one block. Their batch norms may have different domains."""
-    norms = {n: m for n, m in source.named_modules() if isinstance(m, DomainNorm)}
-    inside = tuple(f"{n}." for n in norms)
-    weights = {n: p for n, p in source.named_parameters() if not n.startswith(inside)}
-    for name, parameter in target.named_parameters():
-        if name in weights:
-            parameter.copy_(weights[name])
-    for name, norm in target.named_modules():
-        if isinstance(norm, DomainNorm):
-            norm.adopt(norms[name], domain)
 
 
 def _key(node: Node) -> str:
