@@ -139,7 +139,8 @@ class Steps:
         self.suite, config = pocket(size.domains), self.config
         parts = divide(self.suite, config.reward_share, config.seed)
         targets = resolve_targets(self.space, config, self.suite.names)
-        self.stage = _Search(parts, self.space, config, targets, None, None, Compute())
+        nothing = (None, None, None)  # no start, no frozen network, no folder
+        self.stage = _Search(parts, self.space, config, targets, *nothing, Compute())
         self.tasks = self.suite.tasks
         use_kernels(self.stage.net, kernels)
         self.drawn: list[Drawn] = []

@@ -58,7 +58,8 @@ def test_a_search_step_waits_for_its_losses_and_for_its_qualities(
     config = tiny.search_config(prioritization=setting, batch_size=12)
     parts = divide(tiny.suite(3), 0.3, 0)
     compute = Compute(META, memory=MemoryBudget(budget))
-    stage = _Search(parts, tiny.space(), config, dict.fromkeys(parts, 3e4), None, None, compute)
+    targets = dict.fromkeys(parts, 3e4)
+    stage = _Search(parts, tiny.space(), config, targets, None, None, None, compute)
     stage.step = step
     figures = stage.advance()
     assert reads == ([(3, 2)] if step == 0 else [(3, 2), (3, 2)])
