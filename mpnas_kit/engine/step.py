@@ -90,9 +90,10 @@ def weighted_step(
 
     If the memory budget of `compute` needs several groups of micro-batches, each goes forward and
     back alone, and the gradients add up. The result is the same but for rounding, because a batch
-    norm sees one micro-batch at a time. If the weights need the losses of the step, a forward pass
-    without gradients comes first. A GPU is waited for once per step, or twice if the prioritization
-    needs the losses after it.
+    norm sees one micro-batch at a time. If one micro-batch alone is too much, the backward pass
+    computes the maps inside of layers again. If the weights need the losses of the step, a forward
+    pass without gradients comes first, if there are several groups. A GPU is waited for once per
+    step, or twice if the prioritization needs the losses after it.
 
     batches: one batch per drawn domain.
     paths: path or blend of every drawn domain.
@@ -108,12 +109,12 @@ def weighted_step(
     tasks = [net.tasks[d] for d in domains]
     parts = compute.parts(batches)
     flows = [Flow(domains[p.domain], p.images, paths[domains[p.domain]]) for p in parts]
-    groups = compute.memory.groups(net.space, flows)
+    groups, recompute = compute.memory.divide(net.space, flows)
     divided, early = len(groups) > 1, not needs_losses(weights)
 
     def forward(group: Sequence[int]) -> list[Tensor]:
         with compute.autocast():
-            return [x.float() for x in net([flows[i] for i in group])]
+            return [x.float() for x in net([flows[i] for i in group], recompute)]
 
     def measured(outputs: Sequence[Tensor]) -> dict[str, Seen]:
         rows = [_seen(tasks[p.domain], x, p.labels) for p, x in zip(parts, outputs, strict=True)]
