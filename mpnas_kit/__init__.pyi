@@ -93,6 +93,10 @@ from .search.rewards import Mnas as Mnas
 from .search.rewards import MnasHard as MnasHard
 from .search.rewards import Reward as Reward
 from .search.stage import search as search
+from .space.backbone import BackboneSpace as BackboneSpace
+from .space.backbone import Row as Row
+from .space.backbone import lite0 as lite0
+from .space.backbone import mobilenet_v3_large_like as mobilenet_v3_large_like
 from .space.blocks import Block as Block
 from .space.blocks import Conv as Conv
 from .space.blocks import Cost as Cost
@@ -103,6 +107,7 @@ from .space.blocks import SeparableConv as SeparableConv
 from .space.costs import AddedParameters as AddedParameters
 from .space.costs import AdditiveCost as AdditiveCost
 from .space.costs import CostModel as CostModel
+from .space.costs import Footprint as Footprint
 from .space.costs import JointCost as JointCost
 from .space.costs import MultiplyAdds as MultiplyAdds
 from .space.costs import Parameters as Parameters

@@ -122,13 +122,12 @@ def _with_gradient(
     """
     flows = {f"domain{i}": path for i, path in enumerate(paths)}
     tasks = dict.fromkeys(flows, TASK)
+    given = (config.norm, 0, config.private_from, config.collapse)
     with torch.device("meta"):
         if isinstance(config, SearchConfig):
-            net = MultiPathNet.supernet(
-                space, tasks, config.norm, 0, config.private_from, config.collapse
-            )
+            net = MultiPathNet.supernet(space, tasks, *given)
         else:
-            net = MultiPathNet.of_paths(space, flows, tasks, config.norm, 0, config.private_from)
+            net = MultiPathNet.of_paths(space, flows, tasks, *given)
         images = torch.empty(2, 3, space.resolution, space.resolution)
         logits = net([Flow(domain, images, path) for domain, path in flows.items()])
         torch.autograd.backward(torch.stack([x.sum() for x in logits]).sum())

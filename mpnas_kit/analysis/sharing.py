@@ -1,16 +1,18 @@
 """Sizes of a union of paths: what the domains share, and what each domain's path costs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.network.net import MultiPathNet, owned
+from mpnas_kit.network.building import owned
+from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
-from mpnas_kit.space.space import Node, Path, SearchSpace
+from mpnas_kit.space.blocks import ElasticConv
+from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
 
 CATEGORIES = ("shared", "private", "batch norm", "heads")
 
@@ -26,7 +28,8 @@ def usage(
 
     Keys are all candidate nodes, in the order of the space; `zero` is not a node. Values are the
     domains in the order of `paths`; () if no path uses the node. Two paths that use the same node
-    share its weights only if the network shares that layer (`MultiPathNet.users`).
+    share its weights only if the network shares that layer (`MultiPathNet.users`) and the node is
+    not private (owner `*`): then each has a copy.
 
     >>> users = mk.analysis.usage(space, {"a": paths["planted0"], "b": paths["planted0"]})
     >>> set(users.values()) == {("a", "b"), ()}
@@ -35,7 +38,10 @@ def usage(
     nodes = {d: space.nodes(p, all_layers=all_layers) for d, p in paths.items()}
     layers = range(len(space.layers)) if all_layers else space.searched
     candidates = (
-        Node(i, block.name) for i in layers for block in space.layers[i].candidates if block
+        Node(i, block.name, OWN if space.is_private(i, pick) else "")
+        for i in layers
+        for pick, block in enumerate(space.layers[i].candidates)
+        if block
     )
     return {n: tuple(d for d, used in nodes.items() if n in used) for n in candidates}
 
@@ -49,12 +55,13 @@ class Accounting:
 
     nodes: one row per node of the union, with stem and head. A node that domains do not share has
     one row per domain. Columns layer (index, from 0), layer_name, block, users (number of domains),
-    domains (names), parameters (without batch norm), norm_parameters.
+    domains (names), parameters (without batch norm), norm_parameters. Nodes may have weights in
+    common (`TrainConfig.collapse`, private depthwise convolutions): each counts those it uses.
     categories: one row per category. Columns category, parameters, share (of all parameters, 0 to
     1). The categories:
 
-        `shared`: nodes of two or more domains, without batch norm.
-        `private`: nodes of one domain, without batch norm.
+        `shared`: weights of two or more domains, without batch norm.
+        `private`: weights of one domain, without batch norm.
         `batch norm`: scales and shifts of all nodes.
         `heads`: the classifiers.
 
@@ -62,7 +69,7 @@ class Accounting:
 
         domain: name.
         parameters: shared + private, without batch norm and classifier.
-        shared, private: parameters in nodes of two or more domains, and of this domain only.
+        shared, private: parameters that two or more domains have, and this domain only.
         norm: batch-norm scales and shifts that its images pass: its own set, or the common set.
         head: parameters of its classifier.
         multiply_adds: of one image, with the classifier.
@@ -122,13 +129,14 @@ def account(net: MultiPathNet, paths: Mapping[str, Path]) -> Accounting:
     True
     """
     users = _users(net, paths)
+    tensors = _tensors(net, users)
     nodes = _nodes(net, users)
     norms = _norms_by_domain(net, users)
     heads = {d: _size(net.head_of(d)) for d in net.tasks}
-    domains = _domains(net, paths, users, norms, heads)
-    shared = int(nodes.loc[nodes["users"] > 1, "parameters"].sum())
-    private = int(nodes["parameters"].sum()) - shared
-    norm, head = int(nodes["norm_parameters"].sum()), sum(heads.values())
+    domains = _domains(net, paths, tensors, norms, heads)
+    shared = sum(t.numel() for t, own in tensors.values() if len(own) > 1)
+    private = sum(t.numel() for t, own in tensors.values()) - shared
+    norm, head = sum(map(_size, _norms(net))), sum(heads.values())
     sizes = dict(zip(CATEGORIES, (shared, private, norm, head), strict=True))
     everything = sum(sizes.values())
     categories = pd.DataFrame(
@@ -182,10 +190,33 @@ def _norms(module: nn.Module) -> list[DomainNorm]:
     return [m for m in module.modules() if isinstance(m, DomainNorm)]
 
 
+def _weights(module: nn.Module) -> Iterator[tuple[Tensor, int]]:
+    """Yield the tensors that a node computes with, and how many of their values; no batch norm."""
+    for part in module.modules():
+        if isinstance(part, ElasticConv):
+            used = part.out_channels * part.in_channels // part.groups * part.kernel_size[0] ** 2
+            yield part.owner.weight, used
+            if part.owner.bias is not None:
+                yield part.owner.bias, part.out_channels
+        elif not isinstance(part, DomainNorm | nn.ParameterDict):
+            yield from ((p, p.numel()) for p in part.parameters(recurse=False))
+
+
+def _tensors(
+    net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]
+) -> dict[int, tuple[Tensor, set[str]]]:
+    """Return every tensor of the network's nodes, and the domains that use it; no batch norm."""
+    found: dict[int, tuple[Tensor, set[str]]] = {}
+    for node, domains in users.items():
+        for tensor, _ in _weights(net.module_of(node)):
+            found.setdefault(id(tensor), (tensor, set()))[1].update(domains)
+    return found
+
+
 def _nodes(net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]) -> pd.DataFrame:
     rows = []
     for node, module in ((n, net.module_of(n)) for n in net.users):
-        norm = sum(_size(m) for m in _norms(module))
+        norms = _norms(module)
         rows.append(
             {
                 "layer": node.layer,
@@ -193,8 +224,8 @@ def _nodes(net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]) -> pd.DataF
                 "block": node.block,
                 "users": len(users[node]),
                 "domains": users[node],
-                "parameters": _size(module) - norm,
-                "norm_parameters": norm,
+                "parameters": sum(used for _, used in _weights(module)),
+                "norm_parameters": sum(2 * norm.channels * len(norm.names) for norm in norms),
             }
         )
     return pd.DataFrame(rows)
@@ -204,26 +235,23 @@ def _norms_by_domain(net: MultiPathNet, users: Mapping[Node, tuple[str, ...]]) -
     """Return the number of batch-norm parameters that the images of each domain pass."""
     sizes: Counter[str] = Counter()
     for node, module in ((n, net.module_of(n)) for n in net.users):
-        for norm in _norms(module):
-            for domain in users[node]:
-                name = norm.name_for(domain)
-                sizes[domain] += norm.weight[name].numel() + norm.bias[name].numel()
+        for domain in users[node]:
+            sizes[domain] += sum(2 * norm.channels for norm in _norms(module))
     return sizes
 
 
 def _domains(
     net: MultiPathNet,
     paths: Mapping[str, Path],
-    users: Mapping[Node, tuple[str, ...]],
+    tensors: Mapping[int, tuple[Tensor, set[str]]],
     norms: Mapping[str, int],
     heads: Mapping[str, int],
 ) -> pd.DataFrame:
     rows = []
     for domain in net.tasks:
         uses = [u for u in net.space.of(domain).uses(paths[domain]) if u is not None]
-        sharing = {u: len(users[owned(u.node, domain, net.private_from)]) for u in uses}
-        shared = sum(u.cost.parameters for u in uses if sharing[u] > 1)
-        private = sum(u.cost.parameters for u in uses if sharing[u] == 1)
+        shared = sum(_shared(net, u, domain, tensors) for u in uses)
+        private = sum(u.cost.parameters for u in uses) - shared
         path = sum(u.cost.multiply_adds for u in uses)
         rows.append(
             {
@@ -237,6 +265,20 @@ def _domains(
             }
         )
     return pd.DataFrame(rows)
+
+
+def _shared(
+    net: MultiPathNet,
+    use: Use,
+    domain: str,
+    tensors: Mapping[int, tuple[Tensor, set[str]]],
+) -> int:
+    """Return how many of the parameters that a path uses in a node other domains have too."""
+    module = net.module_of(owned(use.node, domain, net.private_from))
+    sizes = [(used, len(tensors[id(tensor)][1])) for tensor, used in _weights(module)]
+    shared = sum(used for used, users in sizes if users > 1)
+    whole = sum(used for used, _ in sizes)
+    return use.cost.parameters * shared // whole if shared else 0
 
 
 def _classifier_multiply_adds(net: MultiPathNet, domain: str) -> int:

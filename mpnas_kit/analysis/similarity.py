@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Node, Path, SearchSpace
+from mpnas_kit.space.space import OWN, Node, Path, SearchSpace
 from mpnas_kit.values import SEED, Range, checked
 
 RANDOM_PAIRS = 1000
@@ -84,11 +84,14 @@ class Similarity:
 def jaccard(a: frozenset[Node], b: frozenset[Node]) -> float:
     """Return the Jaccard similarity `|a & b| / |a | b|`, 0 to 1; 1 if both are empty.
 
+    A private node (owner `*`) is not that of another path, also if that has a copy of it too.
+
     >>> mk.analysis.jaccard(frozenset({mk.Node(1, "k3"), mk.Node(2, "k3")}), {mk.Node(1, "k3")})
     0.5
     """
-    union = len(a | b)
-    return len(a & b) / union if union else 1.0
+    shared = sum(node.owner != OWN for node in a & b)
+    union = len(a) + len(b) - shared
+    return shared / union if union else 1.0
 
 
 @checked("jaccard_matrix")
@@ -119,7 +122,7 @@ def jaccard_matrix(
     if not paths:
         raise MpnasError("jaccard_matrix got no paths: expected one path per domain.")
     nodes = {d: space.nodes(p) for d, p in paths.items()}
-    values = [[jaccard(a, b) for b in nodes.values()] for a in nodes.values()]
+    values = [[1.0 if a is b else jaccard(a, b) for b in nodes.values()] for a in nodes.values()]
     matrix = pd.DataFrame(values, index=list(paths), columns=list(paths), dtype=np.float64)
     random = random_similarities(space, pairs, seed)
     matched = matched_similarities(space, paths, seed)

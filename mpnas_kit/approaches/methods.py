@@ -12,13 +12,13 @@ import torch
 
 from mpnas_kit.approaches.approach import Approach, Context, Plan
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.network.net import owned
+from mpnas_kit.network.building import owned
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown, to_text
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.settings import check
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.space import Node, Path, SearchSpace
 from mpnas_kit.values import SEED
 
 RANDOM_TOLERANCE = 0.05  # share by which the cost of a random path may differ from its target
@@ -303,13 +303,15 @@ def union_parameters(space: SearchSpace, paths: Mapping[str, Path], private_from
     Batch norms and classifiers do not count. If paths share a node, they must use it at the same
     widths.
     """
-    nodes = {
-        owned(use.node, domain, private_from): use.cost.parameters
-        for domain, path in paths.items()
-        for use in space.uses(path)
-        if use is not None
-    }
-    return sum(nodes.values())
+    sizes: dict[Node, int] = {}
+    lent: dict[Node, int] = {}  # 1x1 convolutions, by the node that lends them
+    for domain, path in paths.items():
+        for use in (u for u in space.uses(path) if u is not None):
+            borrowed = use.borrowed_parameters
+            sizes[owned(use.node, domain, private_from)] = use.cost.parameters - borrowed
+            if use.pointwise is not None:
+                lent[owned(use.pointwise, domain, private_from)] = borrowed
+    return sum(sizes.values()) + sum(n for node, n in lent.items() if node not in sizes)
 
 
 def label(approach: Approach) -> str:

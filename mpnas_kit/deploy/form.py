@@ -19,8 +19,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError, one_line, unknown
+from mpnas_kit.network.building import owned
 from mpnas_kit.network.defaults import cpu_by_default, plain_torch
-from mpnas_kit.network.net import MultiPathNet, owned
+from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, Segments
 from mpnas_kit.space.blocks import (
     Conv,
@@ -175,7 +176,7 @@ def deploy_form(net: MultiPathNet, domain: str, path: Path, signature: Signature
         raise unknown("domain of this network", domain, net.tasks)
     form = nn.Sequential()
     form.add_module("pixels", Preprocess(signature))
-    for layer, use in zip(net.space.layers, net.space.uses(path), strict=True):
+    for layer, use in zip(net.space.layers, net.space.of(domain).uses(path), strict=True):
         if use is not None:
             module = net.module_of(owned(use.node, domain, net.private_from))
             elastic = use.out_channels if len(layer.widths) > 1 else None
@@ -232,6 +233,19 @@ def _conv(module: nn.Module, name: str, in_channels: int, out_channels: int) -> 
     return convolution.plain(in_channels, out_channels)
 
 
+def _padded_conv(
+    module: nn.Module, name: str, in_channels: int, out_channels: int, size: int
+) -> list[nn.Module]:
+    """Return a convolution of a map of this size, after its padding if that is not symmetric."""
+    own, convolution = module.get_submodule(name), _conv(module, name, in_channels, out_channels)
+    assert isinstance(own, ElasticConv)
+    zeros = own.zeros(size)
+    if zeros == (own.kernel_size[0] // 2,) * 2:
+        return [convolution]
+    convolution.padding = (0, 0)
+    return [nn.ZeroPad2d(2 * zeros), convolution]
+
+
 def _activation(module: nn.Module) -> nn.Module:
     return type(module.get_submodule("act"))()
 
@@ -251,7 +265,7 @@ def _bottleneck(module: nn.Module, use: Use, domain: str) -> nn.Module:
             _activation(module),
         ]
     parts += [
-        _conv(module, "depthwise", hidden, hidden),
+        *_padded_conv(module, "depthwise", hidden, hidden, use.size),
         _norm(module, "depthwise_norm", domain, hidden),
         _activation(module),
     ]
@@ -272,7 +286,7 @@ def _bottleneck(module: nn.Module, use: Use, domain: str) -> nn.Module:
 
 def _normalised(module: nn.Module, use: Use, domain: str) -> nn.Module:
     return nn.Sequential(
-        _conv(module, "convolution", use.in_channels, use.out_channels),
+        *_padded_conv(module, "convolution", use.in_channels, use.out_channels, use.size),
         _norm(module, "norm", domain, use.out_channels),
         _activation(module),
     )

@@ -25,7 +25,7 @@ from mpnas_kit import files
 from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.kernels.compiler import SUFFIXES, SUM, Compilation, Compiler, NotCompiled
 
-ABI = 1  # what `mpnas_kernels_abi` returns: it counts changes of the functions' arguments
+ABI = 2  # what `mpnas_kernels_abi` returns: it counts changes of the functions' arguments
 _WAIT = "mpnas: compiling the native kernels, which takes up to a minute"
 PREBUILT = pathlib.Path(__file__).parent / "prebuilt"
 

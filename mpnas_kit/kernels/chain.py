@@ -68,9 +68,10 @@ class Gate:
 class Unit:
     """A convolution, its batch norm, its activation, and its gate.
 
-    weights: weights of the convolution, without bias. The padding is kernel // 2.
+    weights: weights of the convolution, without bias.
     norm: the batch norm.
     stride: of the convolution, at least 1.
+    same: whether the padding is that of TensorFlow's SAME. Else it is kernel // 2.
     depthwise: whether the convolution is depthwise. Else it is dense.
     activation: the activation.
     gate: squeeze-and-excite after the activation; None: there is none.
@@ -79,6 +80,7 @@ class Unit:
     weights: Weights
     norm: nn.Module
     stride: int = 1
+    same: bool = False
     depthwise: bool = False
     activation: ChainActivation = "identity"
     gate: Gate | None = None

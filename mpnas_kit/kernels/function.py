@@ -156,9 +156,7 @@ class Recipe:
         if key not in self._forms:
             size = (height, width)
             for unit in self.chain.units:
-                kernel = unit.weights.kernel
-                rows, columns = ((n + kernel // 2 * 2 - kernel) // unit.stride + 1 for n in size)
-                size = (rows, columns)
+                size = -(-size[0] // unit.stride), -(-size[1] // unit.stride)
             room = (ctypes.c_int64 * 6)()
             recipe = array("q", self._words)
             job = array("q", [0, images, height, width, *[0] * (_JOB_WORDS - 4)])
@@ -206,6 +204,7 @@ class Recipe:
                 int(unit.depthwise),
                 weights.kernel,
                 unit.stride,
+                int(unit.same),
                 weights.in_channels,
                 weights.out_channels,
                 ACTIVATIONS.index(unit.activation),
@@ -254,7 +253,7 @@ def _parts(unit: Unit) -> tuple[Weights, ...]:
 
 
 _WEIGHT_WORDS = 8
-_UNIT_WORDS = 7 + 3 * _WEIGHT_WORDS
+_UNIT_WORDS = 8 + 3 * _WEIGHT_WORDS
 _NORM_WORDS = 6
 _JOB_WORDS = 10 + _NORM_WORDS * MOST_UNITS
 

@@ -1,4 +1,4 @@
-"""Which candidates of a layer can share one set of weights in a supernet.
+"""Which candidates of a layer can share one set of weights.
 
 TuNAS calls this operation collapsing (Bender et al. 2020, arXiv 2008.06120). A small kernel is the
 centre of a large kernel. A narrow block has the first channels of a wide block, and so has its
@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
 
-from mpnas_kit.space.blocks import Block, Collapsible, lend
+from mpnas_kit.space.blocks import Block, Collapsible, InvertedBottleneck, lend
 from mpnas_kit.space.space import Node, Use
 
 
@@ -24,19 +25,23 @@ class Family:
     """Nodes of one layer and owner that share the weights of one block, their hull.
 
     hull: block that has all weights of the family.
+    use: how the network uses the hull.
     nodes: the nodes, at least one.
     """
 
     hull: Block
+    use: Use
     nodes: tuple[Node, ...]
 
-    def joined(self, node: Node, block: Block) -> "Family | None":
+    def joined(self, node: Node, use: Use) -> "Family | None":
         """Return the family with one more node of its layer and owner.
 
         Return None if the weights cannot be shared.
         """
-        hull = self.hull.hull(block) if isinstance(self.hull, Collapsible) else None
-        return None if hull is None else Family(hull, (*self.nodes, node))
+        hull = self.hull.hull(use.block) if isinstance(self.hull, Collapsible) else None
+        if hull is None:
+            return None
+        return Family(hull, self.use.covering(use)._replace(block=hull), (*self.nodes, node))
 
 
 def families(uses: Mapping[Node, Use]) -> list[Family]:
@@ -45,17 +50,19 @@ def families(uses: Mapping[Node, Use]) -> list[Family]:
     uses: for every node its use at the largest widths.
     """
     found: list[Family] = []
-    places: defaultdict[tuple[int, str], list[int]] = defaultdict(list)  # of a layer and an owner
+    places: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)  # of a kind of nodes
     for node, use in uses.items():
-        own = places[node.layer, node.owner]
+        block = use.block
+        expands = isinstance(block, InvertedBottleneck) and block.expands(use.in_channels)
+        own = places[node.layer, node.owner, use.pointwise is None, expands]
         for place in own:
-            larger = found[place].joined(node, use.block)
+            larger = found[place].joined(node, use)
             if larger is not None:
                 found[place] = larger
                 break
         else:
             own.append(len(found))
-            found.append(Family(use.block, (node,)))
+            found.append(Family(block, use, (node,)))
     return [family for family in found if len(family.nodes) > 1]
 
 

@@ -52,6 +52,11 @@ def grown_space(
                 f"domains can be added only with norm 'per_domain', but {where} norm {value!r}: "
                 "other norms would change the statistics of the domains that are there already."
             )
+    if net.lenders:
+        raise MpnasError(
+            "domains cannot be added to a network whose nodes have parts of their weights in common: "
+            "expected a training with collapse=False, without private depthwise convolutions."
+        )
     ours = (*_fingerprints(space), private_from)
     if ours != (*_fingerprints(net.space), net.private_from):
         raise MpnasError(

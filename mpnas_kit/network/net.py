@@ -29,12 +29,12 @@ from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained, require_widths
 from mpnas_kit.kernels.function import EPS, Job, Norms, Recipe, run_chains
 from mpnas_kit.kernels.library import Library
-from mpnas_kit.network.collapse import borrower, families
+from mpnas_kit.network.building import build_modules, owned
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.blocks import Block, ElasticConv, build_block, require_map
-from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
+from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 from mpnas_kit.values import SEED, convert_plain
 
 
@@ -135,12 +135,7 @@ class _Extent:
 
     def widened(self, use: Use, domains: tuple[str, ...]) -> "_Extent":
         """Return the extent that also covers this use by these domains."""
-        widest = self.use._replace(
-            in_channels=max(use.in_channels, self.use.in_channels),
-            out_channels=max(use.out_channels, self.use.out_channels),
-            size=max(use.size, self.use.size),
-        )
-        return _Extent(widest, tuple(dict.fromkeys((*self.domains, *domains))))
+        return _Extent(self.use.covering(use), tuple(dict.fromkeys((*self.domains, *domains))))
 
 
 class MultiPathNet(nn.Module):
@@ -204,20 +199,12 @@ class MultiPathNet(nn.Module):
         with plain_torch(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.nodes, self.lenders = nn.ModuleDict(), nn.ModuleDict()
-            trained = {node: use for node, use in self.uses.items() if not use.frozen}
-            lender_of: dict[Node, nn.Module] = {}
-            for family in families(trained) if collapse else ():
-                first = family.nodes[0]
-                lender = self._build(family.hull, first, tracked)
-                self.lenders[_key(first._replace(block=family.hull.name))] = lender
-                lender_of |= dict.fromkeys(family.nodes, lender)
-            for node, use in self.uses.items():
-                build = partial(self._build, use.block, node, tracked)
-                if node not in lender_of:
-                    self.nodes[_key(node)] = build()
-                    continue
-                with RaisedBy(f"borrow of {self._words(node)}"):
-                    self.nodes[_key(node)] = borrower(build, lender_of[node])
+            build = partial(self._build, tracked)
+            made = build_modules(self.uses, self.users, private_from, collapse, build)
+            for node, module in made.nodes.items():
+                self.nodes[_key(node)] = module
+            for node, module in made.lenders.items():
+                self.lenders[_key(node)] = module
             features = space.layers[-1].widths[-1]
             self.heads = nn.ModuleDict(
                 {member(d): task.head(features) for d, task in tasks.items()}
@@ -258,6 +245,7 @@ class MultiPathNet(nn.Module):
         norm: Norm,
         seed: int,
         private_from: int | None = None,
+        collapse: bool = False,
     ) -> "MultiPathNet":
         """Return the union model of the domains' paths. It has only nodes that a path uses.
 
@@ -273,7 +261,7 @@ class MultiPathNet(nn.Module):
                 node = owned(use.node, domain, private_from)
                 extents[node] = extents.get(node, _Extent(use, ())).widened(use, (domain,))
         ordered = {n: extents[n] for n in sorted(extents)}
-        return cls(space, ordered, tasks, norm, True, seed, private_from)
+        return cls(space, ordered, tasks, norm, True, seed, private_from, collapse)
 
     def forward(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
         """Return the head outputs (B, outputs of the domain's task) of every flow, in order.
@@ -446,15 +434,16 @@ class MultiPathNet(nn.Module):
             source = sources[node.layer, node.block]
             _copy(source, self.module_of(node), domain)
 
-    def _build(self, block: Block, node: Node, tracked: bool) -> nn.Module:
-        """Return a new module of a block, with the widths and domains of a node."""
-        use, domains = self.uses[node], self.users[node]
+    def _build(
+        self, tracked: bool, block: Block, use: Use, domains: Sequence[str], is_node: bool
+    ) -> nn.Module:
+        """Return a new module of a block for some domains, with the widths of a use."""
         norm = partial(
             DomainNorm,
             domains=domains,
             norm=self.norm,
             segments=self._segments,
-            tracked=tracked,
+            tracked=tracked and is_node,
         )
         return build_block(block, use.in_channels, use.out_channels, use.stride, norm)
 
@@ -507,15 +496,6 @@ def _is_plain(m: Map) -> bool:
         and torch._C._functorch.peek_interpreter_stack() is None
         and forward_ad._current_level < 0
     )
-
-
-def owned(node: Node, domain: str, private_from: int | None) -> Node:
-    """Return the node that `domain` uses.
-
-    It is a private copy from layer `private_from` on, and if the path has a node of its own there.
-    """
-    private = private_from is not None and node.layer >= private_from
-    return node._replace(owner=domain) if private or node.owner == OWN else node
 
 
 @torch.no_grad()

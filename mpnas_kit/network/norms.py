@@ -101,6 +101,7 @@ class DomainNorm(nn.Module):
         super().__init__()
         require(norm in get_args(Norm), f"norm must be one of {get_args(Norm)}, not {norm!r}.")
         self.norm, self.eps, self.tracked, self._measuring = norm, eps, tracked, False
+        self.channels = channels
         self._segments = segments
         self.names = tuple(map(member, domains)) if norm == "per_domain" else (SHARED,)
         self._batches = dict.fromkeys(self.names, 0)

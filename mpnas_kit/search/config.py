@@ -66,6 +66,8 @@ class SearchConfig(StageConfig):
     """Last learning rate of the controllers divided by their first."""
     controller_delay: Annotated[float, Range(0, 1, below=True)] = 0.25
     """Share of the steps before the controllers learn."""
+    prior: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
+    """First probability of every choice of the space's original path. None: all are equal."""
     baseline: Baseline = "leave_one_out"
     """Baseline that is subtracted from a reward: leave_one_out or moving_average."""
     baseline_decay: Annotated[float, Range(0, 1, below=True)] = 0.95

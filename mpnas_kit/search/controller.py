@@ -1,6 +1,7 @@
 """Controllers: policies over the paths of a space, learned with REINFORCE.
 
-A policy has one independent categorical distribution per decision. Its logits start at 0. Decisions
+A policy has one independent categorical distribution per decision. Its logits start at 0, so that
+all choices are equally likely, or with a prior for the original path of the space. Decisions
 inside a skipped layer add nothing to log-probability and entropy (TuNAS, Bender et al., CVPR 2020,
 arXiv 2008.06120).
 """
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.engine.checkpoint import load_optimiser
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.space import Path, SearchSpace
 
 Baseline = Literal["leave_one_out", "moving_average"]
@@ -63,6 +65,16 @@ class ControllerSchedule:
         return float(self.spread * ratio ** (step - first) / math.sqrt(squares))
 
 
+def require_original(space: SearchSpace) -> Path:
+    """Return the original path of a space. Raises `MpnasError` if it has none."""
+    if space.original is None:
+        raise MpnasError(
+            f"space {space.name!r} is not built around a network, so it has no original path: "
+            "expected prior None, or a space such as lite0."
+        )
+    return space.original
+
+
 class Controllers:
     """All controllers of a search: one policy each, with their optimiser and their baselines.
 
@@ -82,6 +94,10 @@ class Controllers:
     baseline_decay: factor of the old average when a step is added to the moving average, 0 to below
     1. The average is corrected for its bias towards 0.
     entropy_weight: weight of the entropy in the objective, at least 0. Default: 0, as in TuNAS.
+    prior: probability that every decision has for the choice of the space's original path at first,
+    above 0 and below 1 (ours). None: all choices are equally likely.
+
+    Raises `MpnasError` if there is a prior, but no original path.
 
     Attribute: `logits`, float32 (controllers, decisions, choices). A decision with fewer choices
     than the largest one has unused logits at the end of its row.
@@ -101,6 +117,7 @@ class Controllers:
         baseline: Baseline = "leave_one_out",
         baseline_decay: float = 0.95,
         entropy_weight: float = 0.0,
+        prior: float | None = None,
     ) -> None:
         self.space, self.names = space, tuple(names)
         self.schedule, self.steps = schedule, steps
@@ -110,7 +127,15 @@ class Controllers:
         counts = torch.tensor([len(d.choices) for d in space.decisions])
         most = int(counts.max()) if len(counts) else 1
         self.exists = torch.arange(most) < counts[:, None]  # (D, K)
-        self.logits = torch.zeros(len(self.names), len(counts), most, requires_grad=True)
+        first = torch.zeros(len(counts), most)
+        if prior is not None:
+            original = require_original(space)
+            for row, (decision, choice) in enumerate(
+                zip(space.decisions, original.choices, strict=True)
+            ):
+                others = len(decision.choices) - 1
+                first[row, choice] = math.log(prior * others / (1 - prior)) if others else 0.0
+        self.logits = first.repeat(len(self.names), 1, 1).requires_grad_()
         # Adam has the rows as weights of their own, in the same memory: it skips those of the
         # controllers that are not updated.
         self._rows = [nn.Parameter(row) for row in self.logits.detach()]

@@ -198,6 +198,7 @@ class _Search(Stage):
             config.baseline,
             config.baseline_decay,
             config.entropy_weight,
+            config.prior,
         )
         self.streams = streams(
             {d: p.weights for d, p in parts.items()},

@@ -26,12 +26,14 @@ from mpnas_kit.values import Range
 NormFactory = Callable[[int], nn.Module]
 """Function: number of channels C -> new batch normalisation of (B, C, H, W)."""
 
-Activation = Literal["relu", "hardswish", "identity"]
+Activation = Literal["relu", "relu6", "hardswish", "identity"]
+Padding = Literal["symmetric", "same"]
 Kernel = Annotated[int, Range(1, 63, odd=True)]
 Width = Annotated[int, Range(1, 100_000)]  # of a feature map, in channels
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "hardswish": nn.Hardswish,
     "identity": nn.Identity,
 }
@@ -135,6 +137,15 @@ class Borrower(Protocol):
         ...
 
 
+@runtime_checkable
+class PointwiseBorrower(Protocol):
+    """A module that can use the 1x1 convolutions of another one instead of its own."""
+
+    def borrow_pointwise(self, lender: nn.Module) -> None:
+        """Use those of `lender` from now on, and delete the own ones."""
+        ...
+
+
 def lend(lender: nn.Module | None, borrower: nn.Module | None) -> None:
     """Let `borrower` use the weights of `lender`. Do nothing if `borrower` is None.
 
@@ -206,11 +217,16 @@ def require_hashable(block: Block, what: str) -> None:
 class ElasticConv(nn.Conv2d):
     """A dense or depthwise convolution that can be used at less than its full width.
 
-    It may borrow its weights from a larger convolution. Then it uses the first channels of that
-    convolution and the centre of its kernels.
+    Its output has the size ceil(size / stride). It may borrow its weights from a larger
+    convolution. Then it uses the first channels of that convolution and the centre of its kernels.
+
+    same: whether the padding is that of TensorFlow's SAME: as few zeros as the size of the output
+    needs, and if their number is odd, one more after the map than before it. Otherwise there are
+    kernel // 2 zeros on every side.
     """
 
     _lender: "tuple[ElasticConv, ...]" = ()  # in a tuple, so that torch does not register it here
+    same = False
 
     def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
         """Return the output: (B, C, H, W) -> (B, out_channels, H', W').
@@ -218,19 +234,33 @@ class ElasticConv(nn.Conv2d):
         out_channels: width of the output; None: the full width. A depthwise convolution ignores
         it: its output has the width of its input.
         """
-        weight = self._weight()
+        weight, pad = self._weight(), self.kernel_size[0] // 2
+        if self.same and self.stride[0] > 1:
+            columns, rows = (self.zeros(size) for size in (x.shape[3], x.shape[2]))
+            x, pad = F.pad(x, (*columns, *rows)), 0
         if self.groups > 1:
-            return depthwise_conv(x, weight[: x.shape[1]], self.stride[0])
+            return depthwise_conv(x, weight[: x.shape[1]], self.stride[0], pad)
         width, bias = out_channels or self.out_channels, self.owner.bias
         bias = None if bias is None else bias[:width]
-        return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, self.padding)
+        return F.conv2d(x, weight[:width, : x.shape[1]], bias, self.stride, pad)
+
+    def zeros(self, size: int) -> tuple[int, int]:
+        """Return the number of zeros before and after a map of this height or width."""
+        if not self.same:
+            return self.kernel_size[0] // 2, self.kernel_size[0] // 2
+        stride = self.stride[0]
+        both = max(0, (-(-size // stride) - 1) * stride + self.kernel_size[0] - size)
+        return both // 2, both - both // 2
 
     def borrow(self, lender: nn.Module) -> None:
-        """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones."""
+        """Use the weights and bias of `lender`, an `ElasticConv`, and delete the own ones.
+
+        If the lender borrows too, these are the weights of its own lender.
+        """
         assert isinstance(lender, ElasticConv)
         del self.weight
         self.bias = None
-        self._lender = (lender,)
+        self._lender = (lender.owner,)
 
     def part(self, in_channels: int, out_channels: int) -> Weights:
         """Return the weights that these widths use, for the native kernels."""
@@ -249,6 +279,8 @@ class ElasticConv(nn.Conv2d):
     @torch.no_grad()
     def plain(self, in_channels: int, out_channels: int) -> nn.Conv2d:
         """Return a plain convolution with copies of the weights that these widths use.
+
+        It pads kernel // 2 zeros, also if this convolution is `same`.
 
         in_channels, out_channels: widths of its input and output. Those of a depthwise convolution
         are equal.
@@ -279,16 +311,27 @@ class ElasticConv(nn.Conv2d):
 
 
 def conv(
-    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, bias: bool = False
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    stride: int = 1,
+    bias: bool = False,
+    padding: Padding = "symmetric",
 ) -> ElasticConv:
     """Return a dense convolution. Its output has the size ceil(size / stride)."""
-    return ElasticConv(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias)
+    made = ElasticConv(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias)
+    made.same = padding == "same"
+    return made
 
 
-def depthwise(channels: int, kernel: int, stride: int) -> ElasticConv:
+def depthwise(
+    channels: int, kernel: int, stride: int, padding: Padding = "symmetric"
+) -> ElasticConv:
     """Return a depthwise convolution. Its output has the size ceil(size / stride)."""
     pad = kernel // 2
-    return ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
+    made = ElasticConv(channels, channels, kernel, stride, pad, groups=channels, bias=False)
+    made.same = padding == "same"
+    return made
 
 
 def _cost_with_norm(weights: int, channels: int, size: int) -> Cost:
@@ -356,9 +399,11 @@ class InvertedBottleneck:
     kernel: height and width of the depthwise kernel, 1 to 63, odd.
     expansion: hidden channels per input channel, 1 to 1000.
     se: whether the block has squeeze-and-excite.
-    activation: `relu`, `hardswish` or `identity`.
+    activation: `relu`, `relu6`, `hardswish` or `identity`.
     hidden: number of hidden channels, 1 to 100,000, instead of `expansion`; None: `expansion` sets
     it.
+    padding: `symmetric`: kernel // 2 zeros on every side of a map; `same`: those of TensorFlow's
+    SAME (see `ElasticConv`), as in networks that were trained there.
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
 
@@ -373,6 +418,7 @@ class InvertedBottleneck:
     se: bool = False
     activation: Activation = "relu"
     hidden: Annotated[int | None, Range(1, 100_000)] = None
+    padding: Padding = "symmetric"
 
     def __post_init__(self) -> None:
         check(self)
@@ -391,7 +437,7 @@ class InvertedBottleneck:
 
     def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
         """Return the cost (see `Costed.cost`)."""
-        hidden, after = self.hidden or self.expansion * in_channels, _size_after(size, stride)
+        hidden, after = self.hidden_channels(in_channels), _size_after(size, stride)
         cost = _cost_with_norm(hidden * self.kernel**2, hidden, after)
         cost += _cost_with_norm(hidden * out_channels, out_channels, after)
         if hidden != in_channels:
@@ -401,12 +447,25 @@ class InvertedBottleneck:
             cost += _cost_with_bias(hidden, squeezed) + _cost_with_bias(squeezed, hidden)
         return cost
 
-    def hull(self, other: Block) -> Block | None:
-        """Return the block with the larger kernel and the larger expansion of both.
+    def expands(self, in_channels: int) -> bool:
+        """Return whether the module has an expand convolution."""
+        return self.hidden_channels(in_channels) != in_channels
 
-        If both have squeeze-and-excite, it has that of the larger expansion. What only one has
-        stays with that one. Return None if the two blocks cannot share weights: only one of them
-        expands, their activations differ, one has `hidden`, or one is not a plain
+    def hidden_channels(self, in_channels: int) -> int:
+        """Return the number of hidden channels."""
+        return self.hidden or self.expansion * in_channels
+
+    def pointwise_parameters(self, in_channels: int, out_channels: int) -> int:
+        """Return the number of weights of the 1x1 convolutions, without squeeze-and-excite."""
+        expands = in_channels * self.expands(in_channels)
+        return self.hidden_channels(in_channels) * (expands + out_channels)
+
+    def hull(self, other: Block) -> Block | None:
+        """Return the block with the larger kernel and the larger hidden width of both.
+
+        If both have squeeze-and-excite, it has that of the larger width. What only one has stays
+        with that one. Return None if the two blocks cannot share weights: only one of them expands,
+        their activations or paddings differ, only one has `hidden`, or one is not a plain
         `InvertedBottleneck`. A block that does not expand stays apart because its depthwise kernels
         belong to the channels of its input, and those of the others to hidden channels that are
         learned.
@@ -419,44 +478,59 @@ class InvertedBottleneck:
 class _Hull:
     """What has the weights that several inverted bottlenecks share. It lends them, and is not run.
 
-    kernel, expansion: the largest of the blocks.
-    gated: expansion of every block with squeeze-and-excite, in any order.
-    activation: that of every block.
+    kernel, width: the largest of the blocks. The width is that of `hidden`, or else of `expansion`.
+    gated: width of every block with squeeze-and-excite, in any order.
+    activation, padding: those of every block.
+    fixed: whether widths are those of `hidden`.
     """
 
     kernel: int
-    expansion: int
+    width: int
     gated: tuple[int, ...]
     activation: Activation
+    padding: Padding
+    fixed: bool
 
     @classmethod
     def of(cls, block: Block) -> "_Hull | None":
         """Return the hull of one block, or None if the block shares no weights."""
         if isinstance(block, cls):
             return block
-        if type(block) is not InvertedBottleneck or block.hidden is not None:
+        if type(block) is not InvertedBottleneck:
             return None  # a subclass may build otherwise
-        gated = (block.expansion,) if block.se else ()
-        return cls(block.kernel, block.expansion, gated, block.activation)
+        width, fixed = block.hidden or block.expansion, block.hidden is not None
+        gated = (width,) if block.se else ()
+        return cls(block.kernel, width, gated, block.activation, block.padding, fixed)
 
     @property
     def name(self) -> str:
         """Name, such as `k7e6`; `k7e6se2` if it has squeeze-and-excite of expansion 2."""
-        return f"k{self.kernel}e{self.expansion}{f'se{self._gate}' if self._gate else ''}"
+        gate = f"se{self._gate}" if self._gate else ""
+        return f"k{self.kernel}{'h' if self.fixed else 'e'}{self.width}{gate}"
+
+    def hidden_channels(self, in_channels: int) -> int:
+        """Return the number of hidden channels."""
+        return self.width if self.fixed else self.width * in_channels
 
     @property
     def _gate(self) -> int:
-        """Expansion of the squeeze-and-excite that several blocks share; 0: there is none."""
+        """Width of the squeeze-and-excite that several blocks share; 0: there is none."""
         return max(self.gated) if len(self.gated) > 1 else 0
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module with the weights (see `Block.build`)."""
-        block = InvertedBottleneck(self.kernel, self.expansion, activation=self.activation)
+        block = InvertedBottleneck(
+            self.kernel,
+            1 if self.fixed else self.width,
+            activation=self.activation,
+            hidden=self.width if self.fixed else None,
+            padding=self.padding,
+        )
         module = _InvertedBottleneck(block, in_channels, out_channels, stride, norm)
         if self._gate:
-            module.se = SqueezeExcite(self._gate * in_channels)
+            module.se = SqueezeExcite(self._gate * (1 if self.fixed else in_channels))
         return module
 
     def hull(self, other: Block) -> "_Hull | None":
@@ -464,16 +538,21 @@ class _Hull:
         more = _Hull.of(other)
         if (
             more is None
-            or (self.expansion == 1) != (more.expansion == 1)
-            or self.activation != more.activation
+            or (not self.fixed and (self.width == 1) != (more.width == 1))
+            or self._kind != more._kind
         ):
             return None
         return _Hull(
             max(self.kernel, more.kernel),
-            max(self.expansion, more.expansion),
+            max(self.width, more.width),
             self.gated + more.gated,
-            self.activation,
+            *self._kind,
         )
+
+    @property
+    def _kind(self) -> tuple[Activation, Padding, bool]:
+        """What blocks must have in common."""
+        return self.activation, self.padding, self.fixed
 
 
 class _InvertedBottleneck(nn.Module):
@@ -481,12 +560,13 @@ class _InvertedBottleneck(nn.Module):
         self, block: InvertedBottleneck, in_channels: int, out: int, stride: int, norm: NormFactory
     ) -> None:
         super().__init__()
-        hidden = block.hidden or block.expansion * in_channels
+        hidden = block.hidden_channels(in_channels)
         self.block, self.out_channels, self.stride = block, out, stride
         self.act = _ACTIVATIONS[block.activation]()
         self.expand = conv(in_channels, hidden) if hidden != in_channels else None
         self.expand_norm = norm(hidden) if self.expand is not None else None
-        self.depthwise, self.depthwise_norm = depthwise(hidden, block.kernel, stride), norm(hidden)
+        self.depthwise = depthwise(hidden, block.kernel, stride, block.padding)
+        self.depthwise_norm = norm(hidden)
         self.se = SqueezeExcite(hidden) if block.se else None
         self.project, self.project_norm = conv(hidden, out), norm(out)
 
@@ -494,7 +574,7 @@ class _InvertedBottleneck(nn.Module):
         out = out_channels or self.out_channels
         y: Tensor = x
         if self.expand is not None and self.expand_norm is not None:
-            hidden = self.block.hidden or self.block.expansion * x.shape[1]
+            hidden = self.block.hidden_channels(x.shape[1])
             y = self.act(self.expand_norm(self.expand(y, hidden)))
         y = self.act(self.depthwise_norm(self.depthwise(y)))
         if self.se is not None:
@@ -506,7 +586,7 @@ class _InvertedBottleneck(nn.Module):
         """Return the same as `forward` for the native kernels."""
         hidden, units = in_channels, []
         if self.expand is not None and self.expand_norm is not None:
-            hidden = self.block.hidden or self.block.expansion * in_channels
+            hidden = self.block.hidden_channels(in_channels)
             expand = self.expand.part(in_channels, hidden)
             units.append(Unit(expand, self.expand_norm, activation=self.block.activation))
         units.append(
@@ -514,6 +594,7 @@ class _InvertedBottleneck(nn.Module):
                 self.depthwise.part(hidden, hidden),
                 self.depthwise_norm,
                 self.stride,
+                self.depthwise.same,
                 depthwise=True,
                 activation=self.block.activation,
                 gate=None if self.se is None else self.se.gate(hidden),
@@ -531,13 +612,19 @@ class _InvertedBottleneck(nn.Module):
             lend(getattr(lender, name), getattr(self, name))
             lend(getattr(lender, f"{name}_norm"), getattr(self, f"{name}_norm"))
 
+    def borrow_pointwise(self, lender: nn.Module) -> None:
+        """Use the weights of `expand` and `project` of `lender` (see `PointwiseBorrower`)."""
+        for name in ("expand", "project"):
+            lend(getattr(lender, name), getattr(self, name))
+
 
 @dataclass(frozen=True)
 class Conv:
     """Dense k x k convolution, batch normalisation, activation. For stems and heads.
 
     kernel: height and width of the kernel, 1 to 63, odd.
-    activation: `relu`, `hardswish` or `identity`.
+    activation: `relu`, `relu6`, `hardswish` or `identity`.
+    padding: zeros around a map, `symmetric` or `same` (see `InvertedBottleneck`).
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
 
@@ -547,6 +634,7 @@ class Conv:
 
     kernel: Kernel = 3
     activation: Activation = "hardswish"
+    padding: Padding = "symmetric"
 
     def __post_init__(self) -> None:
         check(self)
@@ -560,9 +648,8 @@ class Conv:
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module (see `Block.build`)."""
-        return _Normalised(
-            conv(in_channels, out_channels, self.kernel, stride), norm(out_channels), self
-        )
+        convolution = conv(in_channels, out_channels, self.kernel, stride, padding=self.padding)
+        return _Normalised(convolution, norm(out_channels), self)
 
     def cost(self, in_channels: int, out_channels: int, stride: int, size: int) -> Cost:
         """Return the cost (see `Costed.cost`)."""
@@ -582,8 +669,9 @@ class _Normalised(nn.Module):
 
     def chain(self, in_channels: int, out_channels: int) -> Chain:
         """Return the same as `forward` for the native kernels."""
-        weights, stride = self.convolution.part(in_channels, out_channels), self.convolution.stride
-        return Chain([Unit(weights, self.norm, stride[0], activation=self.block.activation)])
+        own, activation = self.convolution, self.block.activation
+        weights = own.part(in_channels, out_channels)
+        return Chain([Unit(weights, self.norm, own.stride[0], own.same, activation=activation)])
 
 
 @dataclass(frozen=True)
@@ -594,7 +682,7 @@ class SeparableConv:
     1 and both widths are equal.
 
     kernel: height and width of the depthwise kernel, 1 to 63, odd.
-    activation: `relu`, `hardswish` or `identity`.
+    activation: `relu`, `relu6`, `hardswish` or `identity`.
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
     """

@@ -6,7 +6,7 @@ paths of the other domains. A frozen dataclass with `unit` and these methods is 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -17,8 +17,10 @@ import torch
 from mpnas_kit.domains.cache import was_given
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
+from mpnas_kit.settings import check
+from mpnas_kit.space.blocks import InvertedBottleneck
 from mpnas_kit.space.latency import LatencyTable
-from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
 from mpnas_kit.values import Range, checked, number
 
 COSTS = Range(0, 1e100)
@@ -239,6 +241,40 @@ class AddedParameters:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """Multiply-adds of a path, and a price for the parameters that it has for itself alone (ours).
+
+    `cost = multiply-adds + private * private parameters`
+
+    Private are the parameters of private copies of blocks, without batch norms and the classifier.
+    So a controller pays for what its domain does not share. Only spaces that offer private copies
+    have any, such as `lite0`.
+
+    private: multiply-adds that one private parameter counts as, 0 to 1 million.
+
+    unit: `multiply-adds`.
+
+    >>> around = mk.lite0(64)
+    >>> words = around.original.arch.split()
+    >>> paths = {"a": around.original, "b": around.parse(" ".join([*words[:-1], "k3e6*"]))}
+    >>> costs = mk.path_costs(mk.Footprint(private=10), around, paths)
+    >>> round((costs["b"] - costs["a"]) / 10)
+    600192
+    """
+
+    private: Annotated[float, Range(0, 1_000_000)] = 10.0
+
+    unit = "multiply-adds"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def price(self, use: Use) -> float:
+        """Return the multiply-adds of a block, and the price of its private parameters."""
+        return float(use.cost.multiply_adds) + self.private * use.private_parameters
+
+
+@dataclass(frozen=True)
 class UnionShare:
     """Share of a path in the parameters of the union model (ours).
 
@@ -260,9 +296,12 @@ class UnionShare:
 
     def costs(self, space: SearchSpace, paths: Mapping[str, Path]) -> dict[str, float]:
         """Return the share of every domain's path, in parameters."""
-        uses = {d: [u for u in space.uses(p) if u is not None] for d, p in paths.items()}
-        users = Counter(u.node for own in uses.values() for u in own)
-        return {d: sum(u.cost.parameters / users[u.node] for u in own) for d, own in uses.items()}
+        parts = {
+            d: [part for u in space.uses(path) if u is not None for part in _parts(u, d)]
+            for d, path in paths.items()
+        }
+        users = Counter(place for own in parts.values() for place, _ in own)
+        return {d: sum(size / users[place] for place, size in own) for d, own in parts.items()}
 
     def bounds(self, space: SearchSpace, domains: int) -> tuple[float, float]:
         """Return the lowest and the highest share, in parameters.
@@ -271,6 +310,18 @@ class UnionShare:
         """
         low, high = cost_bounds(Parameters(), space, domains)
         return low / domains, high
+
+
+def _parts(use: Use, domain: str) -> Iterator[tuple[tuple[Node, str], int]]:
+    """Yield the parts of a node that domains may share or not, and their numbers of parameters."""
+    node = use.node._replace(owner=domain) if use.node.owner == OWN else use.node
+    block, whole = use.block, use.cost.parameters
+    if type(block) is not InvertedBottleneck:
+        yield (node, ""), whole
+        return
+    pointwise = block.pointwise_parameters(use.in_channels, use.out_channels)
+    yield (use.pointwise or node, "pointwise"), pointwise
+    yield (node, "rest"), whole - pointwise
 
 
 def _lacks(value: Any) -> str | None:
@@ -284,7 +335,7 @@ def _lacks(value: Any) -> str | None:
 
 COST = Kind(
     "cost model",
-    by_text_name(MultiplyAdds, Parameters, UnionShare, AddedParameters, LatencyTable),
+    by_text_name(MultiplyAdds, Parameters, UnionShare, AddedParameters, Footprint, LatencyTable),
     _lacks,
     from_files=frozenset({LatencyTable.text_name}),
     was_given=was_given,

@@ -6,12 +6,11 @@ frozen node or a node of its own.
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from torch import nn
 from typing_extensions import override
 
-from mpnas_kit.space.blocks import Block, NormFactory
+from mpnas_kit.space.blocks import Block
+from mpnas_kit.space.private import OwnCopy
 from mpnas_kit.space.space import (
     OWN,
     Decision,
@@ -24,27 +23,6 @@ from mpnas_kit.space.space import (
 )
 
 FROZEN_OR_OWN = ("frozen", "own")  # choices of the added decisions
-
-
-@dataclass(frozen=True)
-class OwnCopy:
-    """A candidate that is a new node with the block of a frozen one.
-
-    block: the block.
-    """
-
-    block: Block
-
-    @property
-    def name(self) -> str:
-        """Name of the block with a star, such as `k3e1*`."""
-        return f"{self.block.name}*"
-
-    def build(
-        self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
-    ) -> nn.Module:
-        """Return a new module of the block (see `Block.build`)."""
-        return self.block.build(in_channels, out_channels, stride, norm)
 
 
 class GrownSpace(SearchSpace):
@@ -81,7 +59,7 @@ class GrownSpace(SearchSpace):
                 layer.widths,
                 (
                     *layer.candidates,
-                    *(OwnCopy(c) for c in layer.candidates if c and self._extent(i, c)),
+                    *(OwnCopy(c) for c in layer.candidates if c and self._adds_copy(i, c)),
                 ),
                 layer.counts and len(layer.candidates) > 1,
             )
@@ -90,7 +68,7 @@ class GrownSpace(SearchSpace):
         self._added = [
             Decision(f"{layer.name}/node", i, FROZEN_OR_OWN)
             for i, layer in enumerate(base.layers)
-            if any(self._extent(i, c) for c in layer.candidates if c)
+            if any(self._adds_copy(i, c) for c in layer.candidates if c)
         ]
         decisions = (*base.decisions, *self._added)
         super().__init__(base.name, layers, base.resolution, decisions)
@@ -116,6 +94,11 @@ class GrownSpace(SearchSpace):
         """Return the frozen node of a block, as it is used at its largest widths, if there is."""
         return self.frozen.get(Node(layer, block.name))
 
+    def _adds_copy(self, layer: int, block: Block) -> bool:
+        """Return whether a block has a frozen node, and the base offers no private copy of it."""
+        offered = OwnCopy(block).name in self.base.layers[layer].choices
+        return not offered and self._extent(layer, block) is not None
+
     def plain(self, path: Path) -> Path:
         """Return a path as a path of `base`, with `Path.own`.
 
@@ -129,10 +112,13 @@ class GrownSpace(SearchSpace):
 
     def _own_layers(self, choices: Sequence[int]) -> list[int]:
         picks, widths = self.candidate_indices(choices), self.widths(choices)
-        uses = (
-            self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
-        )
-        return [use.node.layer for use in uses if use is not None and use.node.owner == OWN]
+        own = []
+        for i, pick in enumerate(picks):
+            use = self.use(i, pick, widths[i - 1] if i else 3, widths[i])
+            of_base = pick < len(self.base.layers[i].candidates) and self.base.is_private(i, pick)
+            if use is not None and use.node.owner == OWN and not of_base:
+                own.append(i)
+        return own
 
     @override
     def use(self, layer: int, pick: int, in_channels: int, out_channels: int) -> Use | None:

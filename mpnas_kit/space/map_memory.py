@@ -24,6 +24,8 @@ from mpnas_kit.space.blocks import (
 )
 from mpnas_kit.space.space import Use
 
+_KEEP = {"hardswish", "relu6"}  # activations whose backward pass needs their input
+
 
 class Maps(NamedTuple):
     """Feature maps of a block, in values per image.
@@ -39,8 +41,8 @@ class Maps(NamedTuple):
 def maps_of(use: Use) -> Maps:
     """Return how many values a block keeps for the backward pass, and those of its largest map.
 
-    Kept are the inputs of its convolutions, batch norms and hard-swishes, and of the product in
-    squeeze-and-excite. The output of the block is not counted: the next block keeps it.
+    Kept are the inputs of its convolutions, batch norms, hard-swishes and ReLU6s, and of the
+    product in squeeze-and-excite. The output of the block is not counted: the next block keeps it.
 
     Raises `MpnasError` if the block is not hashable, or its module returns no feature map.
 
@@ -59,14 +61,14 @@ def _maps(block: Block, width: int, out: int, stride: int, size: int) -> Maps:
     entrance, exit_ = width * before, out * after
     match block:
         case Conv() if type(block) is Conv:  # a subclass may build another module
-            kept = entrance + exit_ * (1 + (block.activation == "hardswish"))
+            kept = entrance + exit_ * (1 + (block.activation in _KEEP))
             return Maps(kept, max(entrance, exit_))
         case SeparableConv() if type(block) is SeparableConv:
             plain = InvertedBottleneck(block.kernel, 1, activation=block.activation)
             return _maps(plain, width, out, stride, size)
         case InvertedBottleneck() if type(block) is InvertedBottleneck:
             hidden = block.hidden or block.expansion * width
-            maps = 2 + (block.activation == "hardswish")  # inputs of norm, hard-swish, convolution
+            maps = 2 + (block.activation in _KEEP)  # inputs of norm, activation, convolution
             kept = entrance + maps * hidden * after + exit_
             kept += maps * hidden * before * (hidden != width)  # if it expands
             kept += hidden * after * block.se  # input of the product in squeeze-and-excite

@@ -14,8 +14,16 @@ import torch
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short, unknown
-from mpnas_kit.space.blocks import Block, Cost, Width, lacks_block, require_hashable
+from mpnas_kit.space.blocks import (
+    Block,
+    Cost,
+    InvertedBottleneck,
+    Width,
+    lacks_block,
+    require_hashable,
+)
 from mpnas_kit.space.counting import count
+from mpnas_kit.space.private import OwnCopy, OwnDepthwise
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
 Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
@@ -49,6 +57,7 @@ class Use(NamedTuple):
     stride: stride of its layer.
     size: height and width of its input map, pixels.
     frozen: whether the weights of the node are there already and are not trained (`GrownSpace`).
+    pointwise: shared node whose 1x1 convolutions the node uses; None: it has its own.
 
     >>> use = space.uses(space.parse("row row column column"))[1]
     >>> use.node.block, use.in_channels, use.size, use.cost.parameters
@@ -62,6 +71,7 @@ class Use(NamedTuple):
     stride: int
     size: int
     frozen: bool = False
+    pointwise: Node | None = None
 
     @property
     def cost(self) -> Cost:
@@ -73,6 +83,28 @@ class Use(NamedTuple):
         sizes = (self.in_channels, self.out_channels, self.stride, self.size)
         require_hashable(self.block, "cost")
         return count(self.block, *sizes)  # type: ignore[arg-type] # it is hashable
+
+    def covering(self, other: "Use") -> "Use":
+        """Return this use at widths and a map that are large enough for `other` too."""
+        return self._replace(
+            in_channels=max(self.in_channels, other.in_channels),
+            out_channels=max(self.out_channels, other.out_channels),
+            size=max(self.size, other.size),
+        )
+
+    @property
+    def borrowed_parameters(self) -> int:
+        """Parameters that belong to the node `pointwise`."""
+        if self.pointwise is None:
+            return 0
+        assert isinstance(self.block, InvertedBottleneck)
+        return self.block.pointwise_parameters(self.in_channels, self.out_channels)
+
+    @property
+    def private_parameters(self) -> int:
+        """Parameters that the path has for itself alone, because it chose a private copy."""
+        own = self.node.owner == OWN
+        return self.cost.parameters - self.borrowed_parameters if own else 0
 
 
 @dataclass(frozen=True)
@@ -207,11 +239,14 @@ class SearchSpace(ABC):
     `my_pkg.spaces:tiny(width=8)`; None: no text creates it, so it exists only in this process.
 
     Attributes: `resolutions` has the height and width of every domain's images, by domain, in
-    pixels. It is empty if all are of the size `resolution`.
+    pixels. It is empty if all are of the size `resolution`. `original` is the path of the network
+    that the space is built around; None: there is no such network.
 
     Raises `MpnasError` for a value of a wrong type or out of its range, if there is no layer, two
     have one name, or a layer that changes the width has `zero`.
     """
+
+    original: Path | None = None
 
     def __init__(
         self,
@@ -428,8 +463,22 @@ class SearchSpace(ABC):
         block = spec.candidates[pick]
         if block is None:
             return None
-        node = Node(layer, block.name)
-        return Use(node, block, in_channels, out_channels, spec.stride, self._sizes[layer])
+        node, pointwise = Node(layer, block.name), None
+        if isinstance(block, OwnCopy):
+            node, block = Node(layer, block.block.name, OWN), block.block
+        elif isinstance(block, OwnDepthwise):
+            node, pointwise = node._replace(owner=OWN), Node(layer, block.block.name)
+            block = block.block
+        sizes = (in_channels, out_channels, spec.stride, self._sizes[layer])
+        return Use(node, block, *sizes, pointwise=pointwise)
+
+    def is_private(self, layer: int, pick: int) -> bool:
+        """Return whether a candidate is a node that no other domain can use.
+
+        layer: index of the layer.
+        pick: index of the candidate.
+        """
+        return isinstance(self.layers[layer].candidates[pick], OwnCopy | OwnDepthwise)
 
     def all_uses(self) -> Iterator[Use]:
         """Yield every use that a path can have, in the order of layers, candidates and widths.
@@ -531,14 +580,19 @@ class SearchSpace(ABC):
         """Return the nodes of a path that count in path similarity, or all its nodes.
 
         `zero` is not a node. Layers that are not searched do not count, and neither do searched
-        layers with `counts=False`. A node counts as shared, whoever owns it.
+        layers with `counts=False`. A node counts as shared, whoever owns it, unless the path chose
+        a private copy: then its owner is `*`, and its name that of the candidate.
 
         all_layers: whether to return the nodes of all layers.
         """
         counted = [i for i in self.searched if self.layers[i].counts]
         layers = range(len(self.layers)) if all_layers else counted
-        used = (u for u in self.uses(path) if u is not None)
-        return frozenset(u.node._replace(owner="") for u in used if u.node.layer in layers)
+        picks = self.candidate_indices(path.choices)
+        return frozenset(
+            Node(i, self.layers[i].choices[picks[i]], OWN if self.is_private(i, picks[i]) else "")
+            for i, use in enumerate(self.uses(path))
+            if use is not None and i in layers
+        )
 
     def cost(self, path: Path) -> Cost:
         """Return multiply-adds for one image and parameters of a path, without the classifier."""
@@ -547,17 +601,19 @@ class SearchSpace(ABC):
     def union_cost(self, paths: Iterable[Path]) -> Cost:
         """Return the cost of the union of paths: each distinct node once, without classifiers.
 
-        A node counts with the largest widths that any path uses, at the size `resolution`.
+        A node counts with the largest widths that any path uses, at the size `resolution`. Private
+        nodes count for every path.
         """
         largest: dict[Node, Use] = {}
-        for use in (u for p in paths for u in self.uses(p) if u is not None):
-            known = largest.get(use.node, use)
-            widest = use._replace(
-                in_channels=max(use.in_channels, known.in_channels),
-                out_channels=max(use.out_channels, known.out_channels),
-            )
-            largest[use.node] = widest
-        return sum((u.cost for u in largest.values()), Cost())
+        for number, path in enumerate(paths):
+            for use in (u for u in self.uses(path) if u is not None):
+                node = use.node._replace(owner=str(number)) if use.node.owner == OWN else use.node
+                largest[node] = largest.get(node, use).covering(use)
+        borrowed = {u.pointwise: u.borrowed_parameters for u in largest.values() if u.pointwise}
+        lent = sum(n for node, n in borrowed.items() if node not in largest)
+        own = sum((u.cost for u in largest.values()), Cost())
+        twice = sum(u.borrowed_parameters for u in largest.values())
+        return own + Cost(0, lent - twice)
 
     def fingerprint(self) -> str:
         """Return a short hash over name, resolution, layers, strides, widths and choices."""
@@ -571,7 +627,7 @@ class SearchSpace(ABC):
 
         Two blocks with the same name may have different settings.
         """
-        described = repr([x.candidates for x in self.layers])
+        described = repr([x.candidates for x in self.layers]).replace(", padding='symmetric'", "")
         return sha256(re.sub(r" at 0x\w+", "", described).encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:

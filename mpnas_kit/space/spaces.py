@@ -1,5 +1,7 @@
 """The pocket space and MobileNetV3-Large."""
 
+from collections.abc import Iterator
+
 from mpnas_kit.space.blocks import (
     Activation,
     Conv,
@@ -59,6 +61,18 @@ def mobilenet_v3_large(resolution: Resolution = 224) -> LayerwiseSpace:
     >>> large.cost(large.parse("")).parameters
     4177632
     """
+    layers = [Layer("stem", 2, (16,), (Conv(3),))]
+    layers += [Layer(name, step, (width,), (block,)) for name, step, width, block in large_blocks()]
+    layers.append(Layer("head", 1, (960,), (Conv(1),)))
+    layers.append(Layer("hidden", 1, (1280,), (PooledConv(),)))
+    return LayerwiseSpace("mobilenet_v3_large", layers, resolution, source="mobilenet_v3_large")
+
+
+def large_blocks() -> Iterator[tuple[str, int, int, InvertedBottleneck]]:
+    """Yield name, stride, width and block of the layers of MobileNetV3-Large between stem and head.
+
+    Source: Howard et al. 2019, arXiv 1905.02244, table 1.
+    """
     rows: tuple[tuple[int, int, int, bool, Activation, int], ...] = (
         # kernel, hidden, width, squeeze-and-excite, activation, stride
         (3, 16, 16, False, "relu", 1),
@@ -77,10 +91,6 @@ def mobilenet_v3_large(resolution: Resolution = 224) -> LayerwiseSpace:
         (5, 960, 160, True, "hardswish", 1),
         (5, 960, 160, True, "hardswish", 1),
     )
-    layers = [Layer("stem", 2, (16,), (Conv(3),))]
     for i, (kernel, hidden, width, se, activation, stride) in enumerate(rows, start=1):
         block = InvertedBottleneck(kernel, se=se, activation=activation, hidden=hidden)
-        layers.append(Layer(f"{i}", stride, (width,), (block,)))
-    layers.append(Layer("head", 1, (960,), (Conv(1),)))
-    layers.append(Layer("hidden", 1, (1280,), (PooledConv(),)))
-    return LayerwiseSpace("mobilenet_v3_large", layers, resolution, source="mobilenet_v3_large")
+        yield f"{i}", stride, width, block

@@ -15,35 +15,35 @@ from torch import Tensor
 _STRIP = 3  # columns of a strip
 
 
-def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Return a depthwise convolution without bias: (B, C, ceil(H / stride), ceil(W / stride)).
+def depthwise_conv(x: Tensor, weight: Tensor, stride: int, pad: int) -> Tensor:
+    """Return a depthwise convolution without bias: (B, C, H', W').
 
     x: float (B, C, H, W).
     weight: float (C, 1, k, k), k odd.
     stride: at least 1.
+    pad: zeros on every side of the map.
     """
     if weight.shape[-1] > _STRIP and x.device.type == "cpu" and torch.is_grad_enabled():
         if torch.is_autocast_enabled("cpu"):  # a custom function does not see autocast
             x, weight = (t.to(torch.get_autocast_dtype("cpu")) for t in (x, weight))
-        y: Tensor = _StripGradient.apply(x, weight, stride)  # type: ignore[no-untyped-call]
+        y: Tensor = _StripGradient.apply(x, weight, stride, pad)  # type: ignore[no-untyped-call]
         return y
-    return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, weight.shape[0])
+    return F.conv2d(x, weight, None, stride, pad, 1, weight.shape[0])
 
 
 class _StripGradient(torch.autograd.Function):
     """Depthwise convolution whose weight gradient is computed in strips."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, pad: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride = stride
-        return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, weight.shape[0])
+        ctx.stride, ctx.pad = stride, pad
+        return F.conv2d(x, weight, None, stride, pad, 1, weight.shape[0])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
-        gradient, stride = gradients[0], ctx.stride
-        kernel, pad = weight.shape[-1], weight.shape[-1] // 2
+        gradient, stride, pad, kernel = gradients[0], ctx.stride, ctx.pad, weight.shape[-1]
         x_gradient = weight_gradient = None
         if ctx.needs_input_grad[0]:
             x_gradient = _backward(gradient, x, weight, stride, pad, (True, False, False))[0]
@@ -57,7 +57,7 @@ class _StripGradient(torch.autograd.Function):
                 moved = moved.contiguous(memory_format=torch.channels_last)
                 taps = _backward(gradient, moved, strip, stride, 0, (False, True, False))[1]
                 weight_gradient[..., first : first + _STRIP] = taps
-        return x_gradient, weight_gradient, None
+        return x_gradient, weight_gradient, None, None
 
 
 def _backward(

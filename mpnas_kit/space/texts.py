@@ -11,6 +11,7 @@ from torch import nn
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import formed
 from mpnas_kit.parts import Kind, Missing, absolute, by_text_name, to_text
+from mpnas_kit.space.backbone import lite0, mobilenet_v3_large_like
 from mpnas_kit.space.blocks import (
     Block,
     Conv,
@@ -36,6 +37,8 @@ SPACE = Kind(
         "pocket": pocket_space,
         "mobilenet_v3_like": mobilenet_v3_like,
         "mobilenet_v3_large": mobilenet_v3_large,
+        "lite0": lite0,
+        "mobilenet_v3_large_like": mobilenet_v3_large_like,
         "planted": planted_space,
     },
     _lacks_space,

@@ -23,5 +23,7 @@ class TrainConfig(StageConfig):
     """Decay of the moving average of the weights. The average is evaluated."""
     frozen: bool = False
     """Whether only the classifiers are trained. All other weights then stay as they start."""
+    collapse: bool = False
+    """Whether nodes of a layer that differ only in size share one set of weights."""
     evaluate_every: Annotated[int, Range(0, 10_000_000)] = 0
     """Steps from one evaluation on the validation split to the next. 0: only at the end."""

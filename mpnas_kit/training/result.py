@@ -245,7 +245,8 @@ def _measured(
 def _union(
     space: SearchSpace, paths: Mapping[str, Path], tasks: Mapping[str, Task], config: TrainConfig
 ) -> MultiPathNet:
-    return MultiPathNet.of_paths(space, paths, tasks, config.norm, config.seed, config.private_from)
+    given = (config.norm, config.seed, config.private_from, config.collapse)
+    return MultiPathNet.of_paths(space, paths, tasks, *given)
 
 
 def _tasks(

@@ -195,9 +195,8 @@ class _Training(Stage):
         self.before = frozen
         self.all_paths = {**(frozen.paths if frozen else {}), **self.paths}
         tasks = {**(frozen.tasks if frozen else {}), **suite.tasks}
-        self.net = MultiPathNet.of_paths(
-            space, self.all_paths, tasks, config.norm, config.seed, config.private_from
-        )
+        given = (config.norm, config.seed, config.private_from, config.collapse)
+        self.net = MultiPathNet.of_paths(space, self.all_paths, tasks, *given)
         if start is not None:
             self.net.adopt(start, next(iter(start.tasks)))
         self.net.nodes.requires_grad_(not config.frozen)

@@ -136,6 +136,7 @@ struct Case {
             const bool pointwise = u > 0 && !unit.depthwise;
             unit.kernel = pointwise ? 1 : random.one_of<int64_t>({1, 3, 3, 5, 7, 9});
             unit.stride = pointwise ? 1 : random.one_of<int64_t>({1, 1, 2, 3});
+            unit.same = random.chance(40);
             unit.in = channels;
             unit.out = unit.depthwise ? channels : random.between(1, 40);
             if (u + 1 == r.units && random.chance(50) && !unit.depthwise) unit.out = first;

@@ -16,7 +16,7 @@ from mpnas_kit.kernels.function import Job, Norms, Recipe, run_chains
 from mpnas_kit.kernels.library import find_library, missing_reason
 from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network.norms import DomainNorm, Segments
-from mpnas_kit.space.blocks import ElasticConv, conv, depthwise
+from mpnas_kit.space.blocks import ElasticConv, Padding, conv, depthwise
 
 LIBRARY = find_library()
 needs_native = pytest.mark.skipif(
@@ -41,6 +41,7 @@ class Link:
     out: int = 8
     activation: str = "identity"
     squeeze: int = 0
+    padding: Padding = "symmetric"
 
 
 class OwnChain(nn.Module):
@@ -56,9 +57,9 @@ class OwnChain(nn.Module):
         for link in links:
             out = channels if link.depthwise else link.out
             self.convolutions.append(
-                depthwise(channels, link.kernel, link.stride)
+                depthwise(channels, link.kernel, link.stride, link.padding)
                 if link.depthwise
-                else conv(channels, out, link.kernel, link.stride)
+                else conv(channels, out, link.kernel, link.stride, padding=link.padding)
             )
             channels = out
             self.norms.append(norm(out))
@@ -90,6 +91,7 @@ class OwnChain(nn.Module):
                     convolution.part(channels, out),
                     norm,
                     link.stride,
+                    convolution.same,
                     link.depthwise,
                     link.activation,
                     found,

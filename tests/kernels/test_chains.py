@@ -1,7 +1,7 @@
 """The native kernels compute what torch computes: outputs and gradients of every kind of block."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from native_nodes import FUNCTIONS, Link, Node, OwnChain, needs_native, require_as_close
 from torch import Tensor, nn
 
-from mpnas_kit.space.blocks import Conv, InvertedBottleneck, SeparableConv
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, Padding, SeparableConv
 
 pytestmark = needs_native
 quickly = settings(
@@ -23,12 +23,13 @@ quickly = settings(
 Build = Callable[[Callable[[int], nn.Module]], nn.Module]
 KERNELS, STRIDES = st.sampled_from([1, 3, 5, 7, 9]), st.sampled_from([1, 1, 2, 3])
 WIDTHS = st.integers(1, 40)
-ACTIVATIONS = st.sampled_from(["relu", "hardswish", "identity"])
+ACTIVATIONS = st.sampled_from(["relu", "relu6", "hardswish", "identity"])
 SIZES = st.tuples(st.integers(1, 13), st.integers(1, 17))
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=3).map(
     lambda counts: dict(zip("abc", counts, strict=False))
 )
 NORMS = st.sampled_from(["per_domain", "per_domain", "mixed", "naive"])
+PADDINGS = st.sampled_from(get_args(Padding))
 BOTTLENECKS = st.builds(
     InvertedBottleneck,
     kernel=KERNELS,
@@ -36,12 +37,13 @@ BOTTLENECKS = st.builds(
     se=st.booleans(),
     activation=ACTIVATIONS,
     hidden=st.none() | WIDTHS,
+    padding=PADDINGS,
 )
 BLOCKS = st.one_of(
     BOTTLENECKS,
     BOTTLENECKS,
     st.builds(SeparableConv, kernel=KERNELS, activation=ACTIVATIONS),
-    st.builds(Conv, kernel=st.sampled_from([1, 3, 5]), activation=ACTIVATIONS),
+    st.builds(Conv, kernel=st.sampled_from([1, 3, 5]), activation=ACTIVATIONS, padding=PADDINGS),
 )
 
 
@@ -94,6 +96,7 @@ def own(draw: Any) -> tuple[Build, tuple[int, int]]:
             channels if is_depthwise else draw(st.just(into) | WIDTHS),
             draw(st.sampled_from(list(FUNCTIONS))),
             draw(st.just(0) | st.integers(1, 20)) if index + 1 < count else 0,
+            draw(PADDINGS),
         )
         links.append(link)
         channels = link.out

@@ -18,7 +18,7 @@ from mpnas_kit.kernels.library import Library, find_library, resolve
 
 LEVEL = best_level(*library._machine()) or "none"
 SUM = """#include <cstdint>
-extern "C" int64_t mpnas_kernels_abi() { return 1; }
+extern "C" int64_t mpnas_kernels_abi() { return 2; }
 extern "C" int64_t sum(int64_t n) {
     int64_t total = 0;
 #pragma omp parallel for reduction(+ : total)
@@ -221,7 +221,7 @@ def test_a_library_of_the_wheel_that_cannot_be_loaded_is_compiled_here(
     source: Path, cache: Path, tmp_path: Path
 ) -> None:
     for wrong, words in (
-        (SUM.replace("return 1", "return 2"), "has ABI 2: expected 1"),
+        (SUM.replace("return 2", "return 3"), "has ABI 3: expected 2"),
         (SUM.replace("_abi", "_number"), "undefined symbol: mpnas_kernels_abi"),
         (SUM.replace("return total", "return missing()"), "undefined symbol: missing"),  # OpenMP
     ):

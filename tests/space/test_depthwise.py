@@ -21,7 +21,7 @@ def test_output_and_gradients_are_those_of_the_convolution_of_torch(
     for tensor in (x, weight):
         tensor.requires_grad_()
     expected = F.conv2d(x, weight, None, stride, kernel // 2, 1, 6)
-    output = depthwise_conv(x, weight, stride)
+    output = depthwise_conv(x, weight, stride, kernel // 2)
     pull = torch.randn(expected.shape, generator=generator)
     torch.testing.assert_close(output, expected)
     for ours, stock in zip(

@@ -231,7 +231,7 @@ inline void backward_depthwise(const Chain& chain, int64_t u, int64_t block, Mat
         float *inputs = tile, *plane = inputs + q.plane_pixels() * N;
         float* own = plane + q.plane_pixels() * N;
         // d_h lies in the plane from which it is convolved, or else in memory of its own.
-        float* d = q.stride == 1 ? plane + (q.pad() * q.plane_line() + q.pad()) * N
+        float* d = q.stride == 1 ? plane + (q.top * q.plane_line() + q.left) * N
                                  : own + pixels * N;
         const int64_t d_line = (q.stride == 1 ? q.plane_line() : q.columns) * N;
         clear_padding<N>(q, inputs);

@@ -166,7 +166,7 @@ void pack_backward(const Recipe& recipe) {
 extern "C" {
 
 // Number of this interface. Python refuses a library with another one.
-int64_t mpnas_kernels_abi() { return 1; }
+int64_t mpnas_kernels_abi() { return 2; }
 
 // Floats that a job needs, in this order: packed, packed_back, saved, gradients, slot and tile. The
 // slot is that of the backward pass; of a forward pass without one it must also hold `saved`.

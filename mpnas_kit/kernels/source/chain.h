@@ -28,9 +28,15 @@ struct Weight {  // a weight (out, in, rows, columns), its gradient with the sam
 };
 
 struct Unit {
-    int64_t depthwise, kernel, stride, in, out, activation, squeeze;  // squeeze: width; 0: no gate
+    int64_t depthwise, kernel, stride, same, in, out, activation, squeeze;  // squeeze: 0: no gate
     Weight weight, reduce, expand;  // reduce (squeeze, out) and expand (out, squeeze): of the gate
 };
+
+// Zeros of the padding before a map of this size, if `outputs` outputs come from it.
+inline int64_t zeros_before(const Unit& u, int64_t size, int64_t outputs) {
+    const int64_t zeros = (outputs - 1) * u.stride + u.kernel - size;
+    return u.same ? most(0, zeros) / 2 : u.kernel / 2;
+}
 
 struct Recipe {  // what the jobs of one node have in common
     int64_t units, residual;
@@ -158,11 +164,10 @@ struct Chain {
         for (int64_t i = 0; i < units; i++) {
             const Unit& u = recipe->unit[i];
             Step& s = step[i];
-            const int64_t reach = 2 * (u.kernel / 2) - u.kernel;
-            const int64_t rows = (height + reach) / u.stride + 1;
-            const int64_t columns = (width + reach) / u.stride + 1;
+            const int64_t rows = (height - 1) / u.stride + 1, columns = (width - 1) / u.stride + 1;
             s.unit = &u, s.norm = &j.norm[i];
-            s.shape = {u.kernel, u.stride, height, width, rows, columns};
+            s.shape = {u.kernel, u.stride, height, width, rows, columns,
+                       zeros_before(u, height, rows), zeros_before(u, width, columns)};
             s.in = padded(u.in), s.out = padded(u.out), s.squeeze = padded(u.squeeze);
             s.h = saved.take(j.images * rows * columns * s.out);
             s.mean = saved.take(s.out), s.inverse = saved.take(s.out);

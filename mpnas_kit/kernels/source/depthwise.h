@@ -12,16 +12,16 @@
 
 struct Shape {  // of a depthwise convolution of one image
     int64_t kernel, stride, height, width, rows, columns;  // input: height, width; output: others
-    int64_t pad() const { return kernel / 2; }
+    int64_t top, left;  // zeros of the padding before the input
     int64_t plane_width() const { return (columns - 1) * stride + kernel; }
     int64_t plane_height() const { return (rows - 1) * stride + kernel; }
     int64_t plane_pixels() const {  // it must hold the input, also where no output needs it
-        return most(plane_height(), height + 2 * pad()) * plane_line();
+        return most(plane_height(), height + 2 * top) * plane_line();
     }
-    int64_t plane_line() const { return most(plane_width(), width + 2 * pad()); }
+    int64_t plane_line() const { return most(plane_width(), width + 2 * left); }
     // Taps `from` to `to` of the kernel's rows reach the image, for output rows `row` to `last`.
-    int64_t from(int64_t last) const { return most(0, pad() - last * stride); }
-    int64_t to(int64_t row) const { return least(kernel, height + pad() - row * stride); }
+    int64_t from(int64_t last) const { return most(0, top - last * stride); }
+    int64_t to(int64_t row) const { return least(kernel, height + top - row * stride); }
 };
 
 template <int N>
@@ -32,10 +32,10 @@ inline void clear(float* plane, int64_t pixels) {
 // Clear the padding. The image is written afterwards.
 template <int N>
 inline void clear_padding(const Shape& s, float* plane) {
-    const int64_t line = s.plane_line(), right = s.pad() + s.width;
+    const int64_t line = s.plane_line(), right = s.left + s.width;
     for (int64_t y = 0; y < s.plane_pixels() / line; y++) {
-        const bool outside = y < s.pad() || y >= s.pad() + s.height;
-        clear<N>(plane + y * line * N, outside ? line : s.pad());
+        const bool outside = y < s.top || y >= s.top + s.height;
+        clear<N>(plane + y * line * N, outside ? line : s.left);
         if (!outside) clear<N>(plane + (y * line + right) * N, line - right);
     }
 }
@@ -45,7 +45,7 @@ template <int N, class F>
 inline void over_pixels(const Shape& s, F f) {
     for (int64_t y = 0; y < s.height; y++)
         for (int64_t x = 0; x < s.width; x++)
-            f(((y + s.pad()) * s.plane_line() + x + s.pad()) * N, y * s.width + x);
+            f(((y + s.top) * s.plane_line() + x + s.left) * N, y * s.width + x);
 }
 
 // R rows and X columns of the output, in registers. K and S are kernel and stride; 0: any.

@@ -29,8 +29,8 @@ template <class F>
 inline void over_patch(const Step& s, int64_t row, F f) {
     const Shape& q = s.shape;
     const int64_t image = row / s.pixels(), pixel = row % s.pixels();
-    const int64_t top = pixel / q.columns * q.stride - q.pad();
-    const int64_t left = pixel % q.columns * q.stride - q.pad();
+    const int64_t top = pixel / q.columns * q.stride - q.top;
+    const int64_t left = pixel % q.columns * q.stride - q.left;
     for (int64_t ky = 0; ky < q.kernel; ky++)
         for (int64_t kx = 0; kx < q.kernel; kx++) {
             const int64_t y = top + ky, x = left + kx;
@@ -82,7 +82,7 @@ inline void depthwise_inputs(const Chain& chain, int64_t u, int64_t image, int64
             const float* x = chain.job->x + (first + pixel) * in + c;
             store<N>(plane + place, load<N>(x, in - c));
         });
-    float* at = plane + (q.pad() * q.plane_line() + q.pad()) * N;
+    float* at = plane + (q.top * q.plane_line() + q.left) * N;
     int64_t x = 0;
     over_activations<true, N>(
         chain.step[u - 1], first, first + q.height * q.width, c, [&](int64_t, Vec<N> a) {
