@@ -77,6 +77,7 @@ from .prioritization.scalarizers import Uncertainty as Uncertainty
 from .runs.integrity import Checked as Checked
 from .runs.integrity import check_run as check_run
 from .runs.run import Run as Run
+from .runs.starting import start_from_text as start_from_text
 from .runs.sweep import Cell as Cell
 from .runs.sweep import Prioritizations as Prioritizations
 from .runs.sweep import Sweep as Sweep
@@ -131,6 +132,8 @@ from .space.space import Use as Use
 from .space.spaces import mobilenet_v3_large as mobilenet_v3_large
 from .space.spaces import pocket_space as pocket_space
 from .space.texts import space_from_text as space_from_text
+from .starts.source import Loaded as Loaded
+from .starts.source import Start as Start
 from .training.config import TrainConfig as TrainConfig
 from .training.evaluation import evaluate as evaluate
 from .training.result import TrainResult as TrainResult

@@ -23,6 +23,7 @@ ROOMS = (  # each may import itself and those before it
     "domains",
     "space",
     "network",
+    "starts",
     "prioritization",
     "engine",
     "search",

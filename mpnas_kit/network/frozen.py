@@ -54,8 +54,9 @@ def grown_space(
             )
     if net.lenders:
         raise MpnasError(
-            "domains cannot be added to a network whose nodes have parts of their weights in common: "
-            "expected a training with collapse=False, without private depthwise convolutions."
+            "domains cannot be added to a network whose nodes have parts of their weights in "
+            "common: expected a training with collapse=False, without private depthwise "
+            "convolutions."
         )
     ours = (*_fingerprints(space), private_from)
     if ours != (*_fingerprints(net.space), net.private_from):

@@ -109,9 +109,13 @@ class BackboneSpace(SearchSpace):
             width = row.width
         super().__init__(name, layers, resolution, decisions, source)
         self._index = {d.name: i for i, d in enumerate(self.decisions)}
-        self._picks = [
-            {tuple(sorted(chosen.items())): pick for pick, chosen in enumerate(choices)}
-            for choices in self._choices
+        of_layers = [
+            [place for place, d in enumerate(self.decisions) if d.layer == i]
+            for i in range(len(layers))
+        ]
+        self._picks = [  # of every layer: places of its decisions, and the pick for their choices
+            (places, _picks([self.decisions[p] for p in places], choices))
+            for places, choices in zip(of_layers, self._choices, strict=True)
         ]
         words = [
             row.block.name
@@ -122,13 +126,8 @@ class BackboneSpace(SearchSpace):
 
     @override
     def candidate_indices(self, choices: Sequence[int]) -> tuple[int, ...]:
-        chosen: list[dict[str, str]] = [{} for _ in self.layers]
-        for decision, choice in zip(self.decisions, choices, strict=True):
-            word = decision.name.rpartition("/")[2]
-            chosen[decision.layer][word] = decision.choices[choice]
         return tuple(
-            picks[tuple(sorted(_plain(own).items()))]
-            for picks, own in zip(self._picks, chosen, strict=True)
+            picks[tuple(choices[place] for place in places)] for places, picks in self._picks
         )
 
     @override
@@ -200,9 +199,20 @@ class BackboneSpace(SearchSpace):
         return tuple(dict.fromkeys(paths))
 
 
-def _plain(chosen: dict[str, str]) -> dict[str, str]:
-    """Return the choices of a layer that matter. A skipped layer has no others."""
-    return {"on": ZERO} if chosen.get("on") == ZERO else chosen
+def _picks(
+    decisions: Sequence[Decision], candidates: Sequence[dict[str, str]]
+) -> dict[tuple[int, ...], int]:
+    """Return the index of the candidate for all choices in the decisions of a layer.
+
+    candidates: for every candidate the choices that it stands for.
+    """
+    found = {}
+    names = [d.name.rpartition("/")[2] for d in decisions]
+    for choices in product(*(range(len(d.choices)) for d in decisions)):
+        pairs = zip(names, decisions, choices, strict=True)
+        words = {name: d.choices[choice] for name, d, choice in pairs}
+        found[choices] = candidates.index({"on": ZERO} if words.get("on") == ZERO else words)
+    return found
 
 
 def _layer(row: Row, optional: bool) -> tuple[Layer, list[dict[str, str]]]:

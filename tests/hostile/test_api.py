@@ -260,6 +260,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.sample_at_cost(tiny.space(), mk.Parameters(), 0, 0, None), "target must be a num"),
     (lambda: mk.suite_from_text(None), "data must be text, not None"),
     (lambda: mk.suite_from_text("pocket", "digits"), "domains must be a list of names"),
+    (lambda: mk.start_from_text(None), "start must be text, not None"),
+    (lambda: mk.start_from_text("lite0()(", trust=True), "cannot be read"),
+    (lambda: mk.start_from_text("\0.pth"), "path of a file or folder"),
+    (lambda: mk.start_from_text(f"{LONG}.pth"), "file name too long"),
     (lambda: mk.space_from_text("pocket", 0), "resolution must be a whole number"),
     (lambda: mk.space_from_text(3, 32), "space must be text, not 3"),
     # Networks
