@@ -122,6 +122,24 @@ class _Held:
         return kept + PASSING * self.largest
 
 
+class StepMaps(NamedTuple):
+    """Values of the feature maps that a step has in memory.
+
+    whole: all flows go forward and back together.
+    least: the largest flow alone, recomputed: the smallest budget that holds.
+    """
+
+    whole: int
+    least: int
+
+
+def step_maps(space: SearchSpace, flows: Sequence[Flow]) -> StepMaps:
+    """Return the values that a step on some flows has in memory, at most and at least."""
+    every = [_Held.of(space, flow, len(flow.images)) for flow in flows]
+    whole = sum(every, _Held())
+    return StepMaps(whole.size(recompute=False), max(held.size(recompute=True) for held in every))
+
+
 class LayerMaps(NamedTuple):
     """Feature maps of a layer, in values per image.
 

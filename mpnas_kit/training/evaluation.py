@@ -17,14 +17,16 @@ from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 from mpnas_kit.values import Range, checked, require_type
 
+CALIBRATION_BATCHES, CALIBRATION_IMAGES = 8, 128  # images per domain and batch
+
 
 @checked("recalibrate")
 def recalibrate(
     net: MultiPathNet,
     suite: DomainSuite,
     paths: Mapping[str, Path],
-    batches: Annotated[int, Range(1, 1_000_000)] = 8,
-    batch_size: Annotated[int, Range(2, 1_000_000)] = 128,
+    batches: Annotated[int, Range(1, 1_000_000)] = CALIBRATION_BATCHES,
+    batch_size: Annotated[int, Range(2, 1_000_000)] = CALIBRATION_IMAGES,
 ) -> None:
     """Measure the statistics of every batch norm, on training images without augmentation.
 
