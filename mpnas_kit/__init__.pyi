@@ -10,6 +10,7 @@ from .approaches.approach import Approach as Approach
 from .approaches.approach import Context as Context
 from .approaches.approach import Plan as Plan
 from .approaches.methods import MPNAS as MPNAS
+from .approaches.methods import Backbone as Backbone
 from .approaches.methods import Bundle as Bundle
 from .approaches.methods import EvenPaths as EvenPaths
 from .approaches.methods import Grown as Grown

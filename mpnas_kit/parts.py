@@ -91,7 +91,7 @@ class Missing:
         """Return the error that names the part and says how to get it."""
         origin = _split(self.text)[0]
         if origin is None:
-            option = "--cost" if self.kind == "cost model" else "--data"
+            option = {"cost model": "--cost", "start": "--start"}.get(self.kind, "--data")
             return Unavailable(
                 f"{self.kind} {short(self.text)} reads files outside of the run folder, and a run "
                 f"folder cannot ask for that by itself: give it again (such as {option}), or trust "

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.domain import Domain
 from mpnas_kit.domains.split import Subset, read
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.network.net import Flow
+from mpnas_kit.training.evaluation import standard_for
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import Range, checked
 
@@ -39,8 +39,8 @@ def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd
     """
     if domain.name not in trained.paths:
         raise unknown("domain of this training", domain.name, trained.paths)
-    images, standard = domain.split(split), Standard.of(domain)
     net, path = trained.net.eval(), trained.paths[domain.name]
+    images, standard = domain.split(split), standard_for(net, domain)
     device = next(net.parameters()).device
     found = []
     with torch.no_grad():

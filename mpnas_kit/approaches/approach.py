@@ -26,6 +26,7 @@ class Context:
     search: settings of the run's search. Their cost and cost target hold for all approaches.
     matched: path of every domain in the MPNAS run that a control is matched to, by domain. None:
     there is no such run.
+    started: whether all weights begin with those of a start. Default: they begin at random.
 
     Raises `MpnasError` for a value of a wrong type.
 
@@ -38,6 +39,7 @@ class Context:
     domains: tuple[str, ...]
     search: SearchConfig
     matched: Mapping[str, Path] | None = None
+    started: bool = False
 
     def __post_init__(self) -> None:
         require_type(self.space, SearchSpace, "context: space")
@@ -94,6 +96,9 @@ class Plan:
 class Approach(Protocol):
     """A way to serve several domains. A frozen dataclass with these three members is enough.
 
+    In a sweep, an approach that does not search is matched to an MPNAS cell, whose paths are in
+    `Context.matched`. One whose attribute `matches` is False needs none.
+
     >>> approach = mk.SinglePath(path="row row row row")
     >>> plan = approach.plan(mk.Context(space, suite.names, mk.SearchConfig()))
     >>> approach.searches, plan.paths["planted1"].arch
@@ -113,6 +118,11 @@ class Approach(Protocol):
     def plan(self, context: Context) -> Plan:
         """Return the paths, and the fields of the configs that the approach sets."""
         ...
+
+
+def is_matched(approach: Approach) -> bool:
+    """Return whether a sweep matches an approach to an MPNAS cell."""
+    return not approach.searches and bool(getattr(approach, "matches", True))
 
 
 def plan_of(approach: Approach, context: Context) -> Plan:

@@ -6,7 +6,7 @@ The paper: Wang et al., WACV 2021, arXiv 2010.04904.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 
@@ -15,7 +15,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.building import owned
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown, to_text
 from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.settings import check
+from mpnas_kit.settings import check, require
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Node, Path, SearchSpace
@@ -91,6 +91,7 @@ class SinglePath:
     """Single-path multi-head: one fixed path for all domains, without a search.
 
     The path is first trained on the largest domain alone, for as many steps as the training takes.
+    If the run has no start, all weights then have the full learning rate.
     Source: a baseline of the paper (Wang et al., WACV 2021, arXiv 2010.04904). There the path is
     that of MobileNetV3 (Howard et al., ICCV 2019, arXiv 1905.02244).
 
@@ -121,7 +122,81 @@ class SinglePath:
         """
         path = given_or_uniform_path(context, self.path)
         paths = dict.fromkeys(context.domains, path)
-        return Plan(paths, train={"frozen": self.frozen}, pretrained=True)
+        rate = {} if context.started else {"loaded_rate": 1.0}
+        return Plan(paths, train={"frozen": self.frozen, **rate}, pretrained=True)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One pretrained backbone for all domains: what a practitioner tries first, as a baseline.
+
+    All domains have the path of the network that the space is built around. Without a start, only
+    `tuned="all"` is possible, and the weights begin at random.
+
+    tuned: what is trained. `all`: every weight. `norms`: batch norms and classifiers, as in Bilen
+    and Vedaldi 2017 (arXiv 1701.07275); with per-domain norms these are the simplest residual
+    adapters of Rebuffi et al. 2017 (arXiv 1705.08045). `heads`: the classifiers, on features that
+    are exactly those of the start.
+    shared: whether the domains share the backbone. If not, each has a network of its own, all of it
+    trained.
+    path: arch string of the path. None: `space.original`.
+
+    Raises `MpnasError` if `shared` is False and not all is trained.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig(), started=True)
+    >>> plan = mk.Backbone(tuned="heads", path="row row row row").plan(context)
+    >>> plan.train["frozen"], plan.train["frozen_norms"]
+    (True, 'start')
+    """
+
+    tuned: Literal["all", "norms", "heads"] = "all"
+    shared: bool = True
+    path: str | None = None
+
+    searches = False
+    matches = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        require(
+            self.shared or self.tuned == "all",
+            f"backbone: networks that are not shared are trained as a whole, so shared=False and "
+            f"tuned={self.tuned!r} do not go together: expected tuned='all'.",
+        )
+
+    @property
+    def weighs(self) -> bool:
+        """Whether domains share what is trained."""
+        return self.shared and self.tuned == "all"
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with one path.
+
+        Raises `MpnasError` if `path` is not a path of the space, if it is None and the space has no
+        original network, or if weights of a start are to stay and there is none.
+        """
+        require(
+            context.started or self.tuned == "all",
+            f"{label(self)} keeps the weights of a start, and the run has none: expected a start "
+            "(--start), or backbone with tuned='all'.",
+        )
+        space = context.space
+        path = space.original if self.path is None else space.parse(self.path)
+        if path is None:
+            raise MpnasError(
+                f"space {space.name!r} is not built around an original network: expected a path, "
+                "as in backbone(path='...')."
+            )
+        return Plan(dict.fromkeys(context.domains, path), train=self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the settings of the training."""
+        if not self.shared:
+            return {"private_from": 0, "prioritization": Uniform()}
+        if self.tuned == "all":
+            return {"frozen": False}
+        norms = "tuned" if self.tuned == "norms" else "start"
+        return {"frozen": True, "frozen_norms": norms, "prioritization": Uniform()}
 
 
 @dataclass(frozen=True)
@@ -326,6 +401,16 @@ def _lacks(value: Any) -> str | None:
 
 APPROACH = Kind(
     "approach",
-    by_text_name(MPNAS, Bundle, MultiHead, SinglePath, RandomPaths, EvenPaths, SharedTrunk, Grown),
+    by_text_name(
+        MPNAS,
+        Bundle,
+        MultiHead,
+        SinglePath,
+        Backbone,
+        RandomPaths,
+        EvenPaths,
+        SharedTrunk,
+        Grown,
+    ),
     _lacks,
 )

@@ -52,7 +52,7 @@ def _run(given: argparse.Namespace, folder: str | None = None) -> Run:
     """Return the run that the options of a command name."""
     stage = {
         name: getattr(given, name, None)
-        for name in ("domains", "approach", "search_from", "matched_to")
+        for name in ("domains", "approach", "search_from", "matched_to", "start")
     }
     return Run(
         run_folder(given.run if folder is None else folder, given.profile),
@@ -110,6 +110,7 @@ def _search(arguments: Sequence[str]) -> None:
     print(f"The verdict: {found.verdict()}\n")
     print(text_of(table))
     print(f"\ncost: {found.cost_unit} per image; cost target: {tables.target_text(found)}")
+    _print_start(run, found.start_table)
     print(f"run folder: {run.folder / 'search'}")
 
 
@@ -137,7 +138,19 @@ def _train(arguments: Sequence[str]) -> None:
     print(text_of(table))
     for sentence in tables.classes_without_images(trained):
         print(f"\n{sentence}")
-    print(f"\nrun folder: {run.folder / 'train'}")
+    print()
+    _print_start(run, trained.start_table)
+    print(f"run folder: {run.folder / 'train'}")
+
+
+def _print_start(run: Run, table: pd.DataFrame | None) -> None:
+    """Print how many tensors of the run's start a stage took, if there is one."""
+    source = run.description.start
+    if source is None or table is None:
+        return
+    counts = table["how"].value_counts()
+    words = ", ".join(f"{counts.get(how, 0)} {how}" for how in ("taken", "cut", "padded", "left"))
+    print(f"start: {source.text or 'in memory'}; its tensors: {words} (start.csv)")
 
 
 def _sweep(arguments: Sequence[str]) -> None:

@@ -172,6 +172,7 @@ def stage_parser(stage: StageName) -> Parser:
     parser.add_argument(
         "--matched-to", metavar="FOLDER", help="MPNAS run that a control is matched to"
     )
+    _start_option(parser)
     parser.add_argument(
         "--callbacks", metavar="LIST", help="your own callbacks, as module:Name(option=value)"
     )
@@ -207,6 +208,15 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--trust",
         action="store_true",
         help="import the modules, and read the images, that an existing run folder names",
+    )
+
+
+def _start_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start",
+        metavar="START",
+        help="pretrained weights that a new run begins with: lite0, the path of a checkpoint, or "
+        "the folder of a trained run (default: none, weights begin at random)",
     )
 
 
@@ -319,6 +329,7 @@ def sweep_parser() -> Parser:
         default="1",
         help="number of cells at the same time, each in its own process (default: 1)",
     )
+    _start_option(parser)
     stage_settings(parser, "all cells (default: that of the profile)")
     return parser
 

@@ -1,6 +1,6 @@
 """Endless batches of a domain, their augmentation, and which domains each step draws."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -69,6 +69,16 @@ class Standard:
     def _rows(self) -> dict[tuple[int, torch.device], tuple[Tensor, Tensor]]:
         """Results of `_per_row`. They are kept, since every batch needs them."""
         return {}
+
+
+def standards(domains: Iterable[Domain], standard: Standard | None = None) -> dict[str, Standard]:
+    """Return the conversion to network input of every domain, by domain.
+
+    domains: the domains.
+    standard: conversion that all of them have, because the weights that a stage begins with expect
+    it. None: each domain has its own (`Standard.of`).
+    """
+    return {d.name: Standard.of(d) if standard is None else standard for d in domains}
 
 
 def _positions(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

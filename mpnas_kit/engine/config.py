@@ -28,6 +28,8 @@ class StageConfig:
     """Training images per domain and step. Batch norm needs two."""
     learning_rate: Annotated[float, Range(0, 1_000_000, above=True)] = 0.1
     """Peak learning rate of the weights: linear warm-up, then cosine to 0."""
+    loaded_rate: Annotated[float, Range(0, 1000)] = 0.1
+    """Learning rate of weights that a start gives, as a share of learning_rate. 0: they stay."""
     warmup: Annotated[float, Range(0, 1)] = 0.025
     """Share of the steps in which the learning rate rises."""
     momentum: Annotated[float, Range(0, 1, below=True)] = 0.9

@@ -43,8 +43,8 @@ class StageRecord(Struct):
 
     classes: names of the classes by domain. space: the space (`describe_space`). cost_unit: unit of
     the cost model. inputs: the images that the networks of a training take, by domain. frozen: arch
-    strings of the domains of the network to which a search has added others. Release 0.1 recorded
-    none of them.
+    strings of the domains of the network to which a search has added others. start: text of the
+    start; empty: it existed in memory only. Release 0.1 recorded none of them.
     """
 
     classes: dict[str, list[str]] | None = None
@@ -52,15 +52,16 @@ class StageRecord(Struct):
     cost_unit: str | None = None
     inputs: dict[str, DomainInput] | None = None
     frozen: dict[str, str] | None = None
+    start: str | None = None
 
 
 class StageConfigFile(Struct):
     """config.json.
 
     format: 1 if release 0.1 wrote the file. data: fingerprint of the images. costs: fingerprint of
-    the costs of a search. paths: arch strings of a training by domain. start: fingerprint of the
-    network that a stage starts with, or adds domains to. kernels: variant of the kernels, which an
-    earlier release does not record, because it was eager.
+    the costs of a search. paths: arch strings of a training by domain. start: checksum of the start
+    of a stage, or fingerprint of the network that it adds domains to. kernels: variant of the
+    kernels, which an earlier release does not record, because it was eager.
     """
 
     stage: Literal["search", "train"]

@@ -9,6 +9,7 @@
     paths.json            arch string of every domain
     model.safetensors     training: weights of the network
     pixels.safetensors    training: pixel statistics of every domain, which tell them apart
+    start.csv             what a start gave to every tensor, if there is one
     timing.json           how long the steps took
     results.json          results, without times: the same seed gives the same bytes
 
@@ -63,6 +64,7 @@ BOUND = (
     "supernet.safetensors",
     "model.safetensors",
     "pixels.safetensors",
+    "start.csv",
 )
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
@@ -559,4 +561,6 @@ def other_setting(folder: pathlib.Path, name: str, old: object, new: object) -> 
             f"whose results differ in their last bits: continue {how}, or use another folder."
         )
     what = f"other {_HASHES[name]}" if name in _HASHES else f"{name} = {old!r}, not {new!r}"
+    if name == "start":
+        what = "no start" if old is None else "a start" if new is None else "another start"
     return MpnasError(f"{folder} was made with {what}: use the same, or another folder.")

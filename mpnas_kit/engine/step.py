@@ -4,7 +4,8 @@ Search and training both use it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,18 +47,28 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
 
 
-def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD:
+def sgd(
+    net: nn.Module,
+    momentum: float,
+    weight_decay: float,
+    loaded: Collection[str] = (),
+    loaded_rate: float = 1.0,
+) -> torch.optim.SGD:
     """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only.
 
     On CPUs and GPUs, one call of torch steps on all of them.
+
+    loaded: names of the parameters that begin with the weights of a start.
+    loaded_rate: their learning rate, as a share of that of all others.
     """
-    parameters = list(net.parameters())
-    fused = {p.device.type for p in parameters} <= FUSED
+    parameters = dict(net.named_parameters())
+    fused = {p.device.type for p in parameters.values()} <= FUSED
+    groups = _decayed([p for n, p in parameters.items() if n not in loaded], weight_decay)
+    if loaded:
+        started = [p for n, p in parameters.items() if n in loaded]
+        groups += [{**g, "share": loaded_rate} for g in _decayed(started, weight_decay)]
     return torch.optim.SGD(
-        [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ],
+        groups,
         lr=0.0,
         momentum=momentum,
         nesterov=momentum > 0,
@@ -66,10 +77,18 @@ def sgd(net: nn.Module, momentum: float, weight_decay: float) -> torch.optim.SGD
     )
 
 
+def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Return groups of an optimiser: matrices and kernels with weight decay, others without."""
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Use the learning rate `rate` in the next step."""
+    """Use the learning rate `rate` in the next step; loaded weights have their share of it."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def weighted_step(

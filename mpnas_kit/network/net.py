@@ -24,6 +24,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from torch.utils.checkpoint import checkpoint
 
+from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.task import Task
 from mpnas_kit.errors import MpnasError, RaisedBy, short, unknown
 from mpnas_kit.kernels.chain import Chained, require_widths
@@ -95,7 +96,8 @@ class _Run:
         parts: maps that are normalised together.
         """
         recipe, fixed = self.recipe, bool(self._norms) and self._norms[0].fixed
-        if recipe is None or recipe.parameters() is None or (fixed and torch.is_grad_enabled()):
+        weights = None if recipe is None else recipe.parameters()
+        if recipe is None or weights is None:
             return None
         for norm in self._norms:
             if norm.measures or norm.fixed != fixed:
@@ -107,6 +109,9 @@ class _Run:
             words = norms.words()
             if words is None or (not fixed and x.shape[0] == 1 and self._is_one_pixel(x)):
                 return None  # a batch of one value is one that torch refuses in a sentence
+            recorded = fixed and torch.is_grad_enabled()
+            if recorded and any(t.requires_grad for t in (*weights, *norms.parameters, x)):
+                return None  # the kernels have no gradients with fixed statistics
             found.append(Job(recipe, x, norms, words))
         return found
 
@@ -160,6 +165,8 @@ class MultiPathNet(nn.Module):
 
     Attributes: `uses` has for every node its use at the largest widths. `users` has for every node
     the names of its domains. `kernels` is the native library that it computes with; None: eager.
+    `standards` has the conversion of a domain's images to network input, by domain; a domain that
+    it lacks has its own (`Standard.of`).
 
     >>> net = mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0)
     >>> images = torch.zeros(5, 3, 16, 16)
@@ -193,6 +200,7 @@ class MultiPathNet(nn.Module):
         self.private_from = private_from
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
+        self.standards: dict[str, Standard] = {}
         self._segments = Segments()
         self._plans: dict[tuple[Path, str], tuple[tuple[_Run | None, ...], ...]] = {}
         self._runs: dict[tuple[Node, Use], _Run] = {}
@@ -408,32 +416,6 @@ class MultiPathNet(nn.Module):
             if name in parameters:
                 parameters[name].requires_grad_(False)
 
-    def adopt(self, other: "MultiPathNet", domain: str) -> None:
-        """Copy the weights of `other` to the nodes of this network.
-
-        Every domain of this network gets the batch-norm scales and shifts that `domain` has in
-        `other`. Heads do not change.
-
-        other: network that has all nodes of this one, shared or private.
-        domain: name of a domain of `other`.
-
-        Raises `MpnasError` if `other` lacks a node, or is a collapsed supernet.
-        """
-        if other.lenders:
-            raise MpnasError(
-                "weights cannot be copied from a collapsed supernet, because its nodes share them: "
-                "expected a network with collapse=False."
-            )
-        sources = {(n.layer, n.block): other.module_of(n) for n in other.users}
-        for node in self.users:
-            if (node.layer, node.block) not in sources:
-                raise MpnasError(
-                    f"node {node.block!r} of layer {self.space.layers[node.layer].name!r} is not "
-                    "in the network whose weights are to be copied: expected the same path."
-                )
-            source = sources[node.layer, node.block]
-            _copy(source, self.module_of(node), domain)
-
     def _build(
         self, tracked: bool, block: Block, use: Use, domains: Sequence[str], is_node: bool
     ) -> nn.Module:
@@ -496,20 +478,6 @@ def _is_plain(m: Map) -> bool:
         and torch._C._functorch.peek_interpreter_stack() is None
         and forward_ad._current_level < 0
     )
-
-
-@torch.no_grad()
-def _copy(source: nn.Module, target: nn.Module, domain: str) -> None:
-    """Copy weights between modules of one block. Their batch norms may have different domains."""
-    norms = {n: m for n, m in source.named_modules() if isinstance(m, DomainNorm)}
-    inside = tuple(f"{n}." for n in norms)
-    weights = {n: p for n, p in source.named_parameters() if not n.startswith(inside)}
-    for name, parameter in target.named_parameters():
-        if name in weights:
-            parameter.copy_(weights[name])
-    for name, norm in target.named_modules():
-        if isinstance(norm, DomainNorm):
-            norm.adopt(norms[name], domain)
 
 
 def _key(node: Node) -> str:

@@ -246,14 +246,6 @@ class DomainNorm(nn.Module):
         copy.running_mean, copy.running_var = mean, var
         return copy.eval()
 
-    @torch.no_grad()
-    def adopt(self, other: "DomainNorm", domain: str) -> None:
-        """Copy the scale and shift that `domain` has in `other` to every domain of this norm."""
-        name = other.name_for(domain)
-        for own in self.names:
-            self.weight[own].copy_(other.weight[name])
-            self.bias[own].copy_(other.bias[name])
-
     def borrow(self, lender: nn.Module) -> None:
         """Use the first scales and shifts of `lender`, a `DomainNorm` of the same domains."""
         assert isinstance(lender, DomainNorm)

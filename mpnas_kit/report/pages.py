@@ -213,6 +213,8 @@ def _made(pages: Sequence[Page], run: Run) -> list[tuple[str, dict[str, str]]]:
         "domains": ", ".join(run.domains),
         "space": about_run.space["source"] or about_run.space["name"],
     }
+    if about_run.start is not None:
+        facts["begins with the weights of"] = about_run.start.text or "a start in memory"
     groups = [("The run", facts)]
     for stage in STAGES:
         if not run.finished(stage):

@@ -49,6 +49,19 @@ class DomainFacts(NamedTuple):
 
 
 @dataclass(frozen=True)
+class StartSource:
+    """Where the pretrained weights of a run come from.
+
+    text: text form of the start, as `--start` takes it. A path is relative to the run folder. None:
+    the start existed in memory only.
+    sha256: checksum of the start.
+    """
+
+    text: str | None
+    sha256: str
+
+
+@dataclass(frozen=True)
 class RunDescription:
     """The description of a run: the content of run.json.
 
@@ -66,6 +79,7 @@ class RunDescription:
     it.
     frozen: names of the domains of the network to which the run adds the others. The suite of the
     run does not have them.
+    start: pretrained weights that the stages begin with; None: weights begin at random.
     """
 
     profile: str
@@ -78,6 +92,7 @@ class RunDescription:
     matched_to: str | None = None
     images: str | None = None
     frozen: tuple[str, ...] = ()
+    start: StartSource | None = None
 
     @classmethod
     def of(
@@ -86,6 +101,7 @@ class RunDescription:
         suite: DomainSuite,
         space: SearchSpace,
         approach: str,
+        start: StartSource | None = None,
         **others: str | None,
     ) -> "RunDescription":
         """Return the description of a new run."""
@@ -100,6 +116,7 @@ class RunDescription:
             search_from=others.get("search_from"),
             matched_to=others.get("matched_to"),
             images=suite.fingerprint(),
+            start=start,
         )
 
     @property
@@ -178,6 +195,11 @@ class _Domain(msgspec.Struct, forbid_unknown_fields=True):
     resolution: Annotated[int, Meta(ge=1, le=16384)] | None = None
 
 
+class _Start(msgspec.Struct, forbid_unknown_fields=True):
+    text: str | None
+    sha256: Annotated[str, Meta(min_length=1)]
+
+
 class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
     """run.json of this release. `RunDescription` explains the fields."""
 
@@ -192,6 +214,7 @@ class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
     matched_to: str | None
     images: str | None
     frozen: list[str] = []
+    start: _Start | None = None
 
 
 class _FirstRelease(msgspec.Struct):
@@ -230,6 +253,7 @@ def _current(content: Mapping[str, Any], file: pathlib.Path) -> RunDescription:
         matched_to=read.matched_to,
         images=read.images,
         frozen=tuple(read.frozen),
+        start=None if read.start is None else StartSource(read.start.text, read.start.sha256),
     )
 
 

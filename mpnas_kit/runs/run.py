@@ -35,7 +35,6 @@ from mpnas_kit.engine.stage_folder import StageFolder, compared, copy_finished, 
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.network.frozen import grown_space
-from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.parts import Missing, approve, approved, to_text
 from mpnas_kit.runs import profiles
 from mpnas_kit.runs.description import (
@@ -50,6 +49,7 @@ from mpnas_kit.runs.description import (
     relative,
 )
 from mpnas_kit.runs.profiles import GROWTH, Profile
+from mpnas_kit.runs.started import given_start, read_start, refuse_other_start, source_of
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
@@ -58,6 +58,7 @@ from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.space.grown import GrownSpace
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space, space_from_text
+from mpnas_kit.starts.source import Start
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
@@ -81,6 +82,9 @@ class Run:
     approach: how the domains are served, as an object or as text. A new run has `mpnas` by default.
     search_from: folder of a run whose search this run takes, instead of its own search.
     matched_to: folder of the MPNAS run that this control is matched to.
+    start: pretrained weights that search and training begin with, as an object or as text: `lite0`,
+    the path of a checkpoint, or a folder of a trained run (see `start_from_text`). A new run has
+    none by default.
     trust: whether modules that the run folder names are imported, and images that it names by a
     path are read. By default they are not.
 
@@ -96,6 +100,7 @@ class Run:
     def _found_later(self, suite: DomainSuite | None, other_given: bool) -> None:
         """Set the attributes that are found when they are first needed."""
         self._suite, self._other_given = suite, other_given
+        self._start: Start | None = None
         self._same_images = False
         self._space: SearchSpace | None = None
         self._approach: Approach | None = None
@@ -111,10 +116,13 @@ class Run:
         approach: Approach | str | None = None,
         search_from: str | pathlib.Path | None = None,
         matched_to: str | pathlib.Path | None = None,
+        start: Start | str | None = None,
         trust: bool = False,
     ) -> None:
         self.folder, self.trust = place(folder), trust
         self._found_later(None, search_from is not None or matched_to is not None)
+        if start is not None:
+            self._start = given_start(start, trust)
         if isinstance(domains, DomainSuite):
             require(
                 data is None,
@@ -161,7 +169,10 @@ class Run:
             "a run of approach 'grown' adds domains to a trained run: expected `mpnas grow`, or "
             "Run.grow of that run.",
         )
-        self.description = RunDescription.of(chosen.name, self._suite, whole, approach, **others)
+        start = None if self._start is None else source_of(self._start, self.folder)
+        self.description = RunDescription.of(
+            chosen.name, self._suite, whole, approach, start, **others
+        )
 
     def _continue(
         self,
@@ -187,6 +198,8 @@ class Run:
         if there.data is None:  # the suite existed in memory only: the given one replaces it
             given.pop("data", None)
         there.refuse_other(self.folder, given)
+        if self._start is not None:
+            refuse_other_start(there.start, self._start, self.folder)
         if isinstance(data, str):
             self._suite = suite_from_text(data, there.in_suite)
         elif data is not None:
@@ -222,9 +235,11 @@ class Run:
         That process imports the modules that this one has approved, and no others. It does not read
         run.json, which a new run does not have yet.
         """
-        suite = None if self.description.data is not None else self._suite
+        about = self.description
+        suite = None if about.data is not None else self._suite
+        start = None if about.start is None or about.start.text is not None else self._start
         folder, given = self.folder.absolute(), self._other_given
-        return _unpickled, (folder, self.trust, suite, approved(), given, self.description)
+        return _unpickled, (folder, self.trust, suite, start, approved(), given, about)
 
     # Description ---------------------------------------------------------------------------------
 
@@ -275,6 +290,18 @@ class Run:
                 )
             self._same_images = True
         return self._suite
+
+    @property
+    def start(self) -> Start | None:
+        """Pretrained weights that search and training begin with; None: they begin at random.
+
+        Raises `Unavailable` if they cannot be found (see `read_start`), and `MpnasError` if they
+        are not those that the run was begun with.
+        """
+        source = self.description.start
+        if self._start is None and source is not None:
+            self._start = read_start(source, self.folder, self.trust)
+        return self._start
 
     @property
     def space(self) -> SearchSpace:
@@ -369,7 +396,9 @@ class Run:
         """What the approach requires in this run: paths and fixed settings."""
         config = self.origin._plain_config(SearchConfig, {})
         matched = self.other.paths() if self.other is not None else None
-        return plan_of(self.approach, Context(self.space, self.domains, config, matched))
+        started = self.description.start is not None
+        context = Context(self.space, self.domains, config, matched, started)
+        return plan_of(self.approach, context)
 
     # Configs -------------------------------------------------------------------------------------
 
@@ -479,6 +508,7 @@ class Run:
             self.suite,
             self.space,
             config,
+            start=self.start,
             frozen=self.frozen,
             folder=folder,
             callbacks=callbacks,
@@ -513,7 +543,8 @@ class Run:
         paths = self._in_suite(paths)
         self._require_possible(config)
         folder = self.begin()
-        start = self._pretrained(paths, config, callbacks) if self.plan.pretrained else None
+        pretrained = self.plan.pretrained
+        start = self._pretrained(paths, config, callbacks) if pretrained else self.start
         return train(
             self.suite,
             self.space,
@@ -625,6 +656,7 @@ class Run:
         Called before a folder is created.
         """
         compute_for(config, len(self.suite), self.folder / config.stage)
+        _ = self.start
         require_trainable(self.suite, config.micro_batches)
         if self.frozen is not None:
             given = (self.suite.names, config.norm, config.private_from)
@@ -651,7 +683,7 @@ class Run:
         if StageFolder.read(self.folder / stage).read_config().format == 1:
             return True
         try:
-            _ = self.suite
+            _ = self.suite, self.start
         except Unavailable:
             return True
         return False
@@ -664,8 +696,11 @@ class Run:
 
     def _pretrained(
         self, paths: Mapping[str, Path], config: TrainConfig, callbacks: Sequence[Callback]
-    ) -> MultiPathNet:
-        """Return the network of the largest domain's path, trained on that domain alone."""
+    ) -> Start:
+        """Return the weights of the largest domain's path, trained on that domain alone.
+
+        They expect the network input of the run's own start, if it has one.
+        """
         largest = max(self.suite, key=lambda domain: len(domain.train)).name
         require(
             largest in paths,
@@ -673,10 +708,14 @@ class Run:
             f"{label(self.approach)} trains that path first.",
         )
         alone = self.suite.select([largest])
-        config = replace(config, frozen=False)
-        folder = self.folder / "pretrain"
+        config = replace(config, frozen=False, frozen_norms="measured")
+        folder, own = self.folder / "pretrain", self.start
         path = {largest: paths[largest]}
-        return train(alone, self.space, path, config, folder=folder, callbacks=callbacks).net
+        trained = train(
+            alone, self.space, path, config, start=own, folder=folder, callbacks=callbacks
+        )
+        start = Start.of(trained.net, trained.paths)
+        return start if own is None else replace(start, standard=own.standard)
 
     def paths(self, file: str | pathlib.Path | None = None) -> dict[str, Path]:
         """Return the path of every domain.
@@ -762,10 +801,10 @@ class Run:
         search_from: str | pathlib.Path | None = None,
         matched_to: str | pathlib.Path | None = None,
     ) -> "Run":
-        """Return a run in another folder with the profile, domains and space of this run.
+        """Return a run in another folder with the profile, domains, space and start of this run.
 
-        A new folder begins the run. Only in that case images are loaded. Parameters: see the class
-        `Run`.
+        A new folder begins the run. Only in that case images are loaded, and the start. Parameters:
+        see the class `Run`.
         """
         begun = files.exists(place(folder) / RUN)
         return Run(
@@ -776,6 +815,7 @@ class Run:
             approach=approach,
             search_from=search_from,
             matched_to=matched_to,
+            start=self._start if begun else self.start,
             trust=self.trust,
         )
 
@@ -822,6 +862,7 @@ def _unpickled(
     folder: pathlib.Path,
     trust: bool,
     suite: DomainSuite | None,
+    start: Start | None,
     modules: Sequence[str],
     other_given: bool,
     description: RunDescription,
@@ -831,6 +872,7 @@ def _unpickled(
     run = Run.__new__(Run)
     run.folder, run.trust, run.description = folder, trust, description
     run._found_later(suite, other_given)
+    run._start = start
     return run
 
 

@@ -3,9 +3,10 @@
 import pathlib
 
 from mpnas_kit import files
+from mpnas_kit.domains.batches import Standard
 from mpnas_kit.runs.description import RUN
 from mpnas_kit.starts.source import Start
-from mpnas_kit.starts.texts import pretrained
+from mpnas_kit.starts.texts import START, pretrained
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import require_type
 
@@ -32,6 +33,8 @@ def start_from_text(text: str, trust: bool = False) -> Start:
     ('k3e1 k3e6 k3e6', '57934424')
     """
     require_type(text, str, "start")
+    if text.partition("(")[0].strip() in START.known:
+        return pretrained(text)
     path = files.as_path(text, "start")
     with files.file_errors("look at", path):
         is_folder = path.is_dir()
@@ -45,4 +48,13 @@ def _trained(text: str, folder: pathlib.Path, trust: bool) -> Start:
     signatures = {} if result.signatures is None else result.signatures
     classes = {domain: signature.classes for domain, signature in signatures.items()}
     checksum = files.checksum(stage / "model.safetensors")
-    return Start(text, checksum, result.net, result.paths, None, classes)
+    return Start(text, checksum, result.net, result.paths, _common_standard(result), classes)
+
+
+def _common_standard(result: TrainResult) -> Standard | None:
+    """Return the network input that all domains have from the start of a training, if they do."""
+    if result.start_table is None or result.signatures is None:
+        return None
+    first, *others = result.signatures.values()
+    alike = all((s.mean, s.deviation) == (first.mean, first.deviation) for s in others)
+    return first.standard if alike else None

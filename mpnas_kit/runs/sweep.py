@@ -7,7 +7,7 @@ A finished cell is never run again. A sweep that was killed continues with the f
 not finished, and that cell continues from its last checkpoint. Cells with the same search share it:
 the first cell searches, and the others take its search. If the search of the run itself is the
 same, the run is the first cell. A control is matched to the MPNAS cell of the same prioritization,
-norm and seed.
+norm and seed; a backbone needs none.
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import Any
 
 from mpnas_kit import files
 from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome, compare
-from mpnas_kit.approaches.approach import Approach
+from mpnas_kit.approaches.approach import Approach, is_matched
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.parent import end_with_parent
@@ -192,7 +192,7 @@ class Sweep:
     def other(self, cell: Cell) -> Cell | None:
         """Return the cell that `cell` takes its search from or is matched to; None if none."""
         if not cell.approach.searches:
-            return _match(cell)
+            return _match(cell) if is_matched(cell.approach) else None
         if self._searched(cell):
             return None
         same = [c for c in self.cells if c.search_key == cell.search_key]
@@ -405,7 +405,7 @@ def _match(cell: Cell) -> Cell:
 
 
 def _with_match(cell: Cell) -> Iterator[Cell]:
-    if not cell.approach.searches:
+    if is_matched(cell.approach):
         yield _match(cell)
     yield cell
 

@@ -36,9 +36,9 @@ def supernet_trust(
 ) -> Trust:
     """Measure random paths of a domain on the supernet of a run's search, and retrained.
 
-    Every path is trained alone in RUN/trust/DOMAIN/STEPS_PATH with the training settings of the
-    run. A path that is already trained there is only read. The seed of the run's training
-    determines which paths are drawn.
+    Every path is trained alone in RUN/trust/DOMAIN/STEPS_PATH with the training settings and the
+    start of the run. A path that is already trained there is only read. The seed of the run's
+    training determines which paths are drawn.
 
     run: a run with a finished search.
     domain: name of a domain of the run.
@@ -65,7 +65,7 @@ def supernet_trust(
     rows = []
     for number, (path, quality) in enumerate(zip(sampled, qualities, strict=True)):
         folder = run.folder / "trust" / domain / f"{config.steps}_{number:02d}"
-        trained = train(suite, space, {domain: path}, config, folder=folder)
+        trained = train(suite, space, {domain: path}, config, start=run.start, folder=folder)
         retrained = float(trained.accuracy("val")[domain])
         rows.append(
             {
@@ -101,7 +101,8 @@ def supernet_quality(run: Run, domain: str, paths: Sequence[Path], batch: int = 
             "training a path from scratch: expected a run that trains all of its domains."
         )
     config = origin.search_result().config
-    part = divide(run.suite, config.reward_share, config.seed)[domain]
+    standard = None if origin.start is None else origin.start.standard
+    part = divide(run.suite, config.reward_share, config.seed, standard)[domain]
     net, task = _supernet(origin), part.task
     count = len(part.reward.split)
     stream = DomainStream(part.reward, min(batch, count), config.seed)

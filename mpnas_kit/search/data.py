@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mpnas_kit.domains.batches import Source, Standard
+from mpnas_kit.domains.batches import Source, Standard, standards
 from mpnas_kit.domains.domain import Domain, DomainSuite
 from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.domains.split import Subset, by_class
@@ -20,24 +20,33 @@ class SearchPart:
     """The data of one domain in a search.
 
     weights: images that train the weights. reward: other images, which give the rewards.
+    classes: names of the classes.
     """
 
     weights: Source
     reward: Source
     task: Task
+    classes: tuple[str, ...]
 
 
-def divide(suite: DomainSuite, reward_share: float, seed: int) -> dict[str, SearchPart]:
+def divide(
+    suite: DomainSuite, reward_share: float, seed: int, standard: Standard | None = None
+) -> dict[str, SearchPart]:
     """Divide every training split at random, class by class.
 
     reward_share: share of each class that goes into the reward part, between 0 and 1. The number of
     images is rounded. A class of at least two images has at least one in each part.
     seed: seed of the division.
+    standard: conversion of all images to network input. None: each domain has its own.
 
     Raises `MpnasError` if a domain has too few images.
     """
     require_divisible(suite, reward_share, micro_batches=1)
-    return {d.name: _divide(d, reward_share, derived_seed(seed, i)) for i, d in enumerate(suite)}
+    inputs = standards(suite, standard)
+    return {
+        d.name: _divide(d, reward_share, derived_seed(seed, i), inputs[d.name])
+        for i, d in enumerate(suite)
+    }
 
 
 def require_divisible(suite: DomainSuite, reward_share: float, micro_batches: int) -> None:
@@ -64,7 +73,7 @@ def _reward_count(size: int, reward_share: float) -> int:
     return min(size - 1, max(1, round(reward_share * size)))
 
 
-def _divide(domain: Domain, reward_share: float, seed: int) -> SearchPart:
+def _divide(domain: Domain, reward_share: float, seed: int, standard: Standard) -> SearchPart:
     train, generator = domain.train, torch.Generator().manual_seed(seed)
     weights, reward = [], []
     for members in by_class(train.labels).values():
@@ -72,9 +81,9 @@ def _divide(domain: Domain, reward_share: float, seed: int) -> SearchPart:
         count = _reward_count(len(members), reward_share)
         reward.append(members[:count])
         weights.append(members[count:])
-    standard = Standard.of(domain)
 
     def source(parts: list[torch.Tensor], flip: bool) -> Source:
         return Source(Subset(train, torch.cat(parts)), standard, flip)
 
-    return SearchPart(source(weights, domain.flip), source(reward, False), domain.task)
+    flipped, plain = source(weights, domain.flip), source(reward, False)
+    return SearchPart(flipped, plain, domain.task, domain.classes)

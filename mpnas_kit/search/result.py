@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mpnas_kit.engine.finished import read_finished, read_history
 from mpnas_kit.engine.records import SearchResults
 from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.start_table import read_start_table
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space.grown import GrownSpace
@@ -79,6 +80,8 @@ class SearchResult:
     `cost_unit`), as means over the sampled paths.
     policy: choice probabilities, float32 (snapshots, domains, decisions, choices). A decision with
     fewer choices than the largest one has 0 for those it lacks.
+    start_table: what the start gave, one row per tensor, all columns as text (see `Loaded`). None:
+    the search had no start.
 
     >>> sorted(found.paths), found.cost_unit
     (['planted0', 'planted1'], 'multiply-adds')
@@ -94,6 +97,7 @@ class SearchResult:
     cost_unit: str
     history: pd.DataFrame
     policy: NDArray[np.float32]
+    start_table: pd.DataFrame | None = None
 
     @classmethod
     def load(
@@ -127,6 +131,7 @@ class SearchResult:
             read.content.record.cost_unit or config.cost.unit,
             read_history(stage, config.steps),
             stage.read_array("policy.npy"),
+            read_start_table(stage),
         )
         found._check(stage)
         return found

@@ -32,6 +32,7 @@ from mpnas_kit.engine.loop import (
 )
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
+from mpnas_kit.engine.start_table import START, as_read, write_start_table
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.frozen import Frozen, grown_space
@@ -46,6 +47,7 @@ from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
 from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.starts.source import Start
 from mpnas_kit.values import require_type
 
 ALL = "all"  # name of the controller if there is one for all domains
@@ -56,6 +58,7 @@ def search(
     space: SearchSpace,
     config: SearchConfig | None = None,
     *,
+    start: Start | None = None,
     frozen: Frozen | None = None,
     folder: str | pathlib.Path | None = None,
     callbacks: Sequence[Callback] = (),
@@ -69,6 +72,8 @@ def search(
     space: search space for images of the suite's resolution. If domains differ in resolution, the
     cost of a path counts at the size of the domain's images.
     config: settings. None: `SearchConfig()`.
+    start: pretrained weights, which the supernet begins with. What each tensor gets is in the
+    result's `start_table`. None: all weights begin at random.
     frozen: trained network to which the domains of `suite` are added, such as a `TrainResult` of
     the same space. Per layer, a path may use its nodes, which do not change, or new ones (see
     `GrownSpace`). None: all nodes are new.
@@ -76,8 +81,9 @@ def search(
     interrupted, bit for bit. A finished search is only read. None: no files are written.
     callbacks: functions of a `StepEvent`, called after every step.
 
-    Raises `MpnasError` if no path can have the cost target, if nothing can be added to `frozen`, if
-    the folder has another config, or if a loss is not finite.
+    Raises `MpnasError` if no path can have the cost target, if `start` and `frozen` are both given,
+    if nothing can be added to `frozen`, if the folder has another config or start, or if a loss is
+    not finite.
 
     >>> config = mk.SearchConfig(steps=4, batch_size=8, reward_batch=8)
     >>> found = mk.search(suite, space, config)
@@ -90,6 +96,9 @@ def search(
     require_trainable(suite, config.micro_batches)
     require_divisible(suite, config.reward_share, config.micro_batches)
     require_callbacks(callbacks)
+    if start is not None:
+        require_type(start, Start, "start")
+        require(frozen is None, "start and frozen are both given: expected only one of them.")
     plain = space
     if frozen is not None:
         space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
@@ -99,16 +108,17 @@ def search(
         reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(
             folder,
-            lambda: _contents(suite, plain, space, config, frozen, compute.variant),
+            lambda: _contents(suite, plain, space, config, start, frozen, compute.variant),
             compute.team,
         ) as run,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, plain, config))
         if finished is not None:
             return finished
-        parts = divide(suite, config.reward_share, config.seed)
+        standard = None if start is None else start.standard
+        parts = divide(suite, config.reward_share, config.seed, standard)
         net = None if frozen is None else frozen.net
-        return _Search(parts, space, config, targets, net, run, compute).run(callbacks)
+        return _Search(parts, space, config, targets, start, net, run, compute).run(callbacks)
 
 
 def _contents(
@@ -116,6 +126,7 @@ def _contents(
     plain: SearchSpace,
     space: SearchSpace,
     config: SearchConfig,
+    start: Start | None,
     frozen: Frozen | None,
     kernels: str,
 ) -> Contents:
@@ -124,20 +135,23 @@ def _contents(
     plain: the search space. space: the same, or the `GrownSpace` around a frozen network.
     kernels: variant of the kernels.
     """
-    start, paths = {}, {}
+    begins_with: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    if start is not None:
+        begins_with, more = {"start": start.checksum}, {"start": start.text}
     if frozen is not None:
-        start = {"start": frozen.net.fingerprint()}
-        paths = {"frozen": {d: path.arch for d, path in frozen.paths.items()}}
+        begins_with = {"start": frozen.net.fingerprint()}
+        more = {"frozen": {d: path.arch for d, path in frozen.paths.items()}}
     return Contents(
         {
             **identity("search", suite, plain, ["train"]),
-            **start,
+            **begins_with,
             "config": to_dict(config),
             "costs": cost_fingerprint(config.cost, space),
         },
         kernels,
         known=to_dict(SearchConfig()),
-        record=lambda: {**record(suite, plain), "cost_unit": config.cost.unit, **paths},
+        record=lambda: {**record(suite, plain), "cost_unit": config.cost.unit, **more},
     )
 
 
@@ -168,6 +182,7 @@ class _Search(Stage):
         space: SearchSpace,
         config: SearchConfig,
         targets: Mapping[str, float],
+        start: Start | None,
         frozen: MultiPathNet | None,
         folder: StageFolder | None,
         compute: Compute,
@@ -179,11 +194,17 @@ class _Search(Stage):
         self.net = MultiPathNet.supernet(
             space, tasks, config.norm, config.seed, config.private_from, config.collapse
         )
+        classes = {d: p.classes for d, p in parts.items()}
+        loaded = None if start is None else start.load(self.net, classes)
+        self.start_table = None if loaded is None else as_read(loaded.table)
         if frozen is not None:
             self.net.freeze(frozen)
         self.net.to(compute.device)
         self.net.kernels = compute.kernels
-        self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
+        given = frozenset() if loaded is None else loaded.names
+        self.optimiser = sgd(
+            self.net, config.momentum, config.weight_decay, given, config.loaded_rate
+        )
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread
         )
@@ -225,6 +246,10 @@ class _Search(Stage):
             self.folder.write_array("policy.npy", policy)
             self.folder.write_tensors("supernet.safetensors", self.net.state_dict())
             self.folder.write_json("paths.json", paths)
+            names = ["policy.npy", "supernet.safetensors", "paths.json"]
+            if self.start_table is not None:
+                write_start_table(self.folder, self.start_table)
+                names.append(START)
             self.write_timing(self.folder)
             self.folder.finish(
                 {
@@ -235,7 +260,7 @@ class _Search(Stage):
                     "decisions": result.decisions().to_dict("records"),
                 },
                 self.rows,
-                ["policy.npy", "supernet.safetensors", "paths.json"],
+                names,
             )
         return result
 
@@ -380,6 +405,7 @@ class _Search(Stage):
             self.config.cost.unit,
             history_table(self.rows),
             policy,
+            self.start_table,
         )
 
     def state(self) -> dict[str, Any]:

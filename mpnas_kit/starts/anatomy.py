@@ -63,10 +63,12 @@ class Part:
     def distance(self, other: "Part") -> tuple[float, ...]:
         """Return how far a part is from another one that it fits. The least one is the nearest.
 
-        The order: another block, another owner, other domains, another activation, one has
-        squeeze-and-excite, difference of the kernels, difference of the inner widths.
+        The order: only one is a lender, another block, another owner, other domains, another
+        activation, only one has squeeze-and-excite, difference of the kernels, difference of the
+        inner widths.
         """
         others = (
+            self.lends != other.lends,
             self.node.block != other.node.block,
             self.node.owner != other.node.owner,
             not set(self.users) & set(other.users),

@@ -28,6 +28,16 @@ class Channels:
         return cls(torch.arange(width), width)
 
     @classmethod
+    def leading(cls, width: int, count: int) -> "Channels":
+        """Return the first channels of the source. Those that it lacks come last.
+
+        count: number of channels to return.
+        """
+        return cls(
+            F.pad(torch.arange(min(width, count)), (0, max(0, count - width)), value=-1), width
+        )
+
+    @classmethod
     def by_importance(cls, scores: Tensor, count: int) -> "Channels":
         """Return the most important channels of the source, most important first.
 
@@ -73,7 +83,7 @@ class Channels:
         if self.known < self.width:
             return f"{self.known} of {self.width} {side} channels"
         if self.known < len(self.index):
-            return f"{self.known} {side} channels and {len(self.index) - self.known} new ones"
+            return f"{self.known} {side} channels, {len(self.index) - self.known} new"
         return f"{side} channels by importance"
 
 
@@ -94,7 +104,7 @@ def place(
 
     >>> target, source = torch.zeros(1, 3), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> place(target, source, Channels(torch.tensor([1]), 2), Channels(torch.tensor([0, 1, -1]), 2))
-    ('cut', '1 of 2 output channels, 2 input channels and 1 new ones')
+    ('cut', '1 of 2 output channels, 2 input channels, 1 new')
     >>> target
     tensor([[3., 4., 0.]])
     """

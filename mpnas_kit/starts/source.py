@@ -10,7 +10,8 @@ The rules of a transfer:
 - **Hidden widths**: a narrower block gets the channels of the largest L1 norm of the weights that
   read them. All its convolutions, norms and squeeze-and-excite have the same ones. If other blocks
   or paths use the first channels of a block, as in a collapsed supernet, the most important come
-  first. Its full width then computes what the source computes.
+  first. Its full width then computes what the source computes. If that is so in the source too, its
+  order is kept.
 - **Feature maps**: the same rule holds for the channels of a map, and for all layers that write or
   read it. If the layer before has no counterpart, weights that read its map are left.
 - **New channels** are written by random weights and read by zeros. So they change nothing at first,
@@ -81,15 +82,15 @@ class Start:
 
     >>> start = mk.Start.of(trained.net, trained.paths)
     >>> start.load(mk.MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=1))
-    Loaded(64 taken, 0 cut, 0 padded, 4 left)
+    Loaded(94 taken, 0 cut, 0 padded, 4 left)
     """
 
     text: str
     checksum: str
-    net: MultiPathNet
-    paths: Mapping[str, Path]
-    standard: Standard | None
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    net: MultiPathNet = field(repr=False)
+    paths: Mapping[str, Path] = field(repr=False)
+    standard: Standard | None = field(repr=False)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, net: MultiPathNet, paths: Mapping[str, Path]) -> "Start":

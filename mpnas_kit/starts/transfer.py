@@ -1,6 +1,6 @@
 """The transfer of weights from one network to another. `starts.source` has the rules."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,9 @@ from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.starts.anatomy import Part, importance, own_tensors, parameter, parts_of, used
 from mpnas_kit.starts.channels import Channels, place
 from mpnas_kit.starts.matching import Matching
+
+Chooser = Callable[[Tensor, int], Channels]
+"""Function: importance of every channel of the source, number of channels -> these channels."""
 
 
 class Row(NamedTuple):
@@ -130,7 +133,8 @@ class _Maps:
     def of(self, stream: int) -> Channels | None:
         """Return the channels of a stream, or None if the source has none that corresponds.
 
-        They are those of the source, if the width is the same and no path has a smaller one.
+        They are those of the source, if the width is the same and no path has a smaller one. If
+        paths of the source have smaller widths, its order is kept: they use the first channels.
         """
         if stream not in self._known:
             own = self._matching.source_of(stream)
@@ -145,6 +149,8 @@ class _Maps:
         ]
         if not widths or not own_widths:
             return None
+        if len(self._source.space.layers[own].widths) > 1:
+            return Channels.leading(max(own_widths), max(widths))
         fixed = len(self._space.layers[stream].widths) == 1
         if fixed and max(widths) == max(own_widths):
             return Channels.same(max(widths))
@@ -157,7 +163,9 @@ class _Maps:
         """Yield the importance of the channels of a stream of the source to all that read it."""
         own_streams = self._matching.source_streams
         for part in self._own_parts:
-            reads = part.node.layer > 0 and own_streams[part.node.layer - 1] == own
+            reads = (
+                not part.lends and part.node.layer > 0 and own_streams[part.node.layer - 1] == own
+            )
             if reads and part.anatomy is not None:
                 first = part.anatomy.units[0]
                 yield importance(first.weights, first.depthwise)
@@ -177,24 +185,22 @@ class Transfer:
         self.source, self.target = source, target
         self.copies = Copies(source, target)
         self.matching = Matching.of(source.space, target.space)
-        self._all_own_parts = list(parts_of(source))
-        self._own_parts = [part for part in self._all_own_parts if not part.lends]
-        self._parts = list(parts_of(target))
+        self._own_parts, self._parts = list(parts_of(source)), list(parts_of(target))
         self._maps = _Maps(self.matching, source, self._own_parts, target.space, self._parts)
-        self._homes = {id(m): part for part in self._parts for m in part.module.modules()}
+        parts = [*self._own_parts, *self._parts]
+        self._homes = {id(m): part for part in parts for m in part.module.modules()}
         self._origins: dict[str, Part | None] = {}  # by name of the part of the target
 
     def nodes(self) -> None:
         """Copy the weights of all nodes. A block that gets none starts as identity if it can."""
         for part in self._parts:
-            root = self._root(part)
-            origin = self._origin(root)
+            origin = self._origin(part)
             if origin is None:
                 _start_as_identity(part)
             elif part.anatomy is None:
                 self._copy_unknown(part, origin)
             else:
-                self._copy(part, root, origin)
+                self._copy(part, origin)
 
     def heads(self, domains: Collection[str]) -> None:
         """Copy the heads of these domains. All other heads stay as they are."""
@@ -218,7 +224,7 @@ class Transfer:
         """Return what became of every tensor of the source."""
         used_parts = {part.name for part in self._origins.values() if part is not None}
         default = {}
-        for part in self._all_own_parts:
+        for part in self._own_parts:
             if part.name in used_parts or part.lends:
                 default[part.name] = "no candidate of the layer has this part"
             elif part.node.layer in self.matching.layers:
@@ -235,19 +241,28 @@ class Transfer:
         dense = [u for u in part.anatomy.units if not u.depthwise] if part.anatomy else []
         return self._homes.get(id(dense[-1].weights.owner), part) if dense else part
 
-    def _origin(self, root: Part) -> Part | None:
-        """Return the part of the source whose weights a part of the target gets, or None."""
-        if root.name not in self._origins:
-            layer = self.matching.layers[root.node.layer]
-            fitting = [p for p in self._own_parts if p.node.layer == layer and p.fits(root)]
-            nearest = min(fitting, key=lambda p: p.distance(root), default=None)
-            self._origins[root.name] = nearest
-        return self._origins[root.name]
+    def _origin(self, part: Part) -> Part | None:
+        """Return the part of the source whose weights a part of the target gets, or None.
 
-    def _copy(self, part: Part, root: Part, origin: Part) -> None:
+        It is the nearest one. If a part borrows, its hidden channels must be those of its root.
+        """
+        if part.name not in self._origins:
+            layer, root = self.matching.layers[part.node.layer], self._root(part)
+            fitting = [p for p in self._own_parts if p.node.layer == layer and p.fits(part)]
+            if root is not part:
+                lent = self._origin(root)
+                fitting = [p for p in fitting if lent and self._root(p) is self._root(lent)]
+            nearest = min(fitting, key=lambda p: p.distance(part), default=None)
+            self._origins[part.name] = nearest
+        return self._origins[part.name]
+
+    def _copy(self, part: Part, origin: Part) -> None:
         """Copy the weights that a module has itself. It borrows the others from its root."""
         assert part.anatomy is not None and origin.anatomy is not None
-        maps, sliced = self._inner_maps(root, origin), self._is_sliced(root)
+        root = self._root(part)
+        lent = self._origin(root)
+        assert lent is not None
+        maps, choose = self._inner_maps(root, lent), self._chooser(root, lent)
         inside = {id(module) for module in part.module.modules()}
         for i, (unit, own) in enumerate(zip(part.anatomy.units, origin.anatomy.units, strict=True)):
             read, written = maps[i], maps[i + 1]
@@ -257,9 +272,9 @@ class Transfer:
                 continue
             if isinstance(unit.norm, DomainNorm) and id(unit.norm) in inside:
                 assert isinstance(own.norm, DomainNorm)
-                self._copy_norm(unit.norm, own.norm, origin.users, written)
+                self._copy_norm(unit.norm, own.norm, written)
             if unit.gate is not None and id(unit.gate.reduce.owner) in inside:
-                self._copy_gate(unit, own, written, sliced)
+                self._copy_gate(unit, own, written, choose)
 
     def _inner_maps(self, root: Part, origin: Part) -> list[Channels | None]:
         """Return the channels of the input of a module, and of the output of each convolution.
@@ -268,6 +283,7 @@ class Transfer:
         """
         assert root.anatomy is not None and origin.anatomy is not None
         layer, units, own = root.node.layer, root.anatomy.units, origin.anatomy.units
+        choose = self._chooser(root, origin)
         found = [self._maps.before(layer) if self.matching.reads_the_same(layer) else None]
         for i, unit in enumerate(units):
             if unit.depthwise:
@@ -277,14 +293,24 @@ class Transfer:
             else:
                 reader = next(u for u in own[i + 1 :] if not u.depthwise)
                 count = len(parameter(unit.weights, "weight"))
-                scores = importance(reader.weights)
-                found.append(_inner(scores, count, self._is_sliced(root)))
+                found.append(choose(importance(reader.weights), count))
         return found
 
-    def _is_sliced(self, root: Part) -> bool:
-        """Return whether a path may use only the first channels inside a module."""
-        layers, layer = self.target.space.layers, root.node.layer
-        return root.lends or (layer > 0 and len(layers[layer - 1].widths) > 1)
+    def _chooser(self, root: Part, origin: Part) -> Chooser:
+        """Return the function that chooses channels inside a module.
+
+        The channels are those of the source, if there are as many and no path uses only the first
+        ones. If a path of the source does, its order is kept.
+        """
+        is_sliced = _is_sliced(root, self.target.space)
+        was_sliced = _is_sliced(self._root(origin), self.source.space)
+
+        def choose(scores: Tensor, count: int) -> Channels:
+            if was_sliced or (count == len(scores) and not is_sliced):
+                return Channels.leading(len(scores), count)
+            return Channels.by_importance(scores, count)
+
+        return choose
 
     # Tensors --------------------------------------------------------------------------------------
 
@@ -304,18 +330,12 @@ class Transfer:
             target, source = (parameter(u.weights, "bias") for u in (unit, own))
             self.copies.place(target, source, written, values=source.detach()[: len(values)])
 
-    def _copy_norm(
-        self,
-        norm: DomainNorm,
-        own: DomainNorm,
-        own_users: Sequence[str],
-        written: Channels,
-    ) -> None:
-        """Copy scale, shift and statistics of every domain: those of the same name, or the first.
-
-        own_users: domains of `own`, in order.
-        """
-        users = [d for d in self.target.tasks if norm.name_for(d) in norm.names]
+    def _copy_norm(self, norm: DomainNorm, own: DomainNorm, written: Channels) -> None:
+        """Copy scale, shift and statistics for every domain, from that of its name or the first."""
+        users, own_users = (
+            [domain for domain in net.tasks if one.name_for(domain) in one.names]
+            for net, one in ((self.target, norm), (self.source, own))
+        )
         for name, domain in {norm.name_for(d): d for d in reversed(users)}.items():
             origin = domain if domain in own_users else own_users[0]
             if hasattr(norm, "weight"):  # a norm that borrows has no scale and shift
@@ -329,7 +349,7 @@ class Transfer:
                 else:
                     self.copies.leave(source, "a supernet has no statistics")
 
-    def _copy_gate(self, unit: Unit, own: Unit, written: Channels, sliced: bool) -> None:
+    def _copy_gate(self, unit: Unit, own: Unit, written: Channels, choose: Chooser) -> None:
         """Copy squeeze-and-excite. If the source has none, its gate starts at 1/2 everywhere."""
         gate, own_gate = unit.gate, own.gate
         assert gate is not None
@@ -338,7 +358,7 @@ class Transfer:
                 nn.init.zeros_(parameter(gate.expand, name))
             return
         count = len(parameter(gate.reduce, "weight"))
-        inner = _inner(importance(own_gate.expand), count, sliced)
+        inner = choose(importance(own_gate.expand), count)
         self._copy_weights(_bare(gate.reduce), _bare(own_gate.reduce), inner, written)
         self._copy_weights(_bare(gate.expand), _bare(own_gate.expand), written, inner)
 
@@ -356,22 +376,16 @@ class Transfer:
             own = origin.module.get_submodule(name)
             if isinstance(norm, DomainNorm) and isinstance(own, DomainNorm):
                 channels = Channels.same(len(own.native(origin.users[0])[0]))
-                self._copy_norm(norm, own, origin.users, channels)
+                self._copy_norm(norm, own, channels)
         tensors = own_tensors(origin.module)
         for name, target in own_tensors(part.module).items():
             self.copies.copy(target, tensors[name])
 
 
-def _inner(scores: Tensor, count: int, sliced: bool) -> Channels:
-    """Return the channels of a map inside a module.
-
-    scores: importance of every channel of the source.
-    count: number of channels.
-    sliced: whether a path may use only the first ones.
-    """
-    if count == len(scores) and not sliced:
-        return Channels.same(count)
-    return Channels.by_importance(scores, count)
+def _is_sliced(root: Part, space: SearchSpace) -> bool:
+    """Return whether a path may use only the first channels inside a module."""
+    layer = root.node.layer
+    return root.lends or (layer > 0 and len(space.layers[layer - 1].widths) > 1)
 
 
 def _bare(weights: Weights) -> Unit:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
-from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.domains.split import read
 from mpnas_kit.domains.task import image_qualities
 from mpnas_kit.engine.team import Team
@@ -18,6 +18,11 @@ from mpnas_kit.space.space import Path
 from mpnas_kit.values import Range, checked, require_type
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 8, 128  # images per domain and batch
+
+
+def standard_for(net: MultiPathNet, domain: Domain) -> Standard:
+    """Return how images of a domain become input of a network: as in the network's training."""
+    return net.standards.get(domain.name) or Standard.of(domain)
 
 
 @checked("recalibrate")
@@ -41,7 +46,7 @@ def recalibrate(
     """
     mode, device = net.training, next(net.parameters()).device
     draw = {
-        d.name: DomainStream(Source(d.train, Standard.of(d)), batch_size, seed=0)
+        d.name: DomainStream(Source(d.train, standard_for(net, d)), batch_size, seed=0)
         for d in suite
         if d.name in paths
     }
@@ -192,7 +197,7 @@ def measure(
     net.eval()
     found = []
     for domain in (d for d in suite if d.name in paths):
-        images, standard, task = domain.split(split), Standard.of(domain), domain.task
+        images, standard, task = domain.split(split), standard_for(net, domain), domain.task
         losses, right, seen = [], [], []  # per chunk of images: their sum; of every image; labels
         for index in team.share(torch.split(torch.arange(len(images)), 500)):
             x = standard(read(images, index).to(device))

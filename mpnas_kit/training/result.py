@@ -16,6 +16,7 @@ from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.finished import read_finished, read_history
 from mpnas_kit.engine.records import DomainAccuracy, Results, StageConfigFile, TrainResults
 from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.start_table import read_start_table
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.kernels.library import usable
 from mpnas_kit.network.net import MultiPathNet
@@ -47,6 +48,8 @@ class TrainResult:
     recalls: recall of every class, one row per domain, split and class. Columns: domain, split,
     label (name of the class), images (their number), recall (0 to 1; nan if the class has no
     images). None: it is not known, because an earlier release wrote the folder.
+    start_table: what the start gave, one row per tensor, all columns as text (see `Loaded`). None:
+    the training had no start.
 
     A loaded result reads `history`, `net` and `pixels` when they are first used.
 
@@ -70,10 +73,11 @@ class TrainResult:
         | Callable[[], Mapping[str, PixelStatistics]]
         | None = None,
         recalls: pd.DataFrame | None = None,
+        start_table: pd.DataFrame | None = None,
     ) -> None:
         self._pixels = {} if pixels is None else pixels
         self.paths, self.config, self.evaluation = dict(paths), config, evaluation
-        self.recalls = recalls
+        self.recalls, self.start_table = recalls, start_table
         self._net, self._history = net, history
         if isinstance(net, MultiPathNet):
             space, tasks = net.space, net.tasks
@@ -127,6 +131,7 @@ class TrainResult:
             union = _union(union_space, paths, tasks, settings)
             stage.load_weights("model.safetensors", union)
             union.kernels = usable(settings.kernels)
+            union.standards = {name: s.standard for name, s in (signatures or {}).items()}
             return union.eval()
 
         def history() -> pd.DataFrame:
@@ -146,6 +151,7 @@ class TrainResult:
             signatures,
             pixels,
             recalls,
+            read_start_table(stage),
         )
 
     @cached_property

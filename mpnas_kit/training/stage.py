@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, Standard, streams
+from mpnas_kit.domains.batches import Augment, DrawSchedule, Source, standards, streams
 from mpnas_kit.domains.domain import SPLITS, DomainSuite, require_trainable
 from mpnas_kit.domains.pixel_statistics import PixelStatistics, to_tensors
 from mpnas_kit.domains.signature import Signature
@@ -22,13 +22,16 @@ from mpnas_kit.engine.loop import (
 )
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
+from mpnas_kit.engine.start_table import START, as_read, write_start_table
 from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.starts.source import Start
 from mpnas_kit.training.averaging import Averaged
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.evaluation import (
@@ -50,7 +53,7 @@ def train(
     paths: Mapping[str, Path],
     config: TrainConfig | None = None,
     *,
-    start: MultiPathNet | None = None,
+    start: Start | None = None,
     frozen: TrainResult | None = None,
     folder: str | pathlib.Path | None = None,
     callbacks: Sequence[Callback] = (),
@@ -64,8 +67,8 @@ def train(
     space: search space of the paths, for images of the suite's resolution.
     paths: path of every domain to train, by domain.
     config: settings. None: `TrainConfig()`.
-    start: network of one domain on the same path. All domains start with its weights, except
-    for the classifiers. None: all weights start at random.
+    start: pretrained weights, which every domain begins with, except for the classifiers. What each
+    tensor gets is in the result's `start_table`. None: all weights begin at random.
     frozen: result of a training of other domains, to which those of `paths` are added. Its weights
     and statistics do not change, so its domains have the same outputs as before, to the bit. Only
     new nodes, batch norms and heads are trained. The result has all domains. None: there is none.
@@ -73,9 +76,9 @@ def train(
     interrupted, bit for bit. A finished training is only read. None: no files are written.
     callbacks: functions of a `StepEvent`, called after every step.
 
-    Raises `MpnasError` if `paths` is empty or names an unknown domain, if `start` lacks a node of
-    the paths, if nothing can be added to `frozen`, if the folder has another config, or if a loss
-    is not finite.
+    Raises `MpnasError` if `paths` is empty or names an unknown domain, if `start` and `frozen` are
+    both given, if nothing can be added to `frozen`, if the folder has another config or start, or
+    if a loss is not finite.
 
     >>> paths = dict.fromkeys(suite.names, space.parse("row column diagonal row"))
     >>> trained = mk.train(suite, space, paths, mk.TrainConfig(steps=4, batch_size=8))
@@ -88,7 +91,12 @@ def train(
     require_type(space, SearchSpace, "space")
     require_type(paths, Mapping, "paths")
     if start is not None:
-        require_type(start, MultiPathNet, "start")
+        require_type(start, Start, "start")
+    require(
+        start is not None or config.frozen_norms != "start",
+        "train: frozen_norms 'start' takes the batch norms of a start, and there is none: expected "
+        "a start.",
+    )
     if frozen is not None:
         paths = _added_paths(paths, space, config, frozen, start)
     for name, path in paths.items():
@@ -103,17 +111,17 @@ def train(
     def contents() -> Contents:
         """Return the content of the training's config.json."""
         before = {} if frozen is None else frozen.paths
-        given = start if frozen is None else frozen.net
+        fingerprint = None if frozen is None else frozen.net.fingerprint()
         return Contents(
             {
                 **identity("train", suite, space, SPLITS),
                 "paths": {n: p.arch for n, p in {**before, **paths}.items()},
-                "start": None if given is None else given.fingerprint(),
+                "start": fingerprint if start is None else start.checksum,
                 "config": to_dict(config),
             },
             compute.variant,
             known=to_dict(TrainConfig()),
-            record=lambda: _record(suite, space, frozen),
+            record=lambda: _record(suite, space, frozen, start),
         )
 
     with (
@@ -131,7 +139,7 @@ def _added_paths(
     space: SearchSpace,
     config: TrainConfig,
     frozen: TrainResult,
-    start: MultiPathNet | None,
+    start: Start | None,
 ) -> dict[str, Path]:
     """Return the paths of added domains, with own nodes in all layers in which they need them."""
     require_type(frozen, TrainResult, "frozen")
@@ -153,13 +161,24 @@ def _added_paths(
     return {domain: grown.plain(path) for domain, path in paths.items()}
 
 
-def _record(suite: DomainSuite, space: SearchSpace, frozen: TrainResult | None) -> dict[str, Any]:
+def _signatures(
+    suite: DomainSuite, frozen: TrainResult | None, start: Start | None
+) -> dict[str, Signature]:
+    """Return what goes into the network and what comes out, for all of its domains."""
+    inputs = standards(suite, None if start is None else start.standard)
+    own = {d.name: Signature.of(d, inputs[d.name]) for d in suite}
+    earlier = {} if frozen is None or frozen.signatures is None else frozen.signatures
+    return {**earlier, **own}
+
+
+def _record(
+    suite: DomainSuite, space: SearchSpace, frozen: TrainResult | None, start: Start | None
+) -> dict[str, Any]:
     """Return what a reader of the stage folder needs, for all domains of the network."""
-    signatures = {d.name: Signature.of(d) for d in suite}
-    if frozen is not None and frozen.signatures is not None:
-        signatures = {**frozen.signatures, **signatures}
+    signatures = _signatures(suite, frozen, start)
     return {
         **record(suite, space),
+        **({} if start is None else {"start": start.text}),
         "classes": {name: list(s.classes) for name, s in signatures.items()},
         "inputs": {name: s.record() for name, s in signatures.items()},
     }
@@ -185,7 +204,7 @@ class _Training(Stage):
         space: SearchSpace,
         paths: Mapping[str, Path],
         config: TrainConfig,
-        start: MultiPathNet | None,
+        start: Start | None,
         frozen: TrainResult | None,
         folder: StageFolder | None,
         compute: Compute,
@@ -197,22 +216,40 @@ class _Training(Stage):
         tasks = {**(frozen.tasks if frozen else {}), **suite.tasks}
         given = (config.norm, config.seed, config.private_from, config.collapse)
         self.net = MultiPathNet.of_paths(space, self.all_paths, tasks, *given)
-        if start is not None:
-            self.net.adopt(start, next(iter(start.tasks)))
-        self.net.nodes.requires_grad_(not config.frozen)
+        classes = {d.name: d.classes for d in suite}
+        loaded = None if start is None else start.load(self.net, classes)
+        self.start_table = None if loaded is None else as_read(loaded.table)
+        self._fix(config)
         if frozen is not None:
             self.net.freeze(frozen.net)
+        self.signatures = _signatures(suite, frozen, start)
+        self.net.standards = {name: s.standard for name, s in self.signatures.items()}
         self.net.to(compute.device)
         self.net.kernels = compute.kernels
         self.averaged = Averaged(self.net, config.average)
-        self.optimiser = sgd(self.net, config.momentum, config.weight_decay)
-        sources = {d.name: Source(d.train, Standard.of(d), d.flip) for d in suite}
-        self.signatures = {d.name: Signature.of(d, sources[d.name].standard) for d in suite}
-        if frozen is not None and frozen.signatures is not None:
-            self.signatures = {**frozen.signatures, **self.signatures}
+        names = frozenset() if loaded is None else loaded.names
+        self.optimiser = sgd(
+            self.net, config.momentum, config.weight_decay, names, config.loaded_rate
+        )
+        inputs = self.net.standards
+        sources = {d.name: Source(d.train, inputs[d.name], d.flip) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, suite.tasks, config.seed)
+
+    def _fix(self, config: TrainConfig) -> None:
+        """Make constant what is not trained.
+
+        With batch norms of the start, nodes compute as in an evaluation, so that the features of an
+        image are the same in every step, and those of the start's own network.
+        """
+        for part in (self.net.nodes, self.net.lenders):
+            part.requires_grad_(not config.frozen)
+            part.train(config.frozen_norms != "start")
+            if config.frozen_norms == "tuned":
+                for module in part.modules():
+                    if isinstance(module, DomainNorm):
+                        module.requires_grad_(True)
 
     def run(self, callbacks: Sequence[Callback]) -> TrainResult:
         self.loop(callbacks)
@@ -240,11 +277,15 @@ class _Training(Stage):
         return figures
 
     def _calibrated(self) -> MultiPathNet:
-        """Return the network with averaged weights, its batch-norm statistics measured."""
+        """Return the network with averaged weights, and batch-norm statistics for evaluation.
+
+        They are measured, unless the batch norms are those of the start.
+        """
         net = self.averaged.net
         if self.before is not None:
             net.freeze(self.before.net)  # an average of equal numbers may differ in its last bit
-        recalibrate(net, self.suite, self.paths)
+        if self.config.frozen_norms != "start":
+            recalibrate(net, self.suite, self.paths)
         return net
 
     def _finish(self) -> TrainResult:
@@ -258,12 +299,12 @@ class _Training(Stage):
             self.folder.write_tensors("model.safetensors", net.state_dict())
             self.folder.write_tensors("pixels.safetensors", to_tensors(self.pixels))
             self.folder.write_json("paths.json", {n: p.arch for n, p in self.all_paths.items()})
+            names = ["model.safetensors", "paths.json", "pixels.safetensors"]
+            if self.start_table is not None:
+                write_start_table(self.folder, self.start_table)
+                names.append(START)
             self.write_timing(self.folder)
-            self.folder.finish(
-                {"evaluation": [one.record() for one in measured]},
-                self.rows,
-                ["model.safetensors", "paths.json", "pixels.safetensors"],
-            )
+            self.folder.finish({"evaluation": [one.record() for one in measured]}, self.rows, names)
         return self._result(measured)
 
     def _measured(self, net: MultiPathNet, split: str) -> list[Measured]:
@@ -286,6 +327,7 @@ class _Training(Stage):
             recalls=recall_table(
                 measured, {name: s.classes for name, s in self.signatures.items()}
             ),
+            start_table=self.start_table,
         )
 
     def state(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The approaches: what each of them searches, with which controllers, and what it shares."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 from zlib import crc32
 
 import pytest
@@ -13,6 +14,7 @@ from mpnas_kit.approaches.approach import Approach, Context
 from mpnas_kit.approaches.methods import (
     APPROACH,
     MPNAS,
+    Backbone,
     Bundle,
     EvenPaths,
     MultiHead,
@@ -35,6 +37,7 @@ from mpnas_kit.space.costs import Parameters, UnionShare
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
+from mpnas_kit.starts.source import Start
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
 
@@ -230,9 +233,9 @@ def test_the_single_path_is_taken_over_from_the_largest_domain_and_can_be_frozen
     suite, space = tiny.suite(3), tiny.space()
     path = space.parse("k3e2 k5e3")
     alone = train(suite.select(["a"]), space, {"a": path}, tiny.train_config()).net
-    paths = dict.fromkeys(DOMAINS, path)
+    start, paths = Start.of(alone, {"a": path}), dict.fromkeys(DOMAINS, path)
     frozen, tuned = (
-        train(suite, space, paths, tiny.train_config(frozen=f), start=alone).net
+        train(suite, space, paths, tiny.train_config(frozen=f), start=start).net
         for f in (True, False)
     )
     kernels = {n: p for n, p in alone.nodes.named_parameters() if p.ndim == 4}
@@ -249,14 +252,52 @@ def test_the_single_path_is_taken_over_from_the_largest_domain_and_can_be_frozen
     assert not torch.equal(before, after)
 
 
-def test_weights_of_another_path_are_not_taken_over() -> None:
-    suite, space = tiny.suite(3), tiny.space()
-    alone = train(
-        suite.select(["a"]), space, {"a": space.parse("k3e1 k3e1")}, tiny.train_config()
-    ).net
-    paths = dict.fromkeys(DOMAINS, space.parse("k3e2 k3e1"))
-    with pytest.raises(MpnasError, match="'k3e2' of layer 'one' is not in the network"):
-        train(suite, space, paths, tiny.train_config(), start=alone)
+# The practitioner's backbones ---------------------------------------------------------------------
+
+UNIFORM = "k3e1 " * 10
+
+
+@pytest.mark.parametrize(
+    ("text", "weighs", "settings"),
+    [
+        ("backbone", True, {"frozen": False}),
+        ("backbone(shared=False)", False, {"private_from": 0}),
+        ("backbone(tuned='norms')", False, {"frozen": True, "frozen_norms": "tuned"}),
+        ("backbone(tuned='heads')", False, {"frozen": True, "frozen_norms": "start"}),
+    ],
+)
+def test_a_backbone_says_what_is_tuned(text: str, weighs: bool, settings: dict[str, Any]) -> None:
+    approach = APPROACH.parse(text)
+    assert label(approach) == text and not approach.searches
+    assert approach.weighs == weighs
+    given = replace(approach, path=UNIFORM)
+    plan = given.plan(replace(context(), started=True))
+    assert plan.paths is not None and set(plan.paths) == set(DOMAINS)
+    assert {path.arch for path in plan.paths.values()} == {UNIFORM.strip()}
+    own = {} if weighs else {"prioritization": Uniform()}
+    assert plan.train == {**settings, **own} and not plan.search
+
+
+@pytest.mark.parametrize("tuned", ["norms", "heads"])
+def test_a_backbone_that_stays_needs_a_start(tuned: Literal["norms", "heads"]) -> None:
+    with pytest.raises(MpnasError, match="keeps the weights of a start, and the run has none"):
+        Backbone(tuned, path=UNIFORM).plan(context())
+    assert Backbone(path=UNIFORM).plan(context()).paths
+
+
+def test_a_backbone_needs_a_path() -> None:
+    with pytest.raises(
+        MpnasError, match=r"'pocket' is not built around an original network.*path="
+    ):
+        Backbone().plan(context())
+    with pytest.raises(MpnasError, match="shared=False and tuned='heads' do not go together"):
+        Backbone("heads", shared=False)
+
+
+def test_the_single_path_has_the_full_rate_unless_the_run_has_a_start() -> None:
+    own = SinglePath(path=UNIFORM)
+    assert own.plan(context()).train["loaded_rate"] == 1
+    assert "loaded_rate" not in own.plan(replace(context(), started=True)).train
 
 
 # Paths by hand and by chance ----------------------------------------------------------------------

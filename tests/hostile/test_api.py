@@ -280,7 +280,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     # Blocks
     (lambda: mk.Conv(4), "conv: kernel must be a whole number from 1 to 63, odd, not 4"),
     (lambda: mk.Conv(-3), "kernel must be a whole number from 1 to 63, odd, not -3"),
-    (lambda: mk.Conv(3, "swish"), "activation must be 'relu' or 'hardswish' or 'identity'"),
+    (
+        lambda: mk.Conv(3, "swish"),
+        "activation must be 'relu' or 'relu6' or 'hardswish' or 'identity'",
+    ),
     (lambda: SeparableConv(2), "separable_conv: kernel must be"),
     (lambda: mk.InvertedBottleneck(3, 0), "expansion must be a whole number from 1 to 1,000"),
     (lambda: mk.InvertedBottleneck(3, 1, "no"), "se must be true or false, not 'no'"),
@@ -331,6 +334,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.FAMO(rate=None), "famo: rate must be a number above 0 and up to 100, not None"),
     (lambda: mk.SinglePath(frozen=2), "single_path: frozen must be true or false, not 2"),
     (lambda: mk.SinglePath(path=3), "single_path: path must be text or None, not 3"),
+    (lambda: mk.Backbone(tuned="some"), "backbone: tuned must be 'all' or 'norms' or 'heads'"),
+    (lambda: mk.Backbone(shared="no"), "backbone: shared must be true or false, not 'no'"),
+    (lambda: mk.Backbone(path=3), "backbone: path must be text or None, not 3"),
+    (lambda: mk.Run("never made", start=3), "start must be a Start, not 3"),
     (lambda: mk.SharedTrunk(path=[]), "shared_trunk: path must be text or None"),
     (lambda: mk.RandomPaths(-1), "random_paths: draw must be a whole number from 0"),
     (lambda: mk.TrainConfig(kernels="fast"), "kernels must be 'auto' or 'native' or 'eager'"),

@@ -116,6 +116,11 @@ RUN_FIELDS: list[tuple[str, Any]] = [
     ("search_from", "."),
     ("search_from", "nowhere"),
     ("images", 3),
+    ("start", 3),
+    ("start", "lite0"),
+    ("start", {"text": "lite0"}),
+    ("start", {"text": 3, "sha256": "0"}),
+    ("start", {"text": None, "sha256": ""}),
     ("surprise", 1),
 ]
 
@@ -156,7 +161,9 @@ STAGE_FIELDS: list[tuple[str, Any]] = [
     ("config.seed", -1),
     ("config.threads", 0),
     ("config.surprise", 1),
+    ("start", 3),
     ("record", []),
+    ("record.start", 3),
     ("record.classes", 3),
     ("record.classes", {"a": "abc"}),
 ]

@@ -183,6 +183,21 @@ def test_frozen_weights_get_no_gradient() -> None:
     assert not net(flows())[0].requires_grad
 
 
+def test_frozen_features_run_on_the_kernels_if_nothing_before_the_heads_is_trained(
+    calls: Calls,
+) -> None:
+    net = union()
+    net.nodes.requires_grad_(False).eval()
+    assert_same_training(net, flows())
+    assert calls.jobs == 8
+    net.nodes.requires_grad_(True)
+    assert_same_training(net, flows())
+    net.nodes.requires_grad_(False)
+    inputs = [flow._replace(images=flow.images.requires_grad_(True)) for flow in flows()]
+    assert_same_training(net, inputs)
+    assert calls.jobs == 8
+
+
 def test_a_second_backward_pass_gives_the_same_bits_and_adds_up() -> None:
     net = union()
     loss = square(net(flows()))

@@ -149,14 +149,20 @@ def test_a_larger_network_computes_the_same(own: list[Spec], data: Any) -> None:
 PATHS = st.tuples(*[st.sampled_from(list(tiny.all_paths(tiny.space())))] * 2)
 
 
-@settings(max_examples=15, deadline=None)
-@given(PATHS, st.sampled_from(["per_domain", "mixed", "naive"]), st.sampled_from([None, 1]))
+@settings(max_examples=25, deadline=None)
+@given(
+    PATHS,
+    st.sampled_from(["per_domain", "mixed", "naive"]),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
 def test_the_own_network_gets_equal_tensors(
-    chosen: tuple[mk.Path, mk.Path], norm: Any, private_from: int | None
+    chosen: tuple[mk.Path, mk.Path], norm: Any, private_from: int | None, collapse: bool
 ) -> None:
     paths = dict(zip("ab", chosen, strict=True))
-    start = start_of(tiny.space(), paths, norm=norm, private_from=private_from)
-    net = union(tiny.space(), paths, norm=norm, private_from=private_from)
+    how = {"norm": norm, "private_from": private_from, "collapse": collapse}
+    start = start_of(tiny.space(), paths, **how)
+    net = union(tiny.space(), paths, **how)
     loaded = start.load(net, CLASSES)
     same_tensors(net, start.net)
     assert set(loaded.table["how"]) == {"taken"} and not loaded.table["note"].any()
@@ -376,6 +382,20 @@ def test_searched_widths_have_the_most_important_channels_first(
     assert "output channels by importance" in set(loaded.table["note"])
 
 
+@pytest.mark.parametrize("collapse", [False, True])
+def test_the_own_network_of_searched_widths_gets_equal_tensors(
+    collapse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A narrow path uses the first channels, so their order must not change."""
+    tiny.shrink_factored(monkeypatch)
+    space = mk.FactoredSpace("small", tiny.SIZE)
+    paths = dict(zip("ab", space.extremes(mk.MultiplyAdds().price), strict=True))
+    start = start_of(space, paths, collapse=collapse)
+    net = union(space, paths, collapse=collapse)
+    start.load(net, CLASSES)
+    same_tensors(net, start.net)
+
+
 def test_weights_of_a_collapsed_supernet_can_be_taken() -> None:
     space = tiny.space()
     paths = {"a": space.parse("k3e2 k3e3"), "b": space.parse("k3e2 k5e3")}
@@ -426,6 +446,18 @@ def test_private_copies_get_the_weights_of_the_shared_block(
     assert close(logits(net, "a", own["a"]), logits(start.net, "a", original))
     parameters = {n for n, _ in net.named_parameters() if not n.startswith("heads")}
     assert loaded.names == parameters
+
+
+@pytest.mark.parametrize("collapse", [False, True])
+def test_the_own_network_of_private_copies_gets_equal_tensors(
+    around: mk.BackboneSpace, collapse: bool
+) -> None:
+    archs = ("k3e1~ k3e6~ k5e3se*", "k3e1 k5e3~ k3e6se")
+    paths = {domain: around.parse(arch) for domain, arch in zip("ab", archs, strict=True)}
+    start = start_of(around, paths, collapse=collapse)
+    net = union(around, paths, collapse=collapse)
+    start.load(net, CLASSES)
+    same_tensors(net, start.net)
 
 
 @pytest.mark.parametrize("collapse", [False, True])

@@ -108,9 +108,13 @@ def faces(family: Family, size: int) -> list[FreeTypeFont]:
 
 
 def glyph(
-    font: FreeTypeFont, character: str, box: int = 26, shift: tuple[int, int] = (0, 0)
+    font: FreeTypeFont,
+    character: str,
+    box: int = 26,
+    shift: tuple[int, int] = (0, 0),
+    side: int = SIZE,
 ) -> Images | None:
-    """Return one character, white on black, uint8 (32, 32).
+    """Return one character, white on black, uint8 (side, side).
 
     box: length of the longer side of the character, in pixels.
     shift: shift from the centre (x, y), in pixels.
@@ -129,8 +133,8 @@ def glyph(
     if max(canvas.size) < font.size / 4:
         return None
     size = fitted(canvas, box)
-    tile = Image.new("L", (SIZE, SIZE), 0)
-    corner = ((SIZE - size[0]) // 2 + shift[0], (SIZE - size[1]) // 2 + shift[1])
+    tile = Image.new("L", (side, side), 0)
+    corner = ((side - size[0]) // 2 + shift[0], (side - size[1]) // 2 + shift[1])
     tile.paste(canvas.resize(size, Image.Resampling.LANCZOS), corner)
     return np.asarray(tile)
 

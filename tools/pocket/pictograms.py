@@ -84,11 +84,14 @@ def limited(labels: Ints, groups: Ints, limit: int, rng: Generator) -> Ints:
     return np.sort(np.concatenate(chosen))
 
 
-def icons() -> Tiles:
-    """Return interface icons of seven sets in 22 classes, split by set and base name."""
-    rng = generator("icons")
-    group_of: dict[tuple[str, str], int] = {}
-    images, labels, groups = [], [], []
+def drawn_icons(box: int, side: int) -> Iterator[tuple[int, tuple[str, str], Images]]:
+    """Yield class, design (icon set, base name) and image of every icon that has a class.
+
+    box: length of the longer side of an icon, in pixels.
+    side: height and width of the image, uint8 (side, side).
+
+    Exact copies are omitted.
+    """
     seen: set[bytes] = set()
     for icon_set, (stem, version) in ICON_SETS.items():
         folder = package_file("qtawesome", "fonts")
@@ -96,29 +99,39 @@ def icons() -> Tiles:
         names = json.loads((folder / f"{stem}-charmap-{version}.json").read_text("utf-8"))
         for name, point in sorted(names.items()):
             label = icon_class(name)
-            image = None if label is None else glyph(font, chr(int(point, 16)), box=28)
+            image = None if label is None else glyph(font, chr(int(point, 16)), box, side=side)
             if label is None or image is None or image.tobytes() in seen:
                 continue
             seen.add(image.tobytes())
-            design = (SAME_DESIGN.get(icon_set, icon_set), base_name(name))
-            images.append(image)
-            labels.append(label)
-            groups.append(group_of.setdefault(design, len(group_of)))
+            yield label, (SAME_DESIGN.get(icon_set, icon_set), base_name(name)), image
+
+
+def icons() -> Tiles:
+    """Return interface icons of seven sets in 22 classes, split by set and base name."""
+    rng = generator("icons")
+    group_of: dict[tuple[str, str], int] = {}
+    images, labels, groups = [], [], []
+    for label, design, image in drawn_icons(box=28, side=SIZE):
+        images.append(image)
+        labels.append(label)
+        groups.append(group_of.setdefault(design, len(group_of)))
     chosen = limited(np.array(labels), np.array(groups), IMAGES_PER_ICON_CLASS, rng)
     labels, groups = [labels[i] for i in chosen], [groups[i] for i in chosen]
     splits = split_groups(labels, groups, rng)
     return make_tiles(tuple(ICON_WORDS), [images[i] for i in chosen], labels, splits)
 
 
-def single_emoji() -> Iterator[tuple[str, str]]:
+def single_emoji(table: Path = EMOJI_TEST) -> Iterator[tuple[str, str]]:
     """Yield group and character of every fully qualified emoji of one code point.
+
+    table: `emoji-test.txt` of Unicode.
 
     The order is that of Unicode. Skin tones, sequences, flags and components are omitted.
     """
-    if not EMOJI_TEST.exists():
-        raise SystemExit(f"{EMOJI_TEST} is missing: install the Debian package unicode-data.")
+    if not table.exists():
+        raise SystemExit(f"{table} is missing: install the Debian package unicode-data.")
     group = ""
-    for line in EMOJI_TEST.read_text("utf-8").splitlines():
+    for line in table.read_text("utf-8").splitlines():
         if line.startswith("# group:"):
             group = line.removeprefix("# group:").strip()
         if line.startswith("#") or ";" not in line or group in ("Component", "Flags"):
@@ -131,10 +144,10 @@ def single_emoji() -> Iterator[tuple[str, str]]:
             yield group, chr(points[0])
 
 
-def coloured(font: FreeTypeFont, character: str) -> Images | None:
-    """Return a colour glyph on white, uint8 (32, 32, 3); None if it is empty.
+def coloured(font: FreeTypeFont, character: str, box: int = 28, side: int = SIZE) -> Images | None:
+    """Return a colour glyph on white, uint8 (side, side, 3); None if it is empty.
 
-    Its longer side is 28 pixels.
+    box: length of the longer side of the glyph, in pixels.
     """
     canvas = Image.new("RGBA", (160, 160), (255, 255, 255, 0))
     draw = ImageDraw.Draw(canvas)
@@ -145,9 +158,9 @@ def coloured(font: FreeTypeFont, character: str) -> Images | None:
     canvas = canvas.crop(ink)
     flat = Image.new("RGB", canvas.size, (255, 255, 255))
     flat.paste(canvas, (0, 0), canvas)
-    size = fitted(flat, 28)
-    tile = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
-    corner = ((SIZE - size[0]) // 2, (SIZE - size[1]) // 2)
+    size = fitted(flat, box)
+    tile = Image.new("RGB", (side, side), (255, 255, 255))
+    corner = ((side - size[0]) // 2, (side - size[1]) // 2)
     tile.paste(flat.resize(size, Image.Resampling.LANCZOS), corner)
     return np.asarray(tile)
 
