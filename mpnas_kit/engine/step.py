@@ -4,8 +4,8 @@ Search and training both use it.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from mpnas_kit.domains.batches import Drawn
 from mpnas_kit.domains.task import Task, mean_qualities
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.errors import MpnasError, RaisedBy
-from mpnas_kit.network.net import Blend, Flow, MultiPathNet
+from mpnas_kit.network.net import Blend, Flow
 from mpnas_kit.prioritization.domain_weights import (
     UNKNOWN,
     DomainWeights,
@@ -22,7 +22,7 @@ from mpnas_kit.prioritization.domain_weights import (
     checked_weights,
     needs_losses,
 )
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.space import Path, SearchSpace
 
 FUSED = {"cpu", "cuda"}  # devices on which torch has an SGD in one call
 
@@ -91,8 +91,30 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get("share", 1.0)
 
 
+class Stepped(Protocol):
+    """What a step trains: a `MultiPathNet`, or a part of one."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Search space of the network."""
+        ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Task of every domain, by name."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return all parameters."""
+        ...
+
+    def __call__(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
+        """Return the head outputs of every flow (see `MultiPathNet.forward`)."""
+        ...
+
+
 def weighted_step(
-    net: MultiPathNet,
+    net: Stepped,
     optimiser: torch.optim.Optimizer,
     batches: Mapping[str, Drawn],
     paths: Mapping[str, Path | Blend],

@@ -284,6 +284,14 @@ class MultiPathNet(nn.Module):
         Raises `MpnasError` if a domain or a node is not in the network, or images are no network
         input.
         """
+        features = self.features(flows, recompute)
+        return [self.head_of(f.domain)(x) for f, x in zip(flows, features, strict=True)]
+
+    def features(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
+        """Return what the heads get: the means of the last map, (B, channels), of every flow.
+
+        Parameters and errors are those of `forward`.
+        """
         for flow in flows:
             self._check(flow)
         plans = [self._plan(flow.path, flow.domain) for flow in flows]
@@ -295,7 +303,7 @@ class MultiPathNet(nn.Module):
             outputs = run(maps, [plan[layer] for plan in plans], native)
             maps = [m[0] if len(m) == 1 else average(m) for m in outputs]
         pooled = {m: m.tensor.mean((2, 3)) for m in dict.fromkeys(maps)}
-        return [self.head_of(m.domain)(pooled[m]) for m in maps]
+        return [pooled[m] for m in maps]
 
     def _check(self, flow: Flow) -> None:
         if flow.domain not in self.tasks:
