@@ -280,3 +280,14 @@ def test_files_of_every_format_are_measured(monkeypatch: pytest.MonkeyPatch) -> 
 def small_signature() -> mk.Signature:
     classes = tuple(f"class{i}" for i in range(10))
     return mk.Signature(classes, 3, tiny.SIZE, (0.5,) * 3, (0.25,) * 3)
+
+
+def test_a_step_in_a_large_space_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("large", monkeypatch)
+    monkeypatch.setattr(module, "DOMAINS", 1)
+    monkeypatch.setattr(module, "MATRIX", 64)
+    found = module.measure("pocket", 16, repeats=1)
+    times = {name: value for name, value in found.items() if not name.startswith("share")}
+    assert set(times) == {"build", "step, eager", "step, native", "arithmetic", "optimiser"}
+    assert all(value > 0 for value in times.values())
+    assert 0.9 < sum(found[name] for name in found.keys() - times.keys()) <= 1
