@@ -30,13 +30,14 @@ from mpnas_kit.domains.split import TensorSplit
 from mpnas_kit.domains.task import Classification
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.memory import MB, MemoryBudget, maps_per_image, step_maps
-from mpnas_kit.engine.step import set_rate, sgd, weighted_step
+from mpnas_kit.engine.step import optimiser_of, set_rate, weighted_step
 from mpnas_kit.kernels.library import Kernels, usable
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.space.space import Path as SpacePath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import space_from_text
+from mpnas_kit.training.config import TrainConfig
 
 DOMAINS, IMAGES, STEPS = 4, 32, 4
 
@@ -82,7 +83,7 @@ def measure(
         tasks, Drawn(Source(split, Standard(half, half)), torch.arange(IMAGES), None)
     )
     compute = Compute(memory=MemoryBudget(budget))
-    weights, optimiser = prioritization.begin(tasks), sgd(net, 0.9, 1e-4)
+    weights, optimiser = prioritization.begin(tasks), optimiser_of(net, TrainConfig())
     set_rate(optimiser, 0.01)
     before, taken = peak(), []
     for _ in range(STEPS):

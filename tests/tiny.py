@@ -12,7 +12,7 @@ from mpnas_kit.domains.split import Split, TensorSplit
 from mpnas_kit.domains.task import Classification, Task
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import StepEvent
-from mpnas_kit.engine.step import weighted_step
+from mpnas_kit.engine.step import optimiser_of, weighted_step
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.prioritization.domain_weights import DomainWeights
 from mpnas_kit.search.config import SearchConfig
@@ -164,6 +164,11 @@ class Ready:
 
     def take(self, part: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         return self.images[part].to(device), self.labels[part].to(device)
+
+
+def sgd(net: MultiPathNet, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+    """SGD on all weights of a network, none of them loaded."""
+    return optimiser_of(net, TrainConfig(momentum=momentum, weight_decay=weight_decay))
 
 
 def step(

@@ -1,7 +1,7 @@
 """The settings that search and training share."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from mpnas_kit.engine.compute import Precision
 from mpnas_kit.kernels.library import Kernels
@@ -11,6 +11,8 @@ from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.settings import check, repr_html, require
 from mpnas_kit.values import SEED, Range
+
+Optimiser = Literal["sgd", "adamw"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class StageConfig:
     """Learning rate of weights that a start gives, as a share of learning_rate. 0: they stay."""
     warmup: Annotated[float, Range(0, 1)] = 0.025
     """Share of the steps in which the learning rate rises."""
+    optimiser: Optimiser = "sgd"
+    """sgd (Nesterov), or adamw, with learning rates near 0.001: often better from a start."""
     momentum: Annotated[float, Range(0, 1, below=True)] = 0.9
-    """Nesterov momentum."""
+    """Nesterov momentum; the first beta of adamw."""
     weight_decay: Annotated[float, Range(0, 1000)] = 3e-4
     """Weight decay of kernels and matrices. Biases and batch norms have none."""
     label_smoothing: Annotated[float, Range(0, 1, below=True)] = 0.1

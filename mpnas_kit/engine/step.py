@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mpnas_kit.domains.batches import Drawn
 from mpnas_kit.domains.task import Task, mean_qualities
 from mpnas_kit.engine.compute import Compute
+from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.errors import MpnasError, RaisedBy
 from mpnas_kit.network.net import Blend, Flow
 from mpnas_kit.prioritization.domain_weights import (
@@ -24,7 +25,8 @@ from mpnas_kit.prioritization.domain_weights import (
 )
 from mpnas_kit.space.space import Path, SearchSpace
 
-FUSED = {"cpu", "cuda"}  # devices on which torch has an SGD in one call
+FUSED = {"cpu", "cuda"}  # devices on which torch has an optimiser in one call
+SECOND_BETA = 0.999  # of adamw
 
 
 class NotFinite(MpnasError):
@@ -47,34 +49,29 @@ def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, steps - ramp)))
 
 
-def sgd(
-    net: nn.Module,
-    momentum: float,
-    weight_decay: float,
-    loaded: Collection[str] = (),
-    loaded_rate: float = 1.0,
-) -> torch.optim.SGD:
-    """Return Nesterov SGD on all parameters, with weight decay on matrices and kernels only.
+def optimiser_of(
+    net: nn.Module, config: StageConfig, loaded: Collection[str] = ()
+) -> torch.optim.Optimizer:
+    """Return the optimiser of a stage on all parameters of its network.
 
-    On CPUs and GPUs, one call of torch steps on all of them.
+    Weight decay acts on matrices and kernels only. On CPUs and GPUs, one call of torch steps on all
+    parameters. AdamW: Loshchilov and Hutter 2019, arXiv 1711.05101.
 
-    loaded: names of the parameters that begin with the weights of a start.
-    loaded_rate: their learning rate, as a share of that of all others.
+    config: settings of the stage.
+    loaded: names of the parameters that begin with the weights of a start. Their learning rate is
+    the share `loaded_rate` of that of all others.
     """
     parameters = dict(net.named_parameters())
     fused = {p.device.type for p in parameters.values()} <= FUSED
-    groups = _decayed([p for n, p in parameters.items() if n not in loaded], weight_decay)
+    decay, momentum = config.weight_decay, config.momentum
+    groups = _decayed([p for n, p in parameters.items() if n not in loaded], decay)
     if loaded:
         started = [p for n, p in parameters.items() if n in loaded]
-        groups += [{**g, "share": loaded_rate} for g in _decayed(started, weight_decay)]
-    return torch.optim.SGD(
-        groups,
-        lr=0.0,
-        momentum=momentum,
-        nesterov=momentum > 0,
-        foreach=not fused,
-        fused=fused,
-    )
+        groups += [{**g, "share": config.loaded_rate} for g in _decayed(started, decay)]
+    how: dict[str, Any] = {"lr": 0.0, "foreach": not fused, "fused": fused}
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(groups, betas=(momentum, SECOND_BETA), **how)
+    return torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0, **how)
 
 
 def _decayed(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
@@ -217,8 +214,8 @@ def _step(optimiser: torch.optim.Optimizer) -> None:
     every = [group["params"] for group in optimiser.param_groups]
     for group, parameters in zip(optimiser.param_groups, every, strict=True):
         group["params"] = [p for p in parameters if p.grad is not None]
-        if group["fused"] and group["momentum"]:
-            for parameter in group["params"]:  # fused steps expect a momentum, 0 in the first step
+        if group["fused"] and group.get("momentum"):
+            for parameter in group["params"]:  # fused SGD expects a momentum, 0 in the first step
                 state = optimiser.state[parameter]
                 if state.get("momentum_buffer") is None:
                     state["momentum_buffer"] = torch.zeros_like(parameter)

@@ -33,7 +33,7 @@ from mpnas_kit.engine.loop import (
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.start_table import START, as_read, write_start_table
-from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.engine.step import learning_rate, optimiser_of, set_rate, weighted_step
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.frozen import Frozen, grown_space
 from mpnas_kit.network.net import Flow, MultiPathNet
@@ -202,9 +202,7 @@ class _Search(Stage):
         self.net.to(compute.device)
         self.net.kernels = compute.kernels
         given = frozenset() if loaded is None else loaded.names
-        self.optimiser = sgd(
-            self.net, config.momentum, config.weight_decay, given, config.loaded_rate
-        )
+        self.optimiser = optimiser_of(self.net, config, given)
         schedule = ControllerSchedule(
             config.controller_delay, config.controller_growth, config.controller_spread
         )

@@ -23,7 +23,7 @@ from mpnas_kit.engine.loop import (
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.start_table import START, as_read, write_start_table
-from mpnas_kit.engine.step import learning_rate, set_rate, sgd, weighted_step
+from mpnas_kit.engine.step import learning_rate, optimiser_of, set_rate, weighted_step
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.network.net import MultiPathNet
@@ -229,9 +229,7 @@ class _Training(Stage):
         self.net.kernels = compute.kernels
         self.averaged = Averaged(self.net, config.average)
         names = frozenset() if loaded is None else loaded.names
-        self.optimiser = sgd(
-            self.net, config.momentum, config.weight_decay, names, config.loaded_rate
-        )
+        self.optimiser = optimiser_of(self.net, config, names)
         inputs = self.net.standards
         sources = {d.name: Source(d.train, inputs[d.name], d.flip) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))

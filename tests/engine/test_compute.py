@@ -5,7 +5,6 @@ import tiny
 import torch
 
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.step import sgd
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.space.spaces import pocket_space
@@ -42,7 +41,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_weights(arch: str) -> N
     stem.register_forward_hook(lambda module, x, y: seen.add(y.dtype))
     batches = {d: (tiny.images(16), torch.arange(16) % n) for d, n in CLASSES.items()}
     compute, state = Compute(precision="bfloat16"), Uniform().begin(tiny.tasks(CLASSES))
-    tiny.step(net, sgd(net, 0.9, 0.0), batches, paths, state, compute=compute)
+    tiny.step(net, tiny.sgd(net, 0.9, 0.0), batches, paths, state, compute=compute)
     assert seen == {torch.bfloat16}
     assert {p.dtype for p in net.parameters()} == {torch.float32}
 
@@ -56,7 +55,7 @@ def test_bfloat16_gradients_are_those_of_float32_but_for_rounding() -> None:
         net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
         compute = Compute(precision=precision)  # type: ignore[arg-type]
         state = Uniform().begin(tiny.tasks(CLASSES))
-        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, state, compute=compute)
+        tiny.step(net, tiny.sgd(net, 0.0, 0.0), batches, paths, state, compute=compute)
         gradients.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
     exact, rounded = gradients
     assert not torch.equal(exact, rounded)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.memory import MB, MemoryBudget, layer_maps, maps_per_image
-from mpnas_kit.engine.step import set_rate, sgd
+from mpnas_kit.engine.step import set_rate
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.kernels.library import usable
 from mpnas_kit.network.net import Flow, MultiPathNet
@@ -96,7 +96,7 @@ def stepped(
     net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
     passes: list[int] = []
     net.register_forward_pre_hook(lambda *_: passes.append(1))
-    optimiser = sgd(net, 0.9, 1e-3)
+    optimiser = tiny.sgd(net, 0.9, 1e-3)
     set_rate(optimiser, 0.05)
     rows = [
         tiny.step(net, optimiser, batches(), paths, weights, 0.1, 0.5, ready(budget, **more))
@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_finite_moves_no_weight_in_groups_either() -> None:
         before = {n: p.detach().clone() for n, p in net.named_parameters()}
         weights = setting.begin(tiny.tasks(CLASSES))
         with pytest.raises(MpnasError, match="the loss of domain 'c' is nan"):
-            tiny.step(net, sgd(net, 0.9, 0.0), bad, paths, weights, compute=ready(9))
+            tiny.step(net, tiny.sgd(net, 0.9, 0.0), bad, paths, weights, compute=ready(9))
         assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
 
 

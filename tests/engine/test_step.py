@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from one_step import CLASSES, setup
 from torch import Tensor
 
-from mpnas_kit.engine.step import learning_rate, set_rate, sgd
+from mpnas_kit.engine.step import learning_rate, optimiser_of, set_rate
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
+from mpnas_kit.training.config import TrainConfig
 
 
 def gradients(net: MultiPathNet) -> dict[str, Tensor]:
@@ -26,7 +27,7 @@ def test_what_is_backpropagated_is_the_weighted_sum_of_the_raw_losses(smoothing:
     net, paths, batches = setup()
     with torch.no_grad():
         net.head_of("a").weight.mul_(100)  # so that a is far harder than b
-    optimiser = sgd(net, 0.0, 0.0)
+    optimiser = tiny.sgd(net, 0.0, 0.0)
     set_rate(optimiser, 0.0)
     prioritization = ABDP(0.5, 0.5, "constant")
     figures = tiny.step(
@@ -58,7 +59,7 @@ def test_what_is_backpropagated_is_the_weighted_sum_of_the_raw_losses(smoothing:
 
 def test_reported_losses_are_without_label_smoothing() -> None:
     net, paths, batches = setup()
-    optimiser, state = sgd(net, 0.0, 0.0), Uniform().begin(tiny.tasks(CLASSES))
+    optimiser, state = tiny.sgd(net, 0.0, 0.0), Uniform().begin(tiny.tasks(CLASSES))
     plain = tiny.step(net, optimiser, batches, paths, state, 0.0, 0.0)
     smooth = tiny.step(net, optimiser, batches, paths, state, 0.3, 0.0)
     assert {d: f["loss"] for d, f in plain.items()} == {d: f["loss"] for d, f in smooth.items()}
@@ -66,7 +67,7 @@ def test_reported_losses_are_without_label_smoothing() -> None:
 
 def test_only_nodes_that_took_part_move() -> None:
     net, paths, batches = setup()
-    optimiser, state = sgd(net, 0.9, 0.1), Uniform().begin(tiny.tasks(CLASSES))
+    optimiser, state = tiny.sgd(net, 0.9, 0.1), Uniform().begin(tiny.tasks(CLASSES))
     set_rate(optimiser, 0.1)
     tiny.step(net, optimiser, batches, paths, state, 0.0, 0.0)
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
@@ -85,7 +86,7 @@ def test_the_optimiser_has_every_parameter_once(kind: str) -> None:
     net, _, _ = setup()
     if kind == "supernet":
         net = MultiPathNet.supernet(tiny.space(), tiny.tasks(CLASSES), "mixed", seed=0)
-    held = [p for g in sgd(net, 0.9, 1e-4).param_groups for p in g["params"]]
+    held = [p for g in tiny.sgd(net, 0.9, 1e-4).param_groups for p in g["params"]]
     names = {id(p): n for n, p in net.named_parameters()}
     assert sorted(names[id(p)] for p in held) == sorted(names.values())
     expected = {"heads.of_a.weight", "heads.of_b.bias", "nodes.0_conv3.convolution.weight"}
@@ -94,7 +95,7 @@ def test_the_optimiser_has_every_parameter_once(kind: str) -> None:
 
 def test_every_kernel_and_every_head_moves_in_a_step() -> None:
     net, paths, batches = setup()
-    optimiser = sgd(net, 0.9, 0.0)
+    optimiser = tiny.sgd(net, 0.9, 0.0)
     set_rate(optimiser, 0.1)
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
     for _ in range(2):
@@ -105,7 +106,7 @@ def test_every_kernel_and_every_head_moves_in_a_step() -> None:
 
 def test_weight_decay_touches_kernels_and_matrices_only() -> None:
     net, _, _ = setup()
-    for group in sgd(net, 0.9, 0.01).param_groups:
+    for group in tiny.sgd(net, 0.9, 0.01).param_groups:
         assert {p.ndim > 1 for p in group["params"]} == {group["weight_decay"] > 0}
 
 
@@ -115,7 +116,7 @@ def test_one_call_steps_as_torch_does_for_each_parameter() -> None:
     archs = ["k3e1 k5e3", "k5e2se k3e3", "k3e1 k3e1", "k5e2se k5e3", "zero k3e3"]
     for fused in (True, False):
         net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0, collapse=True)
-        optimiser = sgd(net, 0.9, 1e-2)
+        optimiser = tiny.sgd(net, 0.9, 1e-2)
         assert optimiser.defaults["fused"]
         for group in optimiser.param_groups:
             group.update(fused=fused, foreach=not fused)
@@ -142,7 +143,7 @@ def test_one_call_steps_as_torch_does_for_each_parameter() -> None:
 
 def test_a_parameter_without_a_gradient_keeps_weight_and_momentum() -> None:
     net, paths, batches = setup()
-    optimiser, state = sgd(net, 0.9, 0.1), Uniform().begin(tiny.tasks(CLASSES))
+    optimiser, state = tiny.sgd(net, 0.9, 0.1), Uniform().begin(tiny.tasks(CLASSES))
     set_rate(optimiser, 0.1)
     tiny.step(net, optimiser, batches, paths, state)
     head = net.head_of("b").weight
@@ -177,7 +178,7 @@ def test_short_runs_have_a_rate_too(steps: int, warmup: float) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_names_the_domain_and_the_rate(bad: float) -> None:
     net, paths, batches = setup()
-    optimiser = sgd(net, 0.9, 0.0)
+    optimiser = tiny.sgd(net, 0.9, 0.0)
     set_rate(optimiser, 0.125)
     batches["b"][0][0, 0, 0, 0] = bad
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
@@ -185,3 +186,38 @@ def test_a_loss_that_is_not_finite_names_the_domain_and_the_rate(bad: float) -> 
         tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(CLASSES)), 0.1, 0.0)
     assert "\n" not in str(caught.value)
     assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
+
+
+def test_adamw_moves_every_weight_by_its_rate_in_the_first_step() -> None:
+    """With momentum corrected for its bias, the first step is the rate times the sign."""
+    net, paths, batches = setup()
+    config = TrainConfig(optimiser="adamw", weight_decay=0.0, loaded_rate=0.25)
+    names = [n for n, _ in net.named_parameters()]
+    loaded = frozenset(names[::2])
+    optimiser = optimiser_of(net, config, loaded)
+    before = {n: p.detach().clone() for n, p in net.named_parameters()}
+    set_rate(optimiser, 0.01)
+    tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(CLASSES)), 0.1, 0.0)
+    for name, parameter in net.named_parameters():
+        if parameter.grad is None:
+            assert torch.equal(before[name], parameter)
+            continue
+        rate = 0.01 * (0.25 if name in loaded else 1.0)
+        large = parameter.grad.abs() > 1e-4
+        moved = (parameter - before[name]).detach()[large]
+        expected = -rate * parameter.grad.sign()[large]
+        torch.testing.assert_close(moved, expected, rtol=1e-2, atol=1e-6)
+
+
+def test_weight_decay_of_adamw_does_not_depend_on_the_gradient() -> None:
+    net, _, _ = setup()
+    config = TrainConfig(optimiser="adamw", weight_decay=0.5)
+    optimiser = optimiser_of(net, config)
+    set_rate(optimiser, 0.1)
+    before = {n: p.detach().clone() for n, p in net.named_parameters()}
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    for name, parameter in net.named_parameters():
+        factor = 0.95 if parameter.ndim > 1 else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * factor)

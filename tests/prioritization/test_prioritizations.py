@@ -13,7 +13,7 @@ from one_step import setup
 from torch import Tensor
 from whole import assert_same_run, run
 
-from mpnas_kit.engine.step import set_rate, sgd
+from mpnas_kit.engine.step import set_rate
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import text_name, to_text
 from mpnas_kit.prioritization.abdp import ABDP, Boosted, DynamicTaskPriority, Uniform
@@ -266,7 +266,7 @@ class Watching(DomainWeights):
 
 def test_a_step_reports_the_losses_after_it_without_label_smoothing() -> None:
     net, paths, batches = setup()
-    optimiser, state = sgd(net, 0.0, 0.0), Watching()
+    optimiser, state = tiny.sgd(net, 0.0, 0.0), Watching()
     set_rate(optimiser, 0.1)
     before = tiny.step(net, optimiser, batches, paths, state, 0.3, 0.0)
     after = tiny.step(net, optimiser, batches, paths, Uniform().begin(tiny.tasks(TWO)), 0.3, 0.0)
@@ -280,7 +280,7 @@ def test_only_weights_that_need_later_losses_cost_a_second_forward_pass() -> Non
     net.register_forward_pre_hook(lambda *_: passes.append(1))
     for state, expected in ((Uniform().begin(tiny.tasks(TWO)), 1), (Watching(), 2)):
         passes.clear()
-        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, state, 0.0, 0.0)
+        tiny.step(net, tiny.sgd(net, 0.0, 0.0), batches, paths, state, 0.0, 0.0)
         assert len(passes) == expected
 
 
@@ -298,7 +298,7 @@ def test_weights_that_need_no_losses_do_not_get_them() -> None:
 
     net, paths, batches = setup()
     rows = [
-        tiny.step(net, sgd(net, 0.0, 0.0), batches, paths, state, 0.3, 0.0)
+        tiny.step(net, tiny.sgd(net, 0.0, 0.0), batches, paths, state, 0.3, 0.0)
         for state in (Blind(), Uniform().begin(tiny.tasks(TWO)), ABDP().begin(tiny.tasks(TWO)))
     ]
     assert len(seen) == 4 and all(math.isnan(value) for value in seen)
