@@ -12,10 +12,15 @@ Each part is done in float32 and in bfloat16. A part that fails is reported, and
 - resume: files that differ if such a search and training are stopped between two checkpoints and
   then continued. 0: both end as if they had not been stopped, to the bit.
 - search, train: steps of the engine and of the obvious loop (`obvious.py`), 32 images per domain:
-  searches in the pocket space, trainings of MobileNetV3-Large, on noise. The loop has the settings
-  of the engine; "torch" names the loop with the defaults of torch, whose results differ from run to
-  run. Times are medians of synchronised steps. "GiB" is the peak of the memory of all tensors,
-  "waits" the number of calls per step for which the program waits for the device.
+  searches in a space, trainings of its original network, on noise. The loop has the settings of the
+  engine; "torch" names the loop with the defaults of torch, whose results differ from run to run.
+  Times are medians of synchronised steps. "GiB" is the peak of the memory of all tensors, "waits"
+  the number of calls per step for which the program waits for the device. "busy" is the sum of the
+  device's kernels in a step over its time, and "kernels" their number: in the rest of the time the
+  device waits for the program. On a CPU the operations of torch are counted.
+- graph: a forward and backward pass of a training, captured as a CUDA graph, and the same pass
+  without it. "difference" is the largest difference of a gradient, relative to the largest of its
+  tensor. It is tried only; if it fails, the line says why.
 
 The program ends with an error if a part fails or a wanted value is missed.
 """
@@ -26,6 +31,7 @@ import mpnas_kit as mk  # (before torch: it sets how threads wait)
 import argparse
 import gc
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -43,7 +49,7 @@ import torch
 from obvious import obvious_step
 from torch import Tensor
 
-from mpnas_kit.domains.batches import Augment, Source, Standard, streams
+from mpnas_kit.domains.batches import Augment, Drawn, Source, Standard, streams
 from mpnas_kit.engine.compute import Precision
 from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.network.net import MultiPathNet
@@ -65,7 +71,9 @@ class Scale:
     resume_steps: steps of the runs that are stopped.
     batch: images per domain and step.
     sizes: domains by pixels per side. The first entry is also that of `losses` and `resume`.
+    large: the same for spaces around a known network.
     repeats: timed steps.
+    search_large: whether searches in these spaces are timed too.
     """
 
     planted_steps: int = 400
@@ -74,10 +82,17 @@ class Scale:
     resume_steps: int = 12
     batch: int = 32
     sizes: Mapping[int, int] = field(default_factory=lambda: {32: 10, 96: 10, 224: 4})
+    large: Mapping[int, int] = field(default_factory=lambda: {96: 5, 224: 5})
     repeats: int = 7
+    search_large: bool = True
 
 
-TINY = Scale(3, 200, 2, 3, 12, {16: 2}, 1)
+TINY = Scale(3, 200, 2, 3, 12, {16: 2}, {32: 1}, 1, False)
+SPACES: Mapping[str, Callable[[int], mk.SearchSpace]] = {
+    "pocket": mk.pocket_space,
+    "lite0": mk.lite0,
+    "MobileNetV3-Large": mk.mobilenet_v3_large_like,
+}
 LEAST = 8  # training images of the smallest domain of noise
 IMAGES = 3  # training images of the others, batches
 PATHS = 4  # paths per domain and step that a search rewards
@@ -92,6 +107,7 @@ class Line:
     wanted: what the first figure should be, in words. Empty: nothing is wanted.
     met: whether it is.
     error: why there are no figures. Empty: there are.
+    tried: why there are none of something that is only tried.
     """
 
     name: str
@@ -99,10 +115,11 @@ class Line:
     wanted: str = ""
     met: bool = True
     error: str = ""
+    tried: str = ""
 
     def __str__(self) -> str:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in self.values.items())
-        text = f"{self.name:24} {self.error or figures}"
+        text = f"{self.name:40} {self.error or self.tried or figures}"
         if not self.wanted or self.error:
             return text
         return f"{text} (wanted: {self.wanted}; {'met' if self.met else 'MISSED'})"
@@ -224,25 +241,32 @@ class Steps:
     seconds: median time of a step.
     memory: peak of the memory of all tensors, GiB; 0 on a CPU.
     waits: calls in one step for which the program waits for the device; 0 on a CPU.
+    busy: seconds of all kernels of a step. kernels: their number.
     """
 
     seconds: float
     memory: float
     waits: float
+    busy: float
+    kernels: float
 
 
 class Clock:
     """Measures steps on a device. `tick` is called at the end of every step.
 
-    The first two steps are not timed, nor is the last one, in which waits are counted.
+    The first two steps are not timed, nor are the last two, in which kernels and waits are counted.
 
     repeats: steps that are timed.
     """
 
     def __init__(self, device: torch.device, repeats: int) -> None:
-        self.device, self.steps = device, repeats + 3
+        self.device, self.steps = device, repeats + 4
         self._times: list[float] = []
         self._memory, self._waits = 0.0, 0
+        activity = getattr(torch.profiler.ProfilerActivity, device.type.upper(), None)
+        self._profiler = None  # torch cannot profile the device
+        if activity in torch.profiler.supported_activities():
+            self._profiler = torch.profiler.profile(activities=[activity], acc_events=True)
 
     def tick(self, *_: object) -> None:
         """Note the end of a step."""
@@ -252,6 +276,10 @@ class Clock:
             torch.cuda.synchronize(self.device)
             self._memory = torch.cuda.max_memory_allocated(self.device) / 2**30
         self._times.append(time.perf_counter())
+        if self._profiler is not None and len(self._times) == self.steps - 2:
+            self._profiler.start()
+        if self._profiler is not None and len(self._times) == self.steps - 1:
+            self._profiler.stop()
         if gpu and len(self._times) == self.steps - 1:
             torch.cuda.set_sync_debug_mode("warn")
 
@@ -274,8 +302,22 @@ class Clock:
 
     def result(self) -> Steps:
         """Return what the steps took."""
-        taken = [b - a for a, b in zip(self._times[1:-2], self._times[2:-1], strict=True)]
-        return Steps(statistics.median(taken), self._memory, self._waits)
+        taken = [b - a for a, b in zip(self._times[1:-3], self._times[2:-2], strict=True)]
+        busy, kernels = self._kernels()
+        return Steps(statistics.median(taken), self._memory, self._waits, busy, kernels)
+
+    def _kernels(self) -> tuple[float, float]:
+        """Return seconds and number of the kernels of a step; on a CPU, of torch's operations."""
+        if self._profiler is None:
+            return math.nan, math.nan
+        gpu = self.device.type == "cuda"
+        own = [
+            event
+            for event in self._profiler.events() or ()
+            if event.device_type.name == self.device.type.upper() and not event.is_user_annotation
+        ]
+        micro = sum(e.self_device_time_total if gpu else e.self_cpu_time_total for e in own)
+        return micro / 1e6, len(own)
 
 
 def noise(images: Sequence[int], size: int) -> mk.DomainSuite:
@@ -296,24 +338,61 @@ def noise(images: Sequence[int], size: int) -> mk.DomainSuite:
     return mk.DomainSuite(domains, "noise")
 
 
-def steps(name: str, size: int, device: torch.device, precision: Precision, scale: Scale) -> Line:
-    """Measure steps of the engine and of the loop.
+@dataclass(frozen=True)
+class Case:
+    """Steps that are timed.
 
-    name: `search` or `train`. size: pixels per side.
+    name: `search` or `train`. space: key of `SPACES`. size: pixels per side. domains: their number.
     """
-    suite = noise([IMAGES * scale.batch] * scale.sizes[size], size)
-    engine = engine_steps(name, suite, device, precision, scale)
-    with reproducible(None, size):
-        loop = loop_steps(name, suite, device, precision, scale)
-    default = loop_steps(name, suite, device, precision, scale)
+
+    name: str
+    space: str
+    size: int
+    domains: int
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.space} {self.size} px"
+
+    def suite(self, scale: Scale) -> mk.DomainSuite:
+        """Return the images."""
+        return noise([IMAGES * scale.batch] * self.domains, self.size)
+
+    def built(self) -> tuple[mk.SearchSpace, mk.Path]:
+        """Return the space and the path that a training has in all domains."""
+        space = SPACES[self.space](self.size)
+        return space, space.original or space.sample(torch.Generator().manual_seed(0))
+
+
+def cases(scale: Scale) -> list[Case]:
+    """Return what is timed, in order."""
+    found = []
+    for size, domains in scale.sizes.items():
+        found.append(Case("search", "pocket", size, domains))
+        found.append(Case("train", "MobileNetV3-Large", size, domains))
+    for size, domains in scale.large.items():
+        found.append(Case("train", "lite0", size, domains))
+        if scale.search_large:
+            found += [Case("search", s, size, domains) for s in ("lite0", "MobileNetV3-Large")]
+    return found
+
+
+def steps(case: Case, device: torch.device, precision: Precision, scale: Scale) -> Line:
+    """Measure steps of the engine and of the loop."""
+    name, suite = case.name, case.suite(scale)
+    engine = engine_steps(case, suite, device, precision, scale)
+    with reproducible(None, case.size):
+        loop = loop_steps(case, suite, device, precision, scale)
+    default = loop_steps(case, suite, device, precision, scale)
     images = scale.batch * len(suite) * (1 if name == "train" else 1 + PATHS)
     return Line(
-        f"{name} {size} px {precision}",
+        f"{case} {precision}",
         {
             "loop over engine": loop.seconds / engine.seconds,
             "torch over engine": default.seconds / engine.seconds,
             "images/s": images / engine.seconds,
             "ms": 1000 * engine.seconds,
+            "busy": engine.busy / engine.seconds,
+            "kernels": engine.kernels,
             "GiB": engine.memory,
             "GiB of the loop": loop.memory,
             "waits": engine.waits,
@@ -323,7 +402,7 @@ def steps(name: str, size: int, device: torch.device, precision: Precision, scal
 
 
 def engine_steps(
-    name: str, suite: mk.DomainSuite, device: torch.device, precision: Precision, scale: Scale
+    case: Case, suite: mk.DomainSuite, device: torch.device, precision: Precision, scale: Scale
 ) -> Steps:
     """Measure steps of the engine."""
     clock = Clock(device, scale.repeats)
@@ -335,7 +414,8 @@ def engine_steps(
         "precision": precision,
     }
     run: Callable[..., Any]
-    if name == "search":
+    space, path = case.built()
+    if case.name == "search":
         config = mk.SearchConfig(
             reward_batch=scale.batch,
             paths_per_step=PATHS,
@@ -343,10 +423,9 @@ def engine_steps(
             controller_delay=0.0,
             **common,
         )
-        run = partial(mk.search, suite, mk.pocket_space(suite.resolution), config)
+        run = partial(mk.search, suite, space, config)
     else:
-        space = mk.mobilenet_v3_large(suite.resolution)
-        paths = dict.fromkeys(suite.names, space.parse(""))
+        paths = dict.fromkeys(suite.names, path)
         run = partial(mk.train, suite, space, paths, mk.TrainConfig(**common))
     with clock.running():
         stopped(run, clock.steps, clock.tick)  # the time after the last step is not measured
@@ -354,23 +433,21 @@ def engine_steps(
 
 
 def loop_steps(
-    name: str, suite: mk.DomainSuite, device: torch.device, precision: Precision, scale: Scale
+    case: Case, suite: mk.DomainSuite, device: torch.device, precision: Precision, scale: Scale
 ) -> Steps:
     """Measure steps of the obvious loop, on network input that is drawn as in the engine."""
     generator, clock = torch.Generator().manual_seed(0), Clock(device, scale.repeats)
     draws = streams(
         {d.name: Source(d.train, Standard.of(d)) for d in suite}, scale.batch, 0, Augment()
     )
-    tasks, searched = suite.tasks, name == "search"
+    tasks, searched = suite.tasks, case.name == "search"
+    space, path = case.built()
     if searched:
-        space = mk.pocket_space(suite.resolution)
         net = MultiPathNet.supernet(
             space, tasks, "per_domain", 0, collapse=mk.SearchConfig().collapse
         )
     else:
-        space = mk.mobilenet_v3_large(suite.resolution)
-        paths = dict.fromkeys(suite.names, space.parse(""))
-        net = MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0)
+        net = MultiPathNet.of_paths(space, dict.fromkeys(suite.names, path), tasks, "per_domain", 0)
     net.to(device)
     optimiser = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9, nesterov=True)
     policies = Controllers(space, suite.names, ControllerSchedule(0, 10, 1.5), clock.steps)
@@ -387,7 +464,9 @@ def loop_steps(
     with clock.running():
         for step in range(clock.steps):
             sampled = sample(PATHS) if searched else {}
-            chosen = {d: drawn[0] for d, drawn in sample(1).items()}
+            chosen = dict.fromkeys(suite.names, path)
+            if searched:
+                chosen = {d: drawn[0] for d, drawn in sample(1).items()}
             rewarded = batches() if searched else {}
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 found = obvious_step(
@@ -400,6 +479,83 @@ def loop_steps(
     return clock.result()
 
 
+def graph(case: Case, device: torch.device, precision: Precision, scale: Scale) -> Line:
+    """Capture a forward and backward pass of a training as a CUDA graph, and time both."""
+    line = Line(f"graph {case} {precision}")
+    if device.type != "cuda":
+        line.tried = "not tried: CUDA graphs need a GPU"
+        return line
+    try:
+        with reproducible(None, case.size):
+            line.values = _graph(case, device, precision, scale)
+    except Exception as error:  # a capture may fail in many ways
+        line.tried = f"failed: {next(iter(str(error).splitlines()), type(error).__name__)}"
+    return line
+
+
+def _graph(
+    case: Case, device: torch.device, precision: Precision, scale: Scale
+) -> dict[str, float]:
+    """Return the figures of `graph`."""
+    suite, (space, path) = case.suite(scale), case.built()
+    paths = dict.fromkeys(suite.names, path)
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", 0).to(device)
+    batches = {
+        d.name: Drawn(Source(d.train, Standard.of(d)), torch.arange(scale.batch), None).take(
+            device=device
+        )
+        for d in suite
+    }
+    flows = [mk.Flow(d, images, path) for d, (images, _) in batches.items()]
+    labels = [labels for _, labels in batches.values()]
+
+    def both_passes() -> None:
+        net.zero_grad(set_to_none=True)
+        with torch.autocast("cuda", torch.bfloat16, precision == "bfloat16", cache_enabled=False):
+            outputs = net(flows)
+        losses = [
+            suite.tasks[flow.domain].loss(x.float(), own, 0.1)
+            for flow, x, own in zip(flows, outputs, labels, strict=True)
+        ]
+        torch.stack(losses).sum().backward()
+
+    def gradients() -> list[Tensor]:
+        return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+    def median_seconds(call: Callable[[], None]) -> float:
+        taken = []
+        for _ in range(scale.repeats):
+            torch.cuda.synchronize(device)
+            began = time.perf_counter()
+            call()
+            torch.cuda.synchronize(device)
+            taken.append(time.perf_counter() - began)
+        return statistics.median(taken)
+
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):  # as torch demands before a capture
+        for _ in range(3):
+            both_passes()
+    torch.cuda.current_stream(device).wait_stream(side)
+    plain, expected = median_seconds(both_passes), gradients()
+    captured = torch.cuda.CUDAGraph()
+    net.zero_grad(set_to_none=True)
+    with torch.cuda.graph(captured):
+        both_passes()
+    replayed = median_seconds(captured.replay)
+    differences = [
+        float((a - b).abs().max() / a.abs().max().clamp_min(1e-12))
+        for a, b in zip(expected, gradients(), strict=True)
+    ]
+    return {
+        "plain over graph": plain / replayed,
+        "images/s": scale.batch * len(suite) / replayed,
+        "ms": 1000 * replayed,
+        "difference": max(differences),
+    }
+
+
 # All parts ----------------------------------------------------------------------------------------
 
 Part = Callable[[torch.device, Precision, Scale], Line]
@@ -407,12 +563,12 @@ Part = Callable[[torch.device, Precision, Scale], Line]
 
 def parts(scale: Scale) -> list[tuple[str, Part]]:
     """Return all parts and their names. What shows faults comes first."""
-    timed = [
-        (f"{name} {size} px", partial(steps, name, size))
-        for size in scale.sizes
-        for name in ("search", "train")
-    ]
-    return [("planted", planted), ("losses", losses), ("resume", resume), *timed]
+    every = cases(scale)
+    timed = [(str(case), partial(steps, case)) for case in every]
+    graphs = [
+        (f"graph {case}", partial(graph, case)) for case in every if case.name == "train"
+    ]  # last, because a capture that fails may disturb what follows
+    return [("planted", planted), ("losses", losses), ("resume", resume), *timed, *graphs]
 
 
 def run(device: torch.device, scale: Scale, until: float) -> list[Line]:

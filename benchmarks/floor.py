@@ -116,8 +116,13 @@ def shares(size: Size) -> dict[str, float]:
     """
     steps = Steps(size)
     steps.engine()
+    return shares_of(steps.engine)
+
+
+def shares_of(step: Callable[[], object]) -> dict[str, float]:
+    """Return the shares of the time of a call, as `shares` does."""
     profiler = cProfile.Profile()
-    profiler.runcall(steps.engine)
+    profiler.runcall(step)
     stats: Any = pstats.Stats(profiler)
     found = dict.fromkeys([*KINDS, *OTHER], 0.0)
     for (file, _, name), (_, _, own, _, _) in stats.stats.items():

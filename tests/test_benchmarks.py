@@ -130,6 +130,13 @@ def test_a_device_is_checked_and_timed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     device = benchmark("device", monkeypatch)
+    whole = device.cases(device.Scale())
+    assert {(c.name, c.space, c.size) for c in whole} >= {
+        (name, space, size)
+        for name in ("search", "train")
+        for space in ("lite0", "MobileNetV3-Large")
+        for size in (96, 224)
+    }
     device.main(["--tiny", "--device", "cpu", "--json", str(tmp_path / "figures.json")])
     figures = json.loads((tmp_path / "figures.json").read_text())
     values = {line["name"]: line["values"] for line in figures["lines"]}
@@ -137,13 +144,19 @@ def test_a_device_is_checked_and_timed(
     for precision in ("float32", "bfloat16"):
         assert 0 <= values[f"planted {precision}"]["right choices"] <= 12
         assert values[f"resume {precision}"] == {"files that differ": 0}
-        for name in ("search", "train"):
-            assert all(
-                values[f"{name} 16 px {precision}"][f"{who} over engine"] > 0 for who in timed
-            )
+        for name in (
+            "search pocket 16 px",
+            "train MobileNetV3-Large 16 px",
+            "train lite0 32 px",
+        ):
+            line = values[f"{name} {precision}"]
+            assert all(line[f"{who} over engine"] > 0 for who in timed)
+            assert line["busy"] > 0 and line["kernels"] > 10 and line["images/s"] > 0
+        assert values[f"graph train lite0 32 px {precision}"] == {}
     assert values["losses float32"] == {"difference": 0}
     assert 0 < values["losses bfloat16"]["difference"] < 0.1
     printed = capsys.readouterr().out.splitlines()
+    assert "not tried: CUDA graphs need a GPU" in printed[-1]
     assert printed[0] == f"cpu, torch {torch.__version__}" and len(printed) == 1 + len(values)
 
 
@@ -267,3 +280,14 @@ def test_files_of_every_format_are_measured(monkeypatch: pytest.MonkeyPatch) -> 
 def small_signature() -> mk.Signature:
     classes = tuple(f"class{i}" for i in range(10))
     return mk.Signature(classes, 3, tiny.SIZE, (0.5,) * 3, (0.25,) * 3)
+
+
+def test_a_step_in_a_large_space_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("large", monkeypatch)
+    monkeypatch.setattr(module, "DOMAINS", 1)
+    monkeypatch.setattr(module, "MATRIX", 64)
+    found = module.measure("pocket", 16, repeats=1)
+    times = {name: value for name, value in found.items() if not name.startswith("share")}
+    assert set(times) == {"build", "step, eager", "step, native", "arithmetic", "optimiser"}
+    assert all(value > 0 for value in times.values())
+    assert 0.9 < sum(found[name] for name in found.keys() - times.keys()) <= 1

@@ -160,10 +160,10 @@ class Drawn:
     """
 
     def __init__(self, source: Source, chosen: Tensor, moves: tuple[Tensor, Tensor] | None) -> None:
-        self._source, self._chosen, self._moves = source, chosen, moves
+        self.source, self.chosen, self.moves = source, chosen, moves
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self.chosen)
 
     def take(
         self, part: Tensor | None = None, device: torch.device | None = None
@@ -174,12 +174,12 @@ class Drawn:
         device: device of the result; None: the device of the split's tensors. Images go there as
         uint8, and are moved and normalised there.
         """
-        chosen = self._chosen if part is None else self._chosen[part]
-        split = self._source.split
-        moves = self._moves
+        chosen = self.chosen if part is None else self.chosen[part]
+        split = self.source.split
+        moves = self.moves
         if moves is not None and part is not None:
             moves = moves[0][part], moves[1][part]
-        images = self._source.standard(read(split, chosen).to(device), moves)
+        images = self.source.standard(read(split, chosen).to(device), moves)
         return images, split.labels[chosen].to(device)
 
 

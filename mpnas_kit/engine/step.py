@@ -4,8 +4,8 @@ Search and training both use it.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from mpnas_kit.domains.task import Task, mean_qualities
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.errors import MpnasError, RaisedBy
-from mpnas_kit.network.net import Blend, Flow, MultiPathNet
+from mpnas_kit.network.net import Blend, Flow
 from mpnas_kit.prioritization.domain_weights import (
     UNKNOWN,
     DomainWeights,
@@ -23,7 +23,7 @@ from mpnas_kit.prioritization.domain_weights import (
     checked_weights,
     needs_losses,
 )
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.space import Path, SearchSpace
 
 FUSED = {"cpu", "cuda"}  # devices on which torch has an optimiser in one call
 SECOND_BETA = 0.999  # of adamw
@@ -88,8 +88,30 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get("share", 1.0)
 
 
+class Stepped(Protocol):
+    """What a step trains: a `MultiPathNet`, or a part of one."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Search space of the network."""
+        ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Task of every domain, by name."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return all parameters."""
+        ...
+
+    def __call__(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
+        """Return the head outputs of every flow (see `MultiPathNet.forward`)."""
+        ...
+
+
 def weighted_step(
-    net: MultiPathNet,
+    net: Stepped,
     optimiser: torch.optim.Optimizer,
     batches: Mapping[str, Drawn],
     paths: Mapping[str, Path | Blend],
@@ -106,9 +128,10 @@ def weighted_step(
 
     If the memory budget of `compute` needs several groups of micro-batches, each goes forward and
     back alone, and the gradients add up. The result is the same but for rounding, because a batch
-    norm sees one micro-batch at a time. If the weights need the losses of the step, a forward pass
-    without gradients comes first. A GPU is waited for once per step, or twice if the prioritization
-    needs the losses after it.
+    norm sees one micro-batch at a time. If one micro-batch alone is too much, the backward pass
+    computes the maps inside of layers again. If the weights need the losses of the step, a forward
+    pass without gradients comes first, if there are several groups. A GPU is waited for once per
+    step, or twice if the prioritization needs the losses after it.
 
     batches: one batch per drawn domain.
     paths: path or blend of every drawn domain.
@@ -124,12 +147,12 @@ def weighted_step(
     tasks = [net.tasks[d] for d in domains]
     parts = compute.parts(batches)
     flows = [Flow(domains[p.domain], p.images, paths[domains[p.domain]]) for p in parts]
-    groups = compute.memory.groups(net.space, flows)
+    groups, recompute = compute.memory.divide(net.space, flows)
     divided, early = len(groups) > 1, not needs_losses(weights)
 
     def forward(group: Sequence[int]) -> list[Tensor]:
         with compute.autocast():
-            return [x.float() for x in net([flows[i] for i in group])]
+            return [x.float() for x in net([flows[i] for i in group], recompute)]
 
     def measured(outputs: Sequence[Tensor]) -> dict[str, Seen]:
         rows = [_seen(tasks[p.domain], x, p.labels) for p, x in zip(parts, outputs, strict=True)]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils.checkpoint import checkpoint
 
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.task import Task
@@ -270,14 +271,26 @@ class MultiPathNet(nn.Module):
         ordered = {n: extents[n] for n in sorted(extents)}
         return cls(space, ordered, tasks, norm, True, seed, private_from, collapse)
 
-    def forward(self, flows: Sequence[Flow]) -> list[Tensor]:
+    def forward(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
         """Return the head outputs (B, outputs of the domain's task) of every flow, in order.
 
         Flows of one domain with the same image tensor share all computations up to the layer in
         which their paths differ.
 
+        recompute: whether only the inputs of layers are kept for the backward pass, which computes
+        each layer once more (Chen et al. 2016, arXiv 1604.06174). Not while `measure` runs: batches
+        would count twice.
+
         Raises `MpnasError` if a domain or a node is not in the network, or images are no network
         input.
+        """
+        features = self.features(flows, recompute)
+        return [self.head_of(f.domain)(x) for f, x in zip(flows, features, strict=True)]
+
+    def features(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
+        """Return what the heads get: the means of the last map, (B, channels), of every flow.
+
+        Parameters and errors are those of `forward`.
         """
         for flow in flows:
             self._check(flow)
@@ -285,11 +298,12 @@ class MultiPathNet(nn.Module):
         inputs = {(f.domain, id(f.images)): alone(f.domain, f.images) for f in flows}
         maps = [inputs[f.domain, id(f.images)] for f in flows]
         native = self.kernels if all(map(_is_plain, inputs.values())) else None
+        run = partial(checkpoint, self._layer, use_reentrant=False) if recompute else self._layer
         for layer in range(len(self.space.layers)):
-            outputs = self._layer(maps, [plan[layer] for plan in plans], native)
+            outputs = run(maps, [plan[layer] for plan in plans], native)
             maps = [m[0] if len(m) == 1 else average(m) for m in outputs]
         pooled = {m: m.tensor.mean((2, 3)) for m in dict.fromkeys(maps)}
-        return [self.head_of(m.domain)(pooled[m]) for m in maps]
+        return [pooled[m] for m in maps]
 
     def _check(self, flow: Flow) -> None:
         if flow.domain not in self.tasks:

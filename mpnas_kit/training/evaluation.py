@@ -17,6 +17,8 @@ from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path
 from mpnas_kit.values import Range, checked, require_type
 
+CALIBRATION_BATCHES, CALIBRATION_IMAGES = 8, 128  # images per domain and batch
+
 
 def standard_for(net: MultiPathNet, domain: Domain) -> Standard:
     """Return how images of a domain become input of a network: as in the network's training."""
@@ -28,8 +30,8 @@ def recalibrate(
     net: MultiPathNet,
     suite: DomainSuite,
     paths: Mapping[str, Path],
-    batches: Annotated[int, Range(1, 1_000_000)] = 8,
-    batch_size: Annotated[int, Range(2, 1_000_000)] = 128,
+    batches: Annotated[int, Range(1, 1_000_000)] = CALIBRATION_BATCHES,
+    batch_size: Annotated[int, Range(2, 1_000_000)] = CALIBRATION_IMAGES,
 ) -> None:
     """Measure the statistics of every batch norm, on training images without augmentation.
 

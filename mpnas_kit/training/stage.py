@@ -43,6 +43,7 @@ from mpnas_kit.training.evaluation import (
     recalibrate,
     recall_table,
 )
+from mpnas_kit.training.features import LIMIT, Features
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import require_type
 
@@ -232,6 +233,9 @@ class _Training(Stage):
         inputs = self.net.standards
         sources = {d.name: Source(d.train, inputs[d.name], d.flip) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
+        self.features = None
+        if self._is_constant(config, compute) and Features.size(space, sources) <= LIMIT:
+            self.features = Features(self.net, sources, self.paths, compute.device)
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, suite.tasks, config.seed)
 
@@ -249,6 +253,12 @@ class _Training(Stage):
                     if isinstance(module, DomainNorm):
                         module.requires_grad_(True)
 
+    @staticmethod
+    def _is_constant(config: TrainConfig, compute: Compute) -> bool:
+        """Return whether the features of an image are the same in every step."""
+        norms = config.frozen and config.frozen_norms == "start"
+        return norms and config.shift == 0 and compute.precision == "float32"
+
     def run(self, callbacks: Sequence[Callback]) -> TrainResult:
         self.loop(callbacks)
         return self._finish()
@@ -257,10 +267,13 @@ class _Training(Stage):
         config = self.config
         rate = learning_rate(self.step, config.steps, config.learning_rate, config.warmup)
         set_rate(self.optimiser, rate)
+        batches = {d: self.streams[d].next() for d in self.draws.drawn(self.step)}
+        if self.features is not None:
+            batches = self.features.of(batches)
         figures = weighted_step(
-            self.net,
+            self.net if self.features is None else self.features,
             self.optimiser,
-            {d: self.streams[d].next() for d in self.draws.drawn(self.step)},
+            batches,
             self.paths,
             self.weights,
             config.label_smoothing,

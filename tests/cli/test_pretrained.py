@@ -52,7 +52,6 @@ def test_every_tensor_of_the_start_is_accounted_for(started: mk.Run) -> None:
         with (started.folder / stage / "start.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert {row["how"] for row in rows} <= {"taken", "cut", "padded", "left"}
-    XX
         assert all(row["note"] for row in rows if row["how"] == "left")
 
 

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.engine.compute import Compute
-from mpnas_kit.engine.memory import MB, MemoryBudget, maps_per_image
+from mpnas_kit.engine.memory import MB, MemoryBudget, layer_maps, maps_per_image
 from mpnas_kit.engine.step import set_rate
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.kernels.library import usable
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.prioritization.domain_weights import DomainWeights
 from mpnas_kit.prioritization.scalarizers import FAMO
 from mpnas_kit.search.stage import search
+from mpnas_kit.search.warmup import warm
 from mpnas_kit.training.stage import train
 
 CLASSES = {"a": 3, "b": 4, "c": 2}
@@ -60,26 +62,26 @@ def test_groups_hold_as_many_micro_batches_as_fit_by_hand() -> None:
         (85, [[0, 1], [2]]),
         (83, [[0], [1], [2]]),
     ):
-        assert MemoryBudget(budget).groups(space, flows(640)) == expected
-    assert MemoryBudget(60, value=2).groups(space, flows(640)) == [[0, 1, 2]]
+        assert MemoryBudget(budget).divide(space, flows(640)) == (expected, False)
+    assert MemoryBudget(60, value=2).divide(space, flows(640)).groups == [[0, 1, 2]]
 
 
-def test_a_micro_batch_that_does_not_fit_runs_alone_and_one_warning_names_it() -> None:
-    budget, space = MemoryBudget(40), tiny.space()
+def test_a_micro_batch_that_never_fits_runs_alone_and_one_warning_names_it() -> None:
+    budget, space = MemoryBudget(39), tiny.space()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert budget.groups(space, flows(640)) == [[0], [1], [2]]
+        assert budget.divide(space, flows(640)) == ([[0], [1], [2]], True)
     said = [str(w.message) for w in caught]
     assert [text.split("'")[1] for text in said] == ["a", "b", "c"]
-    assert "take about 65.2 MB, more than the memory_budget of 40 MB." in said[2]
+    assert "take about 52.3 MB, more than the memory_budget of 39 MB, although" in said[2]
     assert "With 2 times as many micro_batches they would fit." in said[2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        budget.groups(space, flows(640))
+        budget.divide(space, flows(640))
 
 
 def test_no_work_is_no_group() -> None:
-    assert MemoryBudget(1).groups(tiny.space(), []) == []
+    assert MemoryBudget(1).divide(tiny.space(), []).groups == []
 
 
 # The step -----------------------------------------------------------------------------------------
@@ -195,3 +197,76 @@ def test_mixed_statistics_cannot_be_divided() -> None:
     with pytest.raises(MpnasError, match="norm 'mixed' normalises all images of a step together"):
         tiny.train_config(norm="mixed", memory_budget=100)
     assert tiny.train_config(norm="mixed").memory_budget is None
+
+
+# Recomputed maps ----------------------------------------------------------------------------------
+
+
+def test_a_recomputed_flow_holds_the_inputs_of_its_layers_and_one_layer_by_hand() -> None:
+    """Layers of two flows are computed again together, so their maps are in memory together."""
+    space, (a, _, c) = tiny.space(), flows(640)
+    maps = [layer_maps(space, flow) for flow in (a, c)]
+    assert [[m.entrance for m in own] for own in maps] == [
+        [3 * 16**2, 8 * 8**2, 8 * 8**2, 12 * 4**2]
+    ] * 2
+    scale = 4 * 640 / MB
+    inputs = scale * sum(m.entrance for own in maps for m in own)
+    layer = scale * max(x.kept + y.kept for x, y in zip(*maps, strict=True))
+    passing = scale * 8 * max(m.largest for own in maps for m in own)
+    together = inputs + layer + passing
+    assert together == pytest.approx(70.45, abs=0.01)
+    third = a._replace(images=torch.empty(740, 3, tiny.SIZE, tiny.SIZE))  # alone too much
+    assert MemoryBudget(71).divide(space, [a, c, third]) == ([[0, 1], [2]], True)
+    assert MemoryBudget(70).divide(space, [a, c, third]) == ([[0], [1], [2]], True)
+
+
+@pytest.mark.parametrize("kernels", ["native", "eager"])
+@pytest.mark.parametrize("blended", [False, True])
+def test_recomputed_gradients_are_equal_to_the_bit(kernels: Any, blended: bool) -> None:
+    space, paths = tiny.space(), tiny.paths(tiny.space(), ARCHS)
+    generator = torch.Generator().manual_seed(0)
+    chosen: list[Any] = list(paths.values())
+    if blended:
+        chosen = warm(space, chosen, 1.0, 3, generator)
+    found = []
+    for recompute in (False, True):
+        net = MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", 0, collapse=True)
+        net.kernels = usable(kernels)
+        batch = [
+            Flow(d, x, path) for (d, (x, _)), path in zip(batches().items(), chosen, strict=True)
+        ]
+        outputs = net(batch, recompute)
+        torch.stack([x.square().sum() for x in outputs]).sum().backward()
+        found.append([p.grad for p in net.parameters()] + [x.detach() for x in outputs])
+    for one, other in zip(*found, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or (other is not None and torch.equal(one, other))
+
+
+def test_recomputed_statistics_count_once() -> None:
+    """Measuring needs no gradients. So there is nothing to compute again."""
+    space, paths, found = tiny.space(), tiny.paths(tiny.space(), ARCHS), []
+    for recompute in (False, True):
+        net = MultiPathNet.of_paths(space, paths, tiny.tasks(CLASSES), "per_domain", seed=0)
+        with torch.no_grad(), net.measure():
+            for _ in range(2):
+                net([Flow(d, x, paths[d]) for d, (x, _) in batches().items()], recompute)
+        found.append(net.fingerprint())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_budget_below_one_micro_batch_keeps_fewer_maps(precision: Any) -> None:
+    """The step is the same, and the maps that it saves are less than those of one micro-batch."""
+    setting, most, found = Uniform(), [], []
+    for budget in (None, 6):
+        alive = Alive()
+        with torch.autograd.graph.saved_tensors_hooks(alive.pack, lambda box: box.held):
+            weights, *_ = stepped(
+                budget, setting.begin(tiny.tasks(CLASSES)), steps=1, precision=precision
+            )
+        most.append(alive.most)
+        found.append(weights)
+    assert most[1] < most[0] / 3
+    for name, weight in found[0].items():
+        torch.testing.assert_close(found[1][name], weight, rtol=1e-4, atol=1e-4)

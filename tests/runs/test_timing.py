@@ -3,11 +3,20 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tiny
+import torch
 
 import mpnas_kit as mk
+from mpnas_kit.engine.compute import Compute
+from mpnas_kit.engine.memory import MB, maps_per_image
+from mpnas_kit.network.net import Flow
+from mpnas_kit.runs import memory, timing
+from mpnas_kit.runs.memory import ExpectedMemory, expected_memory, machine_memory
 from mpnas_kit.runs.timing import suggested_steps
+from mpnas_kit.search.config import resolve_target
+from mpnas_kit.space.costs import cost_bounds
 
 
 def test_a_suite_has_an_expected_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +56,104 @@ def test_wrong_calls_are_one_sentence() -> None:
     ):
         with pytest.raises(mk.MpnasError, match=words):
             mk.expected_time(suite, **{"space": tiny.space(), **options})  # type: ignore[arg-type]
+
+
+def test_long_steps_are_measured_with_fewer_images() -> None:
+    config, large = mk.SearchConfig(), mk.mobilenet_v3_large(224)
+    path = large.parse("")
+    images = timing._images(large, config, {"a": path, "b": path})
+    assert images == round(60e9 / (7 * 2 * large.cost(path).multiply_adds)) == 20
+    assert timing._images(large, config, dict.fromkeys("abcdefghijklmno", path)) == 4
+    small = tiny.space()
+    assert timing._images(small, config, tiny.paths(small, ["k3e1 k5e3"])) == config.batch_size
+
+
+def test_paths_become_cheaper_by_hand() -> None:
+    space, level = tiny.space(), tiny.search_config(cost_level=0.0)
+    cheapest = cost_bounds(level.cost, space, 1)[0]
+    mean = resolve_target(space, tiny.search_config(cost_level=1.0), 1)
+    assert timing._falling(space, level, "ab") == pytest.approx((1 + cheapest / mean) / 2)
+    assert timing._falling(space, tiny.search_config(cost_level=1.0), "ab") == 1
+    most = tiny.search_config(cost_target=cost_bounds(level.cost, space, 1)[1])
+    assert timing._falling(space, most, "ab") == 1
+
+
+def test_a_stage_stops_when_enough_steps_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 5))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
+
+    def stage(note: timing.Callable[[mk.StepEvent], None]) -> None:
+        for step in range(1, 13):
+            note(mk.StepEvent("train", step, 12, {}))
+
+    assert timing._timed(4, stage) == [5.0] * 4  # 8 seconds are over, but four are needed
+    assert timing._timed(1, stage) == [5.0] * 2
+    monkeypatch.setattr(timing, "_SECONDS", 1e9)
+    assert timing._timed(1, stage) == [5.0] * 11
+
+
+def test_the_memory_of_both_stages_by_hand() -> None:
+    """Without averaged layers, paths and widths are known."""
+    suite, space = tiny.suite(2), tiny.space()
+    paths = tiny.paths(space, ["k3e2 k5e3"] * 2)
+    search = tiny.search_config(warmup_share=0, paths_per_step=1, reward_batch=2)
+    found = expected_memory(suite, space, search, tiny.train_config(), paths, Compute())
+    row = found.stages.set_index("stage").loc["train"]
+    flow = Flow("a", torch.empty(1, 3, tiny.SIZE, tiny.SIZE, device="meta"), paths["a"])
+    maps, images = maps_per_image(space, flow), tiny.train_config().batch_size
+    assert row["maps"] == pytest.approx(4 * images * (2 * maps.kept + 8 * maps.largest) / MB)
+    assert row["least"] < row["maps"] and row["weights"] > 0
+    assert found.resolution == tiny.SIZE and (found.machine is None or found.machine > 100)
+
+
+@pytest.mark.parametrize(
+    ("machine", "budget", "words"),
+    [
+        (16_000, None, "one of the training 3.1 GB, and there are 16.0 GB."),
+        (8_000, 3_500, "--memory-budget 3500, which the times above include, or take images"),
+        (3_000, 1_100, "--memory-budget 1100,"),
+        (1_800, None, "even with a memory_budget: take images of fewer than 96 pixels, or a"),
+        (None, None, "up to 9.5 GB, one of the training 3.1 GB."),
+    ],
+)
+def test_what_to_do_if_a_stage_does_not_fit(
+    machine: float | None, budget: int | None, words: str
+) -> None:
+    rows = [("search", 500.0, 9000.0, 1100.0), ("train", 100.0, 3000.0, 800.0)]
+    stages = pd.DataFrame(rows, columns=["stage", "weights", "maps", "least"])
+    found = ExpectedMemory(stages, machine, 96)
+    assert words in found.sentence
+    if not found.fits:
+        assert found.budget == budget
+    assert found.fits == (machine is None or machine == 16_000)
+
+
+def test_a_suite_that_does_not_fit_is_timed_with_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "machine_memory", lambda device: 5.0)
+    seen: list[int | None] = []
+    real = timing.search
+
+    def search(*given: object, **more: object) -> object:
+        seen.append(given[2].memory_budget)  # type: ignore[attr-defined]
+        return real(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(timing, "search", search)
+    found = mk.expected_time(tiny.suite(2), tiny.space(), search_steps=9, measured=8)
+    assert seen == [found.memory.budget] and found.memory.budget is not None
+    assert f"--memory-budget {found.memory.budget}" in found.sentence
+
+
+def test_a_limit_of_a_container_is_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, file = torch.device("cpu"), tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "_CGROUP", file)
+    whole = machine_memory(cpu)
+    assert whole is not None
+    file.write_text("max\n")
+    assert machine_memory(cpu) == whole
+    file.write_text("64000000\n")
+    assert machine_memory(cpu) == 64
+    assert machine_memory(torch.device("meta")) is None

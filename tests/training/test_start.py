@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import mpnas_kit as mk
 from mpnas_kit.domains.batches import Standard
+from mpnas_kit.engine.compute import Compute
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
@@ -23,6 +24,7 @@ from mpnas_kit.search.data import divide
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.starts.source import Start
+from mpnas_kit.training import stage as stage_module
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
 
@@ -199,6 +201,55 @@ def test_with_norms_of_the_start_only_heads_change() -> None:
         for domain in ("a", "b"):
             (features,) = own([Flow(domain, images, path)])
             assert torch.equal(features, expected), domain
+
+
+@pytest.mark.parametrize("kernels", ["native", "eager"])
+def test_frozen_features_are_computed_once_and_are_those_of_every_step(
+    kernels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Domain b has mirrored images. Both ways draw the same images, and give the same heads."""
+    given, found = start(), []
+    passes: list[int] = []
+    real = MultiPathNet.features
+
+    def counted(net: MultiPathNet, flows: Any, recompute: bool = False) -> list[Tensor]:
+        if net.training:
+            passes.append(sum(len(flow.images) for flow in flows))
+        return real(net, flows, recompute)
+
+    monkeypatch.setattr(MultiPathNet, "features", counted)
+    same: dict[str, Any] = {"frozen": True, "frozen_norms": "start", "shift": 0, "steps": 12}
+    for limit in (0, stage_module.LIMIT):
+        monkeypatch.setattr(stage_module, "LIMIT", limit)
+        found.append(run("train", start=given, kernels=kernels, micro_batches=2, **same))
+        passes.append(-1)
+    assert passes == [16] * 12 + [-1] + [36, 28, 28] + [-1]
+    losses = [one.history["loss"].to_numpy() for one in found]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for name, tensor in weights(found[0].net).items():
+        torch.testing.assert_close(weights(found[1].net)[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_features_are_computed_in_every_step_if_they_change() -> None:
+    frozen = {"frozen": True, "frozen_norms": "start", "shift": 0}
+    constant = stage_module._Training._is_constant
+    assert constant(tiny.train_config(**frozen), Compute())
+    for other in ({"shift": 1}, {"frozen_norms": "tuned"}, {"frozen_norms": "measured"}):
+        assert not constant(tiny.train_config(**{**frozen, **other}), Compute())
+    assert not constant(tiny.train_config(**frozen), Compute(precision="bfloat16"))
+
+
+def test_a_training_on_known_features_resumes_to_the_bit(tmp_path: Path) -> None:
+    same: dict[str, Any] = {"frozen": True, "frozen_norms": "start", "shift": 0, "steps": 6}
+
+    def stop(event: mk.StepEvent) -> None:
+        if event.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("train", tmp_path, stop, start=start(), **same)
+    continued = run("train", tmp_path, start=start(), **same)
+    assert continued.net.fingerprint() == run("train", start=start(), **same).net.fingerprint()
 
 
 def test_features_of_the_start_do_not_depend_on_the_batch() -> None:
