@@ -20,7 +20,7 @@ import torch
 import mpnas_kit as mk
 from mpnas_kit.cli.model_parsers import export_parser
 from mpnas_kit.cli.parsers import report_parser, stage_parser, sweep_parser
-from mpnas_kit.engine.step import set_rate, sgd
+from mpnas_kit.engine.step import set_rate
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
 
@@ -47,7 +47,7 @@ def test_the_obvious_loop_makes_the_step_and_the_rewards_of_the_engine(
         MultiPathNet.supernet(space, tiny.tasks(CLASSES), "per_domain", seed=0, collapse=True)
         for _ in "eo"
     ]
-    optimisers = [sgd(net, 0.9, 1e-3) for net in nets]
+    optimisers = [tiny.sgd(net, 0.9, 1e-3) for net in nets]
     for optimiser in optimisers:
         set_rate(optimiser, 0.1)
     tiny.step(

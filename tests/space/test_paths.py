@@ -215,14 +215,13 @@ def test_the_full_space_is_that_of_tunas() -> None:
 ORDER = """
 import mpnas_kit, torch, tiny
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.engine.step import sgd
 space, classes = tiny.space(), {"b": 3, "a": 2, "c": 4}
 paths = tiny.paths(space, ["k5e2se k5e3", "k3e1 k3e3", "k3e2 k3e1"])
 for net in (
     MultiPathNet.supernet(space, tiny.tasks(classes), "per_domain", 0),
     MultiPathNet.of_paths(space, paths, tiny.tasks(classes), "per_domain", 0),
 ):
-    groups = sgd(net, 0.9, 0.0).param_groups
+    groups = tiny.sgd(net, 0.9, 0.0).param_groups
     named = {id(p): n for n, p in net.named_parameters()}
     print(list(net.state_dict()), [named[id(p)] for g in groups for p in g["params"]])
     print([float(p.sum()) for p in net.parameters()])
