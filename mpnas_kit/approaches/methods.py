@@ -19,7 +19,7 @@ from mpnas_kit.settings import check, require
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Node, Path, SearchSpace
-from mpnas_kit.values import SEED
+from mpnas_kit.values import SEED, Range
 
 RANDOM_TOLERANCE = 0.05  # share by which the cost of a random path may differ from its target
 
@@ -208,8 +208,10 @@ class RandomPaths:
     such a run they are within 5 % of the cost target, as in `EvenPaths`.
 
     draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
+    prior: probability of every choice of the space's original path, as in a search. None: all
+    choices are equally likely.
 
-    Raises `MpnasError` if draw is out of its range.
+    Raises `MpnasError` if a number is out of its range.
 
     >>> context = mk.Context(space, suite.names, mk.SearchConfig(), matched=found.paths)
     >>> sorted(mk.RandomPaths(draw=1).plan(context).paths)
@@ -217,6 +219,7 @@ class RandomPaths:
     """
 
     draw: Annotated[int, SEED] = 0
+    prior: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
 
     searches = False
     weighs = True
@@ -230,9 +233,9 @@ class RandomPaths:
         Raises `MpnasError` if no path of such a cost is found.
         """
         if context.matched is None:
-            return EvenPaths(self.draw).plan(context)
+            return EvenPaths(self.draw, self.prior).plan(context)
         costs = path_costs(MultiplyAdds(), context.space, context.matched)
-        return Plan(_random(context, MultiplyAdds(), costs, self.draw))
+        return Plan(_random(context, MultiplyAdds(), costs, self.draw, self.prior))
 
 
 @dataclass(frozen=True)
@@ -244,8 +247,9 @@ class EvenPaths:
     others. `EvenPaths` shows what it gains by that. `RandomPaths` shows what it gains beyond that.
 
     draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
+    prior: as in `RandomPaths`.
 
-    Raises `MpnasError` if draw is out of its range.
+    Raises `MpnasError` if a number is out of its range.
 
     >>> context = mk.Context(space, suite.names, mk.SearchConfig(cost_target=330_000))
     >>> sorted(mk.EvenPaths(draw=1).plan(context).paths)
@@ -253,6 +257,7 @@ class EvenPaths:
     """
 
     draw: Annotated[int, SEED] = 0
+    prior: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
 
     searches = False
     weighs = True
@@ -272,7 +277,7 @@ class EvenPaths:
                 "path depends on the paths of all domains: expected a cost model with price(use), "
                 "or random_paths with an MPNAS run as `matched_to`."
             )
-        return Plan(_random(context, model, context.targets, self.draw))
+        return Plan(_random(context, model, context.targets, self.draw, self.prior))
 
 
 @dataclass(frozen=True)
@@ -338,12 +343,18 @@ class Grown:
 
 
 def _random(
-    context: Context, model: CostModel, costs: Mapping[str, float], draw: int
+    context: Context,
+    model: CostModel,
+    costs: Mapping[str, float],
+    draw: int,
+    prior: float | None,
 ) -> dict[str, Path]:
     """Return a random path for every domain, with nearly its cost in `costs`."""
     generator = torch.Generator().manual_seed(draw)
     return {
-        d: sample_at_cost(context.space.of(d), model, costs[d], RANDOM_TOLERANCE, generator)
+        d: sample_at_cost(
+            context.space.of(d), model, costs[d], RANDOM_TOLERANCE, generator, prior=prior
+        )
         for d in context.domains
     }
 

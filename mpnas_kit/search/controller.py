@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.engine.checkpoint import load_optimiser
-from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.space import Path, SearchSpace
 
 Baseline = Literal["leave_one_out", "moving_average"]
@@ -63,16 +62,6 @@ class ControllerSchedule:
         ratio = self.growth ** (1 / max(1, count - 1))
         squares = count if ratio == 1 else (ratio ** (2 * count) - 1) / (ratio**2 - 1)
         return float(self.spread * ratio ** (step - first) / math.sqrt(squares))
-
-
-def require_original(space: SearchSpace) -> Path:
-    """Return the original path of a space. Raises `MpnasError` if it has none."""
-    if space.original is None:
-        raise MpnasError(
-            f"space {space.name!r} is not built around a network, so it has no original path: "
-            "expected prior None, or a space such as lite0."
-        )
-    return space.original
 
 
 class Controllers:
@@ -129,7 +118,7 @@ class Controllers:
         self.exists = torch.arange(most) < counts[:, None]  # (D, K)
         first = torch.zeros(len(counts), most)
         if prior is not None:
-            original = require_original(space)
+            original = space.require_original()
             for row, (decision, choice) in enumerate(
                 zip(space.decisions, original.choices, strict=True)
             ):

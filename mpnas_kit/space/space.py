@@ -416,6 +416,15 @@ class SearchSpace(ABC):
                 "a path of this space, as its `parse` returns."
             )
 
+    def require_original(self) -> Path:
+        """Return the original path. Raises `MpnasError` if there is none."""
+        if self.original is None:
+            raise MpnasError(
+                f"space {self.name!r} is not built around a network, so it has no original path: "
+                "expected prior None, or a space such as lite0."
+            )
+        return self.original
+
     def sample(self, generator: torch.Generator) -> Path:
         """Draw a random path. Every choice of a decision has the same probability.
 
