@@ -8,8 +8,8 @@ weights of EfficientNet-Lite0. All approaches have the same start, steps, batche
   convolutions, or all but the classifiers frozen.
 - MPNAS with two cost targets: `own` has room for private parameters, `small` is 40 % below the
   multiply-adds of the original network.
-- `random_paths`: random paths with the same multiply-adds, as controls; with `prior=0.9` they are as
-  near to the original network as the first policy of the search.
+- `random_paths`: random paths with the same multiply-adds, as controls; with `prior=0.9` they are
+  as near to the original network as the first policy of the search.
 
     python benchmarks/photographs.py --data photos/suite.toml --out runs/photographs --jobs 2
 
