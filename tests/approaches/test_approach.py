@@ -99,10 +99,10 @@ def test_every_search_sees_as_many_images(
     seen: dict[str, int] = dict.fromkeys(DOMAINS, 0)
     plain = MultiPathNet.forward
 
-    def counting(net: MultiPathNet, flows: Any) -> Any:
+    def counting(net: MultiPathNet, flows: Any, *more: Any) -> Any:
         for flow in flows:
             seen[flow.domain] += len(flow.images)
-        return plain(net, flows)
+        return plain(net, flows, *more)
 
     monkeypatch.setattr(MultiPathNet, "forward", counting)
     config, _ = configs(approach)
