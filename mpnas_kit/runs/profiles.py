@@ -6,11 +6,13 @@ reward budget. In both profiles the cost target holds for the mean over domains 
 random paths cost. With so little compute, it matters which domain gets it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS
 from mpnas_kit.errors import unknown
+from mpnas_kit.space.space import SearchSpace
 
 COST: dict[str, Any] = {"cost_scope": "joint", "cost_level": 0.42}
 GROWTH: dict[str, dict[str, Any]] = {  # of a run that adds domains, besides those of its profile
@@ -22,6 +24,48 @@ GROWTH: dict[str, dict[str, Any]] = {  # of a run that adds domains, besides tho
     },
     "train": {},
 }
+
+FINE_TUNING: dict[str, Any] = {
+    "optimiser": "adamw",
+    "learning_rate": 1e-3,
+    "loaded_rate": 1.0,
+    "weight_decay": 0.05,
+}
+STARTED: dict[str, dict[str, Any]] = {  # of a run that begins with pretrained weights
+    "search": {**FINE_TUNING, "warmup_share": 0.0, "controller_delay": 0.2},
+    "train": FINE_TUNING,
+}
+AROUND: dict[str, dict[str, Any]] = {  # of such a run, in a space around a known network
+    "search": {
+        "prior": 0.9,
+        "controller_spread": 1.0,
+        "cost": "footprint",
+        "cost_scope": "domain",
+    },
+    "train": {"collapse": True},
+}
+
+
+def started(stage: str, space: SearchSpace, given: Collection[str]) -> dict[str, Any]:
+    """Return the settings of a run with a start, besides those of its profile (ours).
+
+    In a space around a known network, the cost target is the cost of that network: what a domain
+    has for itself alone must be saved elsewhere.
+
+    stage: `search` or `train`.
+    space: search space of the run.
+    given: names of the settings that a person gives. With a cost of their own, there is no target.
+    """
+    values = dict(STARTED[stage])
+    if space.original is None:
+        return values
+    values |= AROUND[stage]
+    if stage == "search":
+        if any(name.startswith("cost") for name in given):
+            del values["cost"], values["cost_scope"]
+        else:
+            values["cost_target"] = float(space.cost(space.original).multiply_adds)
+    return values
 
 
 @dataclass(frozen=True)

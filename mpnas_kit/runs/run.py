@@ -439,6 +439,7 @@ class Run:
         return replace(plain, **fixed)
 
     def _plain_config(self, cls: type[Config], overrides: Mapping[str, Any]) -> Config:
+        given = {key: value for key, value in overrides.items() if value is not None}
         if self.begun(cls.stage):
             stage = StageFolder.read(self.folder / cls.stage)
             values = dict(vars(recorded_config(stage, cls, self.trust)))
@@ -446,7 +447,8 @@ class Run:
             values = getattr(self.profile, cls.stage)
             if self.frozen is not None:
                 values = {**values, **GROWTH[cls.stage], "private_from": self._frozen_from()}
-        given = {key: value for key, value in overrides.items() if value is not None}
+            elif self.description.start is not None:
+                values = {**values, **profiles.started(cls.stage, self.space, given)}
         return from_dict(cls, {**values, **given}, where=cls.stage)
 
     def _frozen_from(self) -> int | None:

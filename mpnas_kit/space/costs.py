@@ -262,7 +262,7 @@ class Footprint:
     600192
     """
 
-    private: Annotated[float, Range(0, 1_000_000)] = 10.0
+    private: Annotated[float, Range(0, 1_000_000)] = 20.0
 
     unit = "multiply-adds"
 

@@ -201,7 +201,7 @@ def test_a_single_path_begins_with_the_start_and_its_input(started: mk.Run, runs
     )
     trained = run.train(**SMALL)
     assert (run.folder / "pretrain" / "start.csv").exists() and trained.start_table is not None
-    assert trained.config.loaded_rate == 0.1
+    assert trained.config.optimiser == "adamw"  # as in every run with a start
 
 
 def test_predictions_have_the_network_input_of_the_start(started: mk.Run, tmp_path: Path) -> None:
