@@ -230,7 +230,7 @@ class SearchSpace(ABC):
     """A search space: layers, their candidates, and the decisions that choose among them.
 
     Layers with one candidate (stem, head) are not searched. This is a base class: use
-    `LayerwiseSpace` or `FactoredSpace`, or implement the abstract methods.
+    `LayerwiseSpace`, `FactoredSpace` or `BackboneSpace`, or implement the abstract methods.
 
     name: name of the space, for tables and errors.
     layers: layers from input to output. The first one gets an RGB image.
@@ -649,6 +649,7 @@ class SearchSpace(ABC):
 
         Two blocks with the same name may have different settings.
         """
+        # Blocks had no padding once. Runs of that time are continued.
         described = repr([x.candidates for x in self.layers]).replace(", padding='symmetric'", "")
         return sha256(re.sub(r" at 0x\w+", "", described).encode()).hexdigest()[:16]
 
