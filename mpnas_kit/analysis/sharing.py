@@ -12,7 +12,7 @@ from mpnas_kit.network.building import owned
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import ElasticConv
-from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
+from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 
 CATEGORIES = ("shared", "private", "batch norm", "heads")
 
@@ -38,7 +38,7 @@ def usage(
     nodes = {d: space.nodes(p, all_layers=all_layers) for d, p in paths.items()}
     layers = range(len(space.layers)) if all_layers else space.searched
     candidates = (
-        Node(i, block.name, OWN if space.is_private(i, pick) else "")
+        space.candidate_node(i, pick)
         for i in layers
         for pick, block in enumerate(space.layers[i].candidates)
         if block

@@ -258,7 +258,7 @@ def _bottleneck(module: nn.Module, use: Use, domain: str) -> nn.Module:
     hidden = use.in_channels
     parts: list[nn.Module] = []
     if getattr(module, "expand", None) is not None:
-        hidden = block.hidden or block.expansion * use.in_channels
+        hidden = block.hidden_channels(use.in_channels)
         parts = [
             _conv(module, "expand", use.in_channels, hidden),
             _norm(module, "expand_norm", domain, hidden),

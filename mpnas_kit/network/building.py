@@ -36,8 +36,8 @@ class Modules:
     """The modules of a network.
 
     nodes: module of every node.
-    lenders: modules that lend weights and are no nodes. Their names are those of the hull, with a
-    tilde if they have or lend 1x1 convolutions only.
+    lenders: modules that lend weights and are no nodes. Their names are those of the hull or block,
+    with a tilde if they have 1x1 convolutions only, or lend all but these to private copies.
     """
 
     nodes: dict[Node, nn.Module] = field(default_factory=dict)

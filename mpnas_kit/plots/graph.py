@@ -1,6 +1,5 @@
 """The architecture as one picture: all candidates, and the path of every domain."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -12,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, PathPatch, Rectangle
 
-from mpnas_kit.analysis.graph import architecture_graph
+from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.plots import style
 from mpnas_kit.plots.graph_layout import UNUSED, Layout, is_named, lay_out, line, row_names, stacks
 from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
@@ -64,7 +63,7 @@ def path_graph(
     for node in layout.at:
         _node(ax, graph, layout, node)
     _legend(ax, layout)
-    kinds = Counter(kind for _, kind in graph.nodes(data="kind"))
+    kinds = count_kinds(graph)
     ax.set_title(
         f"Paths of {len(names)} domains through {space.name!r}: {kinds['shared']} nodes shared, "
         f"{kinds['private']} private, {kinds['unused']} unused",

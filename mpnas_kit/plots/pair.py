@@ -1,6 +1,5 @@
 """The paths of two domains side by side: their blocks, and which of them are shared."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from mpnas_kit.analysis.graph import architecture_graph
+from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 from mpnas_kit.plots.graph import rounded_box
@@ -76,7 +75,7 @@ def two_paths(
             level = rows[node.layer], rows[node.layer]
             ax.plot(ends, level, color=style.SHARED, linewidth=0.5 * half[1], label="_joined")
     _legend(ax)
-    kinds = Counter(kind for _, kind in graph.nodes(data="kind"))
+    kinds = count_kinds(graph)
     ax.set_title(
         f"Paths of {first!r} and {second!r}: {kinds['shared']} nodes shared, "
         f"{kinds['private']} private",

@@ -22,9 +22,8 @@ from mpnas_kit.search.warmup import warm
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.training.config import TrainConfig
 
-NATIVE = (
-    0.6  # maps of native kernels over those of eager ones: 0.54 (benchmarks/memory.py), rounded up
-)
+# Maps of native kernels over those of eager ones: 0.54 (benchmarks/memory.py), rounded up.
+NATIVE = 0.6
 _COPIES = {"search": 3, "train": 4}  # weights, gradients and momenta; a training averages weights
 _FULL = 0.8  # share of the memory that a stage may take
 _CGROUP = pathlib.Path("/sys/fs/cgroup/memory.max")
@@ -114,7 +113,9 @@ def expected_memory(
     supernet = MultiPathNet.supernet(
         space, suite.tasks, search.norm, 0, search.private_from, search.collapse
     )
-    union = MultiPathNet.of_paths(space, paths, suite.tasks, train.norm, 0, train.private_from)
+    union = MultiPathNet.of_paths(
+        space, paths, suite.tasks, train.norm, 0, train.private_from, train.collapse
+    )
     value = compute.memory.value
     kept = value * (1.0 if compute.kernels is None else NATIVE)
     rows = []

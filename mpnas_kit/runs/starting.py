@@ -56,5 +56,5 @@ def _common_standard(result: TrainResult) -> Standard | None:
     if result.start_table is None or result.signatures is None:
         return None
     first, *others = result.signatures.values()
-    alike = all((s.mean, s.deviation) == (first.mean, first.deviation) for s in others)
-    return first.standard if alike else None
+    same = all((s.mean, s.deviation) == (first.mean, first.deviation) for s in others)
+    return first.standard if same else None

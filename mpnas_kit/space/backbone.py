@@ -222,6 +222,7 @@ def _layer(row: Row, optional: bool) -> tuple[Layer, list[dict[str, str]]]:
         return Layer(row.name, row.stride, (row.width,), (row.block,)), [{}]
     candidates: list[Block | None] = []
     choices = []
+    offered = {d.name.rpartition("/")[2] for d in _decisions(0, row, optional)}
     for (kernel, hidden, block), weights in product(variants, WEIGHTS):
         made: dict[Weights, Block] = {
             "shared": block,
@@ -230,7 +231,6 @@ def _layer(row: Row, optional: bool) -> tuple[Layer, list[dict[str, str]]]:
         }
         candidates.append(made[weights])
         words = {"on": "on", "kernel": kernel, "hidden": hidden, "weights": weights}
-        offered = {d.name.rpartition("/")[2] for d in _decisions(0, row, optional)}
         choices.append({part: word for part, word in words.items() if part in offered})
     if optional:
         candidates.append(None)

@@ -225,7 +225,8 @@ class Parameters:
 class AddedParameters:
     """Parameters that a path adds to a frozen network, without batch norm and classifier (ours).
 
-    A frozen node adds none. Without a frozen network this is the same as `Parameters`.
+    A frozen node adds none, and neither do 1x1 convolutions that a private copy has in common with
+    it. Without a frozen network this is the same as `Parameters`.
 
     unit: `added parameters`.
 
@@ -236,8 +237,9 @@ class AddedParameters:
     unit = "added parameters"
 
     def price(self, use: Use) -> float:
-        """Return the parameters of a block as a path uses it, or 0 if its node is frozen."""
-        return 0.0 if use.frozen else float(use.cost.parameters)
+        """Return the parameters of a block as a path uses it, without those that are frozen."""
+        frozen = use.borrowed_parameters if use.frozen_pointwise else 0
+        return 0.0 if use.frozen else float(use.cost.parameters - frozen)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from typing_extensions import override
 
+from mpnas_kit.space.backbone import BackboneSpace
 from mpnas_kit.space.blocks import Block
 from mpnas_kit.space.private import OwnCopy
 from mpnas_kit.space.space import (
@@ -99,6 +100,10 @@ class GrownSpace(SearchSpace):
         offered = OwnCopy(block).name in self.base.layers[layer].choices
         return not offered and self._extent(layer, block) is not None
 
+    def _is_added(self, layer: int, pick: int) -> bool:
+        """Return whether the base lacks a candidate."""
+        return pick >= len(self.base.layers[layer].candidates)
+
     def plain(self, path: Path) -> Path:
         """Return a path as a path of `base`, with `Path.own`.
 
@@ -115,22 +120,25 @@ class GrownSpace(SearchSpace):
         own = []
         for i, pick in enumerate(picks):
             use = self.use(i, pick, widths[i - 1] if i else 3, widths[i])
-            of_base = pick < len(self.base.layers[i].candidates) and self.base.is_private(i, pick)
-            if use is not None and use.node.owner == OWN and not of_base:
+            chosen = not self._is_added(i, pick) and self.base.is_private(i, pick)
+            if use is not None and use.node.owner == OWN and not chosen:
                 own.append(i)
         return own
 
     @override
     def use(self, layer: int, pick: int, in_channels: int, out_channels: int) -> Use | None:
-        candidate, plain = self.layers[layer].candidates[pick], self.base.layers[layer]
-        if isinstance(candidate, OwnCopy):
-            pick = plain.choices.index(candidate.block.name)
+        candidate, is_added = self.layers[layer].candidates[pick], self._is_added(layer, pick)
+        if is_added:
+            assert isinstance(candidate, OwnCopy)
+            pick = self.base.layers[layer].choices.index(candidate.block.name)
         use = self.base.use(layer, pick, in_channels, out_channels)
+        if use is not None and use.pointwise in self.frozen:
+            return use._replace(frozen_pointwise=True)
         extent = None if use is None else self.frozen.get(use.node)
         if use is None or extent is None:
             return use
         wide = in_channels <= extent.in_channels and out_channels <= extent.out_channels
-        if wide and not isinstance(candidate, OwnCopy):
+        if wide and not is_added:
             return use._replace(frozen=True)
         return use._replace(node=use.node._replace(owner=OWN))
 
@@ -181,10 +189,11 @@ class GrownSpace(SearchSpace):
     def extremes(self, price: Callable[[Use], float]) -> tuple[Path, Path]:
         """Return the cheapest and the most expensive path.
 
-        They are exact if the base has fixed widths. Otherwise they are those among the extremes of
-        the base and the paths of the network, with frozen nodes only or with own nodes only.
+        They are exact if the base is a `LayerwiseSpace` or a `BackboneSpace`. Otherwise they are
+        those among the extremes of the base and the paths of the network, with frozen nodes only or
+        with own nodes only.
         """
-        if isinstance(self.base, LayerwiseSpace):
+        if isinstance(self.base, LayerwiseSpace | BackboneSpace):
             return self._exact_extremes(price)
         paths = [*self.base.extremes(price), *self._paths.values()]
         both = [
@@ -206,8 +215,8 @@ class GrownSpace(SearchSpace):
                 costs = [price(use) if use else 0.0 for use in uses]
                 pick = costs.index(best(costs))
                 name = layer.choices[pick]
-                if name.endswith("*") and isinstance(layer.candidates[pick], OwnCopy):
-                    name, own = name[:-1], [*own, i]
+                if self._is_added(i, pick):
+                    name, own = name.removesuffix("*"), [*own, i]
                 words += [name] if len(self.base.layers[i].candidates) > 1 else []
             path = self.base.with_own(self.base.parse(" ".join(words)), own)
             found.append(self.parse(path.arch))
@@ -226,13 +235,17 @@ class GrownSpace(SearchSpace):
 
     @override
     def nodes(self, path: Path, *, all_layers: bool = False) -> frozenset[Node]:
-        """Return the nodes of a path as in `SearchSpace.nodes`; own nodes have a star."""
-        counted = [i for i in self.searched if self.layers[i].counts]
-        layers = range(len(self.layers)) if all_layers else counted
+        """Return the nodes of a path as in `SearchSpace.nodes`.
+
+        A node of its own counts as a private copy, also if the frozen node is too narrow.
+        """
+        nodes = super().nodes(path, all_layers=all_layers)
+        own = {use.node.layer for use in self.uses(path) if use and use.node.owner == OWN}
         return frozenset(
-            Node(use.node.layer, use.node.block + ("*" if use.node.owner else ""))
-            for use in self.uses(path)
-            if use is not None and use.node.layer in layers
+            Node(node.layer, f"{node.block}*", OWN)
+            if node.layer in own and node.owner != OWN
+            else node
+            for node in nodes
         )
 
 

@@ -67,7 +67,7 @@ def _maps(block: Block, width: int, out: int, stride: int, size: int) -> Maps:
             plain = InvertedBottleneck(block.kernel, 1, activation=block.activation)
             return _maps(plain, width, out, stride, size)
         case InvertedBottleneck() if type(block) is InvertedBottleneck:
-            hidden = block.hidden or block.expansion * width
+            hidden = block.hidden_channels(width)
             maps = 2 + (block.activation in _KEEP)  # inputs of norm, activation, convolution
             kept = entrance + maps * hidden * after + exit_
             kept += maps * hidden * before * (hidden != width)  # if it expands

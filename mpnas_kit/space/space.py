@@ -58,6 +58,7 @@ class Use(NamedTuple):
     size: height and width of its input map, pixels.
     frozen: whether the weights of the node are there already and are not trained (`GrownSpace`).
     pointwise: shared node whose 1x1 convolutions the node uses; None: it has its own.
+    frozen_pointwise: whether the node `pointwise` is frozen.
 
     >>> use = space.uses(space.parse("row row column column"))[1]
     >>> use.node.block, use.in_channels, use.size, use.cost.parameters
@@ -72,6 +73,7 @@ class Use(NamedTuple):
     size: int
     frozen: bool = False
     pointwise: Node | None = None
+    frozen_pointwise: bool = False
 
     @property
     def cost(self) -> Cost:
@@ -228,7 +230,7 @@ class SearchSpace(ABC):
     """A search space: layers, their candidates, and the decisions that choose among them.
 
     Layers with one candidate (stem, head) are not searched. This is a base class: use
-    `LayerwiseSpace` or `FactoredSpace`, or implement the abstract methods.
+    `LayerwiseSpace`, `FactoredSpace` or `BackboneSpace`, or implement the abstract methods.
 
     name: name of the space, for tables and errors.
     layers: layers from input to output. The first one gets an RGB image.
@@ -481,6 +483,17 @@ class SearchSpace(ABC):
         sizes = (in_channels, out_channels, spec.stride, self._sizes[layer])
         return Use(node, block, *sizes, pointwise=pointwise)
 
+    def candidate_node(self, layer: int, pick: int) -> Node:
+        """Return the node of a candidate in tables, graphs and path similarity.
+
+        Its name is that of the candidate, and `*` owns it if it is private.
+
+        layer: index of the layer.
+        pick: index of the candidate.
+        """
+        owner = OWN if self.is_private(layer, pick) else ""
+        return Node(layer, self.layers[layer].choices[pick], owner)
+
     def is_private(self, layer: int, pick: int) -> bool:
         """Return whether a candidate is a node that no other domain can use.
 
@@ -598,7 +611,7 @@ class SearchSpace(ABC):
         layers = range(len(self.layers)) if all_layers else counted
         picks = self.candidate_indices(path.choices)
         return frozenset(
-            Node(i, self.layers[i].choices[picks[i]], OWN if self.is_private(i, picks[i]) else "")
+            self.candidate_node(i, picks[i])
             for i, use in enumerate(self.uses(path))
             if use is not None and i in layers
         )
@@ -636,6 +649,7 @@ class SearchSpace(ABC):
 
         Two blocks with the same name may have different settings.
         """
+        # Blocks had no padding once. Runs of that time are continued.
         described = repr([x.candidates for x in self.layers]).replace(", padding='symmetric'", "")
         return sha256(re.sub(r" at 0x\w+", "", described).encode()).hexdigest()[:16]
 

@@ -119,7 +119,8 @@ function render({ model, el }) {
     const { node, layer } = entry;
     const by = users(entry);
     const what = node.block === "zero" ? "skips the layer" : node.about;
-    const whose = by.length > 1 ? `Shared by ${by.join(", ")}` : by.length ? `Private to ${by[0]}` : "Unused";
+    const own = node.copied ? "A private copy for each of" : "Shared by";
+    const whose = by.length > 1 ? `${own} ${by.join(", ")}` : by.length ? `Private to ${by[0]}` : "Unused";
     return { head: `${layers[layer]} ${node.block}`, what, whose };
   }
 
@@ -166,8 +167,8 @@ function render({ model, el }) {
       const by = users(entry), { head, what, whose } = words(entry);
       const pin = pinned.some(([l, b]) => l === entry.layer && b === entry.node.block);
       entry.mark.setAttribute("class", [
-        "node", by.length > 1 ? "shared" : by.length ? "private" : "unused",
-        pin ? "pinned" : "", two.length && by.length === 1 ? "differs" : "",
+        "node", !by.length ? "unused" : by.length > 1 && !entry.node.copied ? "shared" : "private",
+        pin ? "pinned" : "", two.length && (by.length === 1 || (by.length && entry.node.copied)) ? "differs" : "",
       ].join(" "));
       entry.mark.setAttribute("aria-pressed", pin);
       entry.mark.setAttribute("aria-label", `${head}: ${what}, ${whose}`);

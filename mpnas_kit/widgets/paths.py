@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mpnas_kit import plots
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.settings import require
-from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
+from mpnas_kit.space.space import OWN, ZERO, Node, Path, SearchSpace, Use
 from mpnas_kit.space.texts import block_text
 from mpnas_kit.widgets.view import STYLE, Twin, script
 
@@ -82,7 +82,11 @@ class PathExplorer(Twin, anywidget.AnyWidget):
     @property
     def selected(self) -> Selection:
         """The pinned nodes, and the domains that are compared or shown."""
-        nodes = tuple(Node(int(layer), block) for layer, block in self.pinned)
+        layers = self.space.layers
+        nodes = tuple(
+            self.space.candidate_node(int(layer), layers[layer].choices.index(block))
+            for layer, block in self.pinned
+        )
         return Selection(nodes, tuple(self.compare or self.shown))
 
     def figure(self) -> Figure:
@@ -152,12 +156,21 @@ def _nodes(space: SearchSpace, layer: int) -> list[dict[str, Any]]:
         nodes.append(
             {
                 "block": name,
-                "about": "" if use is None else block_text(use.block),
+                "about": "" if use is None else _about(use),
+                "copied": space.is_private(layer, choice),
                 "parameters": 0 if cost is None else cost.parameters,
                 "multiply_adds": 0 if cost is None else cost.multiply_adds,
             }
         )
     return nodes
+
+
+def _about(use: Use) -> str:
+    """Return a node in words, without its costs."""
+    words = block_text(use.block)
+    if use.pointwise is not None:
+        return f"{words}, a private copy but for the 1x1 convolutions of {use.pointwise.block}"
+    return f"{words}, a private copy" if use.node.owner == OWN else words
 
 
 def _blocks(space: SearchSpace, path: Path) -> list[str]:

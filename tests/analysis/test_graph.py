@@ -6,7 +6,8 @@ import sys
 import pytest
 import tiny
 
-from mpnas_kit.analysis.graph import architecture_graph
+import mpnas_kit as mk
+from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.space import LayerwiseSpace, Node
 
@@ -46,6 +47,24 @@ def test_nodes_and_edges(space: LayerwiseSpace) -> None:
     skip = graph.nodes[Node(2, "zero")]
     assert (skip["users"], skip["layer_name"], skip["searched"]) == (("a", "c"), "1.2", True)
     assert not graph.nodes[Node(0, "conv3")]["searched"]
+
+
+def test_each_user_of_a_private_copy_has_one_of_its_own() -> None:
+    space = mk.lite0(32)
+    *others, _ = space.original.arch.split()
+    last = space.searched[-1]
+    own = space.parse(" ".join([*others, "k3e6*"]))
+    mixed = space.parse(" ".join([*others, "k3e6~"]))
+    graph = architecture_graph(space, {"a": own, "b": own, "c": mixed, "d": space.original})
+    facts = {n: graph.nodes[n] for n in graph if n.layer == last and graph.nodes[n]["users"]}
+    assert {(n.block, n.owner): (f["users"], f["kind"]) for n, f in facts.items()} == {
+        ("k3e6*", "*"): (("a", "b"), "private"),
+        ("k3e6~", "*"): (("c",), "private"),
+        ("k3e6", ""): (("d",), "private"),
+    }
+    counts = count_kinds(graph)
+    assert (counts["private"], counts["shared"]) == (4, len(space.layers) - 1)
+    assert counts["unused"] == sum(1 for _, kind in graph.nodes(data="kind") if kind == "unused")
 
 
 def test_no_paths(space: LayerwiseSpace) -> None:

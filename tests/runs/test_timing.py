@@ -106,6 +106,20 @@ def test_the_memory_of_both_stages_by_hand() -> None:
     assert found.resolution == tiny.SIZE and (found.machine is None or found.machine > 100)
 
 
+def test_a_collapsed_union_takes_less_memory() -> None:
+    suite, space = tiny.suite(2), tiny.space()
+    paths = tiny.paths(space, ["k3e2 k5e3", "k5e2se k5e3"])
+    search = tiny.search_config()
+    plain, collapsed = (
+        expected_memory(suite, space, search, tiny.train_config(collapse=c), paths, Compute())
+        for c in (False, True)
+    )
+    weights = [
+        found.stages.set_index("stage").loc["train", "weights"] for found in (plain, collapsed)
+    ]
+    assert weights[0] > weights[1] > 0
+
+
 @pytest.mark.parametrize(
     ("machine", "budget", "words"),
     [

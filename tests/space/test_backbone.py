@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 import mpnas_kit as mk
-from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import conv, depthwise
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise
 from mpnas_kit.space.space import OWN, Node
@@ -135,7 +134,7 @@ def test_private_nodes_are_in_no_intersection() -> None:
     assert mk.analysis.jaccard_matrix(space, same, pairs=4).mean == 1
 
 
-def test_extremes_are_the_cheapest_and_the_dearest_path(around: mk.BackboneSpace) -> None:
+def test_extremes_are_the_cheapest_and_the_most_expensive_path(around: mk.BackboneSpace) -> None:
     model = mk.Footprint(private=3)
     low, high = mk.cost_bounds(model, around, 1)
     generator = torch.Generator().manual_seed(0)
@@ -208,7 +207,7 @@ def test_hulls_of_fixed_widths_share_only_what_expands() -> None:
     assert hull is not None and hull.name == "k5h16"
     assert narrow.hull(mk.InvertedBottleneck(3, 2)) is None
     assert narrow.hull(dataclasses.replace(wide, padding="same")) is None
-    module = hull.build(8, 8, 1, DomainNorm and torch.nn.BatchNorm2d)
+    module = hull.build(8, 8, 1, torch.nn.BatchNorm2d)
     assert module.depthwise.weight.shape == (16, 1, 5, 5)
 
 

@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 
+import mpnas_kit as mk
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import AddedParameters, MultiplyAdds, path_costs
 from mpnas_kit.space.factored import mobilenet_v3_like
@@ -89,6 +90,51 @@ def test_a_frozen_node_that_is_too_narrow_is_an_own_node(monkeypatch: pytest.Mon
     }
     assert set(own) == expected != set()
     assert GrownSpace(base, {"a": wide}, None).plain(narrow).own == ()
+
+
+def backbone() -> tuple[mk.BackboneSpace, GrownSpace]:
+    """A space that offers private copies, and the frozen path `k3e2 k3e2` in it."""
+    block = mk.InvertedBottleneck(3, 2)
+    rows = [
+        mk.Row("stem", 2, 8, mk.Conv(3)),
+        mk.Row("one", 1, 8, block, (3, 5), (2, 3)),
+        mk.Row("two", 1, 8, block, (3, 5), (2, 3)),
+    ]
+    base = mk.BackboneSpace("around", rows, 8)
+    return base, GrownSpace(base, {"a": base.original}, None)
+
+
+def test_private_copies_of_the_base_are_its_own_nodes() -> None:
+    base, space = backbone()
+    assert [d.name for d in space.decisions[len(base.decisions) :]] == ["stem/node"]
+    generator = torch.Generator().manual_seed(0)
+    for path in [space.sample(generator) for _ in range(100)]:
+        plain = space.plain(path)
+        assert space.parse(plain.arch) == path
+        nodes, own = ([u and u.node for u in s.uses(p)] for s, p in ((space, path), (base, plain)))
+        assert nodes == own
+        private = {n.layer for n in space.nodes(path, all_layers=True) if n.owner == OWN}
+        assert private == {n.layer for n in nodes if n and n.owner == OWN}
+        assert space.nodes(path) <= mk.analysis.usage(space, {"b": path}).keys()
+
+
+def test_frozen_1x1_convolutions_add_no_parameters() -> None:
+    _, space = backbone()
+    depthwise = 16 * 3 * 3
+    assert added(space, "k3e2 k3e2") == 0
+    assert added(space, "k3e2~ k3e2") == depthwise
+    assert added(space, "k3e2* k3e2") == depthwise + 2 * 8 * 16
+    assert added(space, "k5e3~ k3e2") == 24 * 5 * 5 + 2 * 8 * 24  # there is no frozen k5e3
+
+
+@pytest.mark.parametrize("model", [AddedParameters(), MultiplyAdds()])
+def test_extremes_around_a_network_are_those_of_all_paths(
+    model: AddedParameters | MultiplyAdds,
+) -> None:
+    _, space = backbone()
+    costs = [path_costs(model, space, {"": p})[""] for p in tiny.all_paths(space)]
+    low, high = (path_costs(model, space, {"": p})[""] for p in space.extremes(model.price))
+    assert (low, high) == (min(costs), max(costs))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 
+import mpnas_kit as mk
 from mpnas_kit.analysis.comparison import Outcome, compare
 from mpnas_kit.analysis.difficulty import difficulties, replayed
 from mpnas_kit.analysis.mistakes import confident_mistakes, confusion, predictions
@@ -94,6 +95,19 @@ def test_python_reads_the_selection(found: SearchResult) -> None:
     assert explorer.selected.domains == ("b", "c")
     with pytest.raises(MpnasError, match="unknown domain 'd'"):
         explorer.shown = ["a", "d"]
+
+
+def test_private_copies_are_told_from_shared_nodes() -> None:
+    space = mk.lite0(32)
+    path = space.parse(space.original.arch[:-4] + "k3e6~")
+    explorer = PathExplorer(space, [dict.fromkeys("ab", path)])
+    explorer.pinned = [[space.searched[-1], "k3e6~"]]
+    assert set(explorer.selected.nodes) <= space.nodes(path)
+    cards = {n["block"]: n for n in explorer.graph["nodes"][space.searched[-1]]}
+    assert [cards[f"k3e6{s}"]["copied"] for s in ("", "~", "*")] == [False, True, True]
+    assert "1x1 convolutions of k3e6" in cards["k3e6~"]["about"]
+    assert "private copy" in cards["k3e6*"]["about"]
+    assert "2 private" in explorer.figure().axes[0].get_title()
 
 
 @pytest.mark.parametrize(
