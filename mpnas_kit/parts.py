@@ -375,6 +375,16 @@ def _called(
             raise unknown(f"option of {head}", name, known or ["none"])
         given[name] = _fitting(value, hints.get(name), f"{head}: {name}")
     more = {n: v for n, v in supply.items() if n in known and n not in options}
+    lacking = [
+        name
+        for name, p in known.items()
+        if p.default is p.empty
+        and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        and name not in {**given, **more}
+    ]
+    if lacking:
+        inside = ", ".join(f"{name}=..." for name in lacking)
+        raise MpnasError(f"{where} {short(text)} lacks options: expected {head}({inside}).")
     try:
         return factory(**given, **more)
     except MpnasError:

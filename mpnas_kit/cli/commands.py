@@ -145,12 +145,14 @@ def _train(arguments: Sequence[str]) -> None:
 
 def _print_start(run: Run, table: pd.DataFrame | None) -> None:
     """Print how many tensors of the run's start a stage took, if there is one."""
+    from mpnas_kit.runs.started import words_of
+
     source = run.description.start
     if source is None or table is None:
         return
     counts = table["how"].value_counts()
     words = ", ".join(f"{counts.get(how, 0)} {how}" for how in ("taken", "cut", "padded", "left"))
-    print(f"start: {source.text or 'in memory'}; its tensors: {words} (start.csv)")
+    print(f"{words_of(source, run.folder)}; its tensors: {words} (start.csv)")
 
 
 def _sweep(arguments: Sequence[str]) -> None:

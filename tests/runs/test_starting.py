@@ -37,9 +37,12 @@ def test_the_own_union_gets_the_weights_statistics_and_heads(stage: Path) -> Non
 def test_a_run_folder_stands_for_its_training_if_that_is_finished(tmp_path: Path) -> None:
     run = mk.Run(tmp_path / "run", domains=tiny.suite(2), space=tiny.space())
     run.search(steps=2, batch_size=8)
-    with pytest.raises(mk.MpnasError, match="expected the folder of a finished stage"):
+    with pytest.raises(mk.MpnasError, match="has no training to start from: run `mpnas train"):
         mk.start_from_text(str(tmp_path / "run"))
     run.train(steps=2, batch_size=8)
+    for name in ("model.safetensors", "checkpoint.pt", "results.json"):
+        with pytest.raises(mk.MpnasError, match="a file of a stage of the kit: give the folder"):
+            mk.start_from_text(str(tmp_path / "run" / "train" / name))
     start, again = (mk.start_from_text(str(tmp_path / f)) for f in ("run", "run/train"))
     assert start.net.fingerprint() == run.train_result().net.fingerprint()
     assert again.checksum == start.checksum

