@@ -3,7 +3,6 @@
 import pathlib
 
 from mpnas_kit import files
-from mpnas_kit.domains.batches import Standard
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.runs.description import RUN
 from mpnas_kit.starts.source import Start
@@ -59,13 +58,4 @@ def _trained(text: str, folder: pathlib.Path, trust: bool) -> Start:
     signatures = {} if result.signatures is None else result.signatures
     classes = {domain: signature.classes for domain, signature in signatures.items()}
     checksum = files.checksum(stage / "model.safetensors")
-    return Start(text, checksum, result.net, result.paths, _common_standard(result), classes)
-
-
-def _common_standard(result: TrainResult) -> Standard | None:
-    """Return the network input that all domains have from the start of a training, if they do."""
-    if result.start_table is None or result.signatures is None:
-        return None
-    first, *others = result.signatures.values()
-    same = all((s.mean, s.deviation) == (first.mean, first.deviation) for s in others)
-    return first.standard if same else None
+    return Start(text, checksum, result.net, result.paths, result.standard, classes)

@@ -115,7 +115,8 @@ def search(
         finished = compute.team.on_leader(lambda: _finished(run, plain, config))
         if finished is not None:
             return finished
-        standard = None if start is None else start.standard
+        # of a TrainResult: its weights expect what those of its start do
+        standard = getattr(frozen, "standard", None) if start is None else start.standard
         parts = divide(suite, config.reward_share, config.seed, standard)
         net = None if frozen is None else frozen.net
         return _Search(parts, space, config, targets, start, net, run, compute).run(callbacks)

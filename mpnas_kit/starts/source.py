@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from mpnas_kit.domains.batches import Standard
-from mpnas_kit.errors import unknown
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.space.space import Path
 from mpnas_kit.starts.transfer import Row, Transfer
@@ -105,7 +105,10 @@ class Start:
         require_type(paths, Mapping, "paths")
         for domain in net.tasks:
             if domain not in paths:
-                raise unknown("domain without a path:", domain, paths)
+                raise MpnasError(
+                    f"domain {domain!r} of the network has no path: expected a path of each of "
+                    f"{', '.join(net.tasks)}."
+                )
             net.space.require(paths[domain])
         return cls("", net.fingerprint(), net, {d: paths[d] for d in net.tasks}, None)
 

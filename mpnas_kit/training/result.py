@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from msgspec.structs import asdict
 
+from mpnas_kit.domains.batches import Standard
 from mpnas_kit.domains.pixel_statistics import PixelStatistics, from_tensors
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.domains.task import Classification, Task
@@ -168,6 +169,19 @@ class TrainResult:
     def pixels(self) -> Mapping[str, PixelStatistics]:
         """Pixel statistics by domain, which tell domains apart. The class says which it has."""
         return self._pixels() if callable(self._pixels) else self._pixels
+
+    @property
+    def standard(self) -> Standard | None:
+        """Network input that all domains have because of a start. None: each has its own.
+
+        A training that adds domains to another one hands it on.
+        """
+        if not self.signatures:
+            return None
+        first, *others = self.signatures.values()
+        alike = all((s.mean, s.deviation) == (first.mean, first.deviation) for s in others)
+        is_given = self.start_table is not None or bool(others)
+        return first.standard if alike and is_given else None
 
     @cached_property
     def structure(self) -> MultiPathNet:

@@ -98,6 +98,11 @@ def train(
         "train: frozen_norms 'start' takes the batch norms of a start, and there is none: expected "
         "a start.",
     )
+    require(
+        start is None or config.frozen_norms != "start" or _has_statistics(start.net),
+        "train: frozen_norms 'start' takes the batch-norm statistics of the start, and a supernet "
+        "has none: expected a start that is trained, or frozen_norms='measured'.",
+    )
     if frozen is not None:
         paths = _added_paths(paths, space, config, frozen, start)
     for name, path in paths.items():
@@ -135,6 +140,10 @@ def train(
         return _Training(suite, space, paths, config, start, frozen, run, compute).run(callbacks)
 
 
+def _has_statistics(net: MultiPathNet) -> bool:
+    return all(m.tracked for m in net.nodes.modules() if isinstance(m, DomainNorm))
+
+
 def _added_paths(
     paths: Mapping[str, Path],
     space: SearchSpace,
@@ -149,6 +158,11 @@ def _added_paths(
         not config.frozen,
         "train: frozen trains classifiers only, but domains that are added also need batch norms "
         "of their own: expected frozen=False.",
+    )
+    require(
+        not config.collapse,
+        "train: with collapse, nodes of added domains would share weights with frozen ones: "
+        "expected collapse=False.",
     )
     if frozen.signatures is None or frozen.recalls is None:
         raise MpnasError(
@@ -166,7 +180,8 @@ def _signatures(
     suite: DomainSuite, frozen: TrainResult | None, start: Start | None
 ) -> dict[str, Signature]:
     """Return what goes into the network and what comes out, for all of its domains."""
-    inputs = standards(suite, None if start is None else start.standard)
+    given = frozen if start is None else start
+    inputs = standards(suite, None if given is None else given.standard)
     own = {d.name: Signature.of(d, inputs[d.name]) for d in suite}
     earlier = {} if frozen is None or frozen.signatures is None else frozen.signatures
     return {**earlier, **own}

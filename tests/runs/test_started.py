@@ -19,6 +19,8 @@ from mpnas_kit.cli.commands import main
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.runs.sweep import sweep_of
 from mpnas_kit.runs.trust import supernet_quality
+from mpnas_kit.search import data
+from mpnas_kit.search import stage as search_stage
 from mpnas_kit.starts.source import Start
 
 SMALL: dict[str, Any] = {"steps": 3, "batch_size": 4, "threads": 1}
@@ -241,6 +243,44 @@ def test_a_run_that_grows_has_no_start_of_its_own(started: mk.Run, runs: Path) -
     assert json.loads((grown.folder / "run.json").read_text())["start"] is None
     with pytest.raises(mk.MpnasError, match="was begun without a start"):
         mk.Run(grown.folder, start=str(runs / "source"))
+
+
+def test_a_run_that_grows_has_the_network_input_of_the_start(
+    started: mk.Run, tmp_path: Path
+) -> None:
+    """Its frozen weights expect that, also if a grown run grows again."""
+    pixels = Standard(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.25))
+    first = replace(memory(started), standard=pixels)
+    run = mk.Run(tmp_path / "run", start=first, approach=f"backbone(path='{ARCH}')", **DATA)
+    trained = run.train(**SMALL)
+    seen = []
+    for name in ("c", "d"):
+        suite = mk.DomainSuite([tiny.domain(name)], "more")
+        paths = {name: run.space.parse(ARCH)}
+        config = mk.TrainConfig(**SMALL)
+        trained = mk.train(suite, run.space, paths, config, frozen=trained)
+        assert trained.signatures is not None
+        seen.append({s.mean + s.deviation for s in trained.signatures.values()})
+    assert seen == [{(0.5,) * 3 + (0.25,) * 3}] * 2
+
+
+def test_a_search_for_more_domains_has_the_network_input_of_the_start(
+    started: mk.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = Standard(torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.25))
+    first = replace(memory(started), standard=pixels)
+    run = mk.Run(tmp_path / "run", start=first, approach=f"backbone(path='{ARCH}')", **DATA)
+    run.train(**SMALL)
+    given: list[Any] = []
+
+    def divide(*arguments: Any) -> Any:
+        given.append(arguments[3])  # the network input
+        return data.divide(*arguments)
+
+    monkeypatch.setattr(search_stage, "divide", divide)
+    grown = run.grow(tmp_path / "grown", data=mk.DomainSuite([tiny.domain("c")], "more"))
+    grown.search(**SEARCH)
+    assert torch.equal(given[0].mean, pixels.mean)
 
 
 def test_commands_take_a_start(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -520,7 +520,7 @@ def test_wrong_arguments_are_named() -> None:
     for call, message in (
         (lambda: start.load(3), "net must be a MultiPathNet"),  # type: ignore[arg-type]
         (lambda: mk.Start.of(3, {}), "net must be a MultiPathNet"),  # type: ignore[arg-type]
-        (lambda: mk.Start.of(start.net, {}), "domain without a path: 'a'"),
+        (lambda: mk.Start.of(start.net, {}), "domain 'a' of the network has no path"),
         (lambda: mk.Start.of(start.net, {"a": "k3"}), "must be a Path"),  # type: ignore[dict-item]
     ):
         with pytest.raises(mk.MpnasError, match=message):

@@ -55,6 +55,17 @@ def test_old_domains_have_the_same_outputs_to_the_bit(old: TrainResult) -> None:
     assert rows.to_dict("records") == old.evaluation.to_dict("records")
 
 
+def test_growth_of_collapsed_weights_is_refused(old: TrainResult) -> None:
+    with pytest.raises(MpnasError, match="expected collapse=False"):
+        grown(old, config=tiny.train_config(collapse=True))
+    space = tiny.space()
+    paths = tiny.paths(space, ["k3e1 k5e3", "k3e2 k3e3"])
+    collapsed = train(tiny.suite(), space, paths, tiny.train_config(collapse=True))
+    assert collapsed.net.lenders
+    with pytest.raises(MpnasError, match="weights in common"):
+        grown(collapsed)
+
+
 def test_only_what_is_new_is_trained(old: TrainResult) -> None:
     first, later = (grown(old, config=tiny.train_config(steps=n)).net for n in (1, 6))
     names = set(old.net.state_dict())

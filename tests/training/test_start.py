@@ -287,6 +287,12 @@ def test_all_domains_have_the_network_input_of_the_start(tmp_path: Path) -> None
     assert not other.equals(result.evaluation["loss"])
 
 
+def untracked() -> Start:
+    """A supernet as a start."""
+    net = MultiPathNet.supernet(tiny.space(), tiny.tasks({"a": 3}), "per_domain", seed=0)
+    return Start.of(net, {"a": tiny.space().parse(ARCH)})
+
+
 def test_both_parts_of_a_search_have_the_network_input_of_the_start() -> None:
     for part in divide(tiny.suite(), 0.3, 0, PIXELS).values():
         assert part.weights.standard is part.reward.standard is PIXELS
@@ -306,6 +312,10 @@ def test_both_parts_of_a_search_have_the_network_input_of_the_start() -> None:
         (
             lambda: run("train", start=None, frozen=True, frozen_norms="start"),
             "frozen_norms 'start' takes the batch norms of a start, and there is none",
+        ),
+        (
+            lambda: run("train", start=untracked(), frozen=True, frozen_norms="start"),
+            "the batch-norm statistics of the start, and a supernet has none",
         ),
         (
             lambda: tiny.train_config(frozen_norms="tuned"),
