@@ -13,7 +13,7 @@ continues with the config it was begun with. A finished stage is only read.
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -444,12 +444,20 @@ class Run:
             stage = StageFolder.read(self.folder / cls.stage)
             values = dict(vars(recorded_config(stage, cls, self.trust)))
         else:
-            values = getattr(self.profile, cls.stage)
-            if self.frozen is not None:
-                values = {**values, **GROWTH[cls.stage], "private_from": self._frozen_from()}
-            elif self.description.start is not None:
-                values = {**values, **profiles.started(cls.stage, self.space, given)}
+            values = self._usual(cls.stage, given)
         return from_dict(cls, {**values, **given}, where=cls.stage)
+
+    def _usual(self, stage: str, given: Collection[str] = ()) -> dict[str, Any]:
+        """Return the settings that a stage begins with if none are given.
+
+        given: names of the settings that a person gives.
+        """
+        values = dict(getattr(self.profile, stage))
+        if self.frozen is not None:
+            return {**values, **GROWTH[stage], "private_from": self._frozen_from()}
+        if self.description.start is not None:
+            return {**values, **profiles.started(stage, self.space, given)}
+        return values
 
     def _frozen_from(self) -> int | None:
         return None if self.frozen is None else self.frozen.config.private_from
@@ -466,9 +474,11 @@ class Run:
             self._require_possible(config)
 
     def changes(self, config: StageConfig) -> list[str]:
-        """Return the names of the fields in which a config differs from that of the profile."""
-        profile = getattr(self.profile, config.stage)
-        plain, used = to_dict(type(config)(**profile)), to_dict(config)
+        """Return the names of the fields in which a config differs from that of the profile.
+
+        That of a run that adds domains, or begins with weights, has further settings.
+        """
+        plain, used = to_dict(type(config)(**self._usual(config.stage))), to_dict(config)
         return [name for name, value in used.items() if value != plain[name]]
 
     # Stages --------------------------------------------------------------------------------------

@@ -190,6 +190,22 @@ def test_a_sweep_compares_the_backbones_of_a_practitioner(started: mk.Run) -> No
     assert all(row.problem is None for row in mk.check_run(started.folder))
 
 
+def test_cells_of_other_settings_are_read_again_without_naming_them(
+    started: mk.Run, tmp_path: Path
+) -> None:
+    """As a report does. The run around them was not begun, so it changes no setting."""
+    around = mk.Run(tmp_path / "around", start=started.start, **DATA)
+    assert around.search_config().optimiser == "adamw"
+    assert around.changes(around.search_config()) == []
+    cells = {**SEARCH, "cost_target": 50_000.0, "learning_rate": 0.002}
+    of_cells = {"approaches": "mpnas", "seeds": "0"}
+    sweep_of(around, **of_cells, search=cells, train={**SMALL, "weight_decay": 0.01}).run()
+    again = sweep_of(around, **of_cells)
+    assert len(again.run().cells) == 1
+    recorded = again.open(again.cells[0]).search_config()
+    assert (recorded.cost_target, recorded.learning_rate) == (50_000.0, 0.002)
+
+
 def test_a_backbone_that_stays_is_refused_without_a_start(tmp_path: Path) -> None:
     run = mk.Run(tmp_path / "run", approach=f"backbone(tuned='heads', path='{ARCH}')", **DATA)
     with pytest.raises(mk.MpnasError, match="keeps the weights of a start, and the run has none"):
