@@ -155,7 +155,9 @@ class Steps:
     def engine(self) -> None:
         """Do some steps, and note their paths."""
         self.drawn = []
-        hook = self.stage.net.register_forward_pre_hook(lambda _, given: self.drawn[-1].add(*given))
+        hook = self.stage.net.register_forward_pre_hook(
+            lambda _, given: self.drawn[-1].add(given[0])
+        )
         for _ in range(self.size.steps):
             self.drawn.append(Drawn())
             self.step()

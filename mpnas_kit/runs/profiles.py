@@ -46,7 +46,7 @@ AROUND: dict[str, dict[str, Any]] = {  # of such a run, in a space around a know
 }
 
 
-def started(stage: str, space: SearchSpace, given: Collection[str]) -> dict[str, Any]:
+def of_start(stage: str, space: SearchSpace, given: Collection[str]) -> dict[str, Any]:
     """Return the settings of a run with a start, besides those of its profile (ours).
 
     In a space around a known network, the cost target is the cost of that network: what a domain

@@ -456,7 +456,7 @@ class Run:
         if self.frozen is not None:
             return {**values, **GROWTH[stage], "private_from": self._frozen_from()}
         if self.description.start is not None:
-            return {**values, **profiles.started(stage, self.space, given)}
+            return {**values, **profiles.of_start(stage, self.space, given)}
         return values
 
     def _frozen_from(self) -> int | None:

@@ -62,9 +62,9 @@ def test_networks_of_a_stage_have_its_library(
     seen = []
     plain = tiny.MultiPathNet.forward
 
-    def forward(net: Any, flows: Any) -> Any:
+    def forward(net: Any, *given: Any) -> Any:
         seen.append(net.kernels)
-        return plain(net, flows)
+        return plain(net, *given)
 
     monkeypatch.setattr(tiny.MultiPathNet, "forward", forward)
     run(stage, tmp_path)

@@ -86,7 +86,7 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise AssertionError("this was to be read only")
 
     for module in (search_stage, train_stage, step_module):
-        monkeypatch.setattr(module, "sgd", refused)
+        monkeypatch.setattr(module, "optimiser_of", refused)
     monkeypatch.setattr(domain_module.DomainSuite, "fingerprint", refused)
     yield
 
