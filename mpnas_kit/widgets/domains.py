@@ -50,7 +50,7 @@ class DomainBrowser(Explorer):
     alt = "images of the domain"
 
     def __init__(self, suite: DomainSuite, trained: TrainResult | None = None) -> None:
-        super().__init__()
+        super().__init__("Images")
         self.suite, self.trained = suite, trained
         self._known: dict[tuple[str, str], pd.DataFrame] = {}
         self.domain = ipywidgets.Dropdown(options=suite.names, description="domain")

@@ -70,7 +70,7 @@ class SearchMonitor(Explorer):
     alt = "reward, quality, cost and entropy of every domain over the steps of the search"
 
     def __init__(self, space: SearchSpace, domains: Sequence[str], every: float = 0.7) -> None:
-        super().__init__()
+        super().__init__("Search")
         self.space, self.domains, self.every = space, list(domains), every
         self.found: SearchResult | None = None
         self._error: BaseException | None = None

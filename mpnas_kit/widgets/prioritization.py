@@ -32,7 +32,7 @@ class PrioritizationExplorer(Explorer):
     alt = "weights and difficulties of every domain over the steps of the training"
 
     def __init__(self, trained: TrainResult) -> None:
-        super().__init__()
+        super().__init__("Prioritization")
         self.trained = trained
         used = trained.config.prioritization
         start = used if isinstance(used, ABDP) else ABDP()

@@ -30,7 +30,7 @@ class ResultsExplorer(Explorer):
     alt = "mean accuracy of every approach against its cost"
 
     def __init__(self, comparison: Comparison) -> None:
-        super().__init__()
+        super().__init__("Results")
         self.comparison = comparison
         self._table = comparison.table()
         self._labels = [label.replace("\n", " ") for label in kind_labels(self._table)]

@@ -29,7 +29,7 @@ class SimilarityExplorer(Explorer):
     alt = "Jaccard similarity of every two domains' paths"
 
     def __init__(self, found: SearchResult) -> None:
-        super().__init__()
+        super().__init__("Similarity")
         self.similarity = jaccard_matrix(found.space, found.paths)
         self._order = clustered(self.similarity)
         values = self.similarity.matrix.loc[self._order, self._order].to_numpy()

@@ -1,10 +1,10 @@
-"""Common parts of all explorers: views in the browser, static figures, and visible errors.
+"""Common parts of all explorers: the bar, views in the browser, static figures, visible errors.
 
-A view is a JavaScript module. It draws the data that it gets and sends back the selection. It loads
-nothing from other machines.
+A view is a JavaScript module of `js/src/views`, bundled into `static`. It draws the data that it
+gets and sends back the selection. It loads nothing from other machines.
 """
 
-import html
+import io
 import math
 import pathlib
 from collections.abc import Callable, Iterable
@@ -13,19 +13,23 @@ from typing import Any
 import anywidget
 import ipywidgets
 import matplotlib.pyplot as plt
+import pandas as pd
 import traitlets
 from matplotlib.figure import Figure
 
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook import picture, show
+from mpnas_kit.plots import style
 
-_HERE = pathlib.Path(__file__).parent
-_COMMON = (_HERE / "common.js").read_text(encoding="utf-8")
-STYLE = (_HERE / "widgets.css").read_text(encoding="utf-8")
+_STATIC = pathlib.Path(__file__).parent / "static"
 
 
 def script(name: str) -> str:
-    """Return the JavaScript of a view, with the functions that all views share."""
-    return _COMMON + (_HERE / name).read_text(encoding="utf-8")
+    """Return the JavaScript module of a view. name: its file, such as `chart.js`."""
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+STYLE = script("views.css")
 
 
 class Twin:
@@ -117,31 +121,92 @@ def numbers(values: Iterable[Any]) -> list[float | None]:
     ]
 
 
-class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
-    """Controls and views. An error in a callback is shown above them, and raised.
+class Bar(anywidget.AnyWidget):
+    """The bar above an explorer: its name, exports, a busy mark, and errors.
 
-    So the person who clicks sees it, and an automatic run that sets a control ends with it.
+    title: name of the explorer.
+    busy: whether Python computes an answer.
+    problem: error in words; empty: none.
     """
 
-    def __init__(self) -> None:
-        self._problem = ipywidgets.HTML()
-        super().__init__([self._problem])
+    _esm = script("bar.js")
+    _css = STYLE
+    title = traitlets.Unicode("").tag(sync=True)
+    busy = traitlets.Bool(False).tag(sync=True)
+    problem = traitlets.Unicode("").tag(sync=True)
+
+
+class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
+    """A bar and views. An error in a callback is shown in the bar, and raised.
+
+    So the person who clicks sees it, and an automatic run that sets a control ends with it.
+
+    title: name of the explorer.
+
+    The attribute `preamble` has lines of Python that define what `code` uses.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.bar = Bar(title=title)
+        self.bar.on_msg(lambda _, message, buffers: self._try(lambda: self._answer(message)))
+        self.preamble = ["import mpnas_kit as mk"]
+        super().__init__([self.bar])
+        self.add_class("mpnas-explorer")
+
+    def data(self) -> pd.DataFrame:
+        """Return what the explorer shows, as a tidy table."""
+        raise NotImplementedError
+
+    def code(self) -> str:
+        """Return the Python code that makes this explorer in its present state.
+
+        It uses the results under the names `found`, `trained`, `suite` and `comparison`.
+        """
+        return "\n".join([*self.preamble, *self._calls()])
+
+    def _calls(self) -> list[str]:
+        """Return the lines of `code` after the preamble."""
+        raise NotImplementedError
 
     def _show(self, *children: ipywidgets.Widget) -> None:
-        self.children = (self._problem, *children)
+        self.children = (self.bar, *children)
 
-    def _when(self, control: ipywidgets.Widget, react: Callable[[], None], on: str) -> None:
-        """Call `react` whenever the trait `on` of a control changes."""
-        control.observe(lambda change: self._try(react), on)
+    def _when(self, control: traitlets.HasTraits, react: Callable[[], None], *on: str) -> None:
+        """Call `react` whenever one of the traits `on` of a control changes."""
+        control.observe(lambda change: self._try(react), list(on))
 
     def _try(self, react: Callable[[], None]) -> None:
+        self.bar.busy = True
         try:
             react()
         except Exception as error:
-            message = html.escape(f"{type(error).__name__}: {error}")
-            self._problem.value = f'<div class="mpnas problem" role="alert">{message}</div>'
+            self.bar.problem = f"{type(error).__name__}: {error}"
             raise
-        self._problem.value = ""
+        finally:
+            self.bar.busy = False
+        self.bar.problem = ""
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        """Send what a button of the bar asks for: a file, or code."""
+        kind = str(message.get("do"))
+        name = f"{self.bar.title.lower().replace(' ', '_')}.{kind}"
+        if kind == "code":
+            self.bar.send({"kind": kind, "text": self.code()})
+        elif kind == "csv":
+            content = self.data().to_csv(index=False).encode()
+            self.bar.send({"kind": kind, "name": name}, [content])
+        elif kind in ("svg", "png"):
+            self.bar.send({"kind": kind, "name": name}, [self._image(kind)])
+
+    def _image(self, kind: str) -> bytes:
+        drawn = self.figure()
+        if drawn is None:
+            raise MpnasError("there is no figure yet: wait until the stage has ended.")
+        file = io.BytesIO()
+        with style.without_glyph_warnings():
+            drawn.savefig(file, format=kind, bbox_inches="tight", dpi=200)
+        plt.close(drawn)
+        return file.getvalue()
 
     def rehearse(self) -> None:
         """Set every control to a few values and back, as a person would.

@@ -1,6 +1,8 @@
 // Buttons that pause, resume and stop a search. Clicks are sent as messages, not as state: while a
 // cell waits for the search, the kernel accepts only one change of state until the cell ends.
 
+import { asButton, element, keepKeys } from "../dom.js";
+
 function render({ model, el }) {
   const pause = element("button", { type: "button" });
   const stop = element("button", { type: "button", text: "Stop" });

@@ -1,5 +1,8 @@
 // The probability of every choice in every layer, one small picture per domain, updated live.
 
+import { shade } from "../colours.js";
+import { drawn, element } from "../dom.js";
+
 const CELL = 15;
 
 function render({ model, el }) {

@@ -1,14 +1,15 @@
 // The domains' paths through the search space: domains can be shown and compared, nodes pinned, and
 // a slider moves through the search. All numbers come from Python.
 
+import { asButton, drawn, element, keepKeys, moveWithArrows } from "../dom.js";
+import { amount } from "../words.js";
+
 const COLUMN = 64, ROW = 34, TOP = 34, WIDE = 30, HIGH = 20, RIGHT = 110;
 
 function render({ model, el }) {
   const graph = model.get("graph");
   const { layers, rows, domains, colors, nodes, steps } = graph;
   const rowOf = new Map(rows.map((name, i) => [name, i]));
-  const nameAt = (layer, row) => (nodes[layer].length === 1 ? nodes[layer][0].block : rows[row]);
-  const nodeAt = (layer, block) => nodes[layer].find((n) => n.block === block);
   const LEFT = 40 + 8 * Math.max(4, ...rows.map((name) => name.length));
   const middle = Math.max(0, Math.floor((rows.length - 2) / 2));
   const rowIn = (layer, block) => (nodes[layer].length === 1 ? middle : rowOf.get(block));
@@ -143,7 +144,8 @@ function render({ model, el }) {
       const shift = (k - (shown.length - 1) / 2) * Math.min(3, 18 / shown.length);
       const stops = chosen(domain).map((block, layer) => [x(layer), y(rowIn(layer, block)) + shift]);
       const last = stops[stops.length - 1];
-      const end = [x(layers.length) + 6, TOP + 10 + (k + 0.5) * Math.max(14, (height - TOP - 30) / Math.max(1, shown.length))];
+      const room = Math.max(14, (height - TOP - 30) / Math.max(1, shown.length));
+      const end = [x(layers.length) + 6, TOP + 10 + (k + 0.5) * room];
       const bend = ([x0, y0], [x1, y1]) => `C${(x0 + x1) / 2} ${y0} ${(x0 + x1) / 2} ${y1} ${x1} ${y1}`;
       const way = stops.map((p, i) => (i ? bend(stops[i - 1], p) : `M${p[0]} ${p[1]}`)).join("") + bend(last, end);
       return drawn("g", { "data-domain": domain }, [

@@ -1,5 +1,8 @@
 // Panels of lines or points over a common horizontal axis. Check boxes show and hide the lines.
 
+import { asButton, drawn, element, keepKeys } from "../dom.js";
+import { amount } from "../words.js";
+
 const PAD = { left: 58, right: 12, top: 26, bottom: 40 };
 
 function ticks(low, high, count = 4) {
@@ -56,7 +59,7 @@ function render({ model, el }) {
     const range = (values, given, log) => {
       if (given) return given;
       if (!values.length) return [0, 1];
-      let [low, high] = [Math.min(...values), Math.max(...values)];
+      const [low, high] = [Math.min(...values), Math.max(...values)];
       if (log) return [low / 1.15, high * 1.15];
       const room = one.points ? 0.08 * (high - low || 1) : 0;
       return low === high ? [low - 0.5, high + 0.5] : [low - room, high + room];

@@ -1,5 +1,9 @@
 // A table of shaded cells with named rows and columns. Cells are buttons; arrow keys move the focus.
 
+import { shade } from "../colours.js";
+import { asButton, element, keepKeys, moveWithArrows } from "../dom.js";
+import { percent } from "../words.js";
+
 function render({ model, el }) {
   const root = element("div", { class: "mpnas" });
   keepKeys(root);

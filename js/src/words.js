@@ -1,0 +1,11 @@
+// Numbers as text.
+
+// 1234567 -> "1.23 M"; small numbers keep three digits.
+export function amount(value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "";
+  for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]])
+    if (Math.abs(value) >= unit) return `${Number((value / unit).toPrecision(3))} ${letter}`;
+  return String(Number(value.toPrecision(3)));
+}
+
+export const percent = (value) => `${(100 * value).toFixed(1)} %`;
