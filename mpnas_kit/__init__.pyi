@@ -84,6 +84,7 @@ from .runs.sweep import Prioritizations as Prioritizations
 from .runs.sweep import Sweep as Sweep
 from .runs.sweep import cells as cells
 from .runs.sweep import sweep_of as sweep_of
+from .runs.tables import RunTables as RunTables
 from .runs.timing import ExpectedTime as ExpectedTime
 from .runs.timing import expected_time as expected_time
 from .runs.trust import supernet_trust as supernet_trust
