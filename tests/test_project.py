@@ -102,6 +102,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
     )
     from mpnas_kit.cli.grow_command import grow_parser
     from mpnas_kit.cli.profile_command import profile_parser
+    from mpnas_kit.cli.tables_command import tables_parser
 
     text = file.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
@@ -111,6 +112,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "report": parsers.report_parser,
             "sweep": parsers.sweep_parser,
             "compare": parsers.compare_parser,
+            "tables": tables_parser,
             "explore": parsers.explore_parser,
             "check": parsers.check_parser,
             "predict": model_parsers.predict_parser,

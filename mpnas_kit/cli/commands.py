@@ -28,6 +28,7 @@ from mpnas_kit.cli.parsers import (
 )
 from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
+from mpnas_kit.cli.tables_command import write_tables
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
@@ -259,6 +260,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas train     train the union of the paths
   mpnas sweep     run every approach and prioritization on the domains of a run
   mpnas compare   print the results table of a run and its sweep
+  mpnas tables    write all tables of a run as CSV or Parquet
   mpnas report    run the notebooks and write HTML pages
   mpnas explore   open JupyterLab on a run
   mpnas check     check all files of a run, and say what can be recovered
@@ -280,6 +282,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": _train,
     "sweep": _sweep,
     "compare": _compare,
+    "tables": write_tables,
     "report": _report,
     "explore": _explore,
     "check": _check,

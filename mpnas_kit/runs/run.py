@@ -50,6 +50,7 @@ from mpnas_kit.runs.description import (
 )
 from mpnas_kit.runs.profiles import GROWTH, Profile
 from mpnas_kit.runs.started import given_start, read_start, refuse_other_start, source_of
+from mpnas_kit.runs.tables import RunTables
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
@@ -791,6 +792,14 @@ class Run:
         from mpnas_kit.runs.sweep import finished_comparison
 
         return finished_comparison(self)
+
+    @property
+    def tables(self) -> RunTables:
+        """Tables of the run's finished stages and cells, as tidy DataFrames (see `RunTables`).
+
+        They are read when they are first used.
+        """
+        return RunTables(self)
 
     def report(self, out: str | pathlib.Path = "reports", **options: Any) -> pathlib.Path:
         """Run the notebooks on this run, write their pages, and return the index page.

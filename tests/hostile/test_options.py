@@ -242,6 +242,13 @@ WRONG = [
     (["grow", "--data", "a", "--data", "a"], ["--data", "twice"]),
     (["grow", "--search", "steps", "2", "--search", "steps", "3"], ["steps", "twice"]),
     (["grow", "--norm", "mixed"], ["--norm"]),
+    # tables
+    (["tables"], ["--out"]),
+    (["tables", "--out", "new"], ["runs/quick", "run.json"]),
+    (["tables", "--out", "new", "--run", "nowhere"], ["nowhere", "run.json"]),
+    (["tables", "--out", "a", "--out", "b"], ["--out", "twice"]),
+    (["tables", "--out", ""], ["path"]),
+    (["tables", "--out", "new", "extra"], ["extra"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),
@@ -322,3 +329,11 @@ def test_a_path_that_cannot_be_used_is_named(
     (tmp_path / "full" / "thesis.tex").write_text("precious")
     command = [words.format(finished=finished) for words in USES[how]]
     refused([*command, how, path], word)
+
+
+@pytest.mark.parametrize("form", ["", "xlsx", "CSV"])
+def test_an_unknown_form_of_tables_is_refused(
+    form: str, finished: Path, tmp_path: Path, refused: Refused
+) -> None:
+    arguments = ["tables", "--run", str(finished), "--out", str(tmp_path / "new")]
+    refused([*arguments, "--format", form], "'csv' or 'parquet'")
