@@ -36,4 +36,5 @@ from .spread import PathSpread as PathSpread
 from .spread import read_path_spread as read_path_spread
 from .trust import Trust as Trust
 from .units import amount as amount
+from .units import amounts as amounts
 from .units import duration as duration

@@ -240,7 +240,9 @@ def _report(arguments: Sequence[str]) -> None:
             raise MpnasError("--cells takes at most one notebook and no parameters.")
         notebook = given.notebook[0] if given.notebook else "03_train"
         out = "reports/cells" if given.out is None else given.out
-        index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
+        index = build_cells_report(
+            _run(given), notebook=notebook, out=out, beside=given.beside, tell=print
+        )
         print(f"the report: {index}")
         return
     index = build_report(
@@ -252,6 +254,7 @@ def _report(arguments: Sequence[str]) -> None:
         trust=given.trust,
         out="reports" if given.out is None else given.out,
         parameters=dict(given.parameter),
+        beside=given.beside,
         tell=print,
     )
     print(f"the report: {index}")

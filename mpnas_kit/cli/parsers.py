@@ -286,6 +286,13 @@ def report_parser() -> Parser:
         help="run one notebook (default: train) on the run and on each of its finished cells",
     )
     parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another finished run, which the first page compares with this one; several times",
+    )
+    parser.add_argument(
         "-p",
         "--parameter",
         nargs=2,
