@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import Annotated
 
 import pandas as pd
@@ -173,7 +174,7 @@ def _sweep(arguments: Sequence[str]) -> None:
     jobs = convert(given.jobs, int, "jobs")
     with Progress(keep=False) as progress:
         comparison = around.run(print, [progress] if jobs == 1 else [], jobs)
-    print(f"\n{_comparison_text(comparison)}\nrun folders: {run.folder / sweep.CELLS}")
+    print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / sweep.CELLS}")
 
 
 def _explore(arguments: Sequence[str]) -> None:
@@ -189,8 +190,9 @@ def _explore(arguments: Sequence[str]) -> None:
 
 def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
-    comparison = _run(given).compare()
-    print(_comparison_text(comparison))
+    run = _run(given)
+    comparison = run.compare()
+    print(_comparison_text(run, comparison))
     if given.csv is not None:
         folder = make_folder(place(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
@@ -211,7 +213,12 @@ def _check(arguments: Sequence[str]) -> None:
     print(f"\nall {len(rows)} folders are in order.")
 
 
-def _comparison_text(comparison: Comparison) -> str:
+def _comparison_text(run: Run, comparison: Comparison) -> str:
+    """Return what a run found in a sentence, and the comparison as a table."""
+    from mpnas_kit.runs.sweep import answer_of
+
+    found = answer_of(run, comparison)
+    words = "\n".join(fill(text, 100) for text in (found.sentence, found.note) if text)
     table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
     about = (
         "Mean top-1 accuracy over domains and seeds (test, val), its standard deviation over seeds "
@@ -220,7 +227,7 @@ def _comparison_text(comparison: Comparison) -> str:
         "(all_params). Multiply-adds for one image (image),\nof all distinct nodes (union), and "
         "for one image per domain (all_images). Size of the weights (disk)."
     )
-    text = f"{about}\n\n{text_of(table)}"
+    text = f"{words}\n\n{about}\n\n{text_of(table)}"
     return text if comparison.has_sizes else f"{text}\n\n–: {NO_SIZES}"
 
 

@@ -16,12 +16,14 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from mpnas_kit.plots import style
+from mpnas_kit.plots.answer import RUN
 
 _INK, _PAPER = "#1c2129", "#fefdfc"  # reserved: no figure uses them otherwise
 _NAMED = {
     _INK: "var(--ink, #1c2128)",
     _PAPER: "var(--card, #ffffff)",
     **{tone: style.variable(slot) for slot, tone in enumerate(style.LIGHT_TONES)},
+    RUN: f"var(--accent, {RUN})",
 }
 PAGE: dict[Any, str] = {
     **dict.fromkeys(

@@ -4,6 +4,7 @@ A domain has the same colour in all figures of a run. No function opens a window
 matplotlib's settings.
 """
 
+from mpnas_kit.plots.answer import size_and_accuracy
 from mpnas_kit.plots.bars import accuracy_bars, cost_bars, size_bars
 from mpnas_kit.plots.comparison import approach_bars, domain_bars, pareto
 from mpnas_kit.plots.curves import search_curves, training_curves
@@ -50,6 +51,7 @@ __all__ = [
     "samples",
     "scaling_curves",
     "search_curves",
+    "size_and_accuracy",
     "size_bars",
     "suite_sizes",
     "training_curves",

@@ -20,7 +20,8 @@ from itertools import product
 from typing import Any
 
 from mpnas_kit import files
-from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome, compare
+from mpnas_kit.analysis.answer import Answer
+from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Outcome, compare
 from mpnas_kit.approaches.approach import Approach, is_matched
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
@@ -38,6 +39,10 @@ from mpnas_kit.settings import convert, require
 CELLS = "cells"  # folder of the cells in the run folder
 OF_CELLS = {"norm": "norms", "seed": "seeds", "prioritization": "prioritizations"}
 MOST_JOBS = 1024
+_BUDGET: dict[StageName, tuple[str, ...]] = {  # settings that say how much a stage computes
+    "search": ("steps", "batch_size", "paths_per_step"),
+    "train": ("steps", "batch_size"),
+}
 ARROW = " > "  # separates the prioritizations of search and training if they differ
 
 
@@ -455,6 +460,68 @@ def outcome(run: Run) -> Outcome:
     """Return a finished run as an outcome for `compare`."""
     weights = run.folder / "train" / "model.safetensors"
     cell = _cell_of(run)
-    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
-    text = cell.prioritization.label if weighs else NO_PRIORITIZATION
+    text = _prioritization_of(cell)
     return Outcome(label(cell.approach), text, run.train_result(), weights.stat().st_size)
+
+
+def _prioritization_of(cell: Cell) -> str:
+    """Return the prioritization of a cell as it stands in tables."""
+    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
+    return cell.prioritization.label if weighs else NO_PRIORITIZATION
+
+
+def own_comparison(run: Run) -> Comparison:
+    """Return a finished run beside the finished runs of its sweep that had the same budget.
+
+    The budget are the steps and the images per step of the training, and of the search if both have
+    one. If the run is a cell of a sweep, the others are that sweep's. Runs of other domains do not
+    count. Folders are read; no step is computed.
+
+    run: a run with a finished training.
+
+    Raises `MpnasError` if a folder of the sweep cannot be read.
+    """
+    others = [o for o in finished_runs(_around(run)) if not _same_folder(o, run)]
+    domains = list(run.train_result().paths)
+    fitting = [o for o in others if list(o.train_result().paths) == domains]
+    rows: dict[Cell, Run] = {_cell_of(run): run}
+    for other in fitting:
+        if _has_budget_of(other, run):
+            rows.setdefault(_cell_of(other), other)
+    return compare(outcome(row) for row in rows.values())
+
+
+def answer_of(run: Run, comparison: Comparison) -> Answer:
+    """Return what a run found; if the comparison lacks the run, what the runs in it found.
+
+    run: a run.
+    comparison: finished runs, such as those of `own_comparison`.
+    """
+    cell, cells = _cell_of(run), comparison.cells
+    own = (label(cell.approach), _prioritization_of(cell), cell.norm)
+    if any(key == own for key in cells[list(KEY)].itertuples(index=False, name=None)):
+        return Answer.of(comparison, own[0], prioritization=own[1], norm=own[2])
+    return Answer.of(comparison)
+
+
+def _around(run: Run) -> Run:
+    """Return the run whose sweep a run is a cell of; the run itself if it is no cell."""
+    above = run.folder.parent.parent
+    is_cell = run.folder.parent.name == CELLS and files.exists(above / RUN)
+    return Run.read(above, trust=run.trust) if is_cell else run
+
+
+def _same_folder(one: Run, other: Run) -> bool:
+    return os.path.abspath(one.folder) == os.path.abspath(other.folder)
+
+
+def _has_budget_of(one: Run, other: Run) -> bool:
+    def same(stage: StageName) -> bool:
+        configs = [
+            run.origin.config(stage) if stage == "search" else run.config(stage)
+            for run in (one, other)
+        ]
+        return all(len({getattr(c, name) for c in configs}) == 1 for name in _BUDGET[stage])
+
+    searched = all(r.begun("search") or r.description.search_from for r in (one, other))
+    return same("train") and (not searched or same("search"))
