@@ -68,6 +68,9 @@ test("a heading sorts by exact values, then the other way, then as it was", () =
 test("texts that are numbers are sorted as numbers", () => {
   assert.equal(numberOf("1,234"), 1234);
   assert.equal(numberOf("91.2%"), 91.2);
+  assert.equal(numberOf("1.5 MB"), 1.5e6);
+  assert.equal(numberOf("−0.4 points"), -0.4);
+  assert.equal(numberOf("1e-07"), 1e-7);
   assert.ok(Number.isNaN(numberOf("")) && Number.isNaN(numberOf("k3e1")));
   assert.deepEqual(orderOf(["1,000", "9", "–", "x"], "ascending"), [1, 0, 3, 2]);
 });

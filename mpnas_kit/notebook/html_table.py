@@ -193,7 +193,7 @@ def _table(columns: Sequence[_Column], above: Mapping[str, str], caption: str) -
         _cell("th", html.escape(c.title), c.kind, f' scope="col" data-name="{html.escape(c.name)}"')
         for c in columns
     )
-    title = f"<caption><span>{html.escape(caption)}</span></caption>" if caption else ""
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     label = html.escape(caption.split(". ")[0].rstrip(".:")) or "Table"
     return (
         f'<div class="table" style="overflow-x: auto" tabindex="0" role="group" '

@@ -20,6 +20,7 @@ from mpnas_kit.analysis.comparison import compare
 from mpnas_kit.analysis.units import duration
 from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.notebook import show, tables
+from mpnas_kit.plots.style import palette_css
 from mpnas_kit.report.beside import Beside
 from mpnas_kit.report.origin import commit, page_origin, without_folders
 from mpnas_kit.report.summary import Summary
@@ -29,6 +30,7 @@ from mpnas_kit.runs.sweep import outcome
 TEMPLATES = pathlib.Path(__file__).parent / "template"
 SHOWN = ["text/html", "image/svg+xml", "image/png", "text/markdown", "image/jpeg", "text/plain"]
 WIDGET = "application/vnd.jupyter.widget-view+json"
+_DOMAIN_COLORS = palette_css(":root", "@media screen and (prefers-color-scheme: dark)")
 INSTRUCTIONS = "instructions"  # tag of cells for the user of a notebook; a page is without them
 
 
@@ -225,7 +227,7 @@ def _frame(page: Page | None, pages: Sequence[Page], run: Run) -> dict[str, Any]
     """Return the values that the frame of every page uses (frame.html.j2)."""
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     return {
-        "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        "style": (TEMPLATES / "style.css").read_text(encoding="utf-8") + _DOMAIN_COLORS,
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "page": page,

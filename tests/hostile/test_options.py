@@ -276,6 +276,9 @@ WRONG = [
     (["report", " "], ["notebook"]),
     (["report", "_"], ["'_'"]),
     (["report", "--cells", "a", "b"], ["--cells"]),
+    (["report", "--beside", ""], ["path"]),
+    (["report", "--beside", "none"], ["none"]),
+    (["report", "--beside"], ["--beside"]),
     (["train"], ["search"]),
     (["compare"], ["train"]),
 ]

@@ -14,10 +14,14 @@ export function textOf(cell) {
 // Exact value of a cell as text: empty if it is not known.
 export const valueOf = (cell) => cell.getAttribute("data-value") ?? textOf(cell);
 
-// Number that a text stands for; NaN: none. "1,234" -> 1234, "91.2%" -> 91.2
+const UNITS = { "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+const NUMBER = /^[+±]?\s*([-−]?[\d,]*\.?\d+)\s*([kMGT]?)B?\s*(?:%|x|points)?$/;
+
+// Number that a text stands for; NaN: none. "1,234" -> 1234, "91.2%" -> 91.2, "1.2 M" -> 1200000
 export function numberOf(text) {
-  const plain = text.replaceAll(",", "").replace(/^±\s*/, "").replace(/\s*[%x]$/, "");
-  return plain === "" ? NaN : Number(plain);
+  const found = NUMBER.exec(text) ?? [];
+  const number = Number(found[1]?.replaceAll(",", "").replace("−", "-"));
+  return Number.isNaN(number) && text.trim() ? Number(text) : number * UNITS[found[2]];
 }
 
 // Order of two values, ascending. Numbers come before texts.
