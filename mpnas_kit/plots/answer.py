@@ -73,7 +73,7 @@ def size_and_accuracy(
     peers = shown_peers(answer)
     if math.isnan(answer.parameters) or not peers:
         raise Unavailable("there are no two approaches of known size: expected them for a picture.")
-    ax = style.axes(ax, *((3.45, 3.3) if narrow else (8.4, 3.7)))
+    ax = style.axes(ax, *((3.45, 3.3) if narrow else (8.0, 3.6)))
     grey: dict[str, Any] = {"color": style.OUTLINE, "markersize": 8, "linestyle": "none"}
     ax.axhline(answer.accuracy, color=RUN, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
     lines: list[Box] = []

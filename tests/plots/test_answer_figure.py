@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from mpnas_kit import plots
 from mpnas_kit.analysis.answer import Answer
 from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison
 from mpnas_kit.errors import Unavailable
 from mpnas_kit.notebook.picture import PAGE, svg
+from mpnas_kit.plots import style
 from mpnas_kit.plots.answer import RUN, alternative, left_out, shown_peers
 
 SIZES = {"mpnas": 73e3, "bundle": 170e3, "random_paths": 100e3, "single_path": 20e3}
@@ -120,3 +121,15 @@ def test_the_run_has_the_accent_colour_of_its_page() -> None:
     assert figure is not None
     text = svg(figure, "Dots.")
     assert f"var(--accent, {RUN})" in text and text.count(RUN) == text.count("var(--accent")
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#1a1f26", "#111111"])
+def test_the_grey_of_the_other_approaches_is_visible_on_every_ground(ground: str) -> None:
+    """Contrast of at least 3:1, as WCAG 2.2 asks of graphics (1.4.11)."""
+
+    def luminance(color: str) -> float:
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    low, high = sorted((luminance(ground), luminance(style.OUTLINE)))
+    assert (high + 0.05) / (low + 0.05) >= 3
