@@ -8,8 +8,9 @@ from typing import Annotated
 from mpnas_kit.analysis.units import duration
 from mpnas_kit.cli.parsers import Parser, one_run, run_folder
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.runs.run import STAGE_FOLDERS
 from mpnas_kit.runs.sweep import CELLS
-from mpnas_kit.runs.watching import STAGES, News, Watch, begun_stages
+from mpnas_kit.runs.watching import News, Watch, begun_stages
 from mpnas_kit.settings import convert
 from mpnas_kit.values import Range
 
@@ -49,7 +50,9 @@ def stop_parser() -> Parser:
 def _which(parser: Parser) -> None:
     parser.add_argument("folder", nargs="?", metavar="RUN", help="run folder, the same as --run")
     parser.add_argument("--run", metavar="FOLDER", help="run folder (default: runs/quick)")
-    parser.add_argument("--stage", help=f"one of {', '.join(STAGES)} (default: all that run)")
+    parser.add_argument(
+        "--stage", help=f"one of {', '.join(STAGE_FOLDERS)} (default: all that run)"
+    )
 
 
 def watch(arguments: Sequence[str]) -> None:
@@ -107,8 +110,8 @@ def _begun(run: pathlib.Path, stage: str | None) -> dict[pathlib.Path, Watch]:
 
     Raises `MpnasError` if there is none.
     """
-    if stage not in (None, *STAGES):
-        raise unknown("stage", stage, STAGES)
+    if stage not in (None, *STAGE_FOLDERS):
+        raise unknown("stage", stage, STAGE_FOLDERS)
     found = {one.folder: one for one in begun_stages(run) if stage in (None, one.stage)}
     if not found:
         which = "no stage" if stage is None else f"no {stage} stage"

@@ -66,6 +66,7 @@ from mpnas_kit.training.stage import train
 
 StageName = Literal["search", "train"]
 STAGES: tuple[StageName, ...] = ("search", "train")
+STAGE_FOLDERS = ("search", "pretrain", "train")  # in which a process may run a stage
 FROZEN = "frozen"  # folder of the training to which a run adds domains
 MOST_LINKS = 20  # runs that take their search from each other, in a row
 Config = TypeVar("Config", bound=StageConfig)

@@ -13,6 +13,7 @@ norm and seed; a backbone needs none.
 import os
 import pathlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from mpnas_kit.approaches.approach import Approach, is_matched
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.parent import end_with_parent
+from mpnas_kit.engine.signals import StopRequested
+from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.parts import Missing, split_list, to_text
@@ -33,7 +36,7 @@ from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.runs.description import RUN
-from mpnas_kit.runs.run import STAGES, Run, StageName
+from mpnas_kit.runs.run import STAGE_FOLDERS, STAGES, Run, StageName
 from mpnas_kit.settings import convert, require
 
 CELLS = "cells"  # folder of the cells in the run folder
@@ -43,6 +46,7 @@ _BUDGET: dict[StageName, tuple[str, ...]] = {  # settings that say how much a st
     "search": ("steps", "batch_size", "paths_per_step"),
     "train": ("steps", "batch_size"),
 }
+_PAUSE = 0.2  # seconds between two looks at stages that were asked to stop
 ARROW = " > "  # separates the prioritizations of search and training if they differ
 
 
@@ -270,7 +274,7 @@ class Sweep:
         )
         try:
             for wave in self._waves():
-                for line in parallel(delayed(self.run_cell)(cell) for cell in wave):
+                for line in parallel(delayed(self._job)(cell) for cell in wave):
                     tell(line)
         except BrokenProcessPool:
             raise MpnasError(
@@ -278,6 +282,21 @@ class Sweep:
                 "jobs. The same sweep continues with the cells that are not finished."
             ) from None
         return self._compared()
+
+    def _job(self, cell: Cell) -> str:
+        """Run a cell in a process of its own.
+
+        If it is stopped on request, the sweep ends, and with it the other processes. So this one
+        first waits for the checkpoints of all others that are asked to stop.
+        """
+        try:
+            return self.run_cell(cell)
+        except StopRequested:
+            folders = [StageFolder(self.folder(c) / n) for c in self.cells for n in STAGE_FOLDERS]
+            time.sleep(_PAUSE)
+            while any(folder.stop_is_requested and folder.is_running for folder in folders):
+                time.sleep(_PAUSE)
+            raise
 
     def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
         """Run a cell, and return one line of text about it. A finished cell is only read.

@@ -19,11 +19,10 @@ from mpnas_kit.engine.records import Count, Timing
 from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, METRICS, RESULTS, STOP, StageFolder
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.runs.description import RUN, place
-from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.run import STAGE_FOLDERS, Run
 from mpnas_kit.runs.sweep import CELLS
 
 StageState = Literal["not started", "running", "stopped", "finished"]
-STAGES = ("search", "pretrain", "train")  # folders of stages in a run folder
 _RECENT = 30  # polls from which the time per step is measured
 
 
@@ -186,7 +185,7 @@ def begun_stages(run: Run | str | pathlib.Path) -> list[Watch]:
     folder = _run_folder(run)
     cells = [folder / CELLS / name for name in files.names_in(folder / CELLS)]
     runs = [folder, *(cell for cell in cells if files.exists(cell / RUN))]
-    watches = [Watch(one, stage) for one in runs for stage in STAGES]
+    watches = [Watch(one, stage) for one in runs for stage in STAGE_FOLDERS]
     return [watch for watch in watches if watch.state != "not started"]
 
 
@@ -218,8 +217,8 @@ def _request(folder: StageFolder, stage: str) -> None:
 
 
 def _stage_folder(run: Run | str | pathlib.Path, stage: str) -> pathlib.Path:
-    if stage not in STAGES:
-        raise unknown("stage", stage, STAGES)
+    if stage not in STAGE_FOLDERS:
+        raise unknown("stage", stage, STAGE_FOLDERS)
     return _run_folder(run) / stage
 
 

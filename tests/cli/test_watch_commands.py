@@ -1,6 +1,7 @@
 """`mpnas watch` and `mpnas stop`: stages of other processes, in words."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tiny
 
 from mpnas_kit.cli.commands import main
 from mpnas_kit.engine.loop import StepEvent
+from mpnas_kit.engine.stage_folder import STOP, StageFolder
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.watching import begun_stages, request_stop
 
@@ -51,29 +53,30 @@ def test_a_command_that_is_stopped_on_request_says_so_and_continues(
 def test_a_sweep_of_another_process_is_watched_and_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Both of its jobs write a checkpoint of their last step."""
     folder = tmp_path / "run"
     path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    many = ["--search", "steps", "1000000", "--search", "batch_size", "4"]
+    many = ["--search", "steps", "1000000", "--search", "batch_size", "4", "--jobs", "2"]
     sweep = ["sweep", "--run", str(folder), *PARTS, "--approaches", "mpnas, bundle", *many]
+    names = ("bundle_uniform_per-domain_seed0", "mpnas_abdp_per-domain_seed0")
+    stages = [folder / "cells" / name / "search" for name in names]
     with subprocess.Popen(
         [sys.executable, "-m", "mpnas_kit", *sweep, "--seeds", "0"],
         env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            cell = "mpnas_abdp_per-domain_seed0"
-            metrics = folder / "cells" / cell / "search" / "metrics.jsonl"
-            while not (metrics.exists() and metrics.stat().st_size):
+            while not all((stage / "metrics.jsonl").exists() for stage in stages):
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.1)
             threading.Timer(3, os.kill, [os.getpid(), signal.SIGINT]).start()
             assert main(["watch", str(folder), "--every", "0.2"]) == 130
             told = capsys.readouterr()
             lines = told.out.splitlines()
-            assert len(lines) > 2 and all(f"{cell}, search: step " in line for line in lines)
-            assert "of 1000000, " in lines[-1] and lines[-1].endswith(" left")
+            assert all(re.match(r"\w+_per-domain_seed0, search: step \d+ of 1", x) for x in lines)
+            assert len(lines) > 4 and lines[-1].endswith(" left") and " s per step, " in lines[-1]
             assert told.err == "\nmpnas: stopped; the stages continue.\n"
             assert process.poll() is None
             watching = threading.Thread(
@@ -87,12 +90,15 @@ def test_a_sweep_of_another_process_is_watched_and_stopped(
             err = process.communicate(timeout=60)[1]
         finally:
             process.kill()
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + signal.SIGTERM, err
     assert "mpnas: stopped on request; the same command continues" in err
     assert "Traceback" not in err
     out = capsys.readouterr().out
-    assert f"asked to stop after the present step: {cell}, search." in out
-    last = f"{cell}, search: stopped after step {len(metrics.read_bytes().splitlines())} of 1000000"
-    assert out.count(last) == 2  # of both commands
-    (stage,) = begun_stages(Run.read(folder))
-    assert stage.state == "stopped" and stage.poll().steps == 1_000_000
+    asked = ", ".join(f"{name}, search" for name in names)
+    assert f"asked to stop after the present step: {asked}." in out
+    for name, stage in zip(names, stages, strict=True):
+        left = StageFolder(stage).load_checkpoint()
+        assert left is not None and not (stage / STOP).exists()
+        last = f"{name}, search: stopped after step {left.step} of 1000000\n"
+        assert out.count(last) == 2  # of both commands
+    assert [one.state for one in begun_stages(Run.read(folder))] == ["stopped"] * 2
