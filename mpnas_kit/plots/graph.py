@@ -13,7 +13,16 @@ from matplotlib.patches import FancyBboxPatch, Patch, PathPatch, Rectangle
 
 from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.plots import style
-from mpnas_kit.plots.graph_layout import UNUSED, Layout, is_named, lay_out, line, row_names, stacks
+from mpnas_kit.plots.graph_layout import (
+    HALF_WIDTH,
+    UNUSED,
+    Layout,
+    is_named,
+    lay_out,
+    line,
+    row_names,
+    stacks,
+)
 from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
 
 KINDS = {
@@ -22,6 +31,9 @@ KINDS = {
     "unused": "unused",
 }
 _TOLD = 12  # domains in the value of a node
+_ON_NODE = 7.0  # size of a name on a node, 1/72 inch
+_WIDTH = 0.64  # of a character, in sizes of the font
+_LONGEST = 14  # characters of a name on a node
 
 
 @style.literal
@@ -80,7 +92,12 @@ def _figure(graph: nx.DiGraph) -> Axes:
     rows = max(map(len, stacks(graph))) if is_named(names) else len(names)
     rows = max(rows, len(graph.graph["domains"]))
     height = min(5.6, max(3.6, 2.0 + 0.4 * rows))
-    fig = plt.figure(figsize=(max(8.0, 0.62 * layers), height))
+    height = max(height, 1.3 + 0.155 * len(graph.graph["domains"]))  # their names need room
+    pitch = 0.62
+    if is_named(names):  # each node has room for its name
+        longest = max(len(_short(n)) for stack in stacks(graph) for n in stack)
+        pitch = max(pitch, _ON_NODE * _WIDTH * longest / (2 * HALF_WIDTH * 72))
+    fig = plt.figure(figsize=(max(8.0, pitch * layers + 1.2), height))
     return fig.add_axes((0.005, 0.005, 0.99, 1 - 0.38 / height))
 
 
@@ -202,10 +219,10 @@ def _node(ax: Axes, graph: nx.DiGraph, layout: Layout, node: Node) -> None:
     if summary:
         text = f"+{layout.unused[node]}"
     elif layout.named:
-        text = node.block
+        text = _short(node)
     color = on_node.get(kind, style.ink())
-    fitting = 2 * layout.half_width / (0.64 * max(1, len(text)))
-    size = min(6.5, fitting) if layout.named else 7.5
+    fitting = 2 * layout.half_width / (_WIDTH * max(1, len(text)))
+    size = min(_ON_NODE, fitting) if layout.named else 7.5
     ax.text(x, y, text, ha="center", va="center_baseline", fontsize=size, color=color, zorder=6)
 
 
@@ -213,6 +230,10 @@ def _arch(graph: nx.DiGraph, domain: str) -> str:
     """Return the arch string of a domain: its blocks in the searched layers."""
     rows = graph.nodes(data=True)
     return " ".join(n.block for n, about in rows if about["searched"] and domain in about["users"])
+
+
+def _short(node: Node) -> str:
+    return style.shortened(node.block, _LONGEST)
 
 
 def _about(graph: nx.DiGraph, layout: Layout, node: Node) -> str:

@@ -18,6 +18,7 @@ from mpnas_kit.space.space import ZERO, SearchSpace
 
 _MOST_BESIDE = 20  # decisions of a panel that has another one beside it
 _DENSE = 0.125  # inches of a decision in a panel
+_BAR = 3.2  # inches of the colour bar at most
 _LEVEL = 4  # characters of a name that needs no rotation
 _MOST_TOLD = 5  # choices in the value of a decision
 
@@ -156,8 +157,15 @@ def _name_decisions(ax: Axes, names: Sequence[str], size: int) -> None:
 
 
 def _colorbar(figure: Figure | SubFigure, image: AxesImage, of: Sequence[Axes]) -> None:
+    height = (of[0].bbox.y1 - of[-1].bbox.y0) / of[0].figure.dpi
     bar = figure.colorbar(
-        image, ax=of, pad=0.015, aspect=30, format=style.percent(), label="probability"
+        image,
+        ax=of,
+        pad=0.015,
+        shrink=min(1.0, _BAR / height),
+        anchor=(0.0, 1.0),
+        format=style.percent(),
+        label="probability",
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)

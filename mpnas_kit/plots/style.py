@@ -413,10 +413,12 @@ def legend_below(ax: Axes, *, columns: int = 4) -> None:
     )
 
 
-def legend_outside(ax: Axes, *, across: float = 1.01, upwards: bool = False) -> None:
+_LEGEND_ROWS = 18  # of a legend beside the axes; more entries have several columns
+
+
+def legend_outside(ax: Axes, *, upwards: bool = False) -> None:
     """Draw the legend on the right, outside the axes.
 
-    across: horizontal position, in widths of the axes.
     upwards: whether the first entry is the lowest one.
     """
     handles, labels = ax.get_legend_handles_labels()
@@ -425,8 +427,9 @@ def legend_outside(ax: Axes, *, across: float = 1.01, upwards: bool = False) -> 
         handles[::order],
         labels[::order],
         loc="upper left",
-        bbox_to_anchor=(across, 1.0),
+        bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0.0,
         frameon=False,
-        fontsize=9,
+        fontsize=9 if len(labels) <= _LEGEND_ROWS else 7,
+        ncols=max(1, -(-len(labels) // _LEGEND_ROWS)),
     )
