@@ -99,6 +99,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
         model_parsers,
         parsers,
         submission_command,
+        watch_commands,
     )
     from mpnas_kit.cli.grow_command import grow_parser
     from mpnas_kit.cli.profile_command import profile_parser
@@ -121,6 +122,8 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "submit": submission_command.submit_parser,
             "profile": profile_parser,
             "grow": grow_parser,
+            "watch": watch_commands.watch_parser,
+            "stop": watch_commands.stop_parser,
             "cache": cache_command.cache_parser,
         }
         parser = other[command]() if command in other else parsers.stage_parser(command)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, family
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.values import checked, require_type
 
 BUNDLE, RANDOM = "bundle", "random_paths"  # approaches, without options
 MINUS = "\N{MINUS SIGN}"
@@ -110,6 +111,7 @@ class Answer:
     by_domain: Mapping[str, Difference]
 
     @classmethod
+    @checked("Answer.of")
     def of(
         cls,
         comparison: Comparison,
@@ -143,6 +145,7 @@ class Answer:
         >>> mk.analysis.Answer.of(mk.analysis.compare([outcome])).models
         1
         """
+        require_type(comparison, Comparison, "Answer.of: comparison")
         cells = comparison.cells
         known = list(dict.fromkeys(cells["approach"]))
         wanted = approach or ("mpnas" if "mpnas" in known else next(iter(known), "mpnas"))
@@ -207,6 +210,7 @@ class Answer:
         """
         clauses = [self._against_bundle() or f"mean test accuracy {self.accuracy:.1%}"]
         clauses += [text for text in (self._against_random(), self._main_domain()) if text]
+        clauses += ["all with one seed"] * (self.seeds == 1 and bool(self.note))
         return f"{self._subject()}: {'; '.join(clauses)}."
 
     @property

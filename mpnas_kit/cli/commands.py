@@ -12,7 +12,7 @@ import pandas as pd
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.cli import data_command, model_commands, submission_command
+from mpnas_kit.cli import data_command, model_commands, submission_command, watch_commands
 from mpnas_kit.cli.cache_command import manage_cache
 from mpnas_kit.cli.given_data import data_text
 from mpnas_kit.cli.grow_command import grow
@@ -22,6 +22,7 @@ from mpnas_kit.cli.parsers import (
     check_parser,
     compare_parser,
     explore_parser,
+    one_run,
     report_parser,
     run_folder,
     stage_parser,
@@ -31,7 +32,7 @@ from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.cli.tables_command import write_tables
 from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.signals import stopped_by_signals
+from mpnas_kit.engine.signals import StopRequested, stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import make_folder, write_text
@@ -71,14 +72,6 @@ def _run_with_notices(given: argparse.Namespace) -> Run:
     run = _run(given)
     for notice in run.suite.notices if given.data is not None else ():
         print(f"mpnas: {notice}", file=sys.stderr)
-    return run
-
-
-def one_run(given: argparse.Namespace) -> str | None:
-    """Return the run folder of a command that takes it as RUN or as --run."""
-    if given.folder is not None and given.run is not None:
-        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
-    run: str | None = given.run if given.folder is None else given.folder
     return run
 
 
@@ -178,14 +171,20 @@ def _sweep(arguments: Sequence[str]) -> None:
 
 
 def _explore(arguments: Sequence[str]) -> None:
-    given = explore_parser().parse(arguments)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    given = explore_parser().parse(arguments[:at])
     from mpnas_kit.notebook.lab import open_lab
 
-    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, PORT, 'port')}"]
-    run = _run(given, one_run(given))
-    status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
-    if status:
-        raise MpnasError(f"JupyterLab ended with status {status}: see its message above.")
+    port = None if given.port is None else convert(given.port, PORT, "port")
+    open_lab(
+        _run(given, one_run(given)),
+        arguments[at + 1 :],
+        ip=given.ip,
+        port=port,
+        base_url="/" if given.base_url is None else given.base_url,
+        browser=not given.no_browser,
+        tell=lambda text: print(text, flush=True),
+    )
 
 
 def _compare(arguments: Sequence[str]) -> None:
@@ -270,6 +269,8 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas tables    write all tables of a run as CSV or Parquet
   mpnas report    run the notebooks and write HTML pages
   mpnas explore   open JupyterLab on a run
+  mpnas watch     print the progress of stages that other processes run
+  mpnas stop      stop such stages, with a checkpoint
   mpnas check     check all files of a run, and say what can be recovered
   mpnas predict   classify image files with a trained run
   mpnas evaluate  print accuracies of a trained run on labelled images
@@ -292,6 +293,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "tables": write_tables,
     "report": _report,
     "explore": _explore,
+    "watch": watch_commands.watch,
+    "stop": watch_commands.stop,
     "check": _check,
     "predict": model_commands.predict,
     "evaluate": model_commands.evaluate,
@@ -300,6 +303,12 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "cache": manage_cache,
     "profile": profile,
     "grow": grow,
+}
+
+_AFTER_STOP = {  # what a person should know, if no stage was stopped
+    "explore": "JupyterLab and its kernels have ended.",
+    "stop": "the stages stop all the same.",
+    "watch": "the stages continue.",
 }
 
 
@@ -351,8 +360,9 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
         COMMANDS[command](arguments)
     except KeyboardInterrupt as stop:
         if team.is_leader:
-            hint = "the same command continues from the last checkpoint."
-            print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
+            how = " on request" if isinstance(stop, StopRequested) else ""
+            hint = _AFTER_STOP.get(command, "the same command continues from the last checkpoint.")
+            print(f"\nmpnas: stopped{how}; {hint}", file=sys.stderr)
         return _stopped(stop)
     except HelpShown:
         return 0

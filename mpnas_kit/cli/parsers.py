@@ -31,6 +31,14 @@ def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     return as_path(run, "--run")
 
 
+def one_run(given: argparse.Namespace) -> str | None:
+    """Return the run folder of a command that takes it as RUN or as --run."""
+    if given.folder is not None and given.run is not None:
+        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
+    run: str | None = given.run if given.folder is None else given.folder
+    return run
+
+
 def finished_folder(run: str | None) -> pathlib.Path:
     """Return the folder of a run that is only read: `run`, or runs/quick if there is one.
 
@@ -346,13 +354,27 @@ def explore_parser() -> Parser:
     parser = Parser(
         prog="mpnas explore",
         description="Open JupyterLab on a run: explorers of its search, paths, prioritization, "
-        "results and images, in RUN/explore.ipynb. If the folder is new, the run is begun there.",
+        "results and images, in RUN/explore.ipynb. If the folder is new, the run is begun there. "
+        "The address of the notebook is printed. Ctrl-C ends JupyterLab and its kernels.",
+        epilog="What stands behind -- are options of `jupyter lab`, such as -- "
+        "--ServerApp.certfile=my.pem.",
         allow_abbrev=False,
     )
     _run_options(parser)
     parser.add_argument("folder", nargs="?", metavar="RUN", help="run folder, the same as --run")
     parser.add_argument("--no-browser", action="store_true", help="start the server only")
-    parser.add_argument("--port", metavar="N", help="port of the server")
+    parser.add_argument(
+        "--ip",
+        metavar="ADDRESS",
+        help="address on which the server listens; 0.0.0.0: all, as in a container (default: "
+        "localhost)",
+    )
+    parser.add_argument(
+        "--port", metavar="N", help="port of the server (default: 8888, or the next free one)"
+    )
+    parser.add_argument(
+        "--base-url", metavar="PATH", help="path of the server behind a proxy, such as /mine/"
+    )
     return parser
 
 

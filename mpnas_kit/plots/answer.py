@@ -14,6 +14,7 @@ from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import Unavailable
 from mpnas_kit.plots import style
 from mpnas_kit.plots.labels import Box, label_points
+from mpnas_kit.values import require_type
 
 RUN = "#2f5fb3"  # reserved for the run itself: the accent colour of a page (notebook/picture.py)
 _MARKERS = {"bundle": "s", "random_paths": "D", "single_path": "^", "multi_head": "v"}
@@ -67,10 +68,12 @@ def size_and_accuracy(
 
     >>> ax = mk.plots.size_and_accuracy(comparison, answer)  # doctest: +SKIP
     """
+    require_type(comparison, Comparison, "size_and_accuracy: comparison")
+    require_type(answer, Answer, "size_and_accuracy: answer")
     peers = shown_peers(answer)
     if math.isnan(answer.parameters) or not peers:
         raise Unavailable("there are no two approaches of known size: expected them for a picture.")
-    ax = style.axes(ax, *((3.45, 3.3) if narrow else (8.4, 3.7)))
+    ax = style.axes(ax, *((3.45, 3.3) if narrow else (8.0, 3.6)))
     grey: dict[str, Any] = {"color": style.OUTLINE, "markersize": 8, "linestyle": "none"}
     ax.axhline(answer.accuracy, color=RUN, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
     lines: list[Box] = []

@@ -1,6 +1,7 @@
 """Recall of the classes of every domain."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from mpnas_kit.errors import MpnasError, unknown
@@ -10,6 +11,7 @@ from mpnas_kit.training.result import TrainResult
 
 STEPS = 50  # recalls closer than 1 / 50 are one dot
 NUMBERED = 4  # classes of a dot that has its number beside it
+_TOLD = 8  # classes in the value of a dot
 _DOT, _LARGEST = 22, 340  # areas, 1/72 inch squared
 
 
@@ -36,7 +38,7 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
         raise unknown("split", split, sorted(set(trained.recalls["split"])))
     rows = rows[rows["images"] > 0]
     domains = list(trained.paths)
-    colors = style.domain_colors(domains)
+    colors = style.drawn_colors(domains)
     ax = named_rows(ax, domains)
     beside = []
     for row, domain in enumerate(domains):
@@ -45,7 +47,9 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
         places, count = np.unique(np.round(recalls * STEPS) / STEPS, return_counts=True)
         area = np.minimum(_DOT * count, _LARGEST)
         y = np.full(len(places), row)
-        ax.scatter(places, y, s=area, color=colors[domain], alpha=0.8, linewidths=0, clip_on=False)
+        dots = ax.scatter(places, y, s=area, color=colors[domain], linewidths=0, clip_on=False)
+        at = np.round(recalls * STEPS) / STEPS
+        style.tips(dots, [_told(domain, own[at == place]) for place in places])
         for place, number in zip(places, count, strict=True):
             if number >= NUMBERED:
                 ax.text(place, row, f"{number:,}", ha="center", va="center", fontsize=7)
@@ -60,3 +64,10 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
     ax.xaxis.set_major_formatter(style.percent())
     ax.set_title("Recall of every class; on the right the weakest", fontsize=11)
     return ax
+
+
+def _told(domain: str, rows: pd.DataFrame) -> str:
+    """Return the value on hover of the classes of one dot."""
+    lines = [f"{r.label}: {r.recall:.0%} of {r.images:,}" for r in rows.head(_TOLD).itertuples()]
+    more = [f"and {len(rows) - _TOLD:,} more classes"] if len(rows) > _TOLD else []
+    return "\n".join([domain, *lines, *more])

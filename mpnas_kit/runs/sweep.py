@@ -352,9 +352,9 @@ def sweep_of(
     prioritizations: such as `abdp, uniform > abdp`; None: `abdp`.
     norms: such as `per_domain, naive`; None: `per_domain`.
     seeds: such as `0, 1`; None: the seeds of the run's profile.
-    search, train: settings of the stages of all cells. The default of `steps`, and of what the
-    profile sets for cells, is that of the cells that were begun before, otherwise that of the
-    profile. All other settings are those of the run. A value None is the default.
+    search, train: settings of the stages of all cells. The default of `steps` is that of the cells
+    that were begun before, otherwise that of the run. All other settings are those of the run. A
+    value None is the default.
 
     If approaches and prioritizations are both None, the cells are those of the profile: every
     approach with ABDP, and MPNAS with every prioritization.
@@ -380,22 +380,16 @@ def sweep_of(
     else:
         chosen = crossed(profile.approaches, ["abdp"]) + crossed(["mpnas"], profile.prioritizations)
 
-    def settings(
-        stage: StageName, plain: Mapping[str, Any], given: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        begun = next((c for c in _begun_cells(run) if c.begun(stage)), None)
-        if begun is not None:
-            config = begun.config(stage)
-            same = config.steps == run.config(stage).steps
-            names = plain if same else {**plain, "steps": None}
-            plain = {name: getattr(config, name) for name in names}
+    def settings(stage: StageName, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        begun = next((c.config(stage).steps for c in _begun_cells(run) if c.begun(stage)), None)
+        plain = {} if begun in (None, run.config(stage).steps) else {"steps": begun}
         return {**plain, **{k: v for k, v in (given or {}).items() if v is not None}}
 
     return Sweep(
         run,
         chosen,
-        settings("search", profile.cell_search, search),
-        settings("train", profile.cell_train, train),
+        settings("search", search),
+        settings("train", train),
     )
 
 

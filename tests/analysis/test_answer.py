@@ -124,6 +124,7 @@ def test_one_seed_has_the_interval_of_its_test_images() -> None:
     assert found.bundle.difference.high == pytest.approx(1.959964 * math.sqrt(2 * 0.25 / 3000))
     assert found.bundle.difference.pairs == 1
     assert "test images alone" in found.note and "Another seed may differ" in found.note
+    assert found.sentence.endswith("; all with one seed.")
 
 
 def test_seeds_without_a_partner_are_compared_as_one() -> None:

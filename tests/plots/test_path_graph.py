@@ -47,8 +47,8 @@ def test_nodes_lines_and_labels(space: LayerwiseSpace, paths: dict[str, Path]) -
         assert name in written
     assert written.count("3") == 3  # stem, conv1 of 1.1 and head have three domains
     labels = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert labels[0].startswith("shared by several domains")
-    assert labels[1:] == ["private to one domain", "unused", "possible edge", "path of a domain"]
+    assert labels[0] == "several domains (number)"
+    assert labels[1:] == ["one domain", "unused", "possible edge", "path"]
     assert "3 nodes shared, 1 private, 2 unused" in ax.get_title()
 
 
