@@ -295,7 +295,7 @@ def report_parser() -> Parser:
     )
     parser.add_argument(
         "--beside",
-        action="append",
+        action="several",
         default=[],
         metavar="RUN",
         help="another finished run, which the first page compares with this one; several times",

@@ -279,6 +279,7 @@ WRONG = [
     (["report", "--beside", ""], ["path"]),
     (["report", "--beside", "none"], ["none"]),
     (["report", "--beside"], ["--beside"]),
+    (["report", "--beside", "a", "--beside", "a"], ["--beside", "twice"]),
     (["train"], ["search"]),
     (["compare"], ["train"]),
 ]

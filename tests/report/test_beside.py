@@ -10,6 +10,7 @@ import pytest
 import tiny
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from mpnas_kit.cli.parsers import report_parser
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.report.beside import Beside, runs_beside
 from mpnas_kit.report.build import build_report
@@ -88,3 +89,8 @@ def test_a_run_that_cannot_be_compared_is_named_before_anything_runs(
                 beside=[tmp_path / folder],
             )
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_takes_several_runs() -> None:
+    given = report_parser().parse(["--beside", "one", "--beside", "two"])
+    assert given.beside == ["one", "two"]
