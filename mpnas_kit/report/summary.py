@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 
-from mpnas_kit.analysis.answer import Answer, Peer, change, compared
+from mpnas_kit.analysis.answer import Answer, Peer, change, compared, count
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.analysis.units import amount
@@ -153,6 +153,7 @@ def _comparison(run: Run) -> tuple[Comparison | None, str]:
 
 
 def _left_out(run: Run, compared_runs: int) -> list[str]:
+    """Return a sentence about the finished runs of the sweep that are not compared, if any."""
     others = len(finished_runs(run)) - compared_runs
     if others <= 0:
         return []
@@ -187,6 +188,7 @@ def _drawing(comparison: Comparison, answer: Answer) -> Drawing | None:
 def _cards(
     run: Run, trained: TrainResult | None, answer: Answer | None, found: SearchResult | None
 ) -> list[Card]:
+    """Return the figures in large type, each beside its reference."""
     if trained is None:
         cards = [Card("Domains", str(len(run.domains)), "no training is finished")]
         return cards if found is None else [*cards, _decided_card(found)]
@@ -199,9 +201,10 @@ def _cards(
         cards += _cards_alone(*sizes) if sizes else []
     else:
         other = answer.separate_models()
+        seeds = f", {count(answer.seeds)} seeds" if answer.seeds > 1 else ""
         cards = [
             Card(
-                "Mean test accuracy",
+                f"Mean test accuracy{seeds}",
                 f"{answer.accuracy:.1%}",
                 f"{bundle.difference.points} points ({bundle.difference.interval}) against "
                 f"{other}, {bundle.accuracy:.1%}",
@@ -404,11 +407,13 @@ def _commands(run: Run, answer: Answer | None) -> list[tuple[str, str]]:
         return [(f"The next stage is the {stage}:", f"mpnas {stage} --run {folder}")]
     if answer is None or answer.approach != "mpnas":
         return []
+    first = run.train_config().seed
     sweep = f'mpnas sweep --run {folder} --approaches "{_REFERENCES}"'
     if answer.bundle is None or answer.random is None:
-        seeds = f' --seeds "{run.train_config().seed}"'
+        seeds = f' --seeds "{first}"'
         words = "To compare this run with separate models and random paths of the same cost:"
         return [(words, f"{sweep}{seeds}")]
     if min(answer.bundle.difference.pairs, answer.random.difference.pairs) < 2:
-        return [("To see how much results change with the seed:", f'{sweep} --seeds "0,1,2"')]
+        seeds = f' --seeds "{first},{first + 1},{first + 2}"'
+        return [("To see how much results change with the seed:", f"{sweep}{seeds}")]
     return []

@@ -486,9 +486,9 @@ def _prioritization_of(cell: Cell) -> str:
 def own_comparison(run: Run) -> Comparison:
     """Return a finished run beside the finished runs of its sweep that had the same budget.
 
-    The budget are the steps and the images per step of the training, and of the search if both have
-    one. If the run is a cell of a sweep, the others are that sweep's. Runs of other domains do not
-    count. Folders are read; no step is computed.
+    The budget: steps and images per step of the training, and of the search if both have one. If
+    the run is a cell of a sweep, the others are that sweep's. Runs of other domains do not count.
+    Folders are read; no step is computed.
 
     run: a run with a finished training.
 

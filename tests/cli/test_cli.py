@@ -185,6 +185,14 @@ def test_help_names_every_field_with_its_default(
     assert f"quick: {getattr(QUICK, command)['steps']}" in output
 
 
+def test_a_comparison_begins_with_its_answer(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", "--run", str(run)]) == 0
+    words, about, table = (" ".join(p.split()) for p in capsys.readouterr().out.split("\n\n"))
+    mean = Run.read(run).train_result().accuracy("test").mean()
+    assert words.startswith("One model of ") and words.endswith(f"mean test accuracy {mean:.1%}.")
+    assert about.startswith("Mean top-1 accuracy") and table.startswith("approach")
+
+
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert "mpnas search" in capsys.readouterr().out

@@ -341,7 +341,7 @@ def test_the_first_page_compares_the_run_with_its_references(tmp_path: Path) -> 
     assert gain.label == "Gain of the search" and "random paths" in gain.beside
     for row in summary.rows:
         assert row.against == signed(test[row.domain] - other[row.domain])
-        assert f"({row.interval})" in text
+        assert f"<small>{row.interval}</small>" in text
     assert summary.drawing is not None and text.count("Dot plot of parameters") == 2
     assert any("test images alone" in note for note in summary.notes)
     assert [command for _, command in summary.commands] == [
