@@ -33,6 +33,7 @@ ROOMS = (  # each may import itself and those before it
     "runs",
     "deploy",
     "plots",
+    "tracking",
     "notebook",
     "widgets",
     "report",

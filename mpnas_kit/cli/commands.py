@@ -37,7 +37,7 @@ from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import make_folder, write_text
 from mpnas_kit.notebook import tables
-from mpnas_kit.notebook.parameters import read_callbacks
+from mpnas_kit.notebook.parameters import read_callbacks, read_trackers
 from mpnas_kit.notebook.progress import Progress
 from mpnas_kit.runs.description import place
 from mpnas_kit.runs.integrity import check_run
@@ -80,10 +80,10 @@ def _settings(given: argparse.Namespace, config: type) -> dict[str, str | None]:
 
 
 def _callbacks(given: argparse.Namespace, team: Team, progress: Progress) -> list[Callback]:
-    """Return the progress line and the user's callbacks in the leader, otherwise an empty list."""
+    """Return progress line, callbacks and trackers in the leader, otherwise an empty list."""
     if not team.is_leader:
         return []
-    return [progress, *read_callbacks(given.callbacks)]
+    return [progress, *read_callbacks(given.callbacks), *read_trackers(given.track)]
 
 
 def _search(arguments: Sequence[str]) -> None:
@@ -164,9 +164,9 @@ def _sweep(arguments: Sequence[str]) -> None:
         search=dict(given.search),
         train=dict(given.train),
     )
-    jobs = convert(given.jobs, int, "jobs")
+    jobs, trackers = convert(given.jobs, int, "jobs"), read_trackers(given.track)
     with Progress(keep=False) as progress:
-        comparison = around.run(print, [progress] if jobs == 1 else [], jobs)
+        comparison = around.run(print, [*([progress] if jobs == 1 else []), *trackers], jobs)
     print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / sweep.CELLS}")
 
 

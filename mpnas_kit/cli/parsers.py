@@ -184,6 +184,7 @@ def stage_parser(stage: StageName) -> Parser:
     parser.add_argument(
         "--callbacks", metavar="LIST", help="your own callbacks, as module:Name(option=value)"
     )
+    _track_option(parser)
     if stage == "train":
         parser.add_argument(
             "--paths",
@@ -225,6 +226,15 @@ def _start_option(parser: argparse.ArgumentParser) -> None:
         metavar="START",
         help="pretrained weights that a new run begins with: lite0, the path of a checkpoint, or "
         "the folder of a trained run (default: none, weights begin at random)",
+    )
+
+
+def _track_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--track",
+        metavar="LIST",
+        help="log into other tools too: tensorboard(folder='logs'), mlflow(uri='sqlite:///mlflow.db'"
+        ", experiment='mine'); options may be omitted",
     )
 
 
@@ -345,6 +355,7 @@ def sweep_parser() -> Parser:
         help="number of cells at the same time, each in its own process (default: 1)",
     )
     _start_option(parser)
+    _track_option(parser)
     stage_settings(parser, "all cells (default: that of the profile)")
     return parser
 

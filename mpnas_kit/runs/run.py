@@ -33,6 +33,7 @@ from mpnas_kit.engine.loop import Callback, compute_for, space_for
 from mpnas_kit.engine.records import Environment, Timing
 from mpnas_kit.engine.stage_folder import StageFolder, compared, copy_finished, other_setting
 from mpnas_kit.engine.team import Team
+from mpnas_kit.engine.trackers import check_trackers
 from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.parts import Missing, approve, approved, to_text
@@ -517,6 +518,7 @@ class Run:
             _require_config(self.folder / "search", self.search_result().config, config)
             return self.search_result()
         self._require_possible(config)
+        check_trackers(callbacks)
         folder = self.begin() / "search"
         return search(
             self.suite,
@@ -556,6 +558,7 @@ class Run:
         paths = paths if paths is not None else Team.current().on_leader(self._paths_to_train)
         paths = self._in_suite(paths)
         self._require_possible(config)
+        check_trackers(callbacks)
         folder = self.begin()
         pretrained = self.plan.pretrained
         start = self._pretrained(paths, config, callbacks) if pretrained else self.start

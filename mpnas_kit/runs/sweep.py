@@ -29,6 +29,7 @@ from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.parent import end_with_parent
 from mpnas_kit.engine.signals import StopRequested
 from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.trackers import Tracker, check_trackers
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.parts import Missing, split_list, to_text
@@ -240,7 +241,7 @@ class Sweep:
         """Run the cells that are not finished, and return the comparison of all cells.
 
         tell: called with one line of text per cell.
-        callbacks: called after every step of every cell. With several jobs there must be none,
+        callbacks: called after every step of every cell. With several jobs they must be trackers,
         because steps then run in other processes.
         jobs: number of cells that run at the same time, at least 1, each in its own process.
 
@@ -256,10 +257,11 @@ class Sweep:
         """
         require(1 <= jobs <= MOST_JOBS, f"jobs must be 1 to {MOST_JOBS}, not {jobs}.")
         require(
-            jobs == 1 or not callbacks,
-            f"a sweep with {jobs} jobs cannot call callbacks: expected none, or one job.",
+            jobs == 1 or all(isinstance(c, Tracker) for c in callbacks),
+            f"a sweep with {jobs} jobs cannot call callbacks: expected trackers only, or one job.",
         )
         self.check()
+        check_trackers(callbacks)
         if jobs == 1:
             for cell in self.cells:
                 tell(self.run_cell(cell, callbacks))
@@ -274,7 +276,7 @@ class Sweep:
         )
         try:
             for wave in self._waves():
-                for line in parallel(delayed(self._job)(cell) for cell in wave):
+                for line in parallel(delayed(self._job)(cell, callbacks) for cell in wave):
                     tell(line)
         except BrokenProcessPool:
             raise MpnasError(
@@ -283,14 +285,14 @@ class Sweep:
             ) from None
         return self._compared()
 
-    def _job(self, cell: Cell) -> str:
+    def _job(self, cell: Cell, callbacks: Sequence[Callback]) -> str:
         """Run a cell in a process of its own.
 
         If it is stopped on request, the sweep ends, and with it the other processes. So this one
         first waits for the checkpoints of all others that are asked to stop.
         """
         try:
-            return self.run_cell(cell)
+            return self.run_cell(cell, callbacks)
         except StopRequested:
             folders = [StageFolder(self.folder(c) / n) for c in self.cells for n in STAGE_FOLDERS]
             time.sleep(_PAUSE)
@@ -413,7 +415,12 @@ def sweep_of(
 
 
 def _in_cell(name: str, callback: Callback) -> Callback:
-    """Return a callback that puts the name of the cell before the name of the stage."""
+    """Return a callback that puts the name of the cell before the name of the stage.
+
+    A tracker stays: it knows the folder of the cell.
+    """
+    if isinstance(callback, Tracker):
+        return callback
     return lambda event: callback(replace(event, stage=f"{name}, {event.stage}"))
 
 

@@ -406,6 +406,11 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.submit("runs/mine", "/none", "x.zip"), "model must be a Model, not 'runs/mine'"),
     (lambda: mk.analysis.decathlon_score("dtd"), "accuracies must be a dict"),
     (lambda: mk.analysis.decathlon_score({"dtd": 2}), "accuracy of 'dtd' must be a number from 0"),
+    # trackers and tables
+    (lambda: mk.TensorBoard(folder=3), "tensorboard: folder must be text"),
+    (lambda: mk.TensorBoard(pictures_every=0), "pictures_every must be .* from 1 to"),
+    (lambda: mk.MLflow(uri=3), "mlflow: uri must be text"),
+    (lambda: mk.MLflow(experiment=""), "mlflow: experiment must be text"),
 ]
 
 
