@@ -185,7 +185,7 @@ def _policy(found: SearchResult, domain: str, step: int | None) -> Axes:
 def pictures_of_training(trained: TrainResult) -> Iterator[tuple[str, Drawing]]:
     """Return the pictures of a training by name: its paths, their similarity, accuracies."""
     yield from _of_paths(trained.space, trained.paths)
-    yield "accuracy", lambda: plots.accuracy_bars(trained.evaluation)
+    yield "accuracy", lambda: plots.accuracy_dots(trained.evaluation)
 
 
 # Tables -------------------------------------------------------------------------------------------
