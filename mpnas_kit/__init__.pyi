@@ -87,6 +87,9 @@ from .runs.sweep import sweep_of as sweep_of
 from .runs.timing import ExpectedTime as ExpectedTime
 from .runs.timing import expected_time as expected_time
 from .runs.trust import supernet_trust as supernet_trust
+from .runs.watching import News as News
+from .runs.watching import Watch as Watch
+from .runs.watching import request_stop as request_stop
 from .search.config import SearchConfig as SearchConfig
 from .search.result import SearchResult as SearchResult
 from .search.rewards import Absolute as Absolute

@@ -22,6 +22,7 @@ from mpnas_kit.domains.domain import DomainSuite
 from mpnas_kit.engine.checkpoint import misfit
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.config import StageConfig
+from mpnas_kit.engine.signals import StopRequested
 from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder, has_results
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
@@ -245,9 +246,10 @@ class Stage(ABC):
     def loop(self, callbacks: Sequence[Callback]) -> None:
         """Do all steps. If the folder has a checkpoint, begin after it.
 
-        An interrupt is SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM, or a
-        `KeyboardInterrupt` in a callback. After the first, the loop ends its step, writes a
-        checkpoint and raises `KeyboardInterrupt`. After a second signal it stops at once.
+        An interrupt is SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM, a
+        `KeyboardInterrupt` in a callback, or a request of another process in the stage folder.
+        After the first, the loop ends its step, writes a checkpoint and raises `KeyboardInterrupt`;
+        after a request `StopRequested`, which is one. After a second signal it stops at once.
 
         callbacks: called after every step.
 
@@ -266,9 +268,12 @@ class Stage(ABC):
                             callback(event)
                 except KeyboardInterrupt:
                     interrupt.signal = interrupt.signal or signal.SIGINT
-                if self.team.any(interrupt.signal is not None):
+                requested = self.folder is not None and self.folder.stop_is_requested
+                if self.team.any(requested or interrupt.signal is not None):
                     if self.folder is not None:
                         self.checkpoint(self.folder)
+                    if requested and interrupt.signal is None:
+                        raise StopRequested
                     raise KeyboardInterrupt(interrupt.signal or signal.SIGINT)
 
     def _last_checkpoint(self) -> Checkpoint | None:
