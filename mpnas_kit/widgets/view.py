@@ -69,17 +69,6 @@ class Chart(anywidget.AnyWidget):
     selected = traitlets.Unicode("").tag(sync=True)
 
 
-class Policy(anywidget.AnyWidget):
-    """Probability of every choice, one picture per domain.
-
-    content: domains, layers and choices by name; values by domain, layer and choice.
-    """
-
-    _esm = script("policy.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
-
-
 class Matrix(anywidget.AnyWidget):
     """A table of shaded cells. content: see `matrix`. selected: [row, column], or []: no cell."""
 

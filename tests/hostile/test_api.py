@@ -393,6 +393,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.jaccard_matrix(tiny.space(), {"a": PATH}, pairs=0), "pairs must be"),
     (lambda: mk.analysis.images_at(domain(), "test", [9]), "whole numbers from 0 to 5"),
     (lambda: mk.plots.path_spread(read_path_spread(), "digts"), "did you mean 'digits'"),
+    (lambda: mk.plots.path_spreads(read_path_spread(), columns=0), "at least one column, not 0"),
     (lambda: mk.hub(3), "path of the images must be text or a path"),
     (lambda: mk.hub("/none"), "there is no folder /none"),
     (lambda: mk.hub({"x": None}), "must be text or a path"),
