@@ -14,7 +14,7 @@ from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison
 from mpnas_kit.errors import Unavailable
 from mpnas_kit.notebook.picture import PAGE, svg
 from mpnas_kit.plots import style
-from mpnas_kit.plots.answer import RUN, alternative, left_out, shown_peers
+from mpnas_kit.plots.answer import alternative, left_out, shown_peers
 
 SIZES = {"mpnas": 73e3, "bundle": 170e3, "random_paths": 100e3, "single_path": 20e3}
 MEANS = {"mpnas": 0.74, "bundle": 0.72, "random_paths": 0.73, "single_path": 0.71}
