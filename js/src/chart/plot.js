@@ -160,8 +160,8 @@ export class Plot {
     this.drawn = this.recorded.map((lines) => lines.map((line) => smoothed(line, weight)));
     const { below, above } = state.log ? signs(this.recorded.flat()) : { below: 0, above: false };
     this.logarithmic = state.log && above;
-    this.hint.hidden = !below;
-    this.hint.textContent = above
+    this.hint.hidden = !below && panel.steps.length > 0;
+    this.hint.textContent = !panel.steps.length ? "No values yet." : above
       ? `${below} values at or below 0 are not on the log axis.`
       : "All values are at or below 0: the axis stays linear.";
     const seen = this.logarithmic ? positive : (line) => line;
