@@ -153,14 +153,21 @@ def test_a_cell_of_the_matrix_opens_the_two_paths(explored: Tab) -> None:
 def test_sliders_move_the_replayed_weights_and_leave_the_recorded_ones(explored: Tab) -> None:
     page = explored.page
     area = page.locator(".jp-Cell-outputArea").filter(has=page.get_by_label("schedule"))
-    dashed = area.locator("path[stroke-dasharray]").first
-    solid = area.locator("path[stroke]:not([stroke-dasharray])").first
-    lines = dashed.get_attribute("d"), solid.get_attribute("d")
+    row = area.locator(".values tbody tr").first
+    column = (
+        area.locator(".values thead th")
+        .all_inner_texts()
+        .index("weight of the loss, with the sliders")
+    )
+    values = row.locator("td").all_inner_texts()
     handle = area.locator(".noUi-handle").nth(1)
     handle.focus()
-    for _ in range(5):
-        page.keyboard.press("ArrowDown")
-    expect(dashed).not_to_have_attribute("d", str(lines[0]))
+    page.keyboard.press("Home")
+    expect(row.locator("td").nth(column)).not_to_have_text(values[column])
+    del values[column]
+    others = row.locator("td").all_inner_texts()
+    del others[column]
+    assert others == values
     before = float(asked(page, "prioritization.prioritization.end"))
     assert before < 0.25
     area.get_by_label("schedule").select_option("constant")
@@ -261,21 +268,22 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
     ):
         page = tab.page
         clicks.begin_all(page, address)
-        status = page.locator(".controls span[role=status]").first
+        status = page.locator(".mpnas.stage [role=status]").first
+        state = page.locator(".mpnas.stage .badge").first
         expect(status).to_contain_text("step", timeout=120_000)
         page.get_by_role("button", name="Pause", exact=True).click()
         expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
-        page.wait_for_timeout(500)
+        expect(state).to_have_text("paused")
         size = status.inner_text()
         page.wait_for_timeout(1500)
         assert status.inner_text() == size
         page.get_by_role("button", name="Resume", exact=True).press("Enter")
         expect(status).not_to_have_text(size)
-        assert page.locator(".mpnas svg rect").count() > 0
+        assert page.locator(".mpnas.policy .cell").count() > 0
         shot(page, output(page, ".mpnas.chart"), "monitor")
         page.get_by_role("button", name="Stop", exact=True).click()
-        expect(status).to_contain_text("stopped after step", timeout=20_000)
-        step = int(re.findall(r"stopped after step (\d+)", status.inner_text())[0])
+        expect(state).to_have_text("stopped", timeout=20_000)
+        step = int(re.findall(r"after step (\d+)", status.inner_text())[0])
         stderr = page.locator("[data-mime-type='application/vnd.jupyter.stderr']")
         error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
         expect(stderr.or_(error).first).to_contain_text("the search was stopped", timeout=20_000)
