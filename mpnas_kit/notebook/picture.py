@@ -1,8 +1,9 @@
 """A figure as SVG that takes the colours of its page, light or dark.
 
 Draw the figure under the settings `PAGE`. Then text, thin lines and background have two reserved
-colours. In the SVG they become variables of the report's style sheet. If a page does not have these
-variables, the figure is dark on white. JupyterLab is such a page: it shows an SVG as an image.
+colours. In the SVG, they and the colours of domains become variables of the report's style sheet.
+If a page does not have these variables, the figure is dark on white. JupyterLab is such a page: it
+shows an SVG as an image.
 """
 
 import io
@@ -20,6 +21,7 @@ _INK, _PAPER = "#1c2129", "#fefdfc"  # reserved: no figure uses them otherwise
 _NAMED = {
     _INK: "var(--ink, #1c2128)",
     _PAPER: "var(--card, #ffffff)",
+    **{tone: style.variable(slot) for slot, tone in enumerate(style.LIGHT_TONES)},
 }
 PAGE: dict[Any, str] = {
     **dict.fromkeys(

@@ -22,7 +22,7 @@ from mpnas_kit.plots.prioritization import (
 from mpnas_kit.plots.recalls import class_recalls
 from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread
-from mpnas_kit.plots.style import TRANSPARENT, domain_colors
+from mpnas_kit.plots.style import TRANSPARENT, domain_colors, domain_variables
 from mpnas_kit.plots.suite_facts import class_counts, class_samples, copy_pairs, original_sizes
 from mpnas_kit.plots.trust import trust_scatter
 
@@ -37,6 +37,7 @@ __all__ = [
     "cost_bars",
     "domain_bars",
     "domain_colors",
+    "domain_variables",
     "jaccard",
     "latency_scatter",
     "worst_mistakes",

@@ -26,7 +26,7 @@ def latency_scatter(check: LatencyCheck, ax: Axes | None = None) -> Axes:
         raise MpnasError("latency_scatter needs at least one path, not 0.")
     ax = style.axes(ax, 6.2, 5.4)
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.7}
-    ax.scatter(rows["sum"], rows["measured"], color=style.PALETTE[0], s=46, zorder=2, **edge)
+    ax.scatter(rows["sum"], rows["measured"], color=style.LIGHT_TONES[0], s=46, zorder=2, **edge)
     highest = 1.05 * float(rows[["sum", "measured"]].to_numpy().max())
     equal: dict[str, Any] = {"color": style.ink(), "linewidth": 1.0, "linestyle": "--", "zorder": 1}
     ax.plot([0, highest], [0, highest], **equal)

@@ -9,7 +9,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
+from itertools import count
 from typing import Literal, ParamSpec, TypeVar
+from zlib import crc32
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -20,29 +22,47 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, PercentFormatter
 
+from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS
 from mpnas_kit.errors import MpnasError, unknown
 
 Given = ParamSpec("Given")
 Drawn = TypeVar("Drawn", Axes, Figure)
 
-# Twelve colours, found by search. Any two of the first ten have an OKLab distance of at least 0.11
-# in normal vision and in simulated protanopia, deuteranopia and tritanopia (Machado et al. 2009,
-# doi 10.1109/TVCG.2009.113). For matplotlib's ten colours the least distance is 0.007. The contrast
-# is at least 1.8 to white and 2.3 to near-black.
-PALETTE = (
-    "#4b3cb4",
-    "#ffa500",
-    "#00a578",
-    "#b42d00",
-    "#c378e1",
-    "#69d296",
-    "#783c5a",
-    "#e1691e",
-    "#d2b4f0",
-    "#7869a5",
-    "#2d785a",
-    "#e178b4",
+# Twelve colours, found by search, each in a tone for light and in one for dark pages. Any two of
+# the first ten have an OKLab distance of at least 0.097 in normal vision and in simulated
+# protanopia, deuteranopia and tritanopia (Machado et al. 2009, doi 10.1109/TVCG.2009.113), and of
+# 0.13 in normal vision. For matplotlib's ten colours the least distance is 0.007. The contrast to
+# the grounds of pages is at least 3. tests/plots/test_palette.py measures both, and has the search.
+LIGHT_TONES = (
+    "#a965a7",
+    "#849369",
+    "#654677",
+    "#8d0e32",
+    "#b04801",
+    "#1b7a60",
+    "#500072",
+    "#448de9",
+    "#0d2ab4",
+    "#881bfc",
+    "#621600",
+    "#c97502",
 )
+DARK_TONES = (
+    "#cb82b6",
+    "#a8ee46",
+    "#f8dcff",
+    "#f9abac",
+    "#ec4e1f",
+    "#009e72",
+    "#8e5a98",
+    "#84bffd",
+    "#425fd9",
+    "#977bfe",
+    "#b34645",
+    "#ee8e18",
+)
+_DISTINCT = 10  # the first colours are used before the others, which are less distinct
+_SLOTS = {domain: slot for slot, domain in enumerate(POCKET_DOMAINS)}
 
 SHARED, PRIVATE, OUTLINE = "#4a525c", "#d3d8de", "#8a929c"  # greys for light and dark pages
 TEXT_ON_SHARED, TEXT_ON_PRIVATE = "#ffffff", "#22272e"
@@ -59,19 +79,88 @@ TRANSPARENT = {
 """Settings for `plt.rc_context`: no background, and grey text, readable on white and on black."""
 
 
-def domain_colors(domains: Sequence[str]) -> dict[str, str]:
-    """Return a colour per domain, by its position. After twelve domains the colours repeat.
+def domain_slots(domains: Sequence[str]) -> dict[str, int]:
+    """Return the place of every domain in the cycle of colours, from 0. It follows from the name.
 
-    domains: names, all different.
+    The ten domains of the pocket suite have fixed places. Another name has the place of its hash,
+    or the next one that is free. The last two places are taken when the first ten are, and a
+    second round begins after twelve domains: from 12 on, the place is that of a colour plus 12.
+
+    domains: names of all domains of a run, all different.
 
     Raises `MpnasError` if a name occurs twice.
-
-    >>> mk.plots.domain_colors(["digits", "letters"])
-    {'digits': '#4b3cb4', 'letters': '#ffa500'}
     """
     if len(set(domains)) < len(domains):
         raise MpnasError(f"domains must be distinct, not {', '.join(domains)}.")
-    return {d: PALETTE[i % len(PALETTE)] for i, d in enumerate(domains)}
+    slots = {d: _SLOTS[d] for d in domains if d in _SLOTS}
+    taken = set(slots.values())
+    for domain in domains:
+        if domain not in slots:
+            slots[domain] = next(slot for slot in _places(domain) if slot not in taken)
+            taken.add(slots[domain])
+    return {d: slots[d] for d in domains}
+
+
+def _places(domain: str) -> Iterator[int]:
+    """Return the places for a domain, best first, without end."""
+    first = crc32(domain.encode())
+    for start in count(0, len(LIGHT_TONES)):
+        yield from (start + (first + i) % _DISTINCT for i in range(_DISTINCT))
+        yield from range(start + _DISTINCT, start + len(LIGHT_TONES))
+
+
+def domain_colors(domains: Sequence[str]) -> dict[str, str]:
+    """Return a colour per domain, for light pages. It follows from the name (`domain_slots`).
+
+    domains: names of all domains of a run, all different. After twelve domains the colours repeat.
+
+    Raises `MpnasError` if a name occurs twice.
+
+    >>> mk.plots.domain_colors(["fashion", "letters"])
+    {'fashion': '#a965a7', 'letters': '#448de9'}
+    """
+    return {d: LIGHT_TONES[i % len(LIGHT_TONES)] for d, i in domain_slots(domains).items()}
+
+
+def domain_variables(domains: Sequence[str]) -> dict[str, str]:
+    """Return the colour of every domain as a variable of CSS, which `palette_css` defines.
+
+    Without the definition, it is the colour for light pages.
+
+    domains: names of all domains of a run, all different.
+
+    Raises `MpnasError` if a name occurs twice.
+
+    >>> mk.plots.domain_variables(["fashion"])
+    {'fashion': 'var(--mpnas-d1, #a965a7)'}
+    """
+    return {d: variable(i % len(LIGHT_TONES)) for d, i in domain_slots(domains).items()}
+
+
+def variable(slot: int) -> str:
+    """Return the colour of a place of the cycle (from 0) as a variable of CSS."""
+    return f"var(--mpnas-d{slot + 1}, {LIGHT_TONES[slot]})"
+
+
+def palette_css(light: str, dark: str) -> str:
+    """Return the rules of CSS that define the colours of domains, `--mpnas-d1` and so on.
+
+    light: selector of what has a light ground. dark: selector of what has a dark ground, or a
+    condition that begins with `@media`, under which the selector `light` has it.
+
+    >>> mk.plots.style.palette_css(":root", "@media (prefers-color-scheme: dark)").splitlines()[0]
+    ':root { --mpnas-d1: #a965a7; ...; --mpnas-d12: #c97502; }'
+    """
+
+    def rule(selector: str, tones: Sequence[str]) -> str:
+        lines = " ".join(f"--mpnas-d{i}: {tone};" for i, tone in enumerate(tones, 1))
+        return f"{selector} {{ {lines} }}"
+
+    if dark.startswith("@media"):
+        second = f"{dark} {{ {rule(light, DARK_TONES)} }}"
+    else:
+        second = rule(dark, DARK_TONES)
+    return f"{rule(light, LIGHT_TONES)}\n{second}\n"
 
 
 def chosen_domains(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:

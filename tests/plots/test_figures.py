@@ -11,7 +11,6 @@ import pytest
 import tiny
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 
 import mpnas_kit as mk
 from mpnas_kit import plots
@@ -22,9 +21,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 from mpnas_kit.plots.similarity import clustered
 from mpnas_kit.plots.spread import path_spread
-from mpnas_kit.plots.style import PALETTE, TRANSPARENT
+from mpnas_kit.plots.style import TRANSPARENT
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.space.space import LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
 from mpnas_kit.training.result import TrainResult
 
@@ -200,18 +198,6 @@ def test_policy_over_time(found: SearchResult) -> None:
     assert tops == pytest.approx([1 / 3, 2 / 3, 1.0])
     with pytest.raises(MpnasError, match="unknown decision '9.9'"):
         plots.policy_over_time(found, "b", "9.9")
-
-
-def test_domain_colors(space: LayerwiseSpace) -> None:
-    names = [f"d{i}" for i in range(14)]
-    colors = plots.domain_colors(names)
-    assert list(colors) == names
-    assert len(set(colors.values())) == len(PALETTE) == 12
-    assert colors["d12"] == colors["d0"]
-    assert plots.domain_colors(names[:2]) == {"d0": PALETTE[0], "d1": PALETTE[1]}
-    assert all(to_hex(c) == c for c in PALETTE)
-    with pytest.raises(MpnasError, match="distinct"):
-        plots.domain_colors(["a", "a"])
 
 
 def test_path_spread_draws_one_dot_per_path_and_a_bar_over_seeds() -> None:
