@@ -171,12 +171,27 @@ def cache_folder() -> pathlib.Path:
 # Reading ------------------------------------------------------------------------------------------
 
 
-def read_bytes(path: pathlib.Path) -> bytes:
-    """Return the content of a regular file. Raises `MpnasError` if it cannot be read."""
+def read_bytes(path: pathlib.Path, offset: int = 0) -> bytes:
+    """Return the content of a regular file. Raises `MpnasError` if it cannot be read.
+
+    path: file to read.
+    offset: number of bytes at its begin that are not read.
+    """
     with file_errors("read", path), open(path, "rb", opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise MpnasError(f"cannot read {path}: it is a device or a pipe, not a file.")
+        _require_regular(path, os.fstat(file.fileno()))
+        file.seek(offset)
         return file.read()
+
+
+def require_regular(path: pathlib.Path) -> None:
+    """Raise `MpnasError` if there is no file, or a device or a pipe, which could wait for ever."""
+    with file_errors("read", path):
+        _require_regular(path, os.stat(path))
+
+
+def _require_regular(path: pathlib.Path, about: os.stat_result) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        raise MpnasError(f"cannot read {path}: it is a device or a pipe, not a file.")
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -381,6 +396,20 @@ def write_bytes(path: pathlib.Path, content: bytes, after: str = "") -> pathlib.
     return path
 
 
+def append_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Append to a file, which is made if it does not exist. A link is not followed.
+
+    Raises `MpnasError` if the file cannot be written. It may then have a part of the content.
+    """
+    with file_errors("write", path):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+
 def write_together(contents: Mapping[pathlib.Path, bytes]) -> None:
     """Write several files, each as a whole, or none of them (see `write_bytes`).
 
@@ -547,6 +576,25 @@ def _lock_if_possible(descriptor: int, how: int) -> None:
     except OSError as error:
         if error.errno not in (*_UNSUPPORTED, errno.ENOLCK):
             raise
+
+
+def is_locked(path: pathlib.Path) -> bool:
+    """Return whether a process has locked a file for itself. No right to write is needed.
+
+    For a few microseconds the file has a lock that several processes can have. So whoever locks it
+    for itself tries again for a moment. Some file systems have no locks; there, it is not locked.
+
+    path: an existing file.
+    """
+    with file_errors("look at", path):
+        descriptor = _without_waiting(str(path), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _lock_if_possible(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
 
 @contextmanager

@@ -1,10 +1,20 @@
-"""Signals that stop a process: SIGTERM counts as Ctrl-C."""
+"""What stops a process from outside: SIGTERM counts as Ctrl-C, and so does a request to stop."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+class StopRequested(KeyboardInterrupt):
+    """Another process asked the stage to stop. Otherwise the same as a stop by SIGTERM.
+
+    number: the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
 
 
 @contextmanager

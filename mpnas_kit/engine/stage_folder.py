@@ -12,6 +12,7 @@
     start.csv             what a start gave to every tensor, if there is one
     timing.json           how long the steps took
     results.json          results, without times: the same seed gives the same bytes
+    stop.request          another process asks the stage to stop (see `runs.watching`)
 
 Files are written whole or not at all (see `files`). Metrics are appended. A resume cuts them to the
 length that the checkpoint records, after it has checked both. results.json has the checksums of the
@@ -28,6 +29,7 @@ import io
 import json
 import os
 import pathlib
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,16 +53,18 @@ from mpnas_kit.kernels.library import EAGER
 T = TypeVar("T")
 FORMAT = 2  # of config.json and results.json
 CHECKPOINT_FORMAT = 2
-CONFIG, METRICS, CHECKPOINT, RESULTS = (
+CONFIG, METRICS, CHECKPOINT, POLICY, RESULTS, STOP = (
     "config.json",
     "metrics.jsonl",
     "checkpoint.pt",
+    "policy.npy",
     "results.json",
+    "stop.request",
 )
 BOUND = (
     METRICS,
     "paths.json",
-    "policy.npy",
+    POLICY,
     "supernet.safetensors",
     "model.safetensors",
     "pixels.safetensors",
@@ -69,6 +73,7 @@ BOUND = (
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."
 SEE_CHECK = "`mpnas check` says what can be done."
+_TRIES, _PAUSE = 20, 0.01  # for the lock of a stage; a process that looks at it has it for a moment
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class StageFolder:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
+        self._stop = str(folder / STOP)
         self._lock: int | None = None  # descriptor of config.json
         self._log: int | None = None  # descriptor of the metrics
         self._logged, self._bytes_logged = hashlib.sha256(), 0
@@ -143,6 +149,7 @@ class StageFolder:
         self._same_config(asked, contents.known)
         if not self.is_finished:  # a finished folder is only read
             self._take()
+            files.remove_file(self.folder / STOP)  # it was for an earlier process
             self._config = files.checksum(self.folder / CONFIG)
             files.remove_unfinished(self.folder)
 
@@ -163,13 +170,16 @@ class StageFolder:
         """Keep other processes out until `close`, or until this process ends."""
         with files.file_errors("lock", self.folder / CONFIG):
             self._lock = os.open(self.folder / CONFIG, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise MpnasError(
-                    f"another process uses {self.folder}: wait until it ends, stop it, or use "
-                    "another folder."
-                ) from None
+            for _ in range(_TRIES):
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    time.sleep(_PAUSE)
+        raise MpnasError(
+            f"another process uses {self.folder}: wait until it ends, stop it (`mpnas stop`), or "
+            "use another folder."
+        )
 
     @classmethod
     def read(cls, folder: str | pathlib.Path, *needed: str) -> "StageFolder":
@@ -227,6 +237,18 @@ class StageFolder:
     def is_finished(self) -> bool:
         """Whether the stage has its results."""
         return self.exists(RESULTS)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process runs the stage. A finished stage is only read."""
+        return (
+            not self.is_finished and self.exists(CONFIG) and files.is_locked(self.folder / CONFIG)
+        )
+
+    @property
+    def stop_is_requested(self) -> bool:
+        """Whether another process asks the stage to stop. The look takes microseconds."""
+        return files.stamp(self._stop) is not None
 
     # Files ---------------------------------------------------------------------------------------
 
@@ -330,12 +352,16 @@ class StageFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """Return all lines of the metrics, without a last line that is incomplete."""
         content = self.read_bytes(METRICS) if self.exists(METRICS) else b""
-        return self._rows(content[: content.rfind(b"\n") + 1])
+        return self.rows_of(content[: content.rfind(b"\n") + 1])
 
-    def _rows(self, content: bytes) -> list[dict[str, Any]]:
-        """Return lines of the metrics. Raises `MpnasError` that names a line that is wrong."""
+    def rows_of(self, content: bytes, first: int = 1) -> list[dict[str, Any]]:
+        """Return lines of the metrics. Raises `MpnasError` that names a line that is wrong.
+
+        content: whole lines.
+        first: number of the first one.
+        """
         decoder, rows = msgspec.json.Decoder(MetricsRow), []
-        for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        for number, line in enumerate(content.split(b"\n")[:-1], start=first):
             where = f"{self.folder / METRICS}, line {number},"
             try:
                 row = decoder.decode(line)
@@ -402,10 +428,34 @@ class StageFolder:
                 f"{self.folder / METRICS} does not fit the checkpoint (its first {size} bytes are "
                 f"missing or were changed). {_AGAIN}"
             )
-        rows = self._rows(metrics[:size])
+        rows = self.rows_of(metrics[:size])
         if len(rows) != about.step:
             raise self.unfit(f"it is of step {about.step}, but {METRICS} has {len(rows)} steps")
         return Checkpoint(about.step, about.seconds, content["state"], rows)
+
+    def last_policy(self) -> NDArray[np.float32] | None:
+        """Return the policies as of the last checkpoint of a search, or its last ones.
+
+        Shape (domains, decisions, choices). Returns None if there are none yet. Of a checkpoint
+        only this part is read, so that a large one costs no time.
+
+        Raises `MpnasError` if the checkpoint cannot be read.
+        """
+        if self.is_finished:
+            last: NDArray[np.float32] = self.read_array(POLICY)[-1]
+            return last
+        if not self.exists(CHECKPOINT):
+            return None
+        files.require_regular(self.folder / CHECKPOINT)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # about pickles that are refused
+                content = torch.load(
+                    self.folder / CHECKPOINT, map_location="cpu", weights_only=True, mmap=True
+                )
+            policies = content["state"]["policies"]
+            return np.array(policies[-1].numpy()) if policies else None
+        except Exception:  # zip, pickle and tensors each have their own errors
+            raise self.unfit("it is incomplete or not a checkpoint") from None
 
     def unfit(self, why: str) -> MpnasError:
         """Return the error for a checkpoint that cannot be used. why: the reason."""
@@ -451,6 +501,8 @@ class StageFolder:
         """Close the metrics and allow other processes to use the folder."""
         try:
             self._close_log()
+            if self._lock is not None:
+                files.remove_file(self.folder / STOP)
         finally:
             if self._lock is not None:
                 os.close(self._lock)
@@ -515,7 +567,7 @@ def copy_finished(source: pathlib.Path, target: pathlib.Path) -> None:
     another stage.
     """
     stage, copy = StageFolder.read(source, RESULTS), StageFolder(target)
-    names = [name for name in files.names_in(source) if name != CHECKPOINT]
+    names = [name for name in files.names_in(source) if name not in (CHECKPOINT, STOP)]
     contents = {name: stage.read_bytes(name) for name in names if (source / name).is_file()}
     if copy.is_finished:
         for name in (CONFIG, RESULTS):

@@ -29,7 +29,7 @@ def script(name: str) -> str:
     return (_STATIC / name).read_text(encoding="utf-8")
 
 
-STYLE = script("views.css")
+STYLE = script("views.css") + style.palette_css(".mpnas", '[data-jp-theme-light="false"] .mpnas')
 
 
 class Twin:
@@ -67,17 +67,6 @@ class Chart(anywidget.AnyWidget):
     _css = STYLE
     content = traitlets.Dict().tag(sync=True)
     selected = traitlets.Unicode("").tag(sync=True)
-
-
-class Policy(anywidget.AnyWidget):
-    """Probability of every choice, one picture per domain.
-
-    content: domains, layers and choices by name; values by domain, layer and choice.
-    """
-
-    _esm = script("policy.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
 
 
 class Matrix(anywidget.AnyWidget):
