@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,12 @@ def open_view(page: Page, folder: Path, view: anywidget.AnyWidget, dark: bool = 
 def push(page: Page, view: anywidget.AnyWidget, *names: str) -> None:
     """Show traits that Python has changed."""
     page.evaluate("(values) => window.takeTraits(values)", traits(view, list(names)))
+
+
+def until(page: Page, true: Callable[[], bool]) -> None:
+    """Wait until something is true in Python, because the page tells it a little later."""
+    for _ in range(250):
+        if true():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("the page did not tell Python within 5 s")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live import open_view, push
+from live import open_view, push, until
 from playwright.sync_api import Locator, Page, expect
 from tabs import AXE_SCRIPT, Tab
 
@@ -73,7 +73,7 @@ def test_a_pin_highlights_the_paths_through_a_node_and_keeps_its_card(
     block = paths.found["digits"].arch.split()[layer - 1]
     through = [d for d in NAMES if paths.found[d].arch.split()[layer - 1] == block]
     node(view, paths, layer, block).click()
-    assert paths.pinned == [[layer, block]]
+    until(view, lambda: paths.pinned == [[layer, block]])
     view.locator(".node").first.hover()
     expect(view.locator(".card b")).to_contain_text("stem")
     view.locator("h4").hover()
@@ -85,7 +85,7 @@ def test_a_pin_highlights_the_paths_through_a_node_and_keeps_its_card(
     view.keyboard.press("Home")
     expect(view.locator(".card")).to_contain_text("Probability at step 0")
     expect(view.locator(".card")).not_to_contain_text("Shared by")
-    assert paths.at == 0
+    until(view, lambda: paths.at == 0)
     expect(view.locator(".picture .node.shared")).to_have_count(2)  # stem and head: no choice
     expect(view.locator(".picture .node.undecided")).not_to_have_count(0)
 
@@ -117,10 +117,10 @@ def test_everything_works_with_the_keyboard_alone(view: Page, paths: PathExplore
     view.keyboard.press("Tab")  # the domains
     view.keyboard.press("ArrowRight")
     view.keyboard.press("Enter")
-    assert paths.domain == "digits"
+    until(view, lambda: paths.domain == "digits")
     view.keyboard.press("ArrowRight")
     view.keyboard.press("Space")
-    assert paths.shown == ["digits", *NAMES[2:]]
+    until(view, lambda: paths.shown == ["digits", *NAMES[2:]])
     focused = "() => document.activeElement.getAttribute('aria-label')"
     for _ in range(20):
         view.keyboard.press("Tab")
@@ -133,20 +133,20 @@ def test_everything_works_with_the_keyboard_alone(view: Page, paths: PathExplore
     expect(view.locator(".card")).to_contain_text("moved here")
     assert paths.paths["digits"].arch.split()[0] == block
     view.keyboard.press("Enter")
-    assert paths.pinned == [[layer, block]]
+    until(view, lambda: paths.pinned == [[layer, block]])
     choices = list(paths.space.layers[layer].choices)
     listed = view.locator(".take select")
     expect(listed).to_have_value(str(choices.index(block)))
     listed.focus()
     view.keyboard.press("ArrowDown" if block != choices[-1] else "ArrowUp")
     expect(listed).not_to_have_value(str(choices.index(block)))
-    assert paths.paths["digits"].arch.split()[0] != block
+    until(view, lambda: paths.paths["digits"].arch.split()[0] != block)
     view.keyboard.press("Control+z")
     view.keyboard.press("Control+z")
     expect(view.locator(".edited")).to_have_text("")
     assert paths.moved() == []
     view.keyboard.press("Escape")
-    assert paths.pinned == []
+    until(view, lambda: paths.pinned == [])
 
 
 def test_a_refused_move_is_explained(view: Page, paths: PathExplorer) -> None:
