@@ -80,40 +80,6 @@ class Policy(anywidget.AnyWidget):
     content = traitlets.Dict().tag(sync=True)
 
 
-class Matrix(anywidget.AnyWidget):
-    """A table of shaded cells. content: see `matrix`. selected: [row, column], or []: no cell."""
-
-    _esm = script("matrix.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
-    selected = traitlets.List(traitlets.Int()).tag(sync=True)
-
-
-def matrix(
-    title: str,
-    rows: Iterable[str],
-    columns: Iterable[str],
-    values: Iterable[Iterable[float]],
-    texts: Iterable[Iterable[str]] | None = None,
-    small: bool = False,
-) -> dict[str, Any]:
-    """Return the content of a `Matrix`.
-
-    title: description in words. rows, columns: names.
-    values: shade of every cell, 0 to 1.
-    texts: text in every cell; None: no text.
-    small: whether the cells are small.
-    """
-    return {
-        "title": title,
-        "rows": list(map(str, rows)),
-        "columns": list(map(str, columns)),
-        "values": [numbers(row) for row in values],
-        "texts": None if texts is None else [list(map(str, row)) for row in texts],
-        "small": small,
-    }
-
-
 def numbers(values: Iterable[Any]) -> list[float | None]:
     """Return numbers for JSON, with five digits. None stands for nan and infinity."""
     return [
