@@ -68,11 +68,8 @@ def test_the_graph_has_the_paths_of_every_snapshot_and_the_costs_of_nodes(
     assert graph["domains"] == list(found.paths)
     last = dict(zip(graph["domains"], graph["paths"][-1], strict=True))
     for domain, path in found.paths.items():
-        assert " ".join(last[domain][1:-1]) == str(path)
-        nodes = [
-            next(n for n in column if n["block"] == block)
-            for column, block in zip(graph["nodes"], last[domain], strict=True)
-        ]
+        nodes = [column[k] for column, k in zip(graph["nodes"], last[domain], strict=True)]
+        assert " ".join(n["block"] for n in nodes[1:-1]) == str(path)
         cost = found.space.cost(path)
         assert sum(n["multiply_adds"] for n in nodes) == cost.multiply_adds
         assert sum(n["parameters"] for n in nodes) == cost.parameters
