@@ -9,3 +9,8 @@ export function amount(value) {
 }
 
 export const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+// 1234567 -> "1,234,567", such as the number of a step.
+export const count = (value) => COUNT.format(value);

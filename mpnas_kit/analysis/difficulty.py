@@ -3,6 +3,7 @@
 from itertools import groupby
 from operator import itemgetter
 
+import numpy as np
 import pandas as pd
 
 from mpnas_kit.errors import MpnasError
@@ -58,6 +59,8 @@ def replayed(trained: TrainResult, prioritization: Prioritization) -> pd.DataFra
     >>> weights["weight"].unique().tolist()
     [1.0]
     """
+    if type(prioritization) is ABDP:
+        return _replayed_abdp(trained, prioritization)
     steps = trained.config.steps
     state = prioritization.begin(trained.tasks, trained.config.seed)
     history = trained.history[["step", "domain", "loss", "accuracy"]].sort_values("step")
@@ -70,3 +73,25 @@ def replayed(trained: TrainResult, prioritization: Prioritization) -> pd.DataFra
         weights, before = state.weights(seen, (step - 1) / steps), seen
         rows += [(step, domain, weight) for domain, weight in weights.items()]
     return pd.DataFrame(rows, columns=["step", "domain", "weight"])
+
+
+def _replayed_abdp(trained: TrainResult, prioritization: ABDP) -> pd.DataFrame:
+    """Return the weights of ABDP, for all steps at once: an explorer asks for them at every move.
+
+    The rows are those of `replayed`, and the weights but for rounding.
+    """
+    history = trained.history[["step", "domain", "loss"]].sort_values("step", kind="stable")
+    index = {domain: i for i, domain in enumerate(trained.tasks)}
+    chance = np.array([task.chance_loss for task in trained.tasks.values()])
+    steps, rows = np.unique(history["step"].to_numpy(), return_inverse=True)
+    columns = history["domain"].map(index).to_numpy(np.int64)
+    shares = np.full((len(steps), len(index)), np.nan)
+    shares[rows, columns] = history["loss"].to_numpy() / chance[columns]
+    # ignore_na: the average of a domain stays as it is in steps that do not draw the domain
+    averages = pd.DataFrame(shares).ewm(alpha=1 - prioritization.decay, ignore_na=True).mean()
+    progress = (steps - 1) / trained.config.steps
+    temperatures = np.array([prioritization.temperature(share) for share in progress])
+    scaled = averages.fillna(1.0).to_numpy() / temperatures[:, None]
+    boost = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    weights = boost / boost.mean(axis=1, keepdims=True)
+    return history[["step", "domain"]].assign(weight=weights[rows, columns]).reset_index(drop=True)

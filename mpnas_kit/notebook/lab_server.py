@@ -69,12 +69,12 @@ class LabServer:
         self._said: deque[str] = deque(maxlen=100)  # messages of JupyterLab before it answers
         self._is_loud = False
         runtime = _runtime_folder()
-        name = ["--allow-root"] if os.geteuid() == 0 else []  # as in many containers
+        root = ["--allow-root"] if os.geteuid() == 0 else []  # as in many containers
         arguments = [
             str(notebook.absolute()),
             f"--ServerApp.root_dir={notebook.absolute().parent}",
             "--Application.log_level=WARN",
-            *name,
+            *root,
             *options,
         ]
         token = {"JUPYTER_TOKEN": secrets.token_hex(24)}  # else JupyterLab prints its own address

@@ -55,9 +55,10 @@ def size_and_accuracy(
 ) -> Axes:
     """Draw the number of parameters against the mean test accuracy: a run and the other approaches.
 
-    A large mark is the mean of an approach over seeds, a small one is a seed. The dashed line is
-    the accuracy of the run. A bar is the interval of the difference to the run (`Difference`): if
-    it crosses the line, the difference is not clear. Bars may reach beyond the picture.
+    A large mark is the mean of an approach, a small one of the same shape is a single run of it.
+    The dashed line is the accuracy of the run. A bar is the interval of the difference to the run
+    (`Difference`): if it crosses the line, the difference is not clear. Bars may reach beyond the
+    picture.
 
     comparison: finished runs, those that `answer` was made of.
     answer: what a run found.
@@ -77,26 +78,24 @@ def size_and_accuracy(
     grey: dict[str, Any] = {"color": style.OUTLINE, "markersize": 8, "linestyle": "none"}
     ax.axhline(answer.accuracy, color=RUN, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
     lines: list[Box] = []
-    marks = iter(_OTHERS)
+    others = iter(_OTHERS)
+    markers = {p.approach: _MARKERS.get(p.approach) or next(others) for p in peers}
     for peer in peers:
         low, high = _ends(answer, peer)
-        marker = _MARKERS.get(peer.approach) or next(marks)
-        bar: dict[str, Any] = {
-            "ecolor": style.OUTLINE,
-            "elinewidth": 1.1,
-            "capsize": 3,
-            "zorder": 2,
-        }
+        bar: dict[str, Any] = {"ecolor": style.OUTLINE, "elinewidth": 1.1, "capsize": 3}
         reach = [[peer.accuracy - low], [high - peer.accuracy]]
-        ax.errorbar(peer.parameters, peer.accuracy, yerr=reach, fmt="none", **bar)
-        ax.plot(peer.parameters, peer.accuracy, marker, zorder=3, **grey)
+        ax.errorbar(peer.parameters, peer.accuracy, yerr=reach, fmt="none", zorder=2, **bar)
+        ax.plot(peer.parameters, peer.accuracy, markers[peer.approach], zorder=3, **grey)
         lines.append((peer.parameters, low, peer.parameters, high))
     ax.plot(answer.parameters, answer.accuracy, "o", color=RUN, markersize=11, zorder=5)
-    seeds = _seeds(comparison, answer, [p.approach for p in peers])
+    seeds = _seeds(comparison, answer, list(markers))
     for approach, rows in seeds.groupby("peer", sort=False):
         color = RUN if approach == answer.approach else style.OUTLINE
         if len(rows) > 1:
-            ax.plot(rows["parameters_all"], rows["test"], ".", color=color, markersize=5, zorder=4)
+            small: dict[str, Any] = {"color": color, "markersize": 3.5, "linestyle": "none"}
+            at = rows["parameters_all"].to_numpy(), rows["test"].to_numpy()
+            ax.plot(*at, markers.get(str(approach), "o"), zorder=4, **small)
+            lines += [(x, y, x, y) for x, y in zip(*at, strict=True)]
     _zoom(ax, answer, peers, seeds)
     ax.set(xlabel="parameters", ylabel="mean test accuracy")
     ax.xaxis.set_major_formatter(style.thousands())
@@ -109,7 +108,7 @@ def size_and_accuracy(
     points.append((answer.parameters, answer.accuracy))
     left, right = ax.get_xlim()
     low, high = ax.get_ylim()
-    lines = [(x, max(a, low), x, min(b, high)) for x, a, _, b in lines]
+    lines = [(x, max(y, low), x, min(end, high)) for x, y, _, end in lines]
     lines.append((left, answer.accuracy, right, answer.accuracy))
     label_points(ax, points, texts, lines)
     return ax
@@ -150,7 +149,7 @@ def _zoom(ax: Axes, answer: Answer, peers: Sequence[Peer], seeds: pd.DataFrame) 
     low, high = max(min([low, *ends]), low - reach), min(max([high, *ends]), high + reach)
     room = 0.07 * max(high - low, 0.01)
     ax.set_ylim(max(low - room, -0.02), min(high + room, 1.02))
-    sizes = [answer.parameters, *(p.parameters for p in peers)]
+    sizes = [answer.parameters, *(p.parameters for p in peers), *seeds["parameters_all"]]
     if max(sizes) > _LOG_ABOVE * min(sizes):
         ax.set_xscale("log")
         style.log_ticks(ax.xaxis)

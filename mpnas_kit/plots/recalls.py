@@ -1,8 +1,11 @@
 """Recall of the classes of every domain."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
@@ -40,6 +43,7 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
     domains = list(trained.paths)
     colors = style.drawn_colors(domains)
     ax = named_rows(ax, domains)
+    ground = ax.get_facecolor() if to_rgba(ax.get_facecolor())[3] else "white"
     beside = []
     for row, domain in enumerate(domains):
         own = rows[rows["domain"] == domain]
@@ -52,7 +56,13 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
         style.tips(dots, [_told(domain, own[at == place]) for place in places])
         for place, number in zip(places, count, strict=True):
             if number >= NUMBERED:
-                ax.text(place, row, f"{number:,}", ha="center", va="center", fontsize=7)
+                how: dict[str, Any] = {
+                    "ha": "center",
+                    "va": "center",
+                    "fontsize": 7,
+                    "color": ground,
+                }
+                ax.text(place, row, f"{number:,}", **how)
         ax.plot([recalls.mean()] * 2, [row - 0.42, row + 0.42], color=style.ink(), linewidth=1.6)
         lowest = own[own["recall"] == recalls.min()]
         name = style.shortened(lowest.loc[lowest["images"].idxmax(), "label"], 24)

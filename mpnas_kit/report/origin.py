@@ -71,7 +71,7 @@ def commit(about: Mapping[str, Any]) -> str:
 def without_folders(text: str) -> str:
     """Return a text with absolute paths cut to their names: folders of a machine say little.
 
-    >>> without_folders("/home/me/parts.py:suite(size=3)")
+    >>> without_folders("/data/me/parts.py:suite(size=3)")
     'parts.py:suite(size=3)'
     """
     return _FOLDERS.sub("", text)

@@ -178,7 +178,7 @@ def _drawing(comparison: Comparison, answer: Answer) -> Drawing | None:
         return None
     caption = (
         "Right: larger. Up: more accurate. Bar: 95% interval of the difference to this run. If it "
-        "crosses the dashed line, the difference is not clear. Small dots: single runs."
+        "crosses the dashed line, the difference is not clear. Small marks: single runs."
     )
     missing = ", ".join(f"{p.name} ({p.accuracy:.1%})" for p in left_out(answer))
     wide, narrow = drawn

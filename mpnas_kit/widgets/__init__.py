@@ -6,7 +6,7 @@ a report shows in its place.
 
 from mpnas_kit.widgets.domains import DomainBrowser
 from mpnas_kit.widgets.focus import Focus, Selected
-from mpnas_kit.widgets.monitor import SearchMonitor
+from mpnas_kit.widgets.monitor import SearchMonitor, TrainMonitor, watch
 from mpnas_kit.widgets.paths import PathExplorer
 from mpnas_kit.widgets.prioritization import PrioritizationExplorer
 from mpnas_kit.widgets.results import ResultsExplorer
@@ -21,4 +21,6 @@ __all__ = [
     "SearchMonitor",
     "Selected",
     "SimilarityExplorer",
+    "TrainMonitor",
+    "watch",
 ]

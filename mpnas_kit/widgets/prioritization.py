@@ -1,7 +1,5 @@
 """Explorer of a training's domain weights, and of the weights that other settings would give."""
 
-from typing import Any
-
 import ipywidgets
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,9 +8,18 @@ from mpnas_kit import plots
 from mpnas_kit.analysis.difficulty import difficulties, replayed
 from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.training.result import TrainResult
-from mpnas_kit.widgets.view import Chart, Explorer, numbers
+from mpnas_kit.widgets.focus import Focus
+from mpnas_kit.widgets.lines import Group, Lines, Panel, smoothing
+from mpnas_kit.widgets.means import Means
+from mpnas_kit.widgets.view import Explorer
 
-POINTS = 200  # points of a line at most
+METRICS = {
+    "weight": "weight of the loss",
+    "difficulty": "difficulty",
+    "loss": "loss (nats)",
+    "accuracy": "accuracy on training batches",
+}  # title of the panel of every metric
+WRAP = ipywidgets.Layout(flex_flow="row wrap")  # in a narrow page
 
 
 class PrioritizationExplorer(Explorer):
@@ -22,6 +29,7 @@ class PrioritizationExplorer(Explorer):
     sliders would have given for the recorded losses.
 
     trained: result of a training.
+    focus: choice that the explorer shares with others. None: it has its own.
 
     The property `prioritization` is ABDP with the settings of the sliders.
 
@@ -31,7 +39,7 @@ class PrioritizationExplorer(Explorer):
 
     alt = "weights and difficulties of every domain over the steps of the training"
 
-    def __init__(self, trained: TrainResult) -> None:
+    def __init__(self, trained: TrainResult, *, focus: Focus | None = None) -> None:
         super().__init__("Prioritization")
         self.trained = trained
         used = trained.config.prioritization
@@ -53,20 +61,24 @@ class PrioritizationExplorer(Explorer):
         self.decay = ipywidgets.FloatSlider(
             start.decay, min=0, max=0.995, step=0.005, description="decay", **late
         )
-        recorded, history = difficulties(trained), trained.history
-        self._panels = [
-            _panel("weight (dashed: with the sliders' settings)", recorded, "weight"),
-            _panel("difficulty", recorded, "difficulty"),
-            _panel("loss (nats)", history, "loss"),
-            {**_panel("accuracy on training batches", history, "accuracy"), "percent": True},
-        ]
-        self.chart = Chart()
+        steps, domains = trained.config.steps, list(trained.paths)
+        self._recorded = difficulties(trained)
+        self._means = Means([*METRICS, "replayed"], domains, steps)
+        self._means.add_table(trained.history[["step", "domain", "loss", "accuracy"]])
+        self._means.add_table(self._recorded)
+        self.focus = Focus(domains) if focus is None else focus
+        self.chart = Lines(domains)
+        self.chart.smoothing = smoothing(steps)
+        self._follows = False
         for control in (self.start, self.end, self.schedule, self.decay):
             self._when(control, self._draw, "value")
+        self._when(self.chart, self._choose, "domain", "step")
+        self._when(self.focus, self._follow, "domain", "train_step")
+        self._follow()
         self._draw()
         self._show(
-            ipywidgets.HBox([self.start, self.end]),
-            ipywidgets.HBox([self.schedule, self.decay]),
+            ipywidgets.HBox([self.start, self.end], layout=WRAP),
+            ipywidgets.HBox([self.schedule, self.decay], layout=WRAP),
             self.chart,
         )
 
@@ -76,16 +88,58 @@ class PrioritizationExplorer(Explorer):
         return ABDP(self.start.value, self.end.value, self.schedule.value, self.decay.value)
 
     def _draw(self) -> None:
-        weights, *others = self._panels
-        other = _panel("", replayed(self.trained, self.prioritization), "weight", dashed=True)
-        both = {**weights, "series": [*weights["series"], *other["series"]]}
-        domains = list(self.trained.paths)
-        self.chart.content = {
-            "panels": [both, *others],
-            "colors": plots.domain_colors(domains),
-            "legend": True,
-            "x_title": "step",
-        }
+        self._means.replace("replayed", replayed(self.trained, self.prioritization), "weight")
+        panels = []
+        for name, title in METRICS.items():
+            steps, means = self._means.line(name)
+            groups = [Group(means)]
+            if name == "weight":
+                _, again = self._means.line("replayed")
+                groups = [Group(means, "recorded"), Group(again, "with the sliders", dashed=True)]
+            if len(steps):
+                panels.append(Panel(title, steps, groups, percent=name == "accuracy"))
+        width = self._means.width
+        self.chart.show(panels, f"each point: mean of {width} steps" if width > 1 else "")
+
+    def _choose(self) -> None:
+        """Write to the focus what was chosen in the chart."""
+        if not self._follows:
+            with self.focus.hold_trait_notifications():
+                self.focus.domain, self.focus.train_step = self.chart.domain, self.chart.step
+
+    def _follow(self) -> None:
+        """Show what the focus chooses. A domain that is not here counts as not chosen."""
+        self._follows = True
+        try:
+            known = self.focus.domain in self.trained.paths
+            self.chart.domain = self.focus.domain if known else ""
+            self.chart.step = self.focus.train_step
+        finally:
+            self._follows = False
+
+    def data(self) -> pd.DataFrame:
+        """Return the recorded and the replayed values, one row per step and drawn domain.
+
+        Columns: step (from 1), domain, weight, difficulty, loss (nats), accuracy (on the training
+        batch, 0 to 1), replayed_weight (with the settings of the sliders).
+        """
+        keys = ["step", "domain"]
+        again = replayed(self.trained, self.prioritization)
+        return self._recorded.merge(
+            self.trained.history[[*keys, "loss", "accuracy"]], on=keys, how="left"
+        ).merge(again.rename(columns={"weight": "replayed_weight"}), on=keys, how="left")
+
+    def _calls(self) -> list[str]:
+        sliders = {"start": self.start, "end": self.end, "schedule": self.schedule}
+        sliders["decay"] = self.decay
+        chosen = {name: getattr(self.focus, name) for name in ("domain", "train_step")}
+        return [
+            "explorer = mk.widgets.PrioritizationExplorer(trained)",
+            *[f"explorer.{name}.value = {slider.value!r}" for name, slider in sliders.items()],
+            *self.chart.code("explorer.chart"),
+            *[f"explorer.focus.{k} = {v!r}" for k, v in chosen.items() if v not in ("", None)],
+            "explorer",
+        ]
 
     def figure(self) -> Figure:
         """Return the figure of `plots.weights_and_difficulties`."""
@@ -94,19 +148,3 @@ class PrioritizationExplorer(Explorer):
 
 def _within(value: float) -> float:
     return min(10.0, max(0.05, value))
-
-
-def _panel(title: str, table: pd.DataFrame, column: str, dashed: bool = False) -> dict[str, Any]:
-    series = [
-        {"name": name, **_thinned(own, column), "dashed": dashed}
-        for name, own in table.groupby("domain", sort=False)
-    ]
-    return {"title": title, "series": series}
-
-
-def _thinned(own: pd.DataFrame, column: str) -> dict[str, Any]:
-    """Return a line of at most `POINTS` points, each the mean of an interval of steps."""
-    own = own[own[column].notna()]
-    width = -(-len(own) // POINTS) or 1
-    means = own[["step", column]].groupby(pd.Series(range(len(own)), own.index) // width).mean()
-    return {"x": numbers(means["step"]), "y": numbers(means[column])}

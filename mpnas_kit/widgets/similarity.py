@@ -49,7 +49,7 @@ class SimilarityExplorer(Explorer):
         self._scale = self._limits()
         self._at: int | None = None
         self.matrix = Matrix()
-        self.paths = PathExplorer.of(found)
+        self.paths = PathExplorer.of(found, focus=self.focus, bar=False)
         self._when(self.matrix, self._open, "selected")
         self.matrix.on_msg(lambda _, head, buffers: self._try(lambda: self._choose_head(head)))
         self._when(self.focus, self._follow_pair, "pair", "domain")
@@ -108,7 +108,6 @@ class SimilarityExplorer(Explorer):
         pair = self.selected or ()
         if set(pair) <= set(self.focus.domains):
             self.focus.pair = pair
-        self.paths.compare = list(pair)
 
     def _follow_pair(self) -> None:
         pair, domain = self.focus.pair, self.focus.domain

@@ -25,7 +25,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 
 
 def script(name: str) -> str:
-    """Return the JavaScript module of a view. name: its file, such as `chart.js`."""
+    """Return the JavaScript module of a view. name: its file, such as `bar.js`."""
     return (_STATIC / name).read_text(encoding="utf-8")
 
 
@@ -53,31 +53,6 @@ class Twin:
             plt.close(drawn)
         about = {"alt": self.alt, "caption": f"{self.alt[:1].upper()}{self.alt[1:]}."}
         return {**data, show.SVG: vectors, "text/plain": self.alt}, {show.SVG: about}
-
-
-class Chart(anywidget.AnyWidget):
-    """Panels of lines or points.
-
-    content: panels, each with title, series, and whether values are points and shares (percent);
-    colors, by series; legend; x_title; x_log. See `chart.js`.
-    selected: key of the selected point; empty: none.
-    """
-
-    _esm = script("chart.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
-    selected = traitlets.Unicode("").tag(sync=True)
-
-
-class Policy(anywidget.AnyWidget):
-    """Probability of every choice, one picture per domain.
-
-    content: domains, layers and choices by name; values by domain, layer and choice.
-    """
-
-    _esm = script("policy.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
 
 
 def numbers(values: Iterable[Any]) -> list[float | None]:

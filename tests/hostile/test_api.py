@@ -416,6 +416,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.widgets.SimilarityExplorer("runs/mine"), "found must be a SearchResult"),
     (lambda: mk.widgets.DomainBrowser("digits"), "suite must be a DomainSuite, not 'digits'"),
     (lambda: mk.plots.path_spread(read_path_spread(), "digts"), "did you mean 'digits'"),
+    (lambda: mk.plots.path_spreads(read_path_spread(), columns=0), "at least one column, not 0"),
     (lambda: mk.hub(3), "path of the images must be text or a path"),
     (lambda: mk.hub("/none"), "there is no folder /none"),
     (lambda: mk.hub({"x": None}), "must be text or a path"),

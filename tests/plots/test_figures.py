@@ -341,7 +341,11 @@ def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
     many = pd.DataFrame({"label": [f"k{i}" for i in range(60)], "images": range(10, 70)})
     trained.recalls = many.assign(domain="a", split="test", recall=0.0)
     trained.paths = {"a": trained.paths["a"]}
-    assert [text.get_text() for text in plots.class_recalls(trained).texts] == [
+    with plt.rc_context(TRANSPARENT):
+        assert plots.class_recalls(trained).texts[0].get_color() == "white"
+    crowded = plots.class_recalls(trained)
+    assert crowded.texts[0].get_color() == crowded.get_facecolor(), "as clear as the dot is"
+    assert [text.get_text() for text in crowded.texts] == [
         "60",
         "k59 and 59 more: 0%",
     ]

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mpnas_kit.cli.parsers import report_parser
 from mpnas_kit.notebook.files import find_notebook, notebooks_folder, read_notebook
+from mpnas_kit.report.build import PIPELINE
 from mpnas_kit.report.origin import page_origin, without_folders
 from mpnas_kit.report.pages import INSTRUCTIONS, Page, notebook_page
 from mpnas_kit.runs.run import Run
@@ -76,12 +77,10 @@ def test_a_page_says_where_it_is_from_and_has_no_instructions(run: Run) -> None:
     assert f"mpnas report --run '{run.folder}' trial" in later
 
 
-@pytest.mark.parametrize(
-    "name", ["00_domains", "01_search", "02_paths", "03_train", "06_space", "07_scaling"]
-)
+@pytest.mark.parametrize("name", [*PIPELINE, "06_space", "07_scaling"])
 def test_the_words_of_a_page_are_for_its_reader(name: str) -> None:
     page = Page(name, read_notebook(notebooks_folder() / f"{name}.ipynb"))
-    assert page.about.startswith("This page shows ")
+    assert page.about.startswith("This page ")
     words = "\n".join(c.source for c in page.cells if c.cell_type == "markdown")
     for instruction in ("**Costs**", "**Should show**", "only read", "Next:", "This notebook"):
         assert instruction not in words
@@ -90,7 +89,7 @@ def test_the_words_of_a_page_are_for_its_reader(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("/home/me/parts.py:suite(size=3)", "parts.py:suite(size=3)"),
+        ("/data/me/parts.py:suite(size=3)", "parts.py:suite(size=3)"),
         ("folders('/data/my photos', size=64)", "folders('my photos', size=64)"),
         ("data/birds", "data/birds"),
         ("~/data/birds, ../x/y", "~/data/birds, ../x/y"),

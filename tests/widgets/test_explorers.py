@@ -1,10 +1,6 @@
 """What the explorers show and return, without a browser."""
 
-import asyncio
 import json
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +9,7 @@ import tiny
 
 import mpnas_kit as mk
 from mpnas_kit.analysis.comparison import Outcome, compare
-from mpnas_kit.analysis.difficulty import difficulties, replayed
-from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.space import Node
@@ -121,124 +113,6 @@ def test_an_invalid_selection_is_refused_in_python(
     with pytest.raises(MpnasError, match=message):
         setattr(explorer, trait, value)
     assert (explorer.selected, explorer.at) == before
-
-
-# Prioritization -----------------------------------------------------------------------------------
-
-
-def test_replaying_the_prioritization_of_the_run_gives_the_recorded_weights(
-    trained: TrainResult,
-) -> None:
-    table = difficulties(trained).sort_values(["step", "domain"])
-    again = replayed(trained, trained.config.prioritization).sort_values(["step", "domain"])
-    assert again["weight"].tolist() == table["weight"].tolist()
-    assert set(replayed(trained, Uniform())["weight"]) == {1.0}
-
-
-def test_sliders_give_the_weights_of_other_settings(trained: TrainResult) -> None:
-    explorer = PrioritizationExplorer(trained)
-    assert explorer.prioritization == ABDP()
-
-    def line(dashed: bool) -> Any:
-        series = explorer.chart.content["panels"][0]["series"]
-        return [s["y"] for s in series if s["dashed"] is dashed]
-
-    recorded = line(False)
-    assert line(True) == recorded
-    explorer.end.value = 5.0
-    assert line(True) != recorded and line(False) == recorded
-    assert explorer.prioritization == ABDP(end=5.0)
-
-
-# A running search ---------------------------------------------------------------------------------
-
-
-def started(folder: Path, steps: int = 200) -> SearchMonitor:
-    suite, space = tiny.suite(2), tiny.space()
-    monitor = SearchMonitor(space, suite.names, every=0.0)
-    config = tiny.search_config(steps=steps, checkpoint_every=500)
-
-    def run(tell: Callback) -> SearchResult:
-        return search(suite, space, config, folder=folder, callbacks=[tell])
-
-    monitor.start(run)
-    return monitor
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def test_a_search_is_paused_resumed_and_stopped_with_a_checkpoint(tmp_path: Path) -> None:
-    monitor = started(tmp_path / "run")
-    until(lambda: "step 3" in monitor.controls.status)
-    monitor._hear("pause")
-    time.sleep(0.3)
-    before = monitor.controls.status
-    time.sleep(0.3)
-    assert monitor.controls.status == before and monitor.controls.paused
-    monitor._hear("resume")
-    until(lambda: monitor.controls.status != before)
-    monitor._hear("stop")
-    with ThreadPoolExecutor(1) as other:  # a browser test may have left a loop in this thread
-        waiting = other.submit(asyncio.run, monitor.wait())
-        with pytest.raises(MpnasError, match="the search was stopped: start it again to continue"):
-            waiting.result()
-    step = int(monitor.controls.status.split("after step ")[1].split()[0])
-    left = StageFolder(tmp_path / "run").load_checkpoint()
-    assert left is not None and left.step == step < 200
-    again = started(tmp_path / "run")
-    found = again.result()
-    assert len(found.history) == 400 and not again.controls.running
-    assert again.chart.content["panels"][0]["title"] == "reward"
-    assert again.policy.content["domains"] == ["a", "b"]
-
-
-def test_a_second_start_is_refused_and_an_interrupted_wait_stops_the_search(
-    tmp_path: Path,
-) -> None:
-    monitor = started(tmp_path / "run")
-    until(lambda: "step 3" in monitor.controls.status)
-    with pytest.raises(MpnasError, match="a search is running in this monitor"):
-        monitor.start(lambda tell: pytest.fail("it was started"))
-
-    async def interrupted() -> None:
-        waiting = asyncio.ensure_future(monitor.wait())
-        await asyncio.sleep(0.1)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-
-    with ThreadPoolExecutor(1) as other:
-        other.submit(asyncio.run, interrupted()).result()
-    with pytest.raises(MpnasError, match="the search was stopped"):
-        monitor.result()
-    assert "stopped after step" in monitor.controls.status
-    assert StageFolder(tmp_path / "run").load_checkpoint() is not None
-
-
-def test_the_monitor_shows_the_policy(found: SearchResult) -> None:
-    monitor = SearchMonitor.of(found)
-    for own, domain in zip(monitor.policy.content["values"], found.paths, strict=True):
-        sums = [sum(column) for column in own]
-        assert sums == pytest.approx([1.0] * len(sums), abs=1e-3), domain
-    panels = {p["title"]: p["series"] for p in monitor.chart.content["panels"]}
-    assert [s["name"] for s in panels["reward"]] == list(found.paths)
-
-
-def test_an_error_of_a_search_is_shown_and_raised(tmp_path: Path) -> None:
-    monitor = SearchMonitor(tiny.space(), ["a"])
-
-    def run(tell: Callback) -> SearchResult:
-        raise MpnasError("no such thing.")
-
-    monitor.start(run)
-    with pytest.raises(MpnasError, match="no such thing"):
-        monitor.result()
-    assert "failed: no such thing." in monitor.controls.status
 
 
 # All of them --------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ export function ranges(points, log) {
 let count = 0; // views in this page
 
 function render({ model, el }) {
-  const legend = element("div", { class: "controls legend", role: "list", "aria-label": "marks" });
+  const legend = element("div", { class: "controls marks", role: "list", "aria-label": "marks" });
   const logBox = element("input", { type: "checkbox" });
   const [closer, wider, all] = [["Zoom in", "+"], ["Zoom out", "-"], ["See all", "0"]].map(([text, key]) => {
     const button = element("button", { type: "button", text, "aria-keyshortcuts": key });
