@@ -316,6 +316,7 @@ test("the window zooms around a point, stays inside, and reaches a cell", () => 
   seen.zoom(4, 300, 150);
   assert.equal(seen.cell, 8);
   assert.deepEqual(seen.at(300, 150), [75, 150]);
+  assert.deepEqual(seen.at(...seen.middle(80, 160)), [80, 160]);
   seen.reach(299, 0);
   assert.deepEqual(seen.at(4, 596), [299, 0]);
   seen.zoom(1e-9);

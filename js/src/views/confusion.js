@@ -47,6 +47,11 @@ export class Window {
     this.move(near(column, this.left), near(row, this.top));
   }
 
+  // Return the pixel [x, y] in the middle of a cell.
+  middle(row, column) {
+    return [(column + 0.5 - this.left) * this.cell, (row + 0.5 - this.top) * this.cell];
+  }
+
   // Return [row, column] under a pixel, or null.
   at(x, y) {
     const [row, column] = [Math.floor(this.top + y / this.cell), Math.floor(this.left + x / this.cell)];
@@ -179,9 +184,9 @@ function render({ model, el }) {
   }
   function byKey(key) {
     if (!seen) return false;
-    if (key === "+" || key === "=") seen.zoom(1.6);
-    else if (key === "-") seen.zoom(1 / 1.6);
-    else if (key === "0") seen = new Window(seen.n, seen.side);
+    const factor = { "+": 1.6, "=": 1.6, "-": 1 / 1.6 }[key];
+    if (key === "0") seen = new Window(seen.n, seen.side);
+    else if (factor) seen.zoom(factor, ...seen.middle(...cursor));
     else return false;
     draw();
     return true;
