@@ -155,12 +155,13 @@ class App(Twin, ipywidgets.VBox):  # type: ignore[misc]
         return None if explorer is None else explorer.figure()
 
     def rehearse(self) -> None:
-        """Open every explorer and set its controls, as a person would.
+        """Open every explorer, set its controls as a person would, and choose nothing again.
 
         An error in a callback is raised here, so that an automatic run of a notebook fails.
         """
         for name in _MAKERS:
             self[name].rehearse()
+        self.focus.clear()
 
 
 def explore(run: Run | str | pathlib.Path) -> App:
