@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 
-from mpnas_kit.analysis.answer import Answer, Peer, change, compared, count
+from mpnas_kit.analysis.answer import Answer, Difference, Peer, change, compared, count
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.analysis.units import amount
@@ -177,7 +177,7 @@ def _drawing(comparison: Comparison, answer: Answer) -> Drawing | None:
     except Unavailable:
         return None
     caption = (
-        "Right: larger. Up: more accurate. Bar: 95% interval of the difference to this run. If it "
+        "Right: larger. Up: more accurate. Bar: 95% interval of its difference to this run. If it "
         "crosses the dashed line, the difference is not clear. Small marks: single runs."
     )
     missing = ", ".join(f"{p.name} ({p.accuracy:.1%})" for p in left_out(answer))
@@ -206,18 +206,18 @@ def _cards(
             Card(
                 f"Mean test accuracy{seeds}",
                 f"{answer.accuracy:.1%}",
-                f"{bundle.difference.points} points ({bundle.difference.interval}) against "
-                f"{other}, {bundle.accuracy:.1%}",
+                f"{_clearly(bundle.difference)} to {other}, {bundle.accuracy:.1%} "
+                f"({bundle.difference.points} points, {bundle.difference.interval})",
             ),
             *_cards_beside(answer, bundle, other),
         ]
     if random is not None:
         cards.append(
             Card(
-                "Gain of the search",
+                "Searched against random paths",
                 f"{random.difference.points} points",
-                f"{random.difference.interval}, against random paths of the same cost, "
-                f"{random.accuracy:.1%}",
+                f"{random.difference.interval}: {_clearly(random.difference)} to random paths of "
+                f"the same cost per image, {random.accuracy:.1%}",
             )
         )
     elif found is not None:
@@ -306,6 +306,11 @@ def _rows(
         )
         for d in run.description.domains
     ]
+
+
+def _clearly(found: Difference) -> str:
+    """Return in words whether the sign of a difference is known."""
+    return "a clear difference" if found.is_clear else "no clear difference"
 
 
 def _search_of(run: Run) -> SearchResult | None:

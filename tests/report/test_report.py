@@ -335,10 +335,10 @@ def test_the_first_page_compares_the_run_with_its_references(tmp_path: Path) -> 
     trained, bundle = run.train_result(), Run.read(next((run.folder / "cells").glob("bundle*")))
     test, other = (r.accuracy("test") for r in (trained, bundle.train_result()))
     assert accuracy.value == f"{test.mean():.1%}", "the cell of the run is the run itself"
-    assert accuracy.beside.endswith(f"against two separate models, {other.mean():.1%}")
+    assert f"difference to two separate models, {other.mean():.1%} (" in accuracy.beside
     assert parameters.beside.split()[1] in ("fewer", "more", "many")
     assert compute.label == "Multiply-adds per image" and "two separate models" in compute.beside
-    assert gain.label == "Gain of the search" and "random paths" in gain.beside
+    assert gain.label == "Searched against random paths" and "random paths" in gain.beside
     for row in summary.rows:
         assert row.against == signed(test[row.domain] - other[row.domain])
         assert f"<small>{row.interval}</small>" in text
