@@ -9,7 +9,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +40,7 @@ def table_html(
     best: Mapping[str, Best] | None = None,
     spread: Mapping[str, str] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
+    links: Sequence[str] = (),
 ) -> str:
     """Return a table without its index, as HTML in a frame that can be scrolled by keyboard.
 
@@ -54,6 +55,7 @@ def table_html(
     spread: for a column the name of another one that holds its spread (in the same unit). It is
     drawn beside the value, as an interval, and is no column of its own.
     groups: headings above neighbouring columns, each with the names of its columns.
+    links: for every row the address to which its first cell leads; empty: there are no links.
 
     If the columns are too many for a page of 900 pixels, they continue in further tables, each of
     which begins with the first column. Raises `MpnasError` if `best`, `spread` or `groups` name a
@@ -82,6 +84,8 @@ def table_html(
         for i, name in enumerate(names)
         if name not in spread.values()
     ]
+    if links:
+        columns[0] = replace(columns[0], links=list(links))
     above = {column: heading for heading, own in groups.items() for column in own}
     parts = list(_parts(columns))
     marked = any(mark for column in columns for mark in column.marks)
@@ -104,6 +108,7 @@ class _Column:
     numbers: the values as numbers; empty: the column holds texts.
     spreads: half widths of the intervals, or nan; empty: the column has no intervals.
     spread_texts: the same as text, in the format of the column.
+    links: addresses to which the cells lead; empty: they are no links.
     """
 
     name: str
@@ -114,6 +119,7 @@ class _Column:
     numbers: list[float]
     spreads: list[float]
     spread_texts: list[str]
+    links: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -165,6 +171,8 @@ class _Column:
         cells = []
         for i, text in enumerate(self.texts):
             inside, data = html.escape(text), ""
+            if self.links:
+                inside = f'<a href="{html.escape(self.links[i])}">{inside}</a>'
             if self.marks[i]:
                 said = f'<span class="unseen" style="{_UNSEEN}"> ({_MARKS[self.marks[i]]})</span>'
                 inside = f'<strong class="best">{inside}{said}</strong>'

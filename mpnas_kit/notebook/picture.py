@@ -16,7 +16,6 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from mpnas_kit.plots import style
-from mpnas_kit.plots.answer import RUN
 
 _INK, _PAPER = "#1c2129", "#fefdfc"  # reserved: no figure uses them otherwise
 _NAMED = {
@@ -24,7 +23,6 @@ _NAMED = {
     _PAPER: "var(--card, #ffffff)",
     style.ACCENT: f"var(--accent, {style.ACCENT})",
     **{tone: style.variable(slot) for slot, tone in enumerate(style.LIGHT_TONES)},
-    RUN: f"var(--accent, {RUN})",
 }
 PAGE: dict[Any, str] = {
     **dict.fromkeys(

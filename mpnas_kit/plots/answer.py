@@ -16,7 +16,6 @@ from mpnas_kit.plots import style
 from mpnas_kit.plots.labels import Box, label_points
 from mpnas_kit.values import require_type
 
-RUN = "#2f5fb3"  # reserved for the run itself: the accent colour of a page (notebook/picture.py)
 _MARKERS = {"bundle": "s", "random_paths": "D", "single_path": "^", "multi_head": "v"}
 _OTHERS = ("P", "X", "<", ">", "p", "h", "8")
 _NEAR = 0.05  # approaches this far below all main ones would flatten the picture
@@ -75,26 +74,34 @@ def size_and_accuracy(
     if math.isnan(answer.parameters) or not peers:
         raise Unavailable("there are no two approaches of known size: expected them for a picture.")
     ax = style.axes(ax, *((3.45, 3.3) if narrow else (8.0, 3.6)))
-    grey: dict[str, Any] = {"color": style.OUTLINE, "markersize": 8, "linestyle": "none"}
-    ax.axhline(answer.accuracy, color=RUN, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
+    grey: dict[str, Any] = {"color": style.GREY, "markersize": 8, "linestyle": "none"}
+    ax.axhline(answer.accuracy, color=style.ACCENT, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
     lines: list[Box] = []
     others = iter(_OTHERS)
     markers = {p.approach: _MARKERS.get(p.approach) or next(others) for p in peers}
     for peer in peers:
         low, high = _ends(answer, peer)
-        bar: dict[str, Any] = {"ecolor": style.OUTLINE, "elinewidth": 1.1, "capsize": 3}
+        bar: dict[str, Any] = {"ecolor": style.GREY, "elinewidth": 1.1, "capsize": 3}
         reach = [[peer.accuracy - low], [high - peer.accuracy]]
         ax.errorbar(peer.parameters, peer.accuracy, yerr=reach, fmt="none", zorder=2, **bar)
-        ax.plot(peer.parameters, peer.accuracy, markers[peer.approach], zorder=3, **grey)
+        (mark,) = ax.plot(peer.parameters, peer.accuracy, markers[peer.approach], zorder=3, **grey)
+        against = f"\nthis run: {peer.difference.points} points, {peer.difference.interval}"
+        style.tips(mark, [_label(peer.name, peer.parameters, peer.accuracy, False) + against])
         lines.append((peer.parameters, low, peer.parameters, high))
-    ax.plot(answer.parameters, answer.accuracy, "o", color=RUN, markersize=11, zorder=5)
+    (own,) = ax.plot(
+        answer.parameters, answer.accuracy, "o", color=style.ACCENT, markersize=11, zorder=5
+    )
+    style.tips(own, [_label("this run", answer.parameters, answer.accuracy, False)])
     seeds = _seeds(comparison, answer, list(markers))
     for approach, rows in seeds.groupby("peer", sort=False):
-        color = RUN if approach == answer.approach else style.OUTLINE
+        color = style.ACCENT if approach == answer.approach else style.GREY
         if len(rows) > 1:
             small: dict[str, Any] = {"color": color, "markersize": 3.5, "linestyle": "none"}
             at = rows["parameters_all"].to_numpy(), rows["test"].to_numpy()
-            ax.plot(*at, markers.get(str(approach), "o"), zorder=4, **small)
+            (marks,) = ax.plot(*at, markers.get(str(approach), "o"), zorder=4, **small)
+            named = [f"{r.approach}, seed {r.seed}" for r in rows.itertuples()]
+            values = zip(named, *at, strict=True)
+            style.tips(marks, [_label(name, x, y, False) for name, x, y in values])
             lines += [(x, y, x, y) for x, y in zip(*at, strict=True)]
     _zoom(ax, answer, peers, seeds)
     ax.set(xlabel="parameters", ylabel="mean test accuracy")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import pathlib
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +13,16 @@ from typing import Any, NamedTuple
 
 import jinja2
 import nbformat
+import pandas as pd
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import compare
-from mpnas_kit.analysis.units import duration
+from mpnas_kit.analysis.units import amounts, duration
 from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.notebook import show, tables
+from mpnas_kit.notebook.html_table import table_html
 from mpnas_kit.plots.style import palette_css
 from mpnas_kit.report.beside import Beside
 from mpnas_kit.report.origin import commit, page_origin, without_folders
@@ -193,25 +196,33 @@ def cells_page(pages: Sequence[Page], runs: Sequence[Run], compared: Sequence[Ru
     runs: the runs, in the same order.
     compared: runs that the page compares; those without a finished training are left out.
     """
-    rows = [
-        {
-            "page": page.name,
-            **tables.written(
-                tables.comparison_table(compare([outcome(run)])), tables.COMPARISON_FORMATS
-            )
-            .iloc[0]
-            .to_dict(),
-            "seed": run.train_config().seed,
-        }
-        for page, run in zip(pages, runs, strict=True)
-    ]
     frame = _frame(None, [], runs[0])
     return _rendered(
         "cells.html.j2",
         mpnas=frame,
-        title=pages[0].short,
-        rows=rows,
+        title=f"{pages[0].short} of {len(pages)} runs",
+        table=_cells_table(pages, runs),
         beside=Beside.of(compared),
+    )
+
+
+def _cells_table(pages: Sequence[Page], runs: Sequence[Run]) -> str:
+    """Return the results of runs as an HTML table, which leads to their pages."""
+    rows = pd.concat([tables.comparison_table(compare([outcome(run)])) for run in runs])
+    rows["seed"] = [f"seed {run.train_config().seed}" for run in runs]
+    same = [n for n in ("prioritization", "norm", "seed") if rows[n].nunique() == 1]
+    named = [n for n in ("approach", "prioritization", "norm", "seed") if n not in same]
+    rows["run"] = rows[named].agg(", ".join, axis=1)
+    of_all = f" All runs: {', '.join(rows[n].iloc[0] for n in same)}." if same else ""
+    sizes = ["params", "all_params", "image", "union"]
+    return table_html(
+        rows[["run", "test", "macro", "val", *sizes]],
+        "Test, val: top-1 accuracy of this seed, mean over domains. Macro: mean recall over "
+        "classes, on test. Params: parameters without batch norms and classifiers. All params: all "
+        "parameters. Image: multiply-adds of one image, mean over domains. Union: multiply-adds of "
+        f"every distinct node once.{of_all}",
+        {**tables.COMPARISON_FORMATS, **{size: amounts(rows[size]) for size in sizes}},
+        links=[f"{urllib.parse.quote(page.name)}.html" for page in pages],
     )
 
 

@@ -307,7 +307,7 @@ class Monitor(Explorer, Generic[Result]):
                     references=self._references(name),
                 )
                 for name, (steps, means) in lines.items()
-                if len(steps)
+                if len(steps) or self._result is None  # a panel that comes later would move others
             ]
             panels += self._more(policy)
         self.chart.show(panels, f"each point: mean of {width} steps" if width > 1 else "")

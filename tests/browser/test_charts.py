@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,21 @@ def test_new_numbers_keep_what_was_set(tab: Tab) -> None:
     assert state(page, "smoothing") == 0.9
     assert page.evaluate(INK) == before  # the same lines between steps 10 and 20
     expect(page.get_by_role("switch", name="digits")).to_have_attribute("aria-checked", "false")
+    tab.check()
+
+
+def test_a_panel_without_values_says_so_until_they_come(tab: Tab) -> None:
+    page, empty = tab.page, Lines(DOMAINS)
+    panels = chart().panels
+    empty.show([replace(p, steps=[], groups=[Group(np.zeros((3, 0)))]) for p in panels])
+    show(page, empty)
+    expect(page.get_by_text("No values yet.")).to_have_count(3)
+    expect(caption(page)).to_have_text("no values yet")
+    point(page, 0, 0.5)
+    page.locator(".plot .canvas").first.press("ArrowLeft")
+    changed(page, content=chart().content)
+    expect(page.get_by_text("No values yet.")).to_have_count(0)
+    expect(caption(page)).to_contain_text("step")
     tab.check()
 
 

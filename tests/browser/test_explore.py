@@ -138,11 +138,10 @@ def test_paths_react_to_pointer_and_keys_and_python_reads_the_selection(explored
 def test_a_cell_of_the_matrix_opens_the_two_paths(explored: Tab) -> None:
     page = explored.page
     area = output(page, "table.matrix")
-    cells = area.locator("table.matrix button")
-    cells.nth(0).focus()
+    area.locator("table.matrix [tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(cells.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(area.get_by_role("gridcell", selected=True)).to_have_count(1)
     expect(area.locator(".mpnas.paths g[data-domain]")).to_have_count(2)
     pair = asked(page, "similarity.selected")
     chosen = [s.input_value() for s in area.locator(".mpnas.paths select").all()]
@@ -153,14 +152,21 @@ def test_a_cell_of_the_matrix_opens_the_two_paths(explored: Tab) -> None:
 def test_sliders_move_the_replayed_weights_and_leave_the_recorded_ones(explored: Tab) -> None:
     page = explored.page
     area = page.locator(".jp-Cell-outputArea").filter(has=page.get_by_label("schedule"))
-    dashed = area.locator("path[stroke-dasharray]").first
-    solid = area.locator("path[stroke]:not([stroke-dasharray])").first
-    lines = dashed.get_attribute("d"), solid.get_attribute("d")
+    row = area.locator(".values tbody tr").first
+    column = (
+        area.locator(".values thead th")
+        .all_inner_texts()
+        .index("weight of the loss, with the sliders")
+    )
+    values = row.locator("td").all_inner_texts()
     handle = area.locator(".noUi-handle").nth(1)
     handle.focus()
-    for _ in range(5):
-        page.keyboard.press("ArrowDown")
-    expect(dashed).not_to_have_attribute("d", str(lines[0]))
+    page.keyboard.press("Home")
+    expect(row.locator("td").nth(column)).not_to_have_text(values[column])
+    del values[column]
+    others = row.locator("td").all_inner_texts()
+    del others[column]
+    assert others == values
     before = float(asked(page, "prioritization.prioritization.end"))
     assert before < 0.25
     area.get_by_label("schedule").select_option("constant")
@@ -173,14 +179,13 @@ def test_points_of_the_results_are_selected_and_read(explored: Tab) -> None:
     page = explored.page
     area = page.locator(".jp-Cell-outputArea").filter(has=page.get_by_label("cost", exact=True))
     area.get_by_label("cost", exact=True).select_option(index=3)
-    expect(area.locator("svg").first).to_contain_text("multiply-adds of the union")
-    point = area.locator("circle[role=button]").first
-    point.focus()
+    expect(area.locator(".scatter > svg")).to_contain_text("multiply-adds of the union")
+    area.get_by_role("button", name=re.compile("^mpnas: ")).focus()
     page.keyboard.press("Enter")
-    expect(area.locator("circle[aria-pressed=true]")).to_have_count(1)
+    expect(area.locator("tr.chosen")).to_have_count(1)
     assert "'approach': 'mpnas'" in asked(page, "results.selected")
     area.get_by_label("split").select_option("val")
-    expect(area.locator("svg").first).to_contain_text("mean val top-1")
+    expect(area.locator(".scatter > svg")).to_contain_text("val top-1, mean over domains")
     shot(page, area, "results")
 
 
@@ -189,20 +194,21 @@ def test_images_mistakes_and_the_images_behind_a_cell(explored: Tab) -> None:
     area = output(page, ".mpnas .gallery")
     area.get_by_label("domain", exact=True).select_option("icons")
     expect(area.locator("table.matrix th[scope=row]")).to_have_count(22)
-    area.get_by_label("show", exact=True).select_option(index=1)
-    expect(area.locator(".gallery li:not(:has(.wrong))")).to_have_count(0)
-    assert all(img.get_attribute("alt") for img in area.locator("img").all())
-    busy = area.locator("table.matrix button:not(:empty)").first
-    name = str(busy.get_attribute("aria-label"))
-    busy.click()
-    expect(busy).to_have_attribute("aria-pressed", "true")
-    label, predicted = re.fullmatch(r"(.+), (.+): \d+", name).groups()  # type: ignore[union-attr]
-    label = label.partition(" · ")[0]  # behind it is the recall of the class
-    wanted = f"class {label}, predicted {predicted}"
-    if label == predicted:
-        expect(area.locator("img")).to_have_count(0)  # no mistakes
-    else:
-        expect(area.locator("img").first).to_have_attribute("alt", re.compile(re.escape(wanted)))
+    area.get_by_label("show", exact=True).select_option("wrong")
+    images = area.locator(".gallery button")
+    expect(area.locator(".gallery button:not(:has(.wrong))")).to_have_count(0)
+    images.first.click()
+    expect(area.get_by_role("dialog")).to_contain_text("of the test split of icons")
+    page.keyboard.press("Escape")
+    expect(images.first).to_be_focused()
+    area.get_by_label("show", exact=True).select_option("all")
+    behind = area.get_by_role("gridcell", name=re.compile(r": [1-9]\d* images")).first
+    label, predicted = re.fullmatch(  # type: ignore[union-attr]
+        r"(.+), (.+): \d+ images .*", str(behind.get_attribute("aria-label"))
+    ).groups()
+    behind.click()
+    wanted = re.compile(re.escape(f"class {label}, predicted {predicted}"))
+    expect(images.first).to_have_attribute("aria-label", wanted)
     shot(page, area, "images")
 
 
@@ -261,21 +267,22 @@ def test_a_running_search_is_watched_paused_resumed_and_stopped(
     ):
         page = tab.page
         clicks.begin_all(page, address)
-        status = page.locator(".controls span[role=status]").first
+        status = page.locator(".mpnas.stage [role=status]").first
+        state = page.locator(".mpnas.stage .badge").first
         expect(status).to_contain_text("step", timeout=120_000)
         page.get_by_role("button", name="Pause", exact=True).click()
         expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
-        page.wait_for_timeout(500)
+        expect(state).to_have_text("paused")
         size = status.inner_text()
         page.wait_for_timeout(1500)
         assert status.inner_text() == size
         page.get_by_role("button", name="Resume", exact=True).press("Enter")
         expect(status).not_to_have_text(size)
-        assert page.locator(".mpnas svg rect").count() > 0
+        assert page.locator(".mpnas.policy .cell").count() > 0
         shot(page, output(page, ".mpnas.chart"), "monitor")
         page.get_by_role("button", name="Stop", exact=True).click()
-        expect(status).to_contain_text("stopped after step", timeout=20_000)
-        step = int(re.findall(r"stopped after step (\d+)", status.inner_text())[0])
+        expect(state).to_have_text("stopped", timeout=20_000)
+        step = int(re.findall(r"after step (\d+)", status.inner_text())[0])
         stderr = page.locator("[data-mime-type='application/vnd.jupyter.stderr']")
         error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
         expect(stderr.or_(error).first).to_contain_text("the search was stopped", timeout=20_000)

@@ -128,3 +128,8 @@ def test_a_wrong_column_is_named(options: dict[str, dict[str, str]], words: str)
 def test_an_empty_frame_is_an_empty_table() -> None:
     html = table_html(pd.DataFrame({"a": [], "b": []}), best={"a": "max"})
     assert html.count("<th ") == 2 and "<tbody></tbody>" in html
+
+
+def test_the_first_cells_are_links() -> None:
+    html = table_html(pd.DataFrame({"a": ["<x>"], "b": [1]}), links=['y".html'])
+    assert '<a href="y&quot;.html">&lt;x&gt;</a></th>' in html and html.count("<a ") == 1

@@ -15,7 +15,7 @@ const CLOSE = 40; // a line is near the pointer within so many pixels
 const SHARP = 1, COARSE = 0.5; // points per pixel of the width: of few lines, and of many
 const FAINT = 0.2; // opacity of lines behind the emphasised one
 const BEHIND = 0.13; // opacity of recorded values behind their smoothed line
-const CLEAR = 12; // of more lines, the recorded values of the emphasised one only are drawn
+const CLEAR = 12; // more lines are thin, and only the emphasised one has its recorded values
 const MANY = 40; // fewer values are not smoothed: an average of so few would be wrong by its delay
 const HELP = "Arrow keys move the crosshair and change the line, plus and minus zoom, Enter marks the step.";
 
@@ -72,7 +72,7 @@ export class Plot {
         const behind = smoothing > 0 && (names.length <= CLEAR || names[i] === chosen);
         const shown = !hidden.has(names[i]) && (kind === 1 || behind);
         series.alpha = (chosen && names[i] !== chosen ? FAINT : 1) * (kind === 0 ? BEHIND : 1);
-        series.width = kind === 0 ? 1 : names[i] === chosen ? 3 : 1.7;
+        series.width = names[i] === chosen && kind ? 3 : kind && names.length <= CLEAR ? 1.7 : 1;
         if (series.show !== shown) this.plot.setSeries(index, { show: shown });
       });
     });
@@ -160,8 +160,8 @@ export class Plot {
     this.drawn = this.recorded.map((lines) => lines.map((line) => smoothed(line, weight)));
     const { below, above } = state.log ? signs(this.recorded.flat()) : { below: 0, above: false };
     this.logarithmic = state.log && above;
-    this.hint.hidden = !below;
-    this.hint.textContent = above
+    this.hint.hidden = !below && panel.steps.length > 0;
+    this.hint.textContent = !panel.steps.length ? "No values yet." : above
       ? `${below} values at or below 0 are not on the log axis.`
       : "All values are at or below 0: the axis stays linear.";
     const seen = this.logarithmic ? positive : (line) => line;
