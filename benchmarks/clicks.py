@@ -168,7 +168,19 @@ def acts(page: Page) -> dict[str, tuple[str, Callable[[int], None]]]:
             "(e, n) => { e.value = n; e.dispatchEvent(new Event('input')); }", n % 40
         )
 
+    def move(n: int) -> None:
+        if not paths.locator(".chip button[aria-pressed=true]").count():
+            paths.locator(".chip button").first.click()
+        paths.locator(".picture .node").nth(1 + n % 3).evaluate(
+            "(e) => e.dispatchEvent(new MouseEvent('click', { bubbles: true, shiftKey: true }))"
+        )
+
     return {
+        "paths: point at a node": (
+            other,
+            lambda n: paths.locator(".picture .node").nth(3 + n % 5).hover(),
+        ),
+        "paths: move a domain (kernel)": (".mpnas.paths .sizes", move),
         "paths: pin a node": (other, lambda n: paths.locator(".node.shared").nth(1).click()),
         "paths: hide a domain": (
             other,

@@ -77,7 +77,7 @@ class PathExplorer(Explorer):
 
     Train the edited paths with `mk.train(suite, found.space, explorer.paths, config)`, or in a run
     folder of their own, which takes the search of the first one:
-    `mk.Run("runs/edited", search_from="runs/mine").train(paths=explorer.paths)`.
+    `run.sibling("runs/edited", search_from=run.folder).train(paths=explorer.paths)`.
 
     >>> explorer = mk.widgets.PathExplorer.of(found)
     >>> explorer.shown = ["planted1"]

@@ -10,6 +10,7 @@ export function cardElements(card, graph) {
   if (card.facts.length)
     parts.push(element("p", { text: `${card.facts.map(([name, text]) => `${text} ${name}`).join(", ")}.` }));
   parts.push(element("p", { class: "users", text: card.users }));
+  if (card.pins) parts.push(element("p", { class: "pins", text: card.pins }));
   if (card.rows.length) {
     const known = card.rows.some((row) => row.probability !== null);
     const rows = card.rows.map((row) => rowElement(row, graph));
@@ -17,7 +18,6 @@ export function cardElements(card, graph) {
     if (known) parts.push(element("p", { class: "quiet", text: `${card.when}, per domain:` }));
     parts.push(element("ul", { class: "chances" }, rows));
   }
-  if (card.pins) parts.push(element("p", { class: "pins", text: card.pins }));
   return parts;
 }
 

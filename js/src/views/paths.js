@@ -62,7 +62,7 @@ function render({ model, el }) {
   });
   const card = element("div", { role: "status", "aria-live": "polite" });
   const side = element("div", { class: "side" }, [
-    element("div", { class: "card", tabindex: 0, role: "group", "aria-label": "the node" }, [card, edits.list]),
+    element("div", { class: "card", tabindex: 0, role: "group", "aria-label": "the node" }, [edits.list, card]),
     edits.root,
   ]);
   const graphic = element("div", { class: "graph" }, [picture.root, newLegend()]);
