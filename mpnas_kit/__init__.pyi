@@ -55,6 +55,9 @@ from .engine.compute import device_named as device_named
 from .engine.loop import Callback as Callback
 from .engine.loop import StepEvent as StepEvent
 from .engine.team import joined as joined
+from .engine.trackers import StageStart as StageStart
+from .engine.trackers import TrackedStage as TrackedStage
+from .engine.trackers import Tracker as Tracker
 from .errors import MpnasError as MpnasError
 from .errors import Unavailable as Unavailable
 from .kernels.chain import Chain as Chain
@@ -84,6 +87,7 @@ from .runs.sweep import Prioritizations as Prioritizations
 from .runs.sweep import Sweep as Sweep
 from .runs.sweep import cells as cells
 from .runs.sweep import sweep_of as sweep_of
+from .runs.tables import RunTables as RunTables
 from .runs.timing import ExpectedTime as ExpectedTime
 from .runs.timing import expected_time as expected_time
 from .runs.trust import supernet_trust as supernet_trust
@@ -138,6 +142,8 @@ from .space.spaces import pocket_space as pocket_space
 from .space.texts import space_from_text as space_from_text
 from .starts.source import Loaded as Loaded
 from .starts.source import Start as Start
+from .tracking.mlflow import MLflow as MLflow
+from .tracking.tensorboard import TensorBoard as TensorBoard
 from .training.config import TrainConfig as TrainConfig
 from .training.evaluation import evaluate as evaluate
 from .training.result import TrainResult as TrainResult

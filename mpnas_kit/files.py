@@ -396,6 +396,20 @@ def write_bytes(path: pathlib.Path, content: bytes, after: str = "") -> pathlib.
     return path
 
 
+def append_bytes(path: pathlib.Path, content: bytes) -> None:
+    """Append to a file, which is made if it does not exist. A link is not followed.
+
+    Raises `MpnasError` if the file cannot be written. It may then have a part of the content.
+    """
+    with file_errors("write", path):
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+
+
 def write_together(contents: Mapping[pathlib.Path, bytes]) -> None:
     """Write several files, each as a whole, or none of them (see `write_bytes`).
 

@@ -33,6 +33,7 @@ ROOMS = (  # each may import itself and those before it
     "runs",
     "deploy",
     "plots",
+    "tracking",
     "notebook",
     "widgets",
     "report",
@@ -89,6 +90,7 @@ def test_every_import_is_a_declared_dependency() -> None:
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("-", "_") for line in lines}
     names = {"PIL": "pillow", "nbclient": "papermill", "traitlets": "ipywidgets"}
     names |= {"IPython": "ipykernel", "jupyter_client": "ipykernel"}
+    names |= {"jupyter_core": "jupyterlab"}
     standard = set(importlib.import_module("sys").stdlib_module_names)
     for file in FILES:
         for name in (n.split(".")[0] for n in imports(file)):

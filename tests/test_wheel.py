@@ -2,10 +2,12 @@
 
 import os
 import platform
+import re
 import runpy
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 import venv
 import zipfile
 from pathlib import Path
@@ -46,14 +48,18 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def run(python: Path, folder: Path, *arguments: str) -> str:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+def environment() -> dict[str, str]:
+    """The environment variables for a command of the wheel."""
     shared = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # of the dependencies
-    environment["JUPYTER_PATH"] = str(shared)
+    rest = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return {**rest, "JUPYTER_PATH": str(shared)}
+
+
+def run(python: Path, folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [str(a) for a in (python, *arguments)],
         cwd=folder,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
     )
@@ -78,13 +84,23 @@ def test_readme_s_commands_work_without_the_repository(python: Path, tmp_path: P
     assert pages == {"index.html", "02_paths.html"}
 
 
-def test_explore_finds_its_notebook(python: Path, tmp_path: Path) -> None:
-    code = (
-        "import mpnas_kit as mk\n"
-        "run = mk.Run('runs/mine', domains=mk.pocket(['digits', 'icons']))\n"
-        "print(mk.notebook.explore_notebook(run))\n"
-    )
-    assert run(python, tmp_path, "-c", code).strip().endswith("explore.ipynb")
+def test_explore_opens_the_notebook_of_the_wheel(python: Path, tmp_path: Path) -> None:
+    command = [str(python.parent / "mpnas"), "explore", "runs/mine", "--no-browser"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = (re.search(r"http://\S+", line) for line in process.stdout)
+            address = next(one[0] for one in found if one is not None)
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                assert answer.status == 200
+            page, query = address.split("lab/tree/explore.ipynb")
+            begin = urllib.request.Request(f"{page}api/kernels{query}", data=b"{}")
+            with urllib.request.urlopen(begin, timeout=60) as answer:
+                assert answer.status == 201
+        finally:
+            process.terminate()
     assert (tmp_path / "runs" / "mine" / "explore.ipynb").exists()
 
 

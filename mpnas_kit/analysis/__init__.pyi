@@ -1,8 +1,10 @@
 """The public names of the analyses and the modules they come from."""
 
+from .answer import Answer as Answer
+from .answer import Difference as Difference
+from .answer import Peer as Peer
 from .comparison import Comparison as Comparison
 from .comparison import Outcome as Outcome
-from .comparison import claims as claims
 from .comparison import compare as compare
 from .copies import Copies as Copies
 from .copies import find_copies as find_copies
@@ -34,4 +36,5 @@ from .spread import PathSpread as PathSpread
 from .spread import read_path_spread as read_path_spread
 from .trust import Trust as Trust
 from .units import amount as amount
+from .units import amounts as amounts
 from .units import duration as duration

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from mpnas_kit.analysis.sharing import account
@@ -30,6 +29,7 @@ class Comparison:
         parameters_all: count of all parameters.
         per_image, union, n_images: the three readings of multiply-adds (see `Accounting`).
         bytes: size of the weights on disk.
+        models: number of networks: 1, or one per domain if domains share no weights.
         val, test: top-1 accuracy, 0 to 1, mean over domains.
         test_macro: macro accuracy (mean recall over classes) on test, mean over domains.
 
@@ -37,7 +37,7 @@ class Comparison:
     macro accuracy is nan if an earlier release, which did not record it, trained.
 
     domains: one row per run, domain and split. Columns approach, prioritization, norm, seed,
-    domain, split (`val` or `test`), accuracy (top-1, 0 to 1).
+    domain, split (`val` or `test`), images (their number), accuracy (top-1, 0 to 1).
 
     >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
     >>> comparison = mk.analysis.compare([outcome])
@@ -76,7 +76,7 @@ class Comparison:
         for split in ("val", "test"):
             means[f"{split}_spread"] = groups[split].std()
         table = means.reset_index()
-        of_base = table[table["approach"].map(_family) == base]["parameters"]
+        of_base = table[table["approach"].map(family) == base]["parameters"]
         one = float(of_base.iloc[0]) if len(of_base) else float("nan")
         table.insert(4, "parameter_ratio", table["parameters"] / one)
         return table
@@ -240,7 +240,13 @@ def compare(outcomes: Iterable[Outcome]) -> Comparison:
             "cell once."
         )
     rows = [
-        {**_key(o), "domain": r.domain, "split": r.split, "accuracy": r.accuracy}
+        {
+            **_key(o),
+            "domain": r.domain,
+            "split": r.split,
+            "images": r.images,
+            "accuracy": r.accuracy,
+        }
         for o in outcomes
         for r in o.trained.evaluation.itertuples()
     ]
@@ -263,6 +269,7 @@ def _cell(outcome: Outcome) -> Mapping[str, object]:
         **_key(outcome),
         **_sizes(trained),
         "bytes": outcome.bytes,
+        "models": len(trained.paths) if trained.config.private_from == 0 else 1,
         "val": trained.accuracy("val").mean(),
         "test": trained.accuracy("test").mean(),
         "test_macro": trained.macro_accuracy("test").mean(),
@@ -283,80 +290,6 @@ def _sizes(trained: TrainResult) -> dict[str, float]:
     }
 
 
-def _family(approach: str) -> str:
+def family(approach: str) -> str:
     """Return the name of an approach without its options."""
     return approach.partition("(")[0]
-
-
-_CONTROLS = {  # by name without options
-    "random_paths": "random paths with the same cost per domain",
-    "even_paths": "random paths that all cost the target",
-}
-
-
-def claims(comparison: Comparison) -> list[str]:
-    """Return sentences that set the claims of the MPNAS article beside the figures of these runs.
-
-    The claims are those of Wang et al., WACV 2021, arXiv 2010.04904, about MPNAS and the bundle.
-    The controls with random paths are ours. Figures are those of the first prioritization and norm
-    of MPNAS, mean over seeds. There is a sentence for the bundle and for each control that was run,
-    and one about the best approach. Without MPNAS the list is empty.
-
-    comparison: finished runs.
-
-    >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
-    >>> mk.analysis.claims(mk.analysis.compare([outcome]))
-    ['the most accurate approach is mpnas (...), the smallest mpnas (... parameters).']
-    """
-    table = comparison.table()
-    own = table[table["approach"] == "mpnas"]
-    if own.empty:
-        return []
-    mpnas = own.iloc[0]
-    peers = table[
-        (table["norm"] == mpnas["norm"])
-        & table["prioritization"].isin([mpnas["prioritization"], NO_PRIORITIZATION])
-    ].set_index("approach")
-    sentences = []
-    if "bundle" in peers.index and not np.isnan(mpnas["parameters"]):
-        bundle = peers.loc["bundle"]
-        sentences.append(
-            f"MPNAS has {_change(mpnas, bundle, 'parameters')} parameters and "
-            f"{_change(mpnas, bundle, 'union')} multiply-adds (union) than the bundle of single "
-            f"models. Its mean test accuracy differs by "
-            f"{_points(mpnas['test'] - bundle['test'])} ({_seeds(mpnas)}). The article reports 78% "
-            "fewer, 32% fewer and +1.9 points."
-        )
-    for family, what in _CONTROLS.items():
-        random = peers[peers.index.map(_family) == family]
-        if len(random):
-            sentences.append(
-                f"{what} differ from the searched paths by "
-                f"{_points(random['test'].mean() - mpnas['test'])} of mean test accuracy "
-                f"({len(random)} draw{'s' if len(random) > 1 else ''}, "
-                f"{random['test'].min():.1%} to {random['test'].max():.1%}; MPNAS "
-                f"{mpnas['test']:.1%})."
-            )
-    best = peers["test"].idxmax()
-    sentence = f"the most accurate approach is {best} ({peers.loc[best, 'test']:.1%})"
-    if peers["parameters"].notna().any():
-        smallest = peers["parameters"].idxmin()
-        sentence += (
-            f", the smallest {smallest} ({peers.loc[smallest, 'test']:.1%} with "
-            f"{peers.loc[smallest, 'parameters']:,.0f} parameters)"
-        )
-    sentences.append(f"{sentence}.")
-    return sentences
-
-
-def _change(one: pd.Series, other: pd.Series, column: str) -> str:
-    share = one[column] / other[column] - 1
-    return f"{abs(share):.0%} {'fewer' if share < 0 else 'more'}"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f} points"
-
-
-def _seeds(row: pd.Series) -> str:
-    return "one seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"

@@ -1,6 +1,9 @@
 """Counts and times as text for people."""
 
 import math
+from collections.abc import Callable, Iterable
+
+_UNITS = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
 def amount(value: float) -> str:
@@ -13,10 +16,32 @@ def amount(value: float) -> str:
     """
     if math.isnan(value):
         return "–"
-    for limit, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for limit, unit in _UNITS:
         if abs(value) >= limit:
             return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def amounts(values: Iterable[float]) -> Callable[[float], str]:
+    """Return a format for counts of one column: all have the same unit and equal decimals.
+
+    values: the counts. The smallest one, 0 and nan aside, has three significant digits, but no
+    count has more than three decimals.
+
+    >>> form = mk.analysis.amounts([73_400, 1_230_000])
+    >>> form(73_400), form(1_230_000), form(float("nan"))
+    ('73.4 k', '1,230.0 k', '–')
+    """
+    sizes = [abs(value) for value in values if math.isfinite(value) and value]
+    small, large = (min(sizes), max(sizes)) if sizes else (1.0, 1.0)
+    of = small if large < 1e4 * small else large / 1e3
+    limit, unit = next((known for known in _UNITS if of >= known[0]), (1.0, ""))
+    decimals = 0 if not unit else max(0, min(3, 2 - math.floor(math.log10(small / limit))))
+
+    def written(value: float) -> str:
+        return "–" if math.isnan(value) else f"{value / limit:,.{decimals}f}{unit}"
+
+    return written
 
 
 def duration(seconds: float) -> str:

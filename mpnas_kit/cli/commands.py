@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import Annotated
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.cli import data_command, model_commands, submission_command
+from mpnas_kit.cli import data_command, model_commands, submission_command, watch_commands
 from mpnas_kit.cli.cache_command import manage_cache
 from mpnas_kit.cli.given_data import data_text
 from mpnas_kit.cli.grow_command import grow
@@ -21,6 +22,7 @@ from mpnas_kit.cli.parsers import (
     check_parser,
     compare_parser,
     explore_parser,
+    one_run,
     report_parser,
     run_folder,
     stage_parser,
@@ -28,13 +30,14 @@ from mpnas_kit.cli.parsers import (
 )
 from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
+from mpnas_kit.cli.tables_command import write_tables
 from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.signals import stopped_by_signals
+from mpnas_kit.engine.signals import StopRequested, stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
 from mpnas_kit.errors import MpnasError, reason, unknown
 from mpnas_kit.files import make_folder, write_text
 from mpnas_kit.notebook import tables
-from mpnas_kit.notebook.parameters import read_callbacks
+from mpnas_kit.notebook.parameters import read_callbacks, read_trackers
 from mpnas_kit.notebook.progress import Progress
 from mpnas_kit.runs.description import place
 from mpnas_kit.runs.integrity import check_run
@@ -72,23 +75,15 @@ def _run_with_notices(given: argparse.Namespace) -> Run:
     return run
 
 
-def one_run(given: argparse.Namespace) -> str | None:
-    """Return the run folder of a command that takes it as RUN or as --run."""
-    if given.folder is not None and given.run is not None:
-        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
-    run: str | None = given.run if given.folder is None else given.folder
-    return run
-
-
 def _settings(given: argparse.Namespace, config: type) -> dict[str, str | None]:
     return {name: getattr(given, name) for name in options(config)}
 
 
 def _callbacks(given: argparse.Namespace, team: Team, progress: Progress) -> list[Callback]:
-    """Return the progress line and the user's callbacks in the leader, otherwise an empty list."""
+    """Return progress line, callbacks and trackers in the leader, otherwise an empty list."""
     if not team.is_leader:
         return []
-    return [progress, *read_callbacks(given.callbacks)]
+    return [progress, *read_callbacks(given.callbacks), *read_trackers(given.track)]
 
 
 def _search(arguments: Sequence[str]) -> None:
@@ -169,27 +164,34 @@ def _sweep(arguments: Sequence[str]) -> None:
         search=dict(given.search),
         train=dict(given.train),
     )
-    jobs = convert(given.jobs, int, "jobs")
+    jobs, trackers = convert(given.jobs, int, "jobs"), read_trackers(given.track)
     with Progress(keep=False) as progress:
-        comparison = around.run(print, [progress] if jobs == 1 else [], jobs)
-    print(f"\n{_comparison_text(comparison)}\nrun folders: {run.folder / sweep.CELLS}")
+        comparison = around.run(print, [*([progress] if jobs == 1 else []), *trackers], jobs)
+    print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / sweep.CELLS}")
 
 
 def _explore(arguments: Sequence[str]) -> None:
-    given = explore_parser().parse(arguments)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    given = explore_parser().parse(arguments[:at])
     from mpnas_kit.notebook.lab import open_lab
 
-    port = [] if given.port is None else [f"--ServerApp.port={convert(given.port, PORT, 'port')}"]
-    run = _run(given, one_run(given))
-    status = open_lab(run, [*(["--no-browser"] if given.no_browser else []), *port])
-    if status:
-        raise MpnasError(f"JupyterLab ended with status {status}: see its message above.")
+    port = None if given.port is None else convert(given.port, PORT, "port")
+    open_lab(
+        _run(given, one_run(given)),
+        arguments[at + 1 :],
+        ip=given.ip,
+        port=port,
+        base_url="/" if given.base_url is None else given.base_url,
+        browser=not given.no_browser,
+        tell=lambda text: print(text, flush=True),
+    )
 
 
 def _compare(arguments: Sequence[str]) -> None:
     given = compare_parser().parse(arguments)
-    comparison = _run(given).compare()
-    print(_comparison_text(comparison))
+    run = _run(given)
+    comparison = run.compare()
+    print(_comparison_text(run, comparison))
     if given.csv is not None:
         folder = make_folder(place(given.csv, "--csv"))
         for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
@@ -210,7 +212,12 @@ def _check(arguments: Sequence[str]) -> None:
     print(f"\nall {len(rows)} folders are in order.")
 
 
-def _comparison_text(comparison: Comparison) -> str:
+def _comparison_text(run: Run, comparison: Comparison) -> str:
+    """Return what a run found in a sentence, and the comparison as a table."""
+    from mpnas_kit.runs.sweep import answer_of
+
+    found = answer_of(run, comparison)
+    words = "\n".join(fill(text, 100) for text in (found.sentence, found.note) if text)
     table = tables.written(tables.comparison_table(comparison), tables.COMPARISON_FORMATS)
     about = (
         "Mean top-1 accuracy over domains and seeds (test, val), its standard deviation over seeds "
@@ -219,7 +226,7 @@ def _comparison_text(comparison: Comparison) -> str:
         "(all_params). Multiply-adds for one image (image),\nof all distinct nodes (union), and "
         "for one image per domain (all_images). Size of the weights (disk)."
     )
-    text = f"{about}\n\n{text_of(table)}"
+    text = f"{words}\n\n{about}\n\n{text_of(table)}"
     return text if comparison.has_sizes else f"{text}\n\n–: {NO_SIZES}"
 
 
@@ -232,7 +239,9 @@ def _report(arguments: Sequence[str]) -> None:
             raise MpnasError("--cells takes at most one notebook and no parameters.")
         notebook = given.notebook[0] if given.notebook else "03_train"
         out = "reports/cells" if given.out is None else given.out
-        index = build_cells_report(_run(given), notebook=notebook, out=out, tell=print)
+        index = build_cells_report(
+            _run(given), notebook=notebook, out=out, beside=given.beside, tell=print
+        )
         print(f"the report: {index}")
         return
     index = build_report(
@@ -244,6 +253,7 @@ def _report(arguments: Sequence[str]) -> None:
         trust=given.trust,
         out="reports" if given.out is None else given.out,
         parameters=dict(given.parameter),
+        beside=given.beside,
         tell=print,
     )
     print(f"the report: {index}")
@@ -256,8 +266,11 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas train     train the union of the paths
   mpnas sweep     run every approach and prioritization on the domains of a run
   mpnas compare   print the results table of a run and its sweep
+  mpnas tables    write all tables of a run as CSV or Parquet
   mpnas report    run the notebooks and write HTML pages
   mpnas explore   open JupyterLab on a run
+  mpnas watch     print the progress of stages that other processes run
+  mpnas stop      stop such stages, with a checkpoint
   mpnas check     check all files of a run, and say what can be recovered
   mpnas predict   classify image files with a trained run
   mpnas evaluate  print accuracies of a trained run on labelled images
@@ -277,8 +290,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": _train,
     "sweep": _sweep,
     "compare": _compare,
+    "tables": write_tables,
     "report": _report,
     "explore": _explore,
+    "watch": watch_commands.watch,
+    "stop": watch_commands.stop,
     "check": _check,
     "predict": model_commands.predict,
     "evaluate": model_commands.evaluate,
@@ -287,6 +303,12 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "cache": manage_cache,
     "profile": profile,
     "grow": grow,
+}
+
+_AFTER_STOP = {  # what a person should know, if no stage was stopped
+    "explore": "JupyterLab and its kernels have ended.",
+    "stop": "the stages stop all the same.",
+    "watch": "the stages continue.",
 }
 
 
@@ -338,8 +360,9 @@ def _command(team: Team, command: str, arguments: Sequence[str]) -> int:
         COMMANDS[command](arguments)
     except KeyboardInterrupt as stop:
         if team.is_leader:
-            hint = "the same command continues from the last checkpoint."
-            print(f"\nmpnas: stopped; {hint}", file=sys.stderr)
+            how = " on request" if isinstance(stop, StopRequested) else ""
+            hint = _AFTER_STOP.get(command, "the same command continues from the last checkpoint.")
+            print(f"\nmpnas: stopped{how}; {hint}", file=sys.stderr)
         return _stopped(stop)
     except HelpShown:
         return 0

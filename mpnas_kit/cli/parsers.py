@@ -31,6 +31,14 @@ def run_folder(run: str | None, profile: str | None) -> pathlib.Path:
     return as_path(run, "--run")
 
 
+def one_run(given: argparse.Namespace) -> str | None:
+    """Return the run folder of a command that takes it as RUN or as --run."""
+    if given.folder is not None and given.run is not None:
+        raise MpnasError("the run is given twice: expected RUN or --run, not both.")
+    run: str | None = given.run if given.folder is None else given.folder
+    return run
+
+
 def finished_folder(run: str | None) -> pathlib.Path:
     """Return the folder of a run that is only read: `run`, or runs/quick if there is one.
 
@@ -176,6 +184,7 @@ def stage_parser(stage: StageName) -> Parser:
     parser.add_argument(
         "--callbacks", metavar="LIST", help="your own callbacks, as module:Name(option=value)"
     )
+    _track_option(parser)
     if stage == "train":
         parser.add_argument(
             "--paths",
@@ -217,6 +226,15 @@ def _start_option(parser: argparse.ArgumentParser) -> None:
         metavar="START",
         help="pretrained weights that a new run begins with: lite0, the path of a checkpoint, or "
         "the folder of a trained run (default: none, weights begin at random)",
+    )
+
+
+def _track_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--track",
+        metavar="LIST",
+        help="log into other tools too: tensorboard(folder='logs'), mlflow(uri='sqlite:///mlflow.db'"
+        ", experiment='mine'); options may be omitted",
     )
 
 
@@ -286,6 +304,13 @@ def report_parser() -> Parser:
         help="run one notebook (default: train) on the run and on each of its finished cells",
     )
     parser.add_argument(
+        "--beside",
+        action="several",
+        default=[],
+        metavar="RUN",
+        help="another finished run, which the first page compares with this one; several times",
+    )
+    parser.add_argument(
         "-p",
         "--parameter",
         nargs=2,
@@ -330,6 +355,7 @@ def sweep_parser() -> Parser:
         help="number of cells at the same time, each in its own process (default: 1)",
     )
     _start_option(parser)
+    _track_option(parser)
     stage_settings(parser, "all cells (default: that of the profile)")
     return parser
 
@@ -339,13 +365,27 @@ def explore_parser() -> Parser:
     parser = Parser(
         prog="mpnas explore",
         description="Open JupyterLab on a run: explorers of its search, paths, prioritization, "
-        "results and images, in RUN/explore.ipynb. If the folder is new, the run is begun there.",
+        "results and images, in RUN/explore.ipynb. If the folder is new, the run is begun there. "
+        "The address of the notebook is printed. Ctrl-C ends JupyterLab and its kernels.",
+        epilog="What stands behind -- are options of `jupyter lab`, such as -- "
+        "--ServerApp.certfile=my.pem.",
         allow_abbrev=False,
     )
     _run_options(parser)
     parser.add_argument("folder", nargs="?", metavar="RUN", help="run folder, the same as --run")
     parser.add_argument("--no-browser", action="store_true", help="start the server only")
-    parser.add_argument("--port", metavar="N", help="port of the server")
+    parser.add_argument(
+        "--ip",
+        metavar="ADDRESS",
+        help="address on which the server listens; 0.0.0.0: all, as in a container (default: "
+        "localhost)",
+    )
+    parser.add_argument(
+        "--port", metavar="N", help="port of the server (default: 8888, or the next free one)"
+    )
+    parser.add_argument(
+        "--base-url", metavar="PATH", help="path of the server behind a proxy, such as /mine/"
+    )
     return parser
 
 

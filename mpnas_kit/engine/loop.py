@@ -26,6 +26,7 @@ from mpnas_kit.engine.signals import StopRequested
 from mpnas_kit.engine.stage_folder import Checkpoint, StageFolder, has_results
 from mpnas_kit.engine.step import NotFinite
 from mpnas_kit.engine.team import Team
+from mpnas_kit.engine.trackers import Tracker
 from mpnas_kit.errors import MpnasError, RaisedBy, one_line, reason
 from mpnas_kit.parts import Kind, shown
 from mpnas_kit.space.space import SearchSpace
@@ -60,14 +61,17 @@ class StepEvent:
     policy: Callable[[], NDArray[np.float32] | None] = lambda: None
 
 
-Callback = Callable[[StepEvent], None]
-"""A function of one `StepEvent`. `search` and `train` call it after every step."""
+StepCallback = Callable[[StepEvent], None]
+Callback = StepCallback | Tracker
+"""A function of one `StepEvent`, called after every step of a stage; or a `Tracker`."""
 
 CALLBACK = Kind(
     "callback",
     {},
     lambda value: (
-        None if callable(value) and not isinstance(value, type) else "method __call__(event)"
+        None
+        if (callable(value) or isinstance(value, Tracker)) and not isinstance(value, type)
+        else "method __call__(event)"
     ),
 )
 
@@ -120,7 +124,8 @@ def require_callbacks(callbacks: Sequence[Callback]) -> None:
     """Raise `MpnasError` if `callbacks` is not a sequence of functions or callable objects."""
     single = not isinstance(callbacks, Sequence) or isinstance(callbacks, str)
     for callback in (callbacks,) if single else callbacks:
-        if single or inspect.isclass(callback) or not callable(callback):
+        usable = callable(callback) or isinstance(callback, Tracker)
+        if single or inspect.isclass(callback) or not usable:
             raise MpnasError(
                 f"callbacks got {shown(callback)}: expected a list of functions or callable "
                 "objects, each called with a StepEvent."
@@ -243,7 +248,7 @@ class Stage(ABC):
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a state that `state` returned."""
 
-    def loop(self, callbacks: Sequence[Callback]) -> None:
+    def loop(self, callbacks: Sequence[StepCallback]) -> None:
         """Do all steps. If the folder has a checkpoint, begin after it.
 
         An interrupt is SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM, a

@@ -8,10 +8,13 @@ from types import FrameType
 
 
 class StopRequested(KeyboardInterrupt):
-    """Another process asked the stage to stop. Otherwise the same as a stop by SIGTERM."""
+    """Another process asked the stage to stop. Otherwise the same as a stop by SIGTERM.
 
-    def __init__(self) -> None:
-        super().__init__(signal.SIGTERM)
+    number: the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
 
 
 @contextmanager

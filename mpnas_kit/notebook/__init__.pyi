@@ -7,5 +7,6 @@ from .lab import explore_notebook as explore_notebook
 from .lab import open_lab as open_lab
 from .parameters import check_parameters as check_parameters
 from .parameters import read_callbacks as read_callbacks
+from .parameters import read_trackers as read_trackers
 from .parameters import whole_numbers as whole_numbers
 from .progress import Progress as Progress

@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any
 
 from mpnas_kit.engine.loop import CALLBACK, Callback
+from mpnas_kit.engine.trackers import Tracker
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.parts import split_list
 from mpnas_kit.settings import convert
+from mpnas_kit.tracking.texts import TRACKER
 
 MARK = "# Parameters"  # begins the cell that papermill injects, and the notebook's own
 
@@ -121,3 +123,16 @@ def read_callbacks(text: str | None) -> list[Callback]:
     Raises `MpnasError` if a callback cannot be imported or made.
     """
     return [CALLBACK.parse(item) for item in split_list(text or "")]
+
+
+def read_trackers(text: str | None) -> list[Tracker]:
+    """Return the trackers in a text, separated by commas.
+
+    text: trackers, such as `tensorboard, mlflow(experiment='mine')`; None or empty: no tracker.
+
+    Raises `MpnasError` if a tracker is unknown, or its package is not installed.
+
+    >>> mk.notebook.read_trackers("tensorboard(folder='logs')")
+    [TensorBoard(folder='logs', pictures_every=None)]
+    """
+    return [TRACKER.parse(item) for item in split_list(text or "")]

@@ -21,6 +21,7 @@ _INK, _PAPER = "#1c2129", "#fefdfc"  # reserved: no figure uses them otherwise
 _NAMED = {
     _INK: "var(--ink, #1c2128)",
     _PAPER: "var(--card, #ffffff)",
+    style.ACCENT: f"var(--accent, {style.ACCENT})",
     **{tone: style.variable(slot) for slot, tone in enumerate(style.LIGHT_TONES)},
 }
 PAGE: dict[Any, str] = {
@@ -35,15 +36,16 @@ PAGE: dict[Any, str] = {
 def svg(figure: Figure, alt: str) -> str:
     """Return the figure as an `<svg>` element.
 
-    Text is drawn as shapes, so it looks the same everywhere. The ids inside an element are unique,
-    so a page can have many figures. The same figure always gives the same element.
+    Text stays text: it can be searched, selected and read aloud. The ids inside an element are
+    unique, so a page can have many figures. The same figure always gives the same element. It is as
+    wide as the figure at most, and not so narrow that its smallest text has less than 9 pixels.
 
     figure: a figure that was drawn under `PAGE`.
     alt: description in words, for readers who cannot see the figure.
     """
     file = io.StringIO()
     with (
-        mpl.rc_context({"svg.hashsalt": "mpnas", "svg.fonttype": "path"}),
+        mpl.rc_context({"svg.hashsalt": "mpnas", "svg.fonttype": "none"}),
         style.without_glyph_warnings(),
     ):
         about = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -53,6 +55,8 @@ def svg(figure: Figure, alt: str) -> str:
     text = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     # Two decimals are enough, and make the element smaller.
     text = re.sub(r'\bd="[^"]*"', lambda d: re.sub(r"(\.\d\d)\d+", r"\1", d[0]), text)
+    text = re.sub(r"; font-family: [^\";]*|font-family: [^\";]*; ", "", text)
+    text = re.sub(r' transform="rotate\(-0[^"]*\)"', "", text)
     for color, name in _NAMED.items():
         text = text.replace(color, name)
     prefix = "f" + sha256(text.encode()).hexdigest()[:8]
@@ -60,10 +64,18 @@ def svg(figure: Figure, alt: str) -> str:
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     assert box is not None
     width = round(float(box[1]) * 96 / 72)
-    css = f"display: block; margin: 0 auto; width: {width}px; max-width: 100%; height: auto"
+    smallest = min(map(float, re.findall(r"font-size: ([\d.]+)px", text)), default=_LEAST)
+    narrow = min(width, round(float(box[1]) * _LEAST / smallest))
+    css = (
+        f"display: block; margin: 0 auto; width: {width}px; min-width: {narrow}px; "
+        f"max-width: 100%; height: auto; font-family: {_FONTS}"
+    )
     label = f'role="img" aria-label="{escape(alt)}"'
     inside = text[text.index(">") + 1 :].strip()
     return f'<svg {label} viewBox="{box[0][9:-1]}" style="{css}" {_NAMESPACES}>{inside}'
 
 
+# The widths of texts are those of DejaVu Sans. Verdana has nearly the same.
+_FONTS = "'DejaVu Sans', Verdana, sans-serif"
+_LEAST = 9.0  # pixels of the smallest text
 _NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -7,7 +7,7 @@ finding as a sentence in a frame. Nothing here computes results.
 import base64
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,16 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpnas_kit.notebook import picture
+from mpnas_kit.notebook.html_table import Best, Format, table_html
 from mpnas_kit.plots import style
 from mpnas_kit.settings import field_docs, to_dict
 
 DPI = 110  # of the PNG beside the SVG, for viewers without SVG and for untrusted notebooks
 SVG = "image/svg+xml"
 HEADLINE = "mpnas_headline"  # output metadata: the first page of a report also has this figure
-
-_WIDE = 10  # a table with more columns is set more tightly
-
-Format = str | Callable[[Any], str]  # "{:.1%}" or a function
 
 
 def page_colours() -> None:
@@ -54,42 +51,22 @@ def figure(drawn: Axes | Figure, alt: str, caption: str = "", *, headline: bool 
 
 
 def table(
-    frame: pd.DataFrame, caption: str = "", formats: Mapping[str, Format] | None = None
+    frame: pd.DataFrame,
+    caption: str = "",
+    formats: Mapping[str, Format] | None = None,
+    *,
+    best: Mapping[str, Best] | None = None,
+    spread: Mapping[str, str] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Show a table without its index. Text is aligned left, numbers are aligned right.
+    """Show a table without its index.
 
-    frame: table to show.
-    caption: title of the table; empty: no title.
-    formats: for each column a format such as "{:.1%}", or a function from value to text. Without
-    one, a number with decimals has three significant digits.
+    The parameters are those of `table_html`: the table, its caption, the formats of its columns,
+    the columns whose best value is marked, the columns that have a spread, and headings above
+    groups of columns.
     """
-    content = {"text/html": table_html(frame, caption, formats), "text/plain": str(frame)}
-    _display(content, {})
-
-
-def table_html(
-    frame: pd.DataFrame, caption: str = "", formats: Mapping[str, Format] | None = None
-) -> str:
-    """Return the table that `table` shows, as HTML in a frame that can be scrolled by keyboard."""
-    formats = formats or {}
-    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in frame}
-    kinds = {c: "number" if numeric[c] else "path" if c == "path" else "" for c in frame}
-    head = "".join(_cell("th", str(c).replace("_", " "), kinds[c]) for c in frame)
-    rows = [
-        "".join(
-            _cell("td", _written(value, formats.get(str(c))), kinds[c])
-            for c, value in zip(frame, row, strict=True)
-        )
-        for row in frame.itertuples(index=False)
-    ]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    wide = " wide" if len(frame.columns) > _WIDE else ""
-    return (
-        f'<div class="table{wide}" tabindex="0" role="group" aria-label="Table">'
-        f"<table>{title}<thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    content = table_html(frame, caption, formats, best=best, spread=spread, groups=groups)
+    _display({"text/html": content, "text/plain": str(frame)}, {})
 
 
 def finding(sentence: str, *, good: bool | None = None) -> None:
@@ -105,11 +82,11 @@ def finding(sentence: str, *, good: bool | None = None) -> None:
 
 
 def settings_table(config: object, near: Sequence[str] = (), **more: object) -> None:
-    """Show the settings of a stage: some of them openly, all others folded.
+    """Show the settings of a stage, folded: some of them in a row, all others in a table.
 
     config: config of the stage.
-    near: names of the fields that are shown openly.
-    more: other names and values that are shown openly, before the fields.
+    near: names of the fields that are in the row.
+    more: other names and values that are in the row, before the fields.
     """
     values = to_dict(config)
     shown = {**more, **{name: values[name] for name in near if name in values}}
@@ -122,7 +99,7 @@ def settings_table(config: object, near: Sequence[str] = (), **more: object) -> 
         ]
     )
     content = (
-        f"{_pairs(shown)}<details><summary>All other settings of this stage</summary>"
+        f'<details class="all-settings"><summary>Settings</summary>{_pairs(shown)}'
         f"{table_html(rest)}</details>"
     )
     words = ", ".join(f"{name}={value}" for name, value in {**shown, **values}.items())
@@ -130,7 +107,7 @@ def settings_table(config: object, near: Sequence[str] = (), **more: object) -> 
 
 
 def _pairs(values: Mapping[str, object]) -> str:
-    """Return names and values in a row, as HTML with inline styles (see `_cell`)."""
+    """Return names and values in a row, as HTML with inline styles for JupyterLab."""
     items = "".join(
         '<div style="display: inline-flex; gap: 0.5em; margin: 0 0.6em 0.2em 0">'
         f'<dt style="opacity: 0.7">{html.escape(name)}</dt>'
@@ -138,21 +115,6 @@ def _pairs(values: Mapping[str, object]) -> str:
         for name, value in values.items()
     )
     return f'<dl class="settings">{items}</dl>'
-
-
-def _cell(tag: str, text: str, kind: str) -> str:
-    """Return a cell as HTML. Its style is inline, because JupyterLab lacks our style sheet."""
-    side = "right" if kind == "number" else "left"
-    css_class = f' class="{kind}"' if kind else ""
-    return f'<{tag}{css_class} style="text-align: {side}">{html.escape(text)}</{tag}>'
-
-
-def _written(value: object, how: Format | None) -> str:
-    if isinstance(how, str):
-        return how.format(value)
-    if how is not None:
-        return how(value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _display(content: dict[str, Any], metadata: dict[str, Any]) -> None:

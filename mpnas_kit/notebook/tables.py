@@ -42,21 +42,28 @@ def target_text(found: SearchResult) -> str:
     return " and ".join(amount(target) for target in sorted(set(found.cost_targets.values())))
 
 
-def accuracy_table(trained: TrainResult) -> pd.DataFrame:
+def accuracy_table(trained: TrainResult, *, errors: bool = False) -> pd.DataFrame:
     """Return the accuracies (0 to 1): one row per domain.
 
     Columns domain, val, val_macro, test, test_macro. val, test: top-1 accuracy. Macro: mean recall
     over the classes that have images; both columns are absent if an earlier release, which did not
     record it, trained. `ACCURACY_FORMATS` has their formats.
 
+    errors: whether to add val_error and test_error: one standard error of the images,
+    sqrt(a (1 - a) / images) for an accuracy a. It does not include what another seed would change.
+
     >>> mk.notebook.tables.accuracy_table(trained).columns.tolist()
     ['domain', 'val', 'val_macro', 'test', 'test_macro']
     """
     columns = {}
+    images = trained.evaluation.pivot(index="domain", columns="split", values="images")
     for split in ("val", "test"):
-        columns[split] = trained.accuracy(split)
+        columns[split] = accuracy = trained.accuracy(split)
         if trained.recalls is not None:
             columns[f"{split}_macro"] = trained.macro_accuracy(split)
+        if errors:
+            own = images[split].reindex(accuracy.index)
+            columns[f"{split}_error"] = (accuracy * (1 - accuracy) / own) ** 0.5
     return pd.DataFrame(columns).rename_axis("domain").reset_index()
 
 

@@ -21,16 +21,20 @@ COSTS = {
     "n_images": "multiply-adds of one image per domain",
     "bytes": "bytes of the weights",
 }
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*")  # one fewer than colours
+MARKERS = {"bundle": "s", "random_paths": "D", "single_path": "^", "multi_head": "v"}
+_OTHERS = ("P", "X", "<", ">", "p", "*", "h", "d", "8")  # of approaches without a marker of theirs
+_METHOD = {"approach": "mpnas", "prioritization": "abdp"}  # what has the accent colour
 _LOG_ABOVE = 5  # largest over smallest cost above which the axis is logarithmic
 
 
 @style.literal
-def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
-    """Draw the mean accuracy over domains as bars, one per approach, prioritization and norm.
+def approach_dots(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
+    """Draw the mean accuracy over domains, one row per approach, prioritization and norm.
 
-    With several seeds, a bar is the mean over seeds, a dot is one seed, and a line is one standard
-    deviation over seeds. A row is named by what differs between the rows.
+    With several seeds, a large mark is the mean over seeds, a small dot is one seed, and a line is
+    one standard deviation over seeds. The axis shows the range of the values. A row is named by
+    what differs between the rows. The method has the accent colour, what it is compared with has
+    grey marks of different shapes.
 
     comparison: runs to draw, in the order of `Comparison.table`.
     ax: axes to draw into; None: a new figure.
@@ -42,26 +46,26 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
     if split not in ("val", "test"):
         raise unknown("split", split, ("val", "test"))
     runs = comparison.cells.groupby(list(KEY), sort=False)
-    means, spreads = runs[split].mean().to_numpy(), runs[split].std().to_numpy()
-    labels = kind_labels(table)
-    looks = _looks(labels)
+    labels, looks = kind_labels(table), _looks(table)
     ax = named_rows(ax, labels)
-    positions = np.arange(len(labels))
-    ax.barh(positions, means, color=[looks[x]["color"] for x in labels], height=0.72)
-    texts = [f"{mean:.1%}" for mean in means]
-    if table["seeds"].max() > 1:
-        lower = positions + 0.18
-        thin: dict[str, Any] = {"fmt": "none", "ecolor": style.ink(), "elinewidth": 1.2}
-        ax.errorbar(means, lower, xerr=spreads, capsize=2.5, **thin)
-        seeds = runs.ngroup().to_numpy() - 0.14
-        ax.scatter(comparison.cells[split], seeds, s=15, linewidths=0.7, zorder=4, **_ON_BARS)
-        texts = [
-            text if np.isnan(spread) else f"{text} \N{PLUS-MINUS SIGN} {100 * spread:.1f}"
-            for text, spread in zip(texts, spreads, strict=True)
-        ]
+    texts = []
+    for row, (label, (_, cells)) in enumerate(zip(labels, runs, strict=True)):
+        values, how = cells[split].to_numpy(dtype=np.float64), looks[label]
+        mean = float(values.mean())
+        texts.append(f"{mean:.1%}")
+        if len(values) > 1:
+            spread = float(values.std(ddof=1))
+            texts[-1] += f" \N{PLUS-MINUS SIGN} {100 * spread:.1f}"
+            ax.hlines(row, mean - spread, mean + spread, color=how["color"], linewidth=2)
+            places = np.full(len(values), row - 0.27)
+            seeds = ax.scatter(values, places, s=14, color=how["color"], linewidths=0, zorder=3)
+            pairs = zip(cells["seed"], values, strict=True)
+            style.tips(seeds, [f"{_inline(label)}, seed {s}: {v:.1%}" for s, v in pairs])
+        (mark,) = ax.plot(mean, row, markersize=8, linestyle="none", label=label, **how)
+        style.tips(mark, [f"{_inline(label)}: {texts[-1]}, {_seeds(len(values))}"])
     values_beside(ax, texts)
-    ax.set(xlim=(0, 1), xlabel=f"top-1 accuracy on the {split} split, mean over domains")
-    ax.set_xticks(np.linspace(0, 1, 6))
+    ax.margins(x=0.06)
+    ax.set(xlabel=f"top-1 accuracy on the {split} split, mean over domains")
     ax.xaxis.set_major_formatter(style.percent())
     ax.set_title(
         titled("Mean accuracy", comparison, "dot: one seed; line: standard deviation over seeds"),
@@ -71,11 +75,12 @@ def approach_bars(comparison: Comparison, ax: Axes | None = None, *, split: str 
 
 
 @style.literal
-def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
+def domain_dots(comparison: Comparison, ax: Axes | None = None, *, split: str = "test") -> Axes:
     """Draw the accuracy of every domain (rows), one mark per approach, prioritization and norm.
 
     A mark is the mean over seeds. With several seeds, the line through it is one standard deviation
-    over seeds. The marks of a domain stand below each other in the order of the legend.
+    over seeds. The marks of a domain stand below each other in the order of the legend, and look as
+    in `approach_dots`.
 
     comparison: runs to draw.
     ax: axes to draw into; None: a new figure.
@@ -86,23 +91,25 @@ def domain_bars(comparison: Comparison, ax: Axes | None = None, *, split: str = 
     table = _table(comparison)
     means = comparison.by_domain(split)
     domains = list(means.columns[len(KEY) :])
-    labels = kind_labels(means)
-    looks, count = _looks(labels), len(labels)
-    ax = style.axes(ax, 8.0, 1.2 + len(domains) * (0.12 + max(0.12, 0.083 * count)))
-    named_rows(ax, domains)
+    labels, looks = kind_labels(means), _looks(means)
+    count = len(labels)
+    ax = named_rows(ax, domains, pitch=0.12 + max(0.16, 0.1 * count), width=7.0)
     rows = comparison.domains[comparison.domains["split"] == split]
     spreads = rows.groupby([*KEY, "domain"])["accuracy"].std()
+    several = table["seeds"].max() > 1
     for i, (label, row) in enumerate(zip(labels, means.itertuples(index=False), strict=True)):
         key, values = row[: len(KEY)], np.array(row[len(KEY) :], dtype=np.float64)
         positions = np.arange(len(domains)) + (i - (count - 1) / 2) * 0.8 / count
-        error = [spreads[*key, d] for d in domains] if table["seeds"].max() > 1 else None
+        error = [spreads[*key, d] for d in domains] if several else None
         thin: dict[str, Any] = {"elinewidth": 1.2, "linestyle": "none", "markersize": 5.5}
-        ax.errorbar(values, positions, xerr=error, label=label, **thin, **looks[label])
+        bars = ax.errorbar(values, positions, xerr=error, label=label, **thin, **looks[label])
+        pairs = zip(domains, values, strict=True)
+        style.tips(bars.lines[0], [f"{d}, {_inline(label)}: {v:.1%}" for d, v in pairs])
     for position in range(1, len(domains)):
         ax.axhline(position - 0.5, color=style.OUTLINE, alpha=0.4, linewidth=0.6)
     ax.set(xlabel=f"top-1 accuracy on the {split} split")
     ax.xaxis.set_major_formatter(style.percent())
-    style.legend_outside(ax)
+    style.legend_below(ax, columns=3)
     ax.set_title(
         titled("Accuracy by domain", comparison, "line: standard deviation over seeds"), fontsize=11
     )
@@ -134,12 +141,15 @@ def pareto(
     table = _table(comparison)
     front = comparison.pareto(cost, split)
     labels = kind_labels(table)
-    looks, spread = _looks(labels), f"{split}_spread"
-    ax = style.axes(ax, 8.0, 5.0)
+    looks, spread = _looks(table), f"{split}_spread"
+    ax = style.axes(ax, 7.2, 4.6)
     for label, row in zip(labels, table.to_dict("records"), strict=True):
         error = None if np.isnan(row[spread]) else row[spread]
         how: dict[str, Any] = {"elinewidth": 1.2, "markersize": 7, "zorder": 3, **looks[label]}
-        ax.errorbar(row[cost], row[split], yerr=error, label=label, **how)
+        bar = ax.errorbar(row[cost], row[split], yerr=error, label=label, **how)
+        seeds = "" if error is None else f" \N{PLUS-MINUS SIGN} {100 * error:.1f}"
+        value = f"{row[split]:.1%}{seeds}, {row[cost]:,.0f} {COSTS[cost]}"
+        style.tips(bar.lines[0], [f"{_inline(label)}: {value}"])
     if table[cost].max() > _LOG_ABOVE * table[cost].min():
         ax.set_xscale("log")
         style.log_ticks(ax.xaxis)
@@ -150,7 +160,7 @@ def pareto(
     ax.plot(xs, ys, color=style.ink(), zorder=1, label="Pareto front", **line)
     ax.set_xlim(right=right)
     named = {"test": "test", "val": "validation"}[split]
-    ax.set(xlabel=COSTS[cost], ylabel=f"top-1 accuracy on the {named} split, mean over domains")
+    ax.set(xlabel=COSTS[cost], ylabel=f"mean top-1 accuracy ({named})")
     ax.xaxis.set_major_formatter(style.thousands())
     ax.yaxis.set_major_formatter(style.percent())
     style.plain(ax)
@@ -178,24 +188,45 @@ def kind_labels(table: pd.DataFrame) -> list[str]:
     return [fill(", ".join(name), 34) for name in names]
 
 
-_ON_BARS: dict[str, Any] = {"facecolor": style.PRIVATE, "edgecolor": style.TEXT_ON_PRIVATE}
-
-
 def _table(comparison: Comparison) -> pd.DataFrame:
     if comparison.cells.empty:
         raise MpnasError("the comparison has no runs: expected at least one.")
     return comparison.table()
 
 
-def _looks(labels: list[str]) -> dict[str, dict[str, Any]]:
+def _looks(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return colour and marker by label, the same pair in all figures of a comparison.
 
-    12 colours and 11 markers have no common divisor: a pair repeats only after 132 labels.
+    The method, which is `mpnas` among approaches and `abdp` among prioritizations of one approach,
+    has the accent colour. The others are grey. Domain colours mean domains only.
+
+    table: rows with the columns of `KEY`.
     """
-    colors = style.domain_colors(labels)
-    return {
-        x: {"color": colors[x], "marker": MARKERS[i % len(MARKERS)]} for i, x in enumerate(labels)
-    }
+    column = "approach" if table["approach"].nunique() > 1 else "prioritization"
+    looks: dict[str, dict[str, Any]] = {}
+    used: list[tuple[str, bool]] = []
+    for label, row in zip(kind_labels(table), table.to_dict("records"), strict=True):
+        name = str(row[column]).partition("(")[0]
+        own = name == _METHOD[column]
+        first = "o" if own else MARKERS.get(name, "")
+        for filled in (True, False):
+            free = [m for m in (first, *_OTHERS) if m and (m, filled) not in used]
+            if free:
+                break
+        used.append((free[0] if free else "o", filled))
+        color = style.accent() if own else style.GREY
+        looks[label] = {"color": color, "marker": used[-1][0]}
+        if not filled:
+            looks[label]["markerfacecolor"] = "none"
+    return looks
+
+
+def _inline(label: str) -> str:
+    return label.replace("\n", " ")
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count > 1)}"
 
 
 def titled(what: str, comparison: Comparison, spread: str = "", alone: str = "") -> str:
@@ -211,6 +242,6 @@ def titled(what: str, comparison: Comparison, spread: str = "", alone: str = "")
     same += [f"{w} prioritization" for w in prioritizations if len(prioritizations) == 1]
     same += [f"{n} norm" for n in table["norm"].unique() if table["norm"].nunique() == 1]
     least, most = int(table["seeds"].min()), int(table["seeds"].max())
-    same.append(f"{most} seed{'s' * (most > 1)}" if least == most else f"{least} to {most} seeds")
+    same.append(_seeds(most) if least == most else f"{least} to {most} seeds")
     note = spread if most > 1 else alone
     return f"{what} ({', '.join(same)})" + (f"\n{note}" if note else "")

@@ -1,5 +1,7 @@
 """Estimated hours of the stages on different numbers of devices."""
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, NullLocator
@@ -17,13 +19,17 @@ def scaling_curves(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     table: result of `analysis.estimate`. Columns stage, devices, hours.
     ax: axes to draw into; None: a new figure.
     """
-    ax = style.axes(ax, 8.0, 4.5)
-    colors = style.domain_colors(list(dict.fromkeys(table["stage"])))
-    for stage, rows in table.groupby("stage", sort=False):
+    ax = style.axes(ax, 6.0, 3.8)
+    looks = cycle([(style.accent(), "o"), (style.GREY, "s")])
+    for (stage, rows), (color, marker) in zip(
+        table.groupby("stage", sort=False), looks, strict=False
+    ):
         devices, hours = rows["devices"].to_numpy(), rows["hours"].to_numpy()
-        ax.plot(devices, hours, marker="o", color=colors[str(stage)], label=str(stage))
+        (line,) = ax.plot(devices, hours, marker=marker, color=color, label=str(stage))
+        pairs = zip(devices, hours, strict=True)
+        style.tips(line, [f"{stage}, {d} devices: {h:,.3g} hours" for d, h in pairs])
         ideal = hours[0] * devices[0] / devices
-        ax.plot(devices, ideal, linestyle="--", linewidth=1, color=colors[str(stage)])
+        ax.plot(devices, ideal, linestyle="--", linewidth=1, color=color)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     counts = sorted(set(table["devices"]))

@@ -68,11 +68,11 @@ def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
     suite: domains to draw.
     ax: axes to draw into; None: a new figure.
     """
-    ax = style.axes(ax, 8.0, max(2.2, 1.2 + 0.32 * len(suite)))
+    ax = style.axes(ax, 6.4, max(2.4, 1.5 + 0.32 * len(suite)))
     positions, left = np.arange(len(suite)), np.zeros(len(suite))
     for split, color in SPLIT_COLORS.items():
         counts = np.array([len(d.split(split)) for d in suite], dtype=np.float64)
-        ax.barh(
+        bars = ax.barh(
             positions,
             counts,
             left=left,
@@ -83,6 +83,8 @@ def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
             label=SPLIT_NAMES[split],
         )
         left += counts
+        pairs = zip(suite.names, counts, strict=True)
+        style.tips(bars, [f"{d}: {n:,.0f} {SPLIT_NAMES[split]} images" for d, n in pairs])
     ax.set_yticks(positions, suite.names)
     ax.set_ylim(len(suite) - 0.4, -0.6)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -90,7 +92,7 @@ def suite_sizes(suite: DomainSuite, ax: Axes | None = None) -> Axes:
     ax.set_title(f"Images of {len(suite)} domains, by split", fontsize=11)
     style.plain(ax, grid="x")
     ax.tick_params(axis="y", length=0)
-    style.legend_outside(ax)
+    style.legend_below(ax)
     return ax
 
 

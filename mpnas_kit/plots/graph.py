@@ -13,14 +13,27 @@ from matplotlib.patches import FancyBboxPatch, Patch, PathPatch, Rectangle
 
 from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.plots import style
-from mpnas_kit.plots.graph_layout import UNUSED, Layout, is_named, lay_out, line, row_names, stacks
+from mpnas_kit.plots.graph_layout import (
+    HALF_WIDTH,
+    UNUSED,
+    Layout,
+    is_named,
+    lay_out,
+    line,
+    row_names,
+    stacks,
+)
 from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
 
 KINDS = {
-    "shared": "shared by several domains",
-    "private": "private to one domain",
+    "shared": "several domains",
+    "private": "one domain",
     "unused": "unused",
 }
+_TOLD = 12  # domains in the value of a node
+_ON_NODE = 7.0  # size of a name on a node, 1/72 inch
+_WIDTH = 0.64  # of a character, in sizes of the font
+_LONGEST = 14  # characters of a name on a node
 
 
 @style.literal
@@ -47,7 +60,8 @@ def path_graph(
     Raises `MpnasError` if there are no paths or a domain is unknown.
     """
     names = style.chosen_domains(domains, list(paths))
-    colors = style.domain_colors(list(paths))
+    colors = style.drawn_colors(list(paths))
+    dashes = style.dashes(list(paths))
     graph = architecture_graph(space, {d: paths[d] for d in names})
     ax = ax if ax is not None else _figure(graph)
     box = ax.get_window_extent()
@@ -59,7 +73,7 @@ def path_graph(
     _background(ax, graph, layout)
     _possible(ax, graph, layout)
     for domain in names:
-        _domain(ax, graph, layout, domain, colors[domain])
+        _domain(ax, graph, layout, domain, colors[domain], dashes[domain])
     for node in layout.at:
         _node(ax, graph, layout, node)
     _legend(ax, layout)
@@ -78,7 +92,12 @@ def _figure(graph: nx.DiGraph) -> Axes:
     rows = max(map(len, stacks(graph))) if is_named(names) else len(names)
     rows = max(rows, len(graph.graph["domains"]))
     height = min(5.6, max(3.6, 2.0 + 0.4 * rows))
-    fig = plt.figure(figsize=(max(10.0, 0.62 * layers), height))
+    height = max(height, 1.3 + 0.155 * len(graph.graph["domains"]))  # their names need room
+    pitch = 0.62
+    if is_named(names):  # each node has room for its name
+        longest = max(len(_short(n)) for stack in stacks(graph) for n in stack)
+        pitch = max(pitch, _ON_NODE * _WIDTH * longest / (2 * HALF_WIDTH * 72))
+    fig = plt.figure(figsize=(max(8.0, pitch * layers + 1.2), height))
     return fig.add_axes((0.005, 0.005, 0.99, 1 - 0.38 / height))
 
 
@@ -129,7 +148,9 @@ def _possible(ax: Axes, graph: nx.DiGraph, layout: Layout) -> None:
     ax.add_collection(mesh, autolim=False)
 
 
-def _domain(ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str) -> None:
+def _domain(
+    ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str, dashes: Any
+) -> None:
     """Draw the line of one domain, from the first layer to its classifier."""
     stops = []
     for node, users in graph.nodes(data="users"):
@@ -140,17 +161,18 @@ def _domain(ax: Axes, graph: nx.DiGraph, layout: Layout, domain: str, color: str
     width = 0.72 * layout.lane
     names = graph.graph["domains"]
     slot = ((len(names) - 1) / 2 - names.index(domain)) * layout.slot
-    ax.add_patch(
-        PathPatch(
-            line([*stops, (x, y, 0.0, 0.0)], slot),
-            facecolor="none",
-            edgecolor=color,
-            linewidth=width,
-            capstyle="butt",
-            zorder=3,
-            label=domain,
-        )
+    patch = PathPatch(
+        line([*stops, (x, y, 0.0, 0.0)], slot),
+        facecolor="none",
+        edgecolor=color,
+        linewidth=width,
+        linestyle=dashes,
+        capstyle="butt",
+        zorder=3,
+        label=domain,
     )
+    ax.add_patch(patch)
+    style.tips(patch, [f"{domain}: {_arch(graph, domain)}"])
     ax.add_patch(
         rounded_box(
             x + 3, y, 3.5, 3.5, facecolor=color, edgecolor="none", zorder=4, label="classifier"
@@ -179,41 +201,62 @@ def _node(ax: Axes, graph: nx.DiGraph, layout: Layout, node: Node) -> None:
     half = layout.half_width, layout.half_height(max(1, len(users)))
     faces = {"shared": style.SHARED, "private": style.PRIVATE, "unused": ax.get_facecolor()}
     outline = (0, (1, 1.5)) if kind == "unused" else "-"
-    ax.add_patch(
-        rounded_box(
-            x,
-            y,
-            *half,
-            facecolor=faces[kind],
-            edgecolor=style.OUTLINE,
-            linestyle=outline,
-            linewidth=0.8,
-            zorder=5,
-            label=kind,
-        )
+    box = rounded_box(
+        x,
+        y,
+        *half,
+        facecolor=faces[kind],
+        edgecolor=style.OUTLINE,
+        linestyle=outline,
+        linewidth=0.8,
+        zorder=5,
+        label=kind,
     )
+    ax.add_patch(box)
+    style.tips([box], [_about(graph, layout, node)])
     on_node = {"shared": style.TEXT_ON_SHARED, "private": style.TEXT_ON_PRIVATE}
     text = str(len(users)) if kind == "shared" else ""
     if summary:
         text = f"+{layout.unused[node]}"
     elif layout.named:
-        text = node.block
+        text = _short(node)
     color = on_node.get(kind, style.ink())
-    fitting = 2 * layout.half_width / (0.64 * max(1, len(text)))
-    size = min(6.5, fitting) if layout.named else 7.5
+    fitting = 2 * layout.half_width / (_WIDTH * max(1, len(text)))
+    size = min(_ON_NODE, fitting) if layout.named else 7.5
     ax.text(x, y, text, ha="center", va="center_baseline", fontsize=size, color=color, zorder=6)
+
+
+def _arch(graph: nx.DiGraph, domain: str) -> str:
+    """Return the arch string of a domain: its blocks in the searched layers."""
+    rows = graph.nodes(data=True)
+    return " ".join(n.block for n, about in rows if about["searched"] and domain in about["users"])
+
+
+def _short(node: Node) -> str:
+    return style.shortened(node.block, _LONGEST)
+
+
+def _about(graph: nx.DiGraph, layout: Layout, node: Node) -> str:
+    """Return the value of a node on hover: layer, block, and the domains that use it."""
+    if node.block == UNUSED:
+        return f"{layout.unused[node]} unused nodes"
+    about = graph.nodes[node]
+    users = ", ".join(about["users"][:_TOLD]) or "unused"
+    more = f" and {len(about['users']) - _TOLD} more" if len(about["users"]) > _TOLD else ""
+    count = f" ({len(about['users'])} domains)" if len(about["users"]) > 1 else ""
+    return f"{about['layer_name']} {node.block}{count}: {users}{more}"
 
 
 def _legend(ax: Axes, layout: Layout) -> None:
     """Draw the legend of nodes and lines below the graph."""
     edge = style.OUTLINE
-    shared = KINDS["shared"] + ("" if layout.named else " (how many)")
+    shared = KINDS["shared"] + ("" if layout.named else " (number)")
     handles = [
         Patch(facecolor=style.SHARED, edgecolor=edge, label=shared),
         Patch(facecolor=style.PRIVATE, edgecolor=edge, label=KINDS["private"]),
         Patch(facecolor="none", edgecolor=edge, linestyle=":", label=KINDS["unused"]),
         Line2D([], [], color=edge, linewidth=0.8, linestyle=(0, (4, 4)), label="possible edge"),
-        Line2D([], [], color=style.ink(), linewidth=2, label="path of a domain"),
+        Line2D([], [], color=style.ink(), linewidth=2, label="path"),
     ]
     ax.legend(
         handles=handles, loc="lower center", ncols=5, frameon=False, fontsize=8.5, borderaxespad=0.2

@@ -10,6 +10,7 @@ import numpy as np
 from mpnas_kit.space.space import ZERO, Node
 
 MOST_ROWS = 14  # with more choices, a choice has no row of its own
+HALF_WIDTH = 0.34  # half the width of a node with a name, in distances of layers
 UNUSED = "unused"  # block name of the node that stands for all unused nodes of a layer
 _TOP, _BOTTOM, _LEFT, _CHARACTER = 46.0, 36.0, 10.0, 5.0
 
@@ -83,7 +84,7 @@ def lay_out(graph: nx.DiGraph, width: float, height: float) -> Layout:
         at |= {n: (x, lane_row) for n in layer if n.block == ZERO}
     if skips:
         rows[ZERO] = lane_row
-    half_width = pitch * (0.34 if named else 0.17)
+    half_width = pitch * (HALF_WIDTH if named else 0.17)
     step = (top - bottom) / len(domains)
     ends = {d: (width - right + 4, top - (k + 0.5) * step) for k, d in enumerate(domains)}
     most = max(len(graph.nodes[n]["users"]) for n in graph if graph.nodes[n]["searched"] or named)

@@ -24,9 +24,13 @@ def latency_scatter(check: LatencyCheck, ax: Axes | None = None) -> Axes:
     rows = check.rows
     if len(rows) == 0:
         raise MpnasError("latency_scatter needs at least one path, not 0.")
-    ax = style.axes(ax, 6.2, 5.4)
+    ax = style.axes(ax, 5.2, 4.8)
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.7}
-    ax.scatter(rows["sum"], rows["measured"], color=style.LIGHT_TONES[0], s=46, zorder=2, **edge)
+    dots = ax.scatter(rows["sum"], rows["measured"], color=style.accent(), s=46, zorder=2, **edge)
+    style.tips(
+        dots,
+        [f"{r.arch}\nsum {r.sum:.3g} ms, measured {r.measured:.3g} ms" for r in rows.itertuples()],
+    )
     highest = 1.05 * float(rows[["sum", "measured"]].to_numpy().max())
     equal: dict[str, Any] = {"color": style.ink(), "linewidth": 1.0, "linestyle": "--", "zorder": 1}
     ax.plot([0, highest], [0, highest], **equal)
@@ -35,7 +39,7 @@ def latency_scatter(check: LatencyCheck, ax: Axes | None = None) -> Axes:
     style.plain(ax)
     ax.grid(axis="x", color=style.OUTLINE, alpha=0.25, linewidth=0.6)
     ax.set_title(
-        f"Latency of {len(rows)} paths at {check.resolution} px: Spearman {check.spearman:.3f}, "
+        f"Latency of {len(rows)} paths at {check.resolution} px\nSpearman {check.spearman:.3f}, "
         f"median error {check.median_error:.1%}",
         fontsize=11,
     )

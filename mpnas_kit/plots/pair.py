@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import networkx as nx
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -44,7 +45,7 @@ def two_paths(
     if first == second:
         raise MpnasError(f"two_paths needs two different domains, not {first!r} twice.")
     graph = architecture_graph(space, {d: paths[d] for d in names})
-    colors = style.domain_colors(list(paths))
+    colors = style.drawn_colors(list(paths))
     layers = [*(layer.name for layer in space.layers), _CLASSIFIER]
     ax = ax if ax is not None else _figure(len(layers))
     box, points = ax.get_window_extent(), 72 / ax.figure.dpi
@@ -66,7 +67,7 @@ def two_paths(
         _line(ax, x, rows, nodes, pitch, colors[domain])
         for node, y in zip(nodes, rows, strict=False):
             if node.block != ZERO:
-                _box(ax, node.block, graph.nodes[node]["kind"], (x, y), half)
+                _box(ax, graph, node, (x, y), half)
         square = {"facecolor": colors[domain], "edgecolor": "none", "label": _CLASSIFIER}
         ax.add_patch(rounded_box(x, rows[-1], 5.0, 5.0, zorder=4, **square))
     for node, kind in graph.nodes(data="kind"):
@@ -106,13 +107,17 @@ def _line(
 
 
 def _box(
-    ax: Axes, block: str, kind: str, at: tuple[float, float], half: tuple[float, float]
+    ax: Axes, graph: nx.DiGraph, node: Node, at: tuple[float, float], half: tuple[float, float]
 ) -> None:
-    """Draw the box of a layer that is not skipped. kind: `shared` or `private`."""
+    """Draw the box of a layer that is not skipped."""
+    block, about = node.block, graph.nodes[node]
+    kind = about["kind"]
     face = {"shared": style.SHARED, "private": style.PRIVATE}[kind]
     color = {"shared": style.TEXT_ON_SHARED, "private": style.TEXT_ON_PRIVATE}[kind]
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.8, "zorder": 3}
-    ax.add_patch(rounded_box(*at, *half, facecolor=face, label=kind, **edge))
+    box = rounded_box(*at, *half, facecolor=face, label=kind, **edge)
+    ax.add_patch(box)
+    style.tips([box], [f"{about['layer_name']} {block}: {', '.join(about['users'])}"])
     size = min(8.5, 1.5 * half[1], 2 * half[0] / (0.64 * len(block)))
     ax.text(*at, block, ha="center", va="center_baseline", fontsize=size, color=color, zorder=4)
 

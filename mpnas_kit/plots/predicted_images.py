@@ -44,7 +44,7 @@ def probabilities(
     for row, (values, picture) in enumerate(zip(found.probabilities, pictures, strict=True)):
         order = np.argsort(-values, kind="stable")[:top]
         y = -row - height * (np.arange(top) - (top - 1) / 2)
-        ax.barh(y, values[order], height=0.86 * height, color=style.LIGHT_TONES[0], alpha=0.35)
+        ax.barh(y, values[order], height=0.86 * height, color=style.accent(), alpha=0.35)
         for place, label in zip(y, order, strict=True):
             name = style.shortened(found.classes[label], 36)
             text = f" {values[label]:.0%}  {name}"

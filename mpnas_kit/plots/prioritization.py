@@ -8,7 +8,6 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from seaborn.utils import relative_luminance
 
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.difficulty import difficulties
@@ -17,15 +16,15 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import to_text
 from mpnas_kit.plots import style
 from mpnas_kit.plots.bars import named_rows, values_beside
-from mpnas_kit.plots.comparison import titled
+from mpnas_kit.plots.comparison import MARKERS, titled
 from mpnas_kit.plots.curves import domain_curves, level
 from mpnas_kit.training.result import TrainResult
 
-MOST_BARS = 4  # bars per domain at most; for more prioritizations there is the heatmap
+MOST_MARKS = 4  # marks per domain at most; for more prioritizations there is the heatmap
 
 
 @style.literal
-def prioritization_bars(
+def prioritization_dots(
     comparison: Comparison,
     ax: Axes | None = None,
     *,
@@ -35,8 +34,8 @@ def prioritization_bars(
     """Draw how up to 4 prioritizations change the accuracy of every domain, in percentage points.
 
     The difference to `baseline` is taken seed by seed (`analysis.prioritization_differences`). The
-    first row is the mean over all domains. With several seeds, a thin line is the standard
-    deviation of the differences.
+    first row is the mean over all domains. With several seeds, a line is the standard deviation of
+    the differences. ABDP has the accent colour, other prioritizations have grey marks.
 
     comparison: runs of one approach and one norm.
     ax: axes to draw into; None: a new figure.
@@ -49,29 +48,32 @@ def prioritization_bars(
     table = prioritization_differences(comparison, split, baseline)
     prioritizations, domains = (list(dict.fromkeys(table[c])) for c in ("prioritization", "domain"))
     count = len(prioritizations)
-    if count > MOST_BARS:
+    if count > MOST_MARKS:
         raise MpnasError(
-            f"prioritization_bars draws up to {MOST_BARS} prioritizations beside {baseline!r}, not "
-            f"{count}: choose fewer with comparison.where, or draw prioritization_heatmap."
+            f"prioritization_dots draws up to {MOST_MARKS} prioritizations beside {baseline!r}, "
+            f"not {count}: choose fewer with comparison.where, or draw prioritization_heatmap."
         )
-    colors = style.domain_colors(prioritizations)
-    ax = style.axes(ax, 8.0, 1.3 + len(domains) * (0.16 + 0.13 * max(count, 1.3)))
-    named_rows(ax, domains)
-    height = 0.76 / count
+    ax = named_rows(ax, domains, pitch=0.18 + 0.13 * max(count, 1.3))
+    others = iter(MARKERS.values())
     for i, prioritization in enumerate(prioritizations):
         rows = table[table["prioritization"] == prioritization]
-        positions = np.arange(len(domains)) + (i - (count - 1) / 2) * height
+        positions = np.arange(len(domains)) + (i - (count - 1) / 2) * 0.76 / count
         values, errors = 100 * rows["difference"], 100 * rows["spread"]
-        ax.barh(
-            positions,
-            values,
-            color=colors[prioritization],
-            height=0.94 * height,
-            label=prioritization,
+        own = prioritization.partition("(")[0] == "abdp"
+        how: dict[str, Any] = {"color": style.accent() if own else style.GREY, "elinewidth": 1.6}
+        error = errors if rows["seeds"].max() > 1 else None
+        marker = "o" if own else next(others)
+        bar = ax.errorbar(
+            values, positions, xerr=error, fmt=marker, markersize=6.5, label=prioritization, **how
         )
-        if rows["seeds"].max() > 1:
-            thin: dict[str, Any] = {"fmt": "none", "ecolor": style.ink(), "elinewidth": 1}
-            ax.errorbar(values, positions, xerr=errors, **thin)
+        style.tips(
+            bar.lines[0],
+            [
+                f"{r.domain}, {prioritization}: {100 * r.difference:+.1f} points"
+                + (f" \N{PLUS-MINUS SIGN} {100 * r.spread:.1f}" if r.seeds > 1 else "")
+                for r in rows.itertuples()
+            ],
+        )
     if count == 1:
         values_beside(ax, [f"{100 * value:+z.1f}" for value in table["difference"]])
     ax.axvline(0, color=style.ink(), linewidth=1)
@@ -79,7 +81,7 @@ def prioritization_bars(
     ax.margins(x=0.03)
     ax.set(xlabel=f"percentage points of {split} accuracy above {baseline}")
     if count > 1:
-        style.legend_outside(ax)
+        style.legend_below(ax)
     what = f"{prioritizations[0] if count == 1 else 'Prioritizations'} against {baseline}"
     ax.set_title(titled(what, comparison, "line: standard deviation over seeds"), fontsize=11)
     return ax
@@ -95,7 +97,7 @@ def prioritization_heatmap(
 ) -> Axes:
     """Draw how any number of prioritizations change the accuracy, in percentage points.
 
-    One row per domain, one column per prioritization; differences as in `prioritization_bars`. The
+    One row per domain, one column per prioritization; differences as in `prioritization_dots`. The
     colour scale ends at the median over prioritizations of their largest difference, so that one
     bad prioritization does not fade the others. With several seeds, a number is bold if it exceeds
     the standard deviation over seeds.
@@ -140,8 +142,15 @@ def prioritization_heatmap(
         bar.outline.set_visible(False)
     bold = (values.abs() > spreads).to_numpy().ravel()
     for text, face, far in zip(ax.texts, mesh.get_facecolor(), bold, strict=True):
-        readable = "black" if relative_luminance(face) > 0.18 else "white"  # the higher contrast
-        text.set(fontweight="bold" if far else "normal", color=readable)
+        text.set(fontweight="bold" if far else "normal", color=style.readable_on(face))
+    style.tips(
+        mesh,
+        [
+            f"{domain}, {prioritization}: {values.loc[domain, prioritization]:+.1f} points"
+            for domain in domains
+            for prioritization in prioritizations
+        ],
+    )
     ax.axhline(1, color=style.ink(), linewidth=1.5)
     ax.set(xlabel="", ylabel="")
     ax.set_xticklabels(prioritizations, rotation=40, ha="right", rotation_mode="anchor")
@@ -166,7 +175,7 @@ def weights_and_difficulties(trained: TrainResult, axes: Sequence[Axes] | None =
     """
     table = difficulties(trained)
     if axes is None:
-        _, axes = plt.subplots(2, 1, sharex=True, figsize=(10.0, 6.4), layout="constrained")
+        _, axes = plt.subplots(2, 1, sharex=True, figsize=(8.2, 5.8), layout="constrained")
     if len(axes) != 2:
         raise MpnasError(f"weights and difficulties are drawn in two axes, not in {len(axes)}.")
     upper, lower = axes

@@ -1,7 +1,11 @@
 """Recall of the classes of every domain."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
@@ -10,6 +14,7 @@ from mpnas_kit.training.result import TrainResult
 
 STEPS = 50  # recalls closer than 1 / 50 are one dot
 NUMBERED = 4  # classes of a dot that has its number beside it
+_TOLD = 8  # classes in the value of a dot
 _DOT, _LARGEST = 22, 340  # areas, 1/72 inch squared
 
 
@@ -36,8 +41,9 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
         raise unknown("split", split, sorted(set(trained.recalls["split"])))
     rows = rows[rows["images"] > 0]
     domains = list(trained.paths)
-    colors = style.domain_colors(domains)
+    colors = style.drawn_colors(domains)
     ax = named_rows(ax, domains)
+    ground = ax.get_facecolor() if to_rgba(ax.get_facecolor())[3] else "white"
     beside = []
     for row, domain in enumerate(domains):
         own = rows[rows["domain"] == domain]
@@ -45,10 +51,18 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
         places, count = np.unique(np.round(recalls * STEPS) / STEPS, return_counts=True)
         area = np.minimum(_DOT * count, _LARGEST)
         y = np.full(len(places), row)
-        ax.scatter(places, y, s=area, color=colors[domain], alpha=0.8, linewidths=0, clip_on=False)
+        dots = ax.scatter(places, y, s=area, color=colors[domain], linewidths=0, clip_on=False)
+        at = np.round(recalls * STEPS) / STEPS
+        style.tips(dots, [_told(domain, own[at == place]) for place in places])
         for place, number in zip(places, count, strict=True):
             if number >= NUMBERED:
-                ax.text(place, row, f"{number:,}", ha="center", va="center", fontsize=7)
+                how: dict[str, Any] = {
+                    "ha": "center",
+                    "va": "center",
+                    "fontsize": 7,
+                    "color": ground,
+                }
+                ax.text(place, row, f"{number:,}", **how)
         ax.plot([recalls.mean()] * 2, [row - 0.42, row + 0.42], color=style.ink(), linewidth=1.6)
         lowest = own[own["recall"] == recalls.min()]
         name = style.shortened(lowest.loc[lowest["images"].idxmax(), "label"], 24)
@@ -60,3 +74,10 @@ def class_recalls(trained: TrainResult, ax: Axes | None = None, *, split: str = 
     ax.xaxis.set_major_formatter(style.percent())
     ax.set_title("Recall of every class; on the right the weakest", fontsize=11)
     return ax
+
+
+def _told(domain: str, rows: pd.DataFrame) -> str:
+    """Return the value on hover of the classes of one dot."""
+    lines = [f"{r.label}: {r.recall:.0%} of {r.images:,}" for r in rows.head(_TOLD).itertuples()]
+    more = [f"and {len(rows) - _TOLD:,} more classes"] if len(rows) > _TOLD else []
+    return "\n".join([domain, *lines, *more])

@@ -1,19 +1,46 @@
 """Accuracy of random paths over their cost, with the range over seeds."""
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mpnas_kit.analysis.spread import PathSpread
-from mpnas_kit.errors import unknown
+from mpnas_kit.analysis.units import amount
+from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
+
+
+@style.literal
+def path_spreads(spread: PathSpread, *, columns: int = 2) -> Figure:
+    """Draw `path_spread` of all domains as small panels with one horizontal axis.
+
+    Returns the figure.
+
+    spread: result of `analysis.read_path_spread`.
+    columns: panels beside each other, at least 1.
+
+    Raises `MpnasError` if `columns` is below 1.
+    """
+    if columns < 1:
+        raise MpnasError(f"path_spreads needs at least one column, not {columns}.")
+    names = list(spread.rows["domain"].unique())
+    across = min(columns, len(names))
+    figure, grid = style.panels(len(names), across, 3.5, 1.75)
+    for domain, ax in zip(names, grid, strict=True):
+        path_spread(spread, domain, ax)
+        ax.set(xlabel="", ylabel="")
+        ax.tick_params(labelsize=8)
+    for ax in grid[-across:]:
+        ax.set_xlabel("multiply-adds", fontsize=9)
+    figure.supylabel("validation accuracy", fontsize=9)
+    return figure
 
 
 @style.literal
 def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes:
     """Draw the validation accuracy of random paths of one domain over their multiply-adds.
 
-    A dot is a path at its first seed. A bar is the range over the seeds of a path that has several.
-    The title gives the standard deviation over paths, that over seeds, and their ratio.
+    A dot is a path at its first seed. A line is the range over the seeds of a path that has
+    several. The title gives the standard deviation over paths, that over seeds, and their ratio.
 
     spread: result of `analysis.read_path_spread`.
     domain: name of the domain.
@@ -23,26 +50,33 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
     """
     if domain not in (names := list(spread.rows["domain"].unique())):
         raise unknown("domain", domain, names)
-    ax = ax if ax is not None else plt.subplots(layout="constrained")[1]
-    rows = spread.rows
-    color = style.domain_colors(names)[domain]
-    own = rows[rows["domain"] == domain].sort_values("seed")
-    first = own.groupby("path").first()
-    ax.plot(first["multiply_adds"] / 1e6, 100 * first["accuracy"], "o", color=color, ms=4)
+    ax = style.axes(ax, 4.4, 3.2)
+    color = style.drawn_colors(names)[domain]
+    own = spread.rows[spread.rows["domain"] == domain].sort_values("seed")
     for _, seeds in own.groupby("path"):
         if len(seeds) > 1:
-            low, high = 100 * seeds["accuracy"].min(), 100 * seeds["accuracy"].max()
-            cost = seeds["multiply_adds"].iloc[0] / 1e6
-            ax.plot([cost, cost], [low, high], color=color, lw=5, alpha=0.35)
+            ends = seeds["accuracy"].min(), seeds["accuracy"].max()
+            ax.plot([seeds["multiply_adds"].iloc[0]] * 2, ends, color=color, lw=1.4)
+    first = own.groupby("path").first()
+    (dots,) = ax.plot(first["multiply_adds"], first["accuracy"], "o", color=color, ms=4)
+    style.tips(
+        dots,
+        [
+            f"{domain}: {r.accuracy:.1%}, {amount(r.multiply_adds)} multiply-adds\n{r.arch}"
+            for r in first.itertuples()
+        ],
+    )
     row = spread.table().set_index("domain").loc[domain]
     ax.set_xscale("log")
     style.log_ticks(ax.xaxis)
-    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_major_formatter(style.thousands())
+    ax.yaxis.set_major_formatter(style.percent())
+    style.plain(ax)
     ax.set_title(
-        f"{domain}: paths ±{100 * row['over_paths']:.1f}, seeds ±{100 * row['over_seeds']:.1f} "
-        f"(ratio {row['ratio']:.1f})",
-        fontsize="medium",
+        f"{domain}: paths \N{PLUS-MINUS SIGN}{100 * row['over_paths']:.1f}, "
+        f"seeds \N{PLUS-MINUS SIGN}{100 * row['over_seeds']:.1f} (ratio {row['ratio']:.1f})",
+        fontsize=9,
+        loc="left",
     )
-    ax.set_xlabel("multiply-adds (M)")
-    ax.set_ylabel("validation top-1 (%)")
+    ax.set(xlabel="multiply-adds", ylabel="validation accuracy")
     return ax

@@ -10,20 +10,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, wraps
 from itertools import count
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 from zlib import crc32
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
-from matplotlib.ticker import EngFormatter, Formatter, LogLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, Formatter, FuncFormatter, LogLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+from seaborn.utils import relative_luminance
 
 from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS
 from mpnas_kit.errors import MpnasError, unknown
+from mpnas_kit.plots.hover import hover_areas, hover_columns
 
 Given = ParamSpec("Given")
 Drawn = TypeVar("Drawn", Axes, Figure)
@@ -66,7 +71,8 @@ _SLOTS = {domain: slot for slot, domain in enumerate(POCKET_DOMAINS)}
 
 SHARED, PRIVATE, OUTLINE = "#4a525c", "#d3d8de", "#8a929c"  # greys for light and dark pages
 TEXT_ON_SHARED, TEXT_ON_PRIVATE = "#ffffff", "#22272e"
-ACCENT = "#b42d00"
+ACCENT, DARK_ACCENT = "#2f5fb3", "#8db4ff"  # of the run itself; the accent of pages
+GREY = "#747c86"  # of what a run is compared with: contrast of 3 on light and on dark grounds
 
 TRANSPARENT = {
     "figure.facecolor": "none",
@@ -163,6 +169,77 @@ def palette_css(light: str, dark: str) -> str:
     return f"{rule(light, LIGHT_TONES)}\n{second}\n"
 
 
+def drawn_colors(domains: Sequence[str]) -> dict[str, str]:
+    """Return the colours of domains for the active style: those for dark pages if it is dark.
+
+    domains: names of all domains of a run, all different.
+    """
+    tones = DARK_TONES if _is_dark() else LIGHT_TONES
+    return {d: tones[i % len(tones)] for d, i in domain_slots(domains).items()}
+
+
+def dashes(domains: Sequence[str]) -> dict[str, str | tuple[int, tuple[float, ...]]]:
+    """Return a line style per domain: solid, or another one where a colour repeats.
+
+    domains: names of all domains of a run, all different.
+    """
+    return {d: _DASHES[i // len(LIGHT_TONES) % 4] for d, i in domain_slots(domains).items()}
+
+
+def markers(domains: Sequence[str]) -> dict[str, str]:
+    """Return a marker per domain: a disc, or another one where a colour repeats.
+
+    domains: names of all domains of a run, all different.
+    """
+    return {d: "osD^"[i // len(LIGHT_TONES) % 4] for d, i in domain_slots(domains).items()}
+
+
+_DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (6, 1.5, 1.5, 1.5)),
+)
+
+
+def accent() -> str:
+    """Return the colour of the run itself for the active style."""
+    return DARK_ACCENT if _is_dark() else ACCENT
+
+
+def _is_dark() -> bool:
+    return min(to_rgb(ink())) > 0.6  # text is light
+
+
+def tips(artist: Any, texts: Sequence[str]) -> None:
+    """Give the marks of an artist values on hover: texts that a page shows under the pointer.
+
+    artist: a line with markers, points (`scatter`), bars, a mesh (its cells by row), a sequence of
+    patches, or one patch that is a line. It must be in axes.
+    texts: one per mark, lines separated by line feeds; empty: no value.
+
+    >>> import matplotlib.pyplot as plt
+    >>> points = plt.figure().subplots().scatter([1, 2], [3, 4])
+    >>> mk.plots.style.tips(points, ["digits: 3", "letters: 4"])
+    """
+    first = artist if isinstance(artist, Artist) else next(iter(artist), None)
+    if first is not None:
+        assert first.axes is not None
+        first.axes.add_artist(hover_areas(artist, texts))
+
+
+def tips_by_column(ax: Axes, xs: Sequence[float], texts: Sequence[str]) -> None:
+    """Give axes values on hover: the text of the position that is the nearest to the pointer.
+
+    ax: axes whose limits are set.
+    xs: ascending horizontal positions, in data units.
+    texts: one per position, lines separated by line feeds.
+    """
+    areas = hover_columns(ax, xs, texts)
+    areas.set_zorder(999)  # below the values of marks
+    ax.add_artist(areas)
+
+
 def chosen_domains(wanted: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """Return the `wanted` domains; None: all known ones. Raises `MpnasError` if one is unknown."""
     for domain in wanted or ():
@@ -246,6 +323,11 @@ def in_legend(name: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{name}" if name.startswith("_") else name
 
 
+def readable_on(color: Any) -> str:
+    """Return the colour of text on a coloured ground: black or white, whichever is clearer."""
+    return "black" if relative_luminance(color) > 0.18 else "white"
+
+
 def ink() -> str:
     """Return the text colour of the active style."""
     return str(mpl.rcParams["text.color"])
@@ -260,6 +342,27 @@ def axes(ax: Axes | None, width: float = 10.0, height: float = 4.5) -> Axes:
     return new
 
 
+def panels(
+    number: int, across: int, width: float, height: float, *, sharex: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a new figure with small axes in rows, and the axes in order of reading.
+
+    number: number of axes.
+    across: axes in a row.
+    width, height: size of one, in inches.
+    sharex: whether they have one horizontal axis, which only the lowest ones show.
+    """
+    down = -(-number // across)
+    figure = plt.figure(figsize=(across * width + 0.3, down * height + 0.4), layout="constrained")
+    grid: list[Axes] = []
+    for i in range(number):
+        ax = figure.add_subplot(down, across, i + 1, sharex=grid[0] if grid and sharex else None)
+        if sharex and i + across < number:
+            ax.tick_params(axis="x", labelbottom=False)
+        grid.append(ax)
+    return figure, grid
+
+
 def plain(ax: Axes, grid: Literal["x", "y"] | None = "y") -> None:
     """Hide the upper and the right spine, and draw a faint grid along the axis `grid`."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -270,7 +373,7 @@ def plain(ax: Axes, grid: Literal["x", "y"] | None = "y") -> None:
 
 def percent() -> Formatter:
     """Return a formatter that writes shares (0 to 1) as percentages."""
-    return PercentFormatter(1.0, decimals=None)
+    return FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%")
 
 
 class _Thousands(EngFormatter):
@@ -291,10 +394,31 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def legend_outside(ax: Axes, *, across: float = 1.01, upwards: bool = False) -> None:
+_AXIS_HEIGHT = 38.0  # of tick labels and label of a horizontal axis, 1/72 inch
+
+
+def legend_below(ax: Axes, *, columns: int = 4) -> None:
+    """Draw the legend below the axes and their label, `columns` entries in a line."""
+    lower = ScaledTranslation(0, -_AXIS_HEIGHT / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=ax.transAxes + lower,
+        ncols=columns,
+        borderaxespad=0.0,
+        frameon=False,
+        fontsize=9,
+        handlelength=1.6,
+        columnspacing=1.2,
+    )
+
+
+_LEGEND_ROWS = 18  # of a legend beside the axes; more entries have several columns
+
+
+def legend_outside(ax: Axes, *, upwards: bool = False) -> None:
     """Draw the legend on the right, outside the axes.
 
-    across: horizontal position, in widths of the axes.
     upwards: whether the first entry is the lowest one.
     """
     handles, labels = ax.get_legend_handles_labels()
@@ -303,8 +427,9 @@ def legend_outside(ax: Axes, *, across: float = 1.01, upwards: bool = False) -> 
         handles[::order],
         labels[::order],
         loc="upper left",
-        bbox_to_anchor=(across, 1.0),
+        bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0.0,
         frameon=False,
-        fontsize=9,
+        fontsize=9 if len(labels) <= _LEGEND_ROWS else 7,
+        ncols=max(1, -(-len(labels) // _LEGEND_ROWS)),
     )

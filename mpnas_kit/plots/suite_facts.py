@@ -63,11 +63,12 @@ def class_counts(
     counts = own[list(SPLITS)].to_numpy()
     order, gap = shown_classes(counts.sum(1).tolist(), most)
     rows = np.arange(len(order)) + np.where(np.arange(len(order)) >= gap, gap > 0, 0)
-    ax = style.axes(ax, 8.0, max(2.2, 1.2 + 0.26 * (rows[-1] + 1)))
+    ax = style.axes(ax, 6.4, max(2.4, 1.5 + 0.26 * (rows[-1] + 1)))
     left = np.zeros(len(order))
+    labels = own["label"].tolist()
     for i, split in enumerate(SPLITS):
         width = counts[order, i]
-        ax.barh(
+        bars = ax.barh(
             rows,
             width,
             left=left,
@@ -78,7 +79,8 @@ def class_counts(
             label=SPLIT_NAMES[split],
         )
         left += width
-    labels = own["label"].tolist()
+        pairs = zip(order, width, strict=True)
+        style.tips(bars, [f"{labels[k]}: {n:,} {SPLIT_NAMES[split]} images" for k, n in pairs])
     ax.set_yticks(rows, [style.shortened(labels[i]) for i in order])
     if gap > 0:
         words = f"and {len(own) - len(order):,} more classes"
@@ -89,7 +91,7 @@ def class_counts(
     ax.set_title(f"{domain}: images of {len(own):,} classes", fontsize=11)
     style.plain(ax, grid="x")
     ax.tick_params(axis="y", length=0)
-    style.legend_outside(ax)
+    style.legend_below(ax)
     return ax
 
 
@@ -108,7 +110,7 @@ def original_sizes(facts: SuiteFacts, ax: Axes | None = None) -> Axes:
     if facts.originals is None:
         raise MpnasError(f"the images of suite {facts.name!r} are not from files: no sizes.")
     domains = facts.domains["domain"].tolist()
-    colors = style.domain_colors(domains)
+    colors = style.drawn_colors(domains)
     ax = style.axes(ax, 6.6, 5.0)
     generator = np.random.default_rng(0)
     for row in facts.domains.itertuples():

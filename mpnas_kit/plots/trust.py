@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from mpnas_kit.analysis.trust import LEAST_PATHS, Trust
+from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 
@@ -34,10 +35,18 @@ def trust_scatter(trust: Trust, ax: Axes | None = None) -> Axes:
     costs = rows["multiply_adds"]
     logarithmic = costs.max() > _LOG_ABOVE * costs.min()
     norm = (LogNorm if logarithmic else Normalize)(costs.min(), costs.max())
-    ax = style.axes(ax, 7.2, 4.8)
+    ax = style.axes(ax, 6.2, 4.2)
     edge: dict[str, Any] = {"edgecolor": style.OUTLINE, "linewidth": 0.7}
     dots = ax.scatter(
         rows["supernet"], rows["retrained"], c=costs, cmap="viridis", norm=norm, s=46, **edge
+    )
+    style.tips(
+        dots,
+        [
+            f"supernet {r.supernet:.1%}, alone {r.retrained:.1%}\n"
+            f"{amount(r.multiply_adds)} multiply-adds"
+            for r in rows.itertuples()
+        ],
     )
     bar = ax.figure.colorbar(dots, ax=ax, pad=0.02, label="multiply-adds")
     bar.outline.set_visible(False)

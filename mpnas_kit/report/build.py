@@ -1,7 +1,8 @@
 """The report: the notebooks run on one run folder, as HTML pages with an index.
 
 Each notebook runs with the same run folder. Notebooks exchange data through this folder only. A
-page needs no network and no script: its styles and pictures are part of the page.
+page needs no network: its styles, its script and its pictures are part of the page. It can be read
+without the script, which sorts tables, shows values and saves tables and figures.
 """
 
 import json
@@ -15,6 +16,7 @@ from mpnas_kit.errors import MpnasError, suggestion
 from mpnas_kit.files import exists, write_text
 from mpnas_kit.notebook.files import find_notebook, names_of
 from mpnas_kit.report import pages as report_pages
+from mpnas_kit.report.beside import runs_beside
 from mpnas_kit.report.execution import Source, execute
 from mpnas_kit.report.outputs import Outputs
 from mpnas_kit.runs.run import Run
@@ -41,6 +43,7 @@ def build_report(
     trust: bool = False,
     out: str | pathlib.Path = "reports",
     parameters: Mapping[str, Any] | None = None,
+    beside: Sequence[str | pathlib.Path] = (),
     tell: Callable[[str], None] = lambda line: None,
 ) -> pathlib.Path:
     """Run notebooks on a run folder, write their pages and an index, and return the index page.
@@ -52,6 +55,7 @@ def build_report(
     out: folder of the pages; the executed notebooks are in its folder `notebooks`.
     parameters: values by name, for every notebook that has such a parameter. A name such as
     `01_search.steps` is for one notebook.
+    beside: folders of other finished runs, which the first page compares with this run.
     tell: called with one line of text per notebook.
 
     If a notebook needs something that this machine cannot get, such as images that existed in
@@ -59,25 +63,27 @@ def build_report(
     parameter is unknown, if a notebook cannot be read, if the report would replace a file that is
     not of a report, or if a notebook fails. Then the pages of the notebooks before it are written.
     """
-    sources = [Source.read(find_notebook(name)) for name in notebooks or PIPELINE]
+    names = [str(name) for name in notebooks or PIPELINE]
+    sources = [Source.read(find_notebook(name)) for name in names]
     about = Run(run, profile=profile, data=data, space=space, trust=trust)
     common = _given(
         run=str(about.folder), profile=profile, data=data, space=space, trust=trust or None
     )
     given = _distributed(common, parameters or {}, sources)
     outputs = Outputs.check(out, [s.name for s in sources], [s.file for s in sources], about.folder)
+    runs_beside(about, beside)  # a wrong one ends the report before a notebook runs
     outputs.create()
     if not exists(about.folder / "run.json"):
         tell(f"{about.folder} is new: a run of {', '.join(about.domains)} begins there.")
     pages: list[report_pages.Page] = []
     failure = None
-    for source in sources:
+    for name, source in zip(names, sources, strict=True):
         try:
             executed = execute(source, outputs.copy(source.name), given[source.name])
         except MpnasError as error:
             failure = error
             break
-        pages.append(report_pages.Page(source.name, executed))
+        pages.append(report_pages.Page(source.name, executed, name))
         tell(f"{source.name}: {pages[-1].missing or duration(pages[-1].seconds)}")
     if failure is not None and not pages:
         raise failure
@@ -85,7 +91,8 @@ def build_report(
         about = Run.read(about.folder, trust=trust)
     for page in pages:
         write_text(outputs.page(page.name), report_pages.notebook_page(page, pages, about))
-    index = write_text(outputs.index, report_pages.index_page(pages, about))
+    compared = runs_beside(about, beside)
+    index = write_text(outputs.index, report_pages.index_page(pages, about, compared))
     if failure is not None:
         raise MpnasError(f"{failure} The pages of the notebooks before it are in {index}.")
     return index
@@ -96,6 +103,7 @@ def build_cells_report(
     *,
     notebook: str | pathlib.Path = "03_train",
     out: str | pathlib.Path = "reports/cells",
+    beside: Sequence[str | pathlib.Path] = (),
     tell: Callable[[str], None] = lambda line: None,
 ) -> pathlib.Path:
     """Run one notebook on a run and on each of its finished cells, and return the index page.
@@ -103,6 +111,7 @@ def build_cells_report(
     run: a run with a finished training, or with such cells.
     notebook: name or file.
     out: folder of the pages, one per run; the executed notebooks are in its folder `notebooks`.
+    beside: folders of other finished runs, which the first page compares with these.
     tell: called with one line of text per page.
 
     Raises `MpnasError` if no training is finished, if the notebook is unknown or cannot be read, if
@@ -115,6 +124,7 @@ def build_cells_report(
         raise MpnasError(
             f"{run.folder} and its cells have no finished training: run `mpnas train` first."
         )
+    compared = runs_beside(run, beside)
     names = [os.path.basename(os.path.abspath(one.folder)) for one in runs]
     outputs = Outputs.check(out, names, [source.file], run.folder)
     outputs.create()
@@ -124,7 +134,8 @@ def build_cells_report(
         common = _given(run=str(one.folder), trust=one.trust or None)
         parameters = _distributed(common, {}, [source])[source.name]
         try:
-            page = report_pages.Page(name, execute(source, outputs.copy(name), parameters))
+            executed = execute(source, outputs.copy(name), parameters)
+            page = report_pages.Page(name, executed, str(notebook))
         except MpnasError as error:
             failure = error
             break
@@ -133,7 +144,8 @@ def build_cells_report(
         tell(f"{len(pages)} of {len(runs)}, {name}: {page.missing or duration(page.seconds)}")
     if failure is not None and not pages:
         raise failure
-    index = write_text(outputs.index, report_pages.cells_page(pages, runs[: len(pages)]))
+    first = report_pages.cells_page(pages, runs[: len(pages)], compared)
+    index = write_text(outputs.index, first)
     if failure is not None:
         raise MpnasError(f"{failure} The pages of the runs before it are in {index}.")
     return index

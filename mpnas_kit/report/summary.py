@@ -1,22 +1,33 @@
-"""The first page of a report, from the finished stages of a run.
+"""The first page of a report: what a run found, in a sentence, a picture, cards and a table.
 
 A run has domains, but its training may serve fewer of them, on paths that no search has found. So
 what the page says about the network comes from the training, not from the description of the run.
 """
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import matplotlib.pyplot as plt
+
+from mpnas_kit.analysis.answer import Answer, Peer, change, compared, count
+from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.sharing import account
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.errors import Unavailable
+from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import exists
+from mpnas_kit.notebook import picture
+from mpnas_kit.plots.answer import alternative, left_out, size_and_accuracy
 from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.sweep import CELLS, answer_of, finished_runs, own_comparison
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import Path
 from mpnas_kit.training.result import TrainResult
+
+_MANY = 0.1  # share of undecided choices above which a search was too short
+_REFERENCES = "mpnas, bundle, random_paths"
 
 
 class Card(NamedTuple):
@@ -42,6 +53,8 @@ class Row(NamedTuple):
     cost: cost of one image on the path, as text; None: no search has found this path.
     undecided: number of decisions that the search left undecided; None as for `cost`.
     val, test: top-1 accuracy, 0 to 1.
+    against: test accuracy minus that of the bundle's model, in points; None: it is not known.
+    interval: interval of `against`, as text; empty if it is not known.
     macro: mean recall over the classes on test, 0 to 1; None also if it was not recorded.
     """
 
@@ -53,7 +66,21 @@ class Row(NamedTuple):
     undecided: int | None
     val: float | None
     test: float | None
+    against: str | None
+    interval: str
     macro: float | None
+
+
+class Drawing(NamedTuple):
+    """The picture of the answer, once for wide and once for narrow pages.
+
+    wide, narrow: `<svg>` elements.
+    caption: how to read it.
+    """
+
+    wide: str
+    narrow: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -61,20 +88,24 @@ class Summary:
     """The results of a run.
 
     title: what the run made, in a few words.
-    lead: how it was made, in sentences; empty if no training is finished.
-    cards: figures in large type.
+    sentence: what it found; empty if no training is finished.
+    drawing: size against accuracy; None if there is nothing to compare, or no size is known.
+    cards: four figures in large type, fewer if no training is finished.
     rows: one row per domain.
-    verdict: a sentence that says whether the search decided.
-    decided: whether the search decided every choice, and its paths were trained if any were.
+    notes: how to read the answer, and what the search did. Each is a sentence.
+    warnings: what a reader must act on. Each is a sentence.
+    commands: what adds to the answer: words and a command, in pairs.
     unit: unit of the costs; empty if the run has no finished search.
     """
 
     title: str
-    lead: str
+    sentence: str
+    drawing: Drawing | None
     cards: list[Card]
     rows: list[Row]
-    verdict: str
-    decided: bool
+    notes: list[str]
+    warnings: list[str]
+    commands: list[tuple[str, str]]
     unit: str
 
     @classmethod
@@ -82,48 +113,199 @@ class Summary:
         """Return the summary of the finished stages of a run."""
         found = _search_of(run)
         trained = run.train_result() if run.finished("train") else None
-        cards = [_domains_card(run, trained)]
-        val, test = (trained.accuracy(s) if trained else None for s in ("val", "test"))
-        known = trained is not None and trained.recalls is not None
-        macro = trained.macro_accuracy("test") if trained is not None and known else None
-        undecided: dict[str, int] = {}
-        if trained is not None and val is not None and test is not None:
-            low, high = test.idxmin(), test.idxmax()
-            spread = f"from {low} {test.min():.1%} to {high} {test.max():.1%}"
-            cards.append(Card("Mean test accuracy", f"{test.mean():.1%}", spread))
-            cards += _sizes(trained)
-        if found is not None:
-            table = found.decisions()
-            undecided = (~table["decided"]).groupby(table["domain"]).sum().to_dict()
-            share = f"{int(table['decided'].sum())} of {len(table)}"
-            cards.append(Card("Choices decided", share, "entropy at most half of its maximum"))
+        comparison, trouble = _comparison(run) if trained else (None, "")
+        answer = answer_of(run, comparison) if comparison is not None else None
         paths = trained.paths if trained else found.paths if found else {}
         searched = {d for d, p in paths.items() if found and _has(found.paths, d, p)}
         frozen = run.description.frozen
         as_found = searched | set(frozen) == set(paths)
-        rows = [
-            Row(
-                domain=d.name,
-                classes=len(d.classes),
-                images=d.train,
-                path=paths[d.name].arch if d.name in paths else None,
-                cost=amount(found.costs[d.name]) if found and d.name in searched else None,
-                undecided=int(undecided.get(d.name, 0)) if d.name in searched else None,
-                val=float(val[d.name]) if val is not None and d.name in val else None,
-                test=float(test[d.name]) if test is not None and d.name in test else None,
-                macro=float(macro[d.name]) if macro is not None and d.name in macro else None,
-            )
-            for d in run.description.domains
-        ]
+        notes, warnings = _about_search(run, found, trained, as_found)
+        if trained is not None:
+            notes.append(_how(trained, found, as_found, frozen))
+            if len(trained.paths) < len(run.domains):
+                notes.append(
+                    f"{len(trained.paths)} of the {_count(len(run.domains))} were trained."
+                )
+        if trouble:
+            warnings.append(trouble)
+        if answer is not None and comparison is not None:
+            notes += [answer.note] * bool(answer.note)
+            notes += _left_out(run, len(comparison.cells))
         return cls(
             title=_title(run, trained),
-            lead=_lead(trained, found, as_found, frozen) if trained else "",
-            cards=cards,
-            rows=rows,
-            verdict=_verdict(run, found, trained, as_found),
-            decided=bool(undecided) and not any(undecided.values()) and as_found,
+            sentence=answer.sentence if answer else "",
+            drawing=_drawing(comparison, answer) if comparison is not None and answer else None,
+            cards=_cards(run, trained, answer, found),
+            rows=_rows(run, trained, found, answer, searched),
+            notes=notes,
+            warnings=warnings,
+            commands=_commands(run, answer),
             unit=found.cost_unit if found else "",
         )
+
+
+def _comparison(run: Run) -> tuple[Comparison | None, str]:
+    """Return the comparison of a finished run, and a sentence if its sweep cannot be read."""
+    try:
+        return own_comparison(run), ""
+    except MpnasError as error:
+        return None, f"the runs that this one is compared with cannot be read: {error}"
+
+
+def _left_out(run: Run, compared_runs: int) -> list[str]:
+    """Return a sentence about the finished runs of the sweep that are not compared, if any."""
+    others = len(finished_runs(run)) - compared_runs
+    if others <= 0:
+        return []
+    return [
+        f"{others} finished run{'s' * (others > 1)} of the sweep had another budget or other "
+        "domains than this run, so they are not compared with it here."
+    ]
+
+
+def _drawing(comparison: Comparison, answer: Answer) -> Drawing | None:
+    """Return the picture of an answer; None if there is no other approach or no size."""
+    drawn = []
+    try:
+        for is_narrow in (False, True):
+            with plt.rc_context(picture.PAGE):
+                axes = size_and_accuracy(comparison, answer, narrow=is_narrow)
+                figure = axes.get_figure(root=True)
+                assert figure is not None
+                drawn.append(picture.svg(figure, alternative(answer)))
+            plt.close(figure)
+    except Unavailable:
+        return None
+    caption = (
+        "Right: larger. Up: more accurate. Bar: 95% interval of the difference to this run. If it "
+        "crosses the dashed line, the difference is not clear. Small marks: single runs."
+    )
+    missing = ", ".join(f"{p.name} ({p.accuracy:.1%})" for p in left_out(answer))
+    wide, narrow = drawn
+    return Drawing(wide, narrow, f"{caption} Not shown: {missing}." if missing else caption)
+
+
+def _cards(
+    run: Run, trained: TrainResult | None, answer: Answer | None, found: SearchResult | None
+) -> list[Card]:
+    """Return the figures in large type, each beside its reference."""
+    if trained is None:
+        cards = [Card("Domains", str(len(run.domains)), "no training is finished")]
+        return cards if found is None else [*cards, _decided_card(found)]
+    test = trained.accuracy("test")
+    spread = f"from {test.idxmin()} {test.min():.1%} to {test.idxmax()} {test.max():.1%}"
+    bundle, random = (answer.bundle, answer.random) if answer is not None else (None, None)
+    sizes = _sizes(trained)
+    if answer is None or bundle is None:
+        cards = [Card("Mean test accuracy", f"{test.mean():.1%}", spread)]
+        cards += _cards_alone(*sizes) if sizes else []
+    else:
+        other = answer.separate_models()
+        seeds = f", {count(answer.seeds)} seeds" if answer.seeds > 1 else ""
+        cards = [
+            Card(
+                f"Mean test accuracy{seeds}",
+                f"{answer.accuracy:.1%}",
+                f"{bundle.difference.points} points ({bundle.difference.interval}) against "
+                f"{other}, {bundle.accuracy:.1%}",
+            ),
+            *_cards_beside(answer, bundle, other),
+        ]
+    if random is not None:
+        cards.append(
+            Card(
+                "Gain of the search",
+                f"{random.difference.points} points",
+                f"{random.difference.interval}, against random paths of the same cost, "
+                f"{random.accuracy:.1%}",
+            )
+        )
+    elif found is not None:
+        cards.append(_decided_card(found))
+    else:
+        served = "one network for each" if answer is not None and answer.models > 1 else ""
+        cards.append(Card("Domains", str(len(test)), served or "one network for all of them"))
+    return cards
+
+
+def _decided_card(found: SearchResult) -> Card:
+    table = found.decisions()
+    share = f"{int(table['decided'].sum())} of {len(table)}"
+    return Card("Choices decided", share, "entropy at most half of its maximum")
+
+
+def _cards_beside(answer: Answer, bundle: Peer, other: str) -> list[Card]:
+    """Return the cards of the sizes that are known, beside those of the bundle."""
+    cards = []
+    for label, own, reference in (
+        ("Parameters", answer.parameters, bundle.parameters),
+        ("Multiply-adds per image", answer.multiply_adds, bundle.multiply_adds),
+    ):
+        percent = change(own, reference)
+        if percent is not None:
+            words = compared(percent, "fewer", "more", "as many")
+            cards.append(Card(label, amount(own), f"{words} {other}, {amount(reference)}"))
+    return cards
+
+
+def _cards_alone(union: int, alone: int, mean: float) -> list[Card]:
+    """Return the cards of the sizes of a run without a bundle (see `_sizes`)."""
+    if union < alone:
+        beside = f"{1 - union / alone:.0%} fewer than the paths as separate models"
+    else:
+        beside = "not fewer than the paths as separate models"
+    return [
+        Card("Parameters", amount(union), f"{beside}, {amount(alone)}"),
+        Card("Multiply-adds per image", amount(mean), "mean over the domains"),
+    ]
+
+
+def _sizes(trained: TrainResult) -> tuple[int, int, float] | None:
+    """Return the parameters of the network and of its paths alone, and multiply-adds per image.
+
+    None: a block comes from a module of a third party that is not there.
+    """
+    try:
+        sizes = account(trained.structure, trained.paths)
+    except Unavailable:
+        return None
+    alone = int(sizes.domains[["parameters", "norm", "head"]].to_numpy().sum())
+    return sizes.parameters(), alone, float(sizes.domains["multiply_adds"].mean())
+
+
+def _rows(
+    run: Run,
+    trained: TrainResult | None,
+    found: SearchResult | None,
+    answer: Answer | None,
+    searched: set[str],
+) -> list[Row]:
+    """Return one row per domain. searched: domains whose path the search found."""
+    val, test = (dict(trained.accuracy(s)) if trained else {} for s in ("val", "test"))
+    known = trained is not None and trained.recalls is not None
+    macro = dict(trained.macro_accuracy("test")) if trained is not None and known else {}
+    paths = trained.paths if trained else found.paths if found else {}
+    undecided: dict[str, int] = {}
+    if found is not None:
+        table = found.decisions()
+        undecided = (~table["decided"]).groupby(table["domain"]).sum().to_dict()
+    against = answer.by_domain if answer is not None else {}
+    return [
+        Row(
+            domain=d.name,
+            classes=len(d.classes),
+            images=d.train,
+            path=paths[d.name].arch if d.name in paths else None,
+            cost=amount(found.costs[d.name]) if found and d.name in searched else None,
+            undecided=int(undecided.get(d.name, 0)) if d.name in searched else None,
+            val=val.get(d.name),
+            test=test.get(d.name),
+            against=against[d.name].points if d.name in against else None,
+            interval=against[d.name].interval if d.name in against else "",
+            macro=macro.get(d.name),
+        )
+        for d in run.description.domains
+    ]
 
 
 def _search_of(run: Run) -> SearchResult | None:
@@ -151,18 +333,7 @@ def _title(run: Run, trained: TrainResult | None) -> str:
     return f"{network} for {_count(len(trained.paths))}"
 
 
-def _domains_card(run: Run, trained: TrainResult | None) -> Card:
-    if trained is None:
-        return Card("Domains", str(len(run.domains)), "no training is finished")
-    count = len(trained.paths)
-    if count < len(run.domains):
-        return Card("Domains trained", str(count), f"of the {len(run.domains)} of the run")
-    separate = trained.config.private_from == 0 and count > 1
-    beside = "one network for each of them" if separate else "one network for all of them"
-    return Card("Domains", str(count), beside)
-
-
-def _lead(
+def _how(
     trained: TrainResult, found: SearchResult | None, searched: bool, frozen: Sequence[str]
 ) -> str:
     """Return how the network was made: where its paths are from, and what they share.
@@ -198,34 +369,51 @@ def _lead(
     return f"{network} If two paths use the same node{where}, they share its weights."
 
 
-def _sizes(trained: TrainResult) -> list[Card]:
-    try:
-        sizes = account(trained.structure, trained.paths)
-    except Unavailable:  # a block of a third party that is not installed
-        return []
-    union = sizes.parameters()
-    alone = int(sizes.domains[["parameters", "norm", "head"]].to_numpy().sum())
-    if union < alone:
-        beside = f"{1 - union / alone:.0%} fewer than the paths as separate models"
-    else:
-        beside = "not fewer than the paths as separate models"
-    mean = float(sizes.domains["multiply_adds"].mean())
-    return [
-        Card("Parameters", amount(union), f"{beside} ({amount(alone)})"),
-        Card("Multiply-adds per image", amount(mean), "mean over the domains"),
-    ]
+def _about_search(
+    run: Run, found: SearchResult | None, trained: TrainResult | None, as_found: bool
+) -> tuple[list[str], list[str]]:
+    """Return notes and warnings about the search.
 
-
-def _verdict(
-    run: Run, found: SearchResult | None, trained: TrainResult | None, searched: bool
-) -> str:
+    as_found: whether the trained paths are those that the search found.
+    """
     other = run.description.search_from
-    if found is not None:
-        whose = "" if other is None else f" (It is the search of the run {other}.)"
-        trained_others = "" if searched else " The training has other paths than the search found."
-        return f"{found.verdict()}{whose}{trained_others}"
-    if trained is None:
-        return "no stage of this run is finished."
-    if other is not None:
-        return f"the search of this run is that of the run {other}, which is not there."
-    return f"this run has no finished search. Its approach is {run.description.approach}."
+    if found is None:
+        if other is not None:
+            return [], [f"the search of this run is that of the run {other}, which is not there."]
+        if trained is None:
+            return ["no stage of this run is finished."], []
+        approach = run.description.approach
+        return [f"this run has no finished search. Its approach is {approach}."], []
+    notes, warnings = [], []
+    whose = "" if other is None else f" (It is the search of the run {other}.)"
+    table = found.decisions()
+    if run.profile.is_result and len(table) and (~table["decided"]).mean() > _MANY:
+        more = "Search for more steps, or read its paths with care."
+        warnings.append(f"{found.verdict()}{whose} {more}")
+    else:
+        notes.append(f"{found.verdict()}{whose}")
+    if not as_found:
+        notes.append("the training has other paths than the search found.")
+    return notes, warnings
+
+
+def _commands(run: Run, answer: Answer | None) -> list[tuple[str, str]]:
+    """Return what adds to the answer, and the command that does it."""
+    if run.description.frozen or run.folder.parent.name == CELLS:
+        return []
+    folder = shlex.quote(str(run.folder))
+    if not run.finished("train"):
+        stage = "search" if run.searches and not run.finished("search") else "train"
+        return [(f"The next stage is the {stage}:", f"mpnas {stage} --run {folder}")]
+    if answer is None or answer.approach != "mpnas":
+        return []
+    first = run.train_config().seed
+    sweep = f'mpnas sweep --run {folder} --approaches "{_REFERENCES}"'
+    if answer.bundle is None or answer.random is None:
+        seeds = f' --seeds "{first}"'
+        words = "To compare this run with separate models and random paths of the same cost:"
+        return [(words, f"{sweep}{seeds}")]
+    if min(answer.bundle.difference.pairs, answer.random.difference.pairs) < 2:
+        seeds = f' --seeds "{first},{first + 1},{first + 2}"'
+        return [("To see how much results change with the seed:", f"{sweep}{seeds}")]
+    return []

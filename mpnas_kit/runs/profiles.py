@@ -79,12 +79,10 @@ class Profile:
     space: text form of the search space.
     search, train: fields of `SearchConfig` and `TrainConfig` that differ from their defaults.
     approaches: approaches of the comparison, each with ABDP.
-    prioritizations: prioritizations of the ablation, each with MPNAS.
+    prioritizations: prioritizations of the ablation, each with MPNAS; empty: no ablation.
     seeds: seeds of every cell.
-    cell_search, cell_train: settings of cells that differ from those of the run.
     trust_domain: domain on which `supernet_trust` compares paths.
-    trust_paths: number of random paths in that comparison.
-    trust_steps: steps for which each of these paths is trained; None: as many as the run.
+    trust_paths: number of random paths in that comparison; 0: no comparison.
     is_result: whether figures of this profile may be read as results.
     """
 
@@ -124,48 +122,23 @@ class Profile:
         "geometric_mean",
     )
     seeds: tuple[int, ...] = (0, 1, 2)
-    cell_search: dict[str, Any] = field(default_factory=dict)
-    cell_train: dict[str, Any] = field(default_factory=dict)
     trust_domain: str = "fashion"
     trust_paths: int = 20
-    trust_steps: int | None = None
     is_result: bool = True
 
 
 QUICK = Profile(
     name="quick",
     about="four domains and few steps: shows that everything works, in minutes",
-    domains=("digits", "letters", "icons", "textures"),
-    search={**COST, "steps": 180, "policy_snapshots": 60},
-    train={"steps": 180, "evaluate_every": 60},
-    approaches=(
-        "mpnas",
-        "bundle",
-        "multi_head",
-        "single_path",
-        "single_path(frozen=True)",
-        "random_paths",
-        "even_paths",
-        "shared_trunk",
-    ),
+    domains=("digits", "letters", "fashion", "watch"),
+    search={**COST, "steps": 300, "batch_size": 16, "reward_batch": 16, "policy_snapshots": 60},
+    train={"steps": 240, "evaluate_every": 80},
+    # All with one budget: a single path would be trained twice as long.
+    approaches=("mpnas", "bundle", "random_paths", "random_paths(draw=1)"),
+    prioritizations=(),
     seeds=(0,),
-    prioritizations=(  # two searches in all; one search for each would take too long
-        "abdp",
-        "uniform",
-        "abdp > uniform",
-        "uniform > abdp",
-        "abdp > boosted",
-        "abdp > uncertainty",
-        "abdp > dwa(epoch=4)",
-        "abdp > dynamic_task_priority",
-        "abdp > random_weights",
-        "abdp > famo",
-        "abdp > geometric_mean",
-    ),
-    cell_search={"steps": 16},
-    cell_train={"steps": 20, "evaluate_every": 0},
     trust_domain="digits",
-    trust_steps=15,
+    trust_paths=0,
     is_result=False,
 )
 

@@ -33,6 +33,7 @@ from mpnas_kit.engine.loop import Callback, compute_for, space_for
 from mpnas_kit.engine.records import Environment, Timing
 from mpnas_kit.engine.stage_folder import StageFolder, compared, copy_finished, other_setting
 from mpnas_kit.engine.team import Team
+from mpnas_kit.engine.trackers import check_trackers
 from mpnas_kit.errors import MpnasError, Unavailable, unknown
 from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.parts import Missing, approve, approved, to_text
@@ -50,6 +51,7 @@ from mpnas_kit.runs.description import (
 )
 from mpnas_kit.runs.profiles import GROWTH, Profile
 from mpnas_kit.runs.started import given_start, read_start, refuse_other_start, source_of
+from mpnas_kit.runs.tables import RunTables
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.result import SearchResult
@@ -65,6 +67,7 @@ from mpnas_kit.training.stage import train
 
 StageName = Literal["search", "train"]
 STAGES: tuple[StageName, ...] = ("search", "train")
+STAGE_FOLDERS = ("search", "pretrain", "train")  # in which a process may run a stage
 FROZEN = "frozen"  # folder of the training to which a run adds domains
 MOST_LINKS = 20  # runs that take their search from each other, in a row
 Config = TypeVar("Config", bound=StageConfig)
@@ -515,6 +518,7 @@ class Run:
             _require_config(self.folder / "search", self.search_result().config, config)
             return self.search_result()
         self._require_possible(config)
+        check_trackers(callbacks)
         folder = self.begin() / "search"
         return search(
             self.suite,
@@ -554,6 +558,7 @@ class Run:
         paths = paths if paths is not None else Team.current().on_leader(self._paths_to_train)
         paths = self._in_suite(paths)
         self._require_possible(config)
+        check_trackers(callbacks)
         folder = self.begin()
         pretrained = self.plan.pretrained
         start = self._pretrained(paths, config, callbacks) if pretrained else self.start
@@ -791,6 +796,14 @@ class Run:
         from mpnas_kit.runs.sweep import finished_comparison
 
         return finished_comparison(self)
+
+    @property
+    def tables(self) -> RunTables:
+        """Tables of the run's finished stages and cells, as tidy DataFrames (see `RunTables`).
+
+        They are read when they are first used.
+        """
+        return RunTables(self)
 
     def report(self, out: str | pathlib.Path = "reports", **options: Any) -> pathlib.Path:
         """Run the notebooks on this run, write their pages, and return the index page.

@@ -13,6 +13,7 @@ norm and seed; a backbone needs none.
 import os
 import pathlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -20,11 +21,15 @@ from itertools import product
 from typing import Any
 
 from mpnas_kit import files
-from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison, Outcome, compare
+from mpnas_kit.analysis.answer import Answer
+from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Outcome, compare
 from mpnas_kit.approaches.approach import Approach, is_matched
 from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.parent import end_with_parent
+from mpnas_kit.engine.signals import StopRequested
+from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.trackers import Tracker, check_trackers
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.parts import Missing, split_list, to_text
@@ -32,12 +37,17 @@ from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.runs.description import RUN
-from mpnas_kit.runs.run import STAGES, Run, StageName
+from mpnas_kit.runs.run import STAGE_FOLDERS, STAGES, Run, StageName
 from mpnas_kit.settings import convert, require
 
 CELLS = "cells"  # folder of the cells in the run folder
 OF_CELLS = {"norm": "norms", "seed": "seeds", "prioritization": "prioritizations"}
 MOST_JOBS = 1024
+_BUDGET: dict[StageName, tuple[str, ...]] = {  # settings that say how much a stage computes
+    "search": ("steps", "batch_size", "paths_per_step"),
+    "train": ("steps", "batch_size"),
+}
+_PAUSE = 0.2  # seconds between two looks at stages that were asked to stop
 ARROW = " > "  # separates the prioritizations of search and training if they differ
 
 
@@ -231,7 +241,7 @@ class Sweep:
         """Run the cells that are not finished, and return the comparison of all cells.
 
         tell: called with one line of text per cell.
-        callbacks: called after every step of every cell. With several jobs there must be none,
+        callbacks: called after every step of every cell. With several jobs they must be trackers,
         because steps then run in other processes.
         jobs: number of cells that run at the same time, at least 1, each in its own process.
 
@@ -247,10 +257,11 @@ class Sweep:
         """
         require(1 <= jobs <= MOST_JOBS, f"jobs must be 1 to {MOST_JOBS}, not {jobs}.")
         require(
-            jobs == 1 or not callbacks,
-            f"a sweep with {jobs} jobs cannot call callbacks: expected none, or one job.",
+            jobs == 1 or all(isinstance(c, Tracker) for c in callbacks),
+            f"a sweep with {jobs} jobs cannot call callbacks: expected trackers only, or one job.",
         )
         self.check()
+        check_trackers(callbacks)
         if jobs == 1:
             for cell in self.cells:
                 tell(self.run_cell(cell, callbacks))
@@ -265,7 +276,7 @@ class Sweep:
         )
         try:
             for wave in self._waves():
-                for line in parallel(delayed(self.run_cell)(cell) for cell in wave):
+                for line in parallel(delayed(self._job)(cell, callbacks) for cell in wave):
                     tell(line)
         except BrokenProcessPool:
             raise MpnasError(
@@ -273,6 +284,21 @@ class Sweep:
                 "jobs. The same sweep continues with the cells that are not finished."
             ) from None
         return self._compared()
+
+    def _job(self, cell: Cell, callbacks: Sequence[Callback]) -> str:
+        """Run a cell in a process of its own.
+
+        If it is stopped on request, the sweep ends, and with it the other processes. So this one
+        first waits for the checkpoints of all others that are asked to stop.
+        """
+        try:
+            return self.run_cell(cell, callbacks)
+        except StopRequested:
+            folders = [StageFolder(self.folder(c) / n) for c in self.cells for n in STAGE_FOLDERS]
+            time.sleep(_PAUSE)
+            while any(folder.stop_is_requested and folder.is_running for folder in folders):
+                time.sleep(_PAUSE)
+            raise
 
     def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
         """Run a cell, and return one line of text about it. A finished cell is only read.
@@ -347,9 +373,9 @@ def sweep_of(
     prioritizations: such as `abdp, uniform > abdp`; None: `abdp`.
     norms: such as `per_domain, naive`; None: `per_domain`.
     seeds: such as `0, 1`; None: the seeds of the run's profile.
-    search, train: settings of the stages of all cells. The default of `steps`, and of what the
-    profile sets for cells, is that of the cells that were begun before, otherwise that of the
-    profile. All other settings are those of the run. A value None is the default.
+    search, train: settings of the stages of all cells. The default of `steps` is that of the cells
+    that were begun before, otherwise that of the run. All other settings are those of the run. A
+    value None is the default.
 
     If approaches and prioritizations are both None, the cells are those of the profile: every
     approach with ABDP, and MPNAS with every prioritization.
@@ -375,27 +401,26 @@ def sweep_of(
     else:
         chosen = crossed(profile.approaches, ["abdp"]) + crossed(["mpnas"], profile.prioritizations)
 
-    def settings(
-        stage: StageName, plain: Mapping[str, Any], given: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        begun = next((c for c in _begun_cells(run) if c.begun(stage)), None)
-        if begun is not None:
-            config = begun.config(stage)
-            same = config.steps == run.config(stage).steps
-            names = plain if same else {**plain, "steps": None}
-            plain = {name: getattr(config, name) for name in names}
+    def settings(stage: StageName, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        begun = next((c.config(stage).steps for c in _begun_cells(run) if c.begun(stage)), None)
+        plain = {} if begun in (None, run.config(stage).steps) else {"steps": begun}
         return {**plain, **{k: v for k, v in (given or {}).items() if v is not None}}
 
     return Sweep(
         run,
         chosen,
-        settings("search", profile.cell_search, search),
-        settings("train", profile.cell_train, train),
+        settings("search", search),
+        settings("train", train),
     )
 
 
 def _in_cell(name: str, callback: Callback) -> Callback:
-    """Return a callback that puts the name of the cell before the name of the stage."""
+    """Return a callback that puts the name of the cell before the name of the stage.
+
+    A tracker stays: it knows the folder of the cell.
+    """
+    if isinstance(callback, Tracker):
+        return callback
     return lambda event: callback(replace(event, stage=f"{name}, {event.stage}"))
 
 
@@ -455,6 +480,68 @@ def outcome(run: Run) -> Outcome:
     """Return a finished run as an outcome for `compare`."""
     weights = run.folder / "train" / "model.safetensors"
     cell = _cell_of(run)
-    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
-    text = cell.prioritization.label if weighs else NO_PRIORITIZATION
+    text = _prioritization_of(cell)
     return Outcome(label(cell.approach), text, run.train_result(), weights.stat().st_size)
+
+
+def _prioritization_of(cell: Cell) -> str:
+    """Return the prioritization of a cell as it stands in tables."""
+    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
+    return cell.prioritization.label if weighs else NO_PRIORITIZATION
+
+
+def own_comparison(run: Run) -> Comparison:
+    """Return a finished run beside the finished runs of its sweep that had the same budget.
+
+    The budget: steps and images per step of the training, and of the search if both have one. If
+    the run is a cell of a sweep, the others are that sweep's. Runs of other domains do not count.
+    Folders are read; no step is computed.
+
+    run: a run with a finished training.
+
+    Raises `MpnasError` if a folder of the sweep cannot be read.
+    """
+    others = [o for o in finished_runs(_around(run)) if not _same_folder(o, run)]
+    domains = list(run.train_result().paths)
+    fitting = [o for o in others if list(o.train_result().paths) == domains]
+    rows: dict[Cell, Run] = {_cell_of(run): run}
+    for other in fitting:
+        if _has_budget_of(other, run):
+            rows.setdefault(_cell_of(other), other)
+    return compare(outcome(row) for row in rows.values())
+
+
+def answer_of(run: Run, comparison: Comparison) -> Answer:
+    """Return what a run found; if the comparison lacks the run, what the runs in it found.
+
+    run: a run.
+    comparison: finished runs, such as those of `own_comparison`.
+    """
+    cell, cells = _cell_of(run), comparison.cells
+    own = (label(cell.approach), _prioritization_of(cell), cell.norm)
+    if any(key == own for key in cells[list(KEY)].itertuples(index=False, name=None)):
+        return Answer.of(comparison, own[0], prioritization=own[1], norm=own[2])
+    return Answer.of(comparison)
+
+
+def _around(run: Run) -> Run:
+    """Return the run whose sweep a run is a cell of; the run itself if it is no cell."""
+    above = run.folder.parent.parent
+    is_cell = run.folder.parent.name == CELLS and files.exists(above / RUN)
+    return Run.read(above, trust=run.trust) if is_cell else run
+
+
+def _same_folder(one: Run, other: Run) -> bool:
+    return os.path.abspath(one.folder) == os.path.abspath(other.folder)
+
+
+def _has_budget_of(one: Run, other: Run) -> bool:
+    def same(stage: StageName) -> bool:
+        configs = [
+            run.origin.config(stage) if stage == "search" else run.config(stage)
+            for run in (one, other)
+        ]
+        return all(len({getattr(c, name) for c in configs}) == 1 for name in _BUDGET[stage])
+
+    searched = all(r.begun("search") or r.description.search_from for r in (one, other))
+    return same("train") and (not searched or same("search"))

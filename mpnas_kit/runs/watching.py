@@ -19,10 +19,10 @@ from mpnas_kit.engine.records import Count, Timing
 from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, METRICS, RESULTS, STOP, StageFolder
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.runs.description import RUN, place
-from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.run import STAGE_FOLDERS, Run
+from mpnas_kit.runs.sweep import CELLS
 
 StageState = Literal["not started", "running", "stopped", "finished"]
-STAGES = ("search", "pretrain", "train")  # folders of stages in a run folder
 _RECENT = 30  # polls from which the time per step is measured
 
 
@@ -93,7 +93,7 @@ class Watch:
 
         Raises `MpnasError` if a file cannot be read or is damaged.
         """
-        before, self._state = self._state, self._state_now()  # first: after its end, no rows come
+        before, self._state = self._state, self.state  # first: after its end, no rows come
         if self._state == "not started":
             restarted = self._step > 0
             self._forget()
@@ -112,7 +112,9 @@ class Watch:
         """Ask the stage to stop after its step (see `request_stop`)."""
         _request(self._stage, self.stage)
 
-    def _state_now(self) -> StageState:
+    @property
+    def state(self) -> StageState:
+        """State of the stage now. No metrics are read."""
         if not self._stage.exists(CONFIG):
             return "not started"
         if self._stage.is_running:
@@ -173,6 +175,20 @@ class Watch:
         return None if same else policy
 
 
+def begun_stages(run: Run | str | pathlib.Path) -> list[Watch]:
+    """Return a watch of every stage of a run and of its cells that was begun.
+
+    run: run, or path of a run folder.
+
+    Raises `MpnasError` if the folder is not a run folder.
+    """
+    folder = _run_folder(run)
+    cells = [folder / CELLS / name for name in files.names_in(folder / CELLS)]
+    runs = [folder, *(cell for cell in cells if files.exists(cell / RUN))]
+    watches = [Watch(one, stage) for one in runs for stage in STAGE_FOLDERS]
+    return [watch for watch in watches if watch.state != "not started"]
+
+
 def request_stop(run: Run | str | pathlib.Path, stage: str) -> None:
     """Ask the process that runs a stage to stop it.
 
@@ -201,11 +217,15 @@ def _request(folder: StageFolder, stage: str) -> None:
 
 
 def _stage_folder(run: Run | str | pathlib.Path, stage: str) -> pathlib.Path:
-    if stage not in STAGES:
-        raise unknown("stage", stage, STAGES)
+    if stage not in STAGE_FOLDERS:
+        raise unknown("stage", stage, STAGE_FOLDERS)
+    return _run_folder(run) / stage
+
+
+def _run_folder(run: Run | str | pathlib.Path) -> pathlib.Path:
     if isinstance(run, Run):
-        return run.folder / stage
+        return run.folder
     folder = place(run)
     if not files.exists(folder / RUN):
         raise MpnasError(f"{folder} has no {RUN}: expected a run folder.")
-    return folder / stage
+    return folder

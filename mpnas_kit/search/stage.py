@@ -23,6 +23,7 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
     Stage,
+    StepCallback,
     compute_for,
     history_table,
     identity,
@@ -34,7 +35,9 @@ from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.start_table import START, as_read, write_start_table
 from mpnas_kit.engine.step import learning_rate, optimiser_of, set_rate, weighted_step
+from mpnas_kit.engine.trackers import StageStart, check_trackers, tracked
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.files import as_path
 from mpnas_kit.network.frozen import Frozen, grown_space
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.domain_weights import begin_weights
@@ -96,6 +99,7 @@ def search(
     require_trainable(suite, config.micro_batches)
     require_divisible(suite, config.reward_share, config.micro_batches)
     require_callbacks(callbacks)
+    check_trackers(callbacks)
     if start is not None:
         require_type(start, Start, "start")
         require(frozen is None, "start and frozen are both given: expected only one of them.")
@@ -104,6 +108,8 @@ def search(
         space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
     targets = resolve_targets(space, config, suite.names)
     compute = compute_for(config, len(suite), folder)
+    place = None if folder is None else as_path(folder, "folder")
+    start_of_stage = StageStart("search", config, space, suite.names, place)
     with (
         reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(
@@ -111,15 +117,17 @@ def search(
             lambda: _contents(suite, plain, space, config, start, frozen, compute.variant),
             compute.team,
         ) as run,
+        tracked(callbacks, start_of_stage, compute.team) as followed,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, plain, config))
         if finished is not None:
-            return finished
+            return followed.ended(finished)
         # of a TrainResult: its weights expect what those of its start do
         standard = getattr(frozen, "standard", None) if start is None else start.standard
         parts = divide(suite, config.reward_share, config.seed, standard)
         net = None if frozen is None else frozen.net
-        return _Search(parts, space, config, targets, start, net, run, compute).run(callbacks)
+        computed = _Search(parts, space, config, targets, start, net, run, compute)
+        return followed.ended(computed.run(followed.callbacks))
 
 
 def _contents(
@@ -236,7 +244,7 @@ class _Search(Stage):
         self.policies: list[NDArray[np.float32]] = []
         self.prices: dict[Use, float] = {}
 
-    def run(self, callbacks: Sequence[Callback]) -> SearchResult:
+    def run(self, callbacks: Sequence[StepCallback]) -> SearchResult:
         self.loop(callbacks)
         policy = np.stack(self.policies)
         result = self._result(policy)

@@ -13,6 +13,7 @@ from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
     Callback,
     Stage,
+    StepCallback,
     compute_for,
     history_table,
     identity,
@@ -24,7 +25,9 @@ from mpnas_kit.engine.runtime import reproducible
 from mpnas_kit.engine.stage_folder import Contents, StageFolder, open_on_leader
 from mpnas_kit.engine.start_table import START, as_read, write_start_table
 from mpnas_kit.engine.step import learning_rate, optimiser_of, set_rate, weighted_step
+from mpnas_kit.engine.trackers import StageStart, check_trackers, tracked
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.files import as_path
 from mpnas_kit.network.frozen import grown_space
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
@@ -112,6 +115,7 @@ def train(
     space = space_for(suite, space)
     require_trainable(suite, config.micro_batches)
     require_callbacks(callbacks)
+    check_trackers(callbacks)
     compute = compute_for(config, len(suite), folder)
 
     def contents() -> Contents:
@@ -130,14 +134,18 @@ def train(
             record=lambda: _record(suite, space, frozen, start),
         )
 
+    place = None if folder is None else as_path(folder, "folder")
+    start_of_stage = StageStart("train", config, space, suite.names, place)
     with (
         reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(folder, contents, compute.team) as run,
+        tracked(callbacks, start_of_stage, compute.team) as followed,
     ):
         finished = compute.team.on_leader(lambda: _finished(run, space, config))
         if finished is not None:
-            return finished
-        return _Training(suite, space, paths, config, start, frozen, run, compute).run(callbacks)
+            return followed.ended(finished)
+        computed = _Training(suite, space, paths, config, start, frozen, run, compute)
+        return followed.ended(computed.run(followed.callbacks))
 
 
 def _has_statistics(net: MultiPathNet) -> bool:
@@ -274,7 +282,7 @@ class _Training(Stage):
         norms = config.frozen and config.frozen_norms == "start"
         return norms and config.shift == 0 and compute.precision == "float32"
 
-    def run(self, callbacks: Sequence[Callback]) -> TrainResult:
+    def run(self, callbacks: Sequence[StepCallback]) -> TrainResult:
         self.loop(callbacks)
         return self._finish()
 

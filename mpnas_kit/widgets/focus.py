@@ -135,7 +135,7 @@ class FocusBar(anywidget.AnyWidget):
     train_step = traitlets.Int(None, allow_none=True).tag(sync=True)
 
     def __init__(self, focus: Focus) -> None:
-        super().__init__(domains=focus.domains, colors=plots.domain_colors(focus.domains))
+        super().__init__(domains=focus.domains, colors=plots.domain_variables(focus.domains))
         self.focus = focus
         names = ["domain", "pair", "node", "search_step", "train_step"]
         focus.observe(lambda change: self._follow(), names)

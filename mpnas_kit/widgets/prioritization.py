@@ -67,7 +67,7 @@ class PrioritizationExplorer(Explorer):
         self._means.add_table(trained.history[["step", "domain", "loss", "accuracy"]])
         self._means.add_table(self._recorded)
         self.focus = Focus(domains) if focus is None else focus
-        self.chart = Lines(domains)
+        self.chart = Lines(domains, self.focus.domains)
         self.chart.smoothing = smoothing(steps)
         self._follows = False
         for control in (self.start, self.end, self.schedule, self.decay):

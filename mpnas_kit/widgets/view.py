@@ -29,7 +29,7 @@ def script(name: str) -> str:
     return (_STATIC / name).read_text(encoding="utf-8")
 
 
-STYLE = script("views.css")
+STYLE = script("views.css") + style.palette_css(".mpnas", '[data-jp-theme-light="false"] .mpnas')
 
 
 class Twin:

@@ -10,6 +10,7 @@ import pytest
 
 from mpnas_kit.cli import commands as cli
 from mpnas_kit.engine.team import Team
+from mpnas_kit.runs.profiles import QUICK
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import options
@@ -181,7 +182,15 @@ def test_help_names_every_field_with_its_default(
     output = " ".join(capsys.readouterr().out.split())
     for name in options(config):
         assert f"--{name.replace('_', '-')} " in output
-    assert "quick: 180" in output
+    assert f"quick: {getattr(QUICK, command)['steps']}" in output
+
+
+def test_a_comparison_begins_with_its_answer(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", "--run", str(run)]) == 0
+    words, about, table = (" ".join(p.split()) for p in capsys.readouterr().out.split("\n\n"))
+    mean = Run.read(run).train_result().accuracy("test").mean()
+    assert words.startswith("One model of ") and words.endswith(f"mean test accuracy {mean:.1%}.")
+    assert about.startswith("Mean top-1 accuracy") and table.startswith("approach")
 
 
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from torch.distributed import TCPStore
 
 from mpnas_kit.domains.batches import DomainStream, Source, Standard
 from mpnas_kit.engine.compute import Compute, device_named
+from mpnas_kit.engine.stage_folder import STOP, StageFolder
 from mpnas_kit.engine.team import Team, joined
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.stage import search
@@ -156,6 +157,25 @@ def test_a_lost_process_ends_the_others_and_another_number_can_resume(
     alone(stage, tmp_path / "run")
     alone(stage, tmp_path / "whole")
     assert_equal_runs(stage, tmp_path / "run", tmp_path / "whole")
+
+
+def test_all_processes_stop_after_the_same_step_on_request(
+    processes: Processes, tmp_path: Path
+) -> None:
+    """The leader sees the request. Another number of processes can resume."""
+    folder = tmp_path / "run"
+    processes.start(2, folder, "train", TRAIN, wait=0.5)
+    until = time.monotonic() + 60
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    (folder / STOP).touch()
+    assert all(status not in (0, 2) for status, _ in processes.end())  # interrupted
+    left = StageFolder(folder).load_checkpoint()
+    assert left is not None and 1 <= left.step < 6
+    assert not (folder / STOP).exists() and not (folder / "results.json").exists()
+    alone("train", folder)
+    alone("train", tmp_path / "whole")
+    assert_equal_runs("train", folder, tmp_path / "whole")
 
 
 def test_a_wrong_config_and_too_many_processes_are_reported_once(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 import torch
@@ -26,6 +27,9 @@ IMAGES = torch.arange(6 * 64, dtype=torch.int64).reshape(6, 1, 8, 8) % 256
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1])
 CLASSES = ("cat", "dog")
 LONG = "9" * 5000
+COMPARED = mk.analysis.Comparison(
+    pd.DataFrame(columns=["approach", "prioritization", "norm", "seed"]), pd.DataFrame()
+)
 
 
 def split(images: Any = IMAGES, labels: Any = LABELS) -> mk.TensorSplit:
@@ -376,12 +380,20 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.architecture_graph(tiny.space(), {"a": "x"}), "must be a Path, not 'x'"),
     (lambda: mk.analysis.work_of(tiny.space(), 0, mk.TrainConfig()), "domains must be a whole"),
     (lambda: mk.analysis.work_of(tiny.space(), 1, None), "config must be a StageConfig"),
+    (
+        lambda: mk.analysis.Answer.of("runs/mine"),
+        "comparison must be a Comparison, not 'runs/mine'",
+    ),
+    (lambda: mk.analysis.Answer.of(COMPARED, 3), "Answer.of: approach must be text"),
+    (lambda: mk.analysis.Answer.of(COMPARED, "mpnsa"), "no run of mpnsa: it has no runs"),
+    (lambda: mk.plots.size_and_accuracy(COMPARED, "mpnas"), "answer must be a Answer, not 'mpnas'"),
     (lambda: mk.analysis.estimate([], [0], 1, 1), "a number of devices must be a whole number"),
     (lambda: mk.analysis.estimate([], [1], 0, 1), "speed must be a number from 0.001"),
     (lambda: mk.analysis.random_paths(tiny.space(), -1), "count must be a whole number"),
     (lambda: mk.analysis.jaccard_matrix(tiny.space(), {"a": PATH}, pairs=0), "pairs must be"),
     (lambda: mk.analysis.images_at(domain(), "test", [9]), "whole numbers from 0 to 5"),
     (lambda: mk.plots.path_spread(read_path_spread(), "digts"), "did you mean 'digits'"),
+    (lambda: mk.plots.path_spreads(read_path_spread(), columns=0), "at least one column, not 0"),
     (lambda: mk.hub(3), "path of the images must be text or a path"),
     (lambda: mk.hub("/none"), "there is no folder /none"),
     (lambda: mk.hub({"x": None}), "must be text or a path"),
@@ -395,6 +407,11 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.submit("runs/mine", "/none", "x.zip"), "model must be a Model, not 'runs/mine'"),
     (lambda: mk.analysis.decathlon_score("dtd"), "accuracies must be a dict"),
     (lambda: mk.analysis.decathlon_score({"dtd": 2}), "accuracy of 'dtd' must be a number from 0"),
+    # trackers and tables
+    (lambda: mk.TensorBoard(folder=3), "tensorboard: folder must be text"),
+    (lambda: mk.TensorBoard(pictures_every=0), "pictures_every must be .* from 1 to"),
+    (lambda: mk.MLflow(uri=3), "mlflow: uri must be text"),
+    (lambda: mk.MLflow(experiment=""), "mlflow: experiment must be text"),
 ]
 
 

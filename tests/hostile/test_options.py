@@ -242,6 +242,28 @@ WRONG = [
     (["grow", "--data", "a", "--data", "a"], ["--data", "twice"]),
     (["grow", "--search", "steps", "2", "--search", "steps", "3"], ["steps", "twice"]),
     (["grow", "--norm", "mixed"], ["--norm"]),
+    # trackers
+    (["search", "--track", "tensorbord"], ["did you mean 'tensorboard'"]),
+    (["search", "--track", "tensorboard(dir='x')"], ["dir", "folder"]),
+    (["search", "--track", "tensorboard(folder=3)"], ["folder", "text"]),
+    (["search", "--track", "tensorboard(pictures_every=0)"], ["pictures_every", "1 to"]),
+    (["search", "--track", "tensorboard(folder='/dev/null')"], ["/dev/null", "folder"]),
+    (["search", "--track", "mlflow(uri='sqlite:///no/such/x.db')"], ["no/such"]),
+    (["search", "--track", "mlflow(uri='sqlite:////dev/null')"], ["/dev/null"]),
+    (["search", "--track", "mlflow(uri='http://me:secret@127.0.0.1:9')"], ["http://127.0.0.1:9"]),
+    (["search", "--track", "mlflow(uri='gopher://x')"], ["gopher://x"]),
+    (["search", "--track", "mlflow(uri='mlruns')"], ["mlruns", "sqlite:///"]),
+    (["search", "--track", "mlflow(experiment='')"], ["experiment"]),
+    (["search", "--track", "json:JSONEncoder"], ["JSONEncoder", "check()"]),
+    (["search", "--track", "tensorboard", "--track", "mlflow"], ["--track", "twice"]),
+    (["sweep", "--track", "mlfow"], ["did you mean 'mlflow'"]),
+    # tables
+    (["tables"], ["--out"]),
+    (["tables", "--out", "new"], ["runs/quick", "run.json"]),
+    (["tables", "--out", "new", "--run", "nowhere"], ["nowhere", "run.json"]),
+    (["tables", "--out", "a", "--out", "b"], ["--out", "twice"]),
+    (["tables", "--out", ""], ["path"]),
+    (["tables", "--out", "new", "extra"], ["extra"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),
@@ -251,10 +273,28 @@ WRONG = [
     (["check", "a", "--run", "b"], ["twice"]),
     (["explore", "--port", "x"], ["port"]),
     (["explore", "--port", "99999999"], ["port"]),
+    (["explore", "--ip", "192.0.2.1"], ["ip '192.0.2.1'", "an address of this machine"]),
+    (["explore", "--ip", ""], ["ip ''"]),
+    (["explore", "--ip", "\0"], ["ip"]),
+    (["explore", "--base-url", "mine"], ["base_url", "'/mine/'"]),
+    (["explore", "--base-url", "/my lab/"], ["base_url", "'/my lab/'"]),
+    (["explore", "--base-url", ""], ["base_url"]),
+    (["watch"], ["run.json"]),
+    (["watch", "a", "--run", "b"], ["twice"]),
+    (["watch", "--every", "0"], ["every"]),
+    (["watch", "--every", "often"], ["every"]),
+    (["watch", "--stage", "trains"], ["'train'"]),
+    (["stop"], ["run.json"]),
+    (["stop", "--stage", ""], ["stage"]),
+    (["stop", "--now"], ["--now"]),
     (["report", ""], ["notebook"]),
     (["report", " "], ["notebook"]),
     (["report", "_"], ["'_'"]),
     (["report", "--cells", "a", "b"], ["--cells"]),
+    (["report", "--beside", ""], ["path"]),
+    (["report", "--beside", "none"], ["none"]),
+    (["report", "--beside"], ["--beside"]),
+    (["report", "--beside", "a", "--beside", "a"], ["--beside", "twice"]),
     (["train"], ["search"]),
     (["compare"], ["train"]),
 ]
@@ -322,3 +362,11 @@ def test_a_path_that_cannot_be_used_is_named(
     (tmp_path / "full" / "thesis.tex").write_text("precious")
     command = [words.format(finished=finished) for words in USES[how]]
     refused([*command, how, path], word)
+
+
+@pytest.mark.parametrize("form", ["", "xlsx", "CSV"])
+def test_an_unknown_form_of_tables_is_refused(
+    form: str, finished: Path, tmp_path: Path, refused: Refused
+) -> None:
+    arguments = ["tables", "--run", str(finished), "--out", str(tmp_path / "new")]
+    refused([*arguments, "--format", form], "'csv' or 'parquet'")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mpnas_kit.notebook import show
 from mpnas_kit.notebook.picture import PAGE, svg
+from mpnas_kit.plots import style
 
 
 def drawn(**settings: str) -> Figure:
@@ -28,6 +29,48 @@ def test_text_and_background_are_variables_and_data_keep_their_colours() -> None
     assert "#4b3cb4" in text
     for color in PAGE.values():
         assert color not in text
+
+
+def test_text_stays_text_in_fonts_of_known_widths() -> None:
+    with plt.rc_context(PAGE):
+        figure, ax = plt.subplots(figsize=(3, 2))
+        ax.set(xlabel="steps of the search", title="\u6570\u5b57 & digits")
+    root = ElementTree.fromstring(svg(figure, "axes"))
+    plt.close(figure)
+    texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "steps of the search" in texts and "\u6570\u5b57 & digits" in texts
+    assert "DejaVu Sans" in root.attrib["style"]
+    inside = ElementTree.tostring(root, encoding="unicode").partition(">")[2]
+    assert "font-family" not in inside
+
+
+@pytest.mark.parametrize(("size", "share"), [(6.75, 1.0), (13.5, 0.5), (5, 1.0)])
+def test_a_figure_is_not_narrower_than_its_smallest_text_allows(size: float, share: float) -> None:
+    with plt.rc_context(PAGE):
+        figure, ax = plt.subplots(figsize=(4, 2))
+        ax.set_axis_off()
+        ax.text(0, 0, "small", fontsize=size)
+        ax.text(0, 1, "large", fontsize=size + 3)
+    css = ElementTree.fromstring(svg(figure, "texts")).attrib["style"]
+    plt.close(figure)
+    width, least = (
+        int(re.findall(rf"(?<![\w-]){k}: (\d+)px", css)[0]) for k in ("width", "min-width")
+    )
+    assert least == pytest.approx(share * width, abs=1), "9 pixels at least, or the whole width"
+
+
+def test_colours_of_domains_and_of_the_run_are_variables() -> None:
+    colors = style.domain_colors(["digits", "letters"])
+    with plt.rc_context(PAGE):
+        figure, ax = plt.subplots(figsize=(3, 2))
+        for color in (*colors.values(), style.ACCENT):
+            ax.plot([0, 1], [0, 1], color=color)
+    text = svg(figure, "lines")
+    plt.close(figure)
+    variables = [*style.domain_variables(["digits", "letters"]).values(), "var(--accent, #2f5fb3)"]
+    for color, variable in zip((*colors.values(), style.ACCENT), variables, strict=True):
+        assert variable in text
+        assert color not in text.replace(variable, ""), "no colour is fixed"
 
 
 def test_a_figure_has_a_description() -> None:

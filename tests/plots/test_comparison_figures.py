@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
-from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 import mpnas_kit as mk
@@ -21,6 +23,7 @@ from mpnas_kit.analysis.difficulty import difficulties
 from mpnas_kit.analysis.prioritization import MEAN, prioritization_differences
 from mpnas_kit.analysis.trust import Trust
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.plots import style
 from mpnas_kit.plots.comparison import kind_labels
 from mpnas_kit.plots.labels import places
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
@@ -105,14 +108,6 @@ def trust() -> Trust:
     return Trust("a", pd.DataFrame(rows))
 
 
-def bars(ax: Axes) -> list[BarContainer]:
-    return [c for c in ax.containers if isinstance(c, BarContainer)]
-
-
-def widths(container: BarContainer) -> list[float]:
-    return [float(p.get_width()) for p in container.patches]
-
-
 def marks(ax: Axes) -> dict[str, ErrorbarContainer]:
     return {
         str(c.get_label()): c
@@ -154,10 +149,10 @@ def test_all_take_and_return_axes_in_the_active_colours(
         return ax
 
     draws: list[Callable[[Axes | None], Axes]] = [
-        lambda ax: plots.approach_bars(approaches, ax),
-        lambda ax: plots.domain_bars(approaches, ax),
+        lambda ax: plots.approach_dots(approaches, ax),
+        lambda ax: plots.domain_dots(approaches, ax),
         lambda ax: plots.pareto(approaches, ax),
-        lambda ax: plots.prioritization_bars(prioritizations, ax),
+        lambda ax: plots.prioritization_dots(prioritizations, ax),
         lambda ax: plots.prioritization_heatmap(prioritizations, ax),
         lambda ax: plots.two_paths(space, paths, "a", "b", ax),
         lambda ax: plots.trust_scatter(trust, ax),
@@ -180,25 +175,71 @@ def test_all_take_and_return_axes_in_the_active_colours(
             assert all(to_hex(s.get_edgecolor()) == text for s in spines)
 
 
-def test_approach_bars() -> None:
-    ax = plots.approach_bars(comparison(APPROACHES))
+def means_drawn(ax: Axes) -> dict[str, Line2D]:
+    return {str(x.get_label()): x for x in ax.lines if not str(x.get_label()).startswith("_")}
+
+
+def test_approach_dots() -> None:
+    ax = plots.approach_dots(comparison(APPROACHES))
     means = np.array([0.70, 0.60, 0.50]) + SHIFT
-    (container,) = bars(ax)
-    assert widths(container) == pytest.approx(means)
-    assert ticks(ax) == ["mpnas", "bundle", "single_path"]
+    drawn = means_drawn(ax)
+    assert ticks(ax) == list(drawn) == ["mpnas", "bundle", "single_path"]
+    assert [float(x.get_xdata()[0]) for x in drawn.values()] == pytest.approx(means)
     assert texts(ax) == [f"{m:.1%} \N{PLUS-MINUS SIGN} {100 * SPREAD:.1f}" for m in means]
-    lines, dots = ax.collections
-    segments = np.array(lines.get_segments())
-    np.testing.assert_allclose(segments[:, :, 0].T, [means - SPREAD, means + SPREAD])
-    places = np.asarray(dots.get_offsets())
-    expected = {(m + s, row) for row, m in enumerate((0.7, 0.6, 0.5)) for s in (0, 0.01, 0.04)}
-    assert {(round(x, 6), round(y)) for x, y in places} == {(round(x, 6), y) for x, y in expected}
+    intervals = [c for c in ax.collections if isinstance(c, LineCollection)]
+    seeds = [c for c in ax.collections if isinstance(c, PathCollection)]
+    for row, (mean, interval, dots) in enumerate(zip(means, intervals, seeds, strict=True)):
+        assert interval.get_segments()[0][:, 0] == pytest.approx([mean - SPREAD, mean + SPREAD])
+        first = mean - SHIFT
+        places = np.asarray(dots.get_offsets())
+        assert places[:, 0] == pytest.approx([first, first + 0.01, first + 0.04])
+        assert set(places[:, 1].round()) == {row}
     assert "abdp prioritization, per_domain norm, 3 seeds" in ax.get_title()
 
 
-def test_approach_bars_of_one_seed_have_no_spread() -> None:
-    ax = plots.approach_bars(comparison(APPROACHES, seeds=1), split="val")
-    assert widths(bars(ax)[0]) == pytest.approx([0.71, 0.61, 0.51])
+def test_approaches_have_shapes_and_greys_and_the_method_has_the_accent() -> None:
+    lines = means_drawn(plots.approach_dots(comparison(APPROACHES)))
+    colors = {name: to_hex(x.get_color()) for name, x in lines.items()}
+    assert colors == {"mpnas": style.ACCENT, "bundle": style.GREY, "single_path": style.GREY}
+    assert len({x.get_marker() for x in lines.values()}) == 3
+    assert not set(colors.values()) & set(style.LIGHT_TONES)
+    many: dict[Kind, tuple[float, float]] = {
+        (f"a{i}", "none", "per_domain"): (0.5, 1e6) for i in range(15)
+    }
+    crowd = means_drawn(plots.approach_dots(comparison(many, seeds=1)))
+    assert (
+        len({(x.get_marker(), x.get_fillstyle(), x.get_markerfacecolor()) for x in crowd.values()})
+        == 15
+    )
+
+
+def test_the_range_of_the_axis_is_that_of_the_values() -> None:
+    for ax in (
+        plots.approach_dots(comparison(APPROACHES)),
+        plots.domain_dots(comparison(APPROACHES)),
+    ):
+        low, high = ax.get_xlim()
+        assert low > 0.3 and high < 0.9
+
+
+def test_labels_of_rows_do_not_overlap() -> None:
+    long: dict[Kind, tuple[float, float]] = {
+        (f"mpnas(collapse='none', widths={i}, kernels=3, blocks=7)", w, "per_domain"): (0.5, 1e6)
+        for i in range(6)
+        for w in ("abdp", "uniform")
+    }
+    for ax in (plots.approach_dots(comparison(long)), plots.domain_dots(comparison(long))):
+        ax.figure.canvas.draw()
+        written = [*ax.get_yticklabels(), *ax.texts]
+        written += ax.get_legend().get_texts() if ax.get_legend() else []
+        extents = [t.get_window_extent() for t in written if t.get_text()]
+        assert not any(a.overlaps(b) for i, a in enumerate(extents) for b in extents[:i])
+
+
+def test_approach_dots_of_one_seed_have_no_spread() -> None:
+    ax = plots.approach_dots(comparison(APPROACHES, seeds=1), split="val")
+    found = [float(x.get_xdata()[0]) for x in means_drawn(ax).values()]
+    assert found == pytest.approx([0.71, 0.61, 0.51])
     assert texts(ax) == ["71.0%", "61.0%", "51.0%"]
     assert not ax.collections
     assert ax.get_title() == "Mean accuracy (abdp prioritization, per_domain norm, 1 seed)"
@@ -215,9 +256,9 @@ def test_rows_are_named_by_what_differs() -> None:
     assert kind_labels(more.iloc[[0, 3]]) == ["abdp", "famo"]
 
 
-def test_domain_bars() -> None:
+def test_domain_dots() -> None:
     compared = comparison(APPROACHES, domains=("a", "b", "c"))
-    ax = plots.domain_bars(compared)
+    ax = plots.domain_dots(compared)
     assert ticks(ax) == ["a", "b", "c"]
     drawn = marks(ax)
     assert list(drawn) == ["mpnas", "bundle", "single_path"]
@@ -234,7 +275,7 @@ def test_domain_bars() -> None:
     assert lanes == sorted(lanes) and len(set(lanes)) == 3
     looks = [(m.lines[0].get_color(), m.lines[0].get_marker()) for m in drawn.values()]
     assert len(set(looks)) == 3
-    alone = marks(plots.domain_bars(comparison(APPROACHES, seeds=1), split="val"))
+    alone = marks(plots.domain_dots(comparison(APPROACHES, seeds=1), split="val"))
     assert at(alone["mpnas"])[0] == pytest.approx([0.66, 0.76])
     assert not alone["mpnas"].lines[2]
 
@@ -307,25 +348,26 @@ def test_differences_of_prioritizations_are_paired_by_seed() -> None:
     assert fewer.loc["abdp", "difference"].tolist() == pytest.approx([0.025, 0.05, 0.0])
 
 
-def test_prioritization_bars() -> None:
-    ax = plots.prioritization_bars(uneven())
+def test_prioritization_dots() -> None:
+    ax = plots.prioritization_dots(uneven())
     assert ticks(ax) == [MEAN, "a", "b"]
-    drawn = {str(c.get_label()): c for c in bars(ax)}
+    drawn = marks(ax)
     assert list(drawn) == ["abdp", "famo"]
-    assert widths(drawn["abdp"]) == pytest.approx([2, 4, 0], abs=1e-9)
-    assert widths(drawn["famo"]) == pytest.approx([-2, -2, -2])
+    assert at(drawn["abdp"])[0] == pytest.approx([2, 4, 0], abs=1e-9)
+    assert at(drawn["famo"])[0] == pytest.approx([-2, -2, -2])
     spread = 2 / math.sqrt(2)
-    segments = np.array(ax.collections[0].get_segments())[:, :, 0]
-    np.testing.assert_allclose(segments[1], [4 - spread, 4 + spread])
+    np.testing.assert_allclose(ends(drawn["abdp"], 0)[1], [4 - spread, 4 + spread])
+    colors = [to_hex(m.lines[0].get_color()) for m in drawn.values()]
+    assert colors == [style.ACCENT, style.GREY]
     assert not texts(ax)
     assert "Prioritizations against uniform (mpnas, per_domain norm, 2 seeds)" in ax.get_title()
 
 
-def test_bars_of_one_prioritization_have_numbers() -> None:
+def test_dots_of_one_prioritization_have_numbers() -> None:
     whole = uneven()
     kept = [part[part["prioritization"] != "famo"] for part in (whole.cells, whole.domains)]
-    ax = plots.prioritization_bars(Comparison(*kept).where(seed=[1]), baseline="abdp")
-    assert widths(bars(ax)[0]) == pytest.approx([-2.5, -5, 0], abs=1e-9)
+    ax = plots.prioritization_dots(Comparison(*kept).where(seed=[1]), baseline="abdp")
+    assert at(marks(ax)["uniform"])[0] == pytest.approx([-2.5, -5, 0], abs=1e-9)
     assert texts(ax) == ["-2.5", "-5.0", "+0.0"]
     assert ax.get_title() == "uniform against abdp (mpnas, per_domain norm, 1 seed)"
     assert not ax.collections and ax.get_legend() is None
@@ -456,25 +498,25 @@ def test_figures_refuse(
     fewer = Trust("a", trust.rows.head(2))
     incomplete = Trust("a", trust.rows.drop(columns="multiply_adds"))
     cases: list[tuple[Callable[[], object], str]] = [
-        (lambda: plots.approach_bars(approaches, split="tets"), "unknown split 'tets'.*'test'"),
-        (lambda: plots.domain_bars(approaches, split="train"), "unknown split 'train'"),
+        (lambda: plots.approach_dots(approaches, split="tets"), "unknown split 'tets'.*'test'"),
+        (lambda: plots.domain_dots(approaches, split="train"), "unknown split 'train'"),
         (lambda: plots.pareto(approaches, cost="parameter"), "unknown cost.*'parameters'"),
-        (lambda: plots.approach_bars(approaches.where(approach=["x"])), "has no runs"),
-        (lambda: plots.domain_bars(approaches.where(approach=["x"])), "has no runs"),
+        (lambda: plots.approach_dots(approaches.where(approach=["x"])), "has no runs"),
+        (lambda: plots.domain_dots(approaches.where(approach=["x"])), "has no runs"),
         (lambda: plots.pareto(approaches.where(approach=["x"])), "has no runs"),
-        (lambda: plots.prioritization_bars(approaches.where(approach=["x"])), "has no runs"),
-        (lambda: plots.prioritization_bars(approaches), "one approach, not mpnas, bundle"),
+        (lambda: plots.prioritization_dots(approaches.where(approach=["x"])), "has no runs"),
+        (lambda: plots.prioritization_dots(approaches), "one approach, not mpnas, bundle"),
         (
             lambda: plots.prioritization_heatmap(prioritizations, baseline="abd"),
             "'abd': did you mean 'abdp'",
         ),
         (
-            lambda: plots.prioritization_bars(prioritizations.where(prioritization=["uniform"])),
+            lambda: plots.prioritization_dots(prioritizations.where(prioritization=["uniform"])),
             "no prioritization other than 'uniform'",
         ),
         (lambda: plots.prioritization_heatmap(unpaired), "no seed in common with 'uniform'"),
         (
-            lambda: plots.prioritization_bars(comparison({**many, **WEIGHTINGS})),
+            lambda: plots.prioritization_dots(comparison({**many, **WEIGHTINGS})),
             "up to 4 prioritizations beside 'uniform', not 7",
         ),
         (lambda: plots.weights_and_difficulties(no_history), "no column 'weight'"),

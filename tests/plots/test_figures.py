@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 import mpnas_kit as mk
 from mpnas_kit import plots
@@ -48,7 +49,7 @@ def test_all_take_and_return_axes(found: SearchResult, trained: TrainResult) -> 
         lambda ax: plots.jaccard(similarity, ax),
         lambda ax: plots.search_curves(found, "loss", ax),
         lambda ax: plots.training_curves(trained, "loss", ax),
-        lambda ax: plots.accuracy_bars(trained.evaluation, ax),
+        lambda ax: plots.accuracy_dots(trained, ax),
         lambda ax: plots.cost_bars(found, ax),
         lambda ax: plots.size_bars(accounting, ax),
         lambda ax: plots.policy_heatmap(found, "a", ax),
@@ -66,19 +67,32 @@ def test_all_take_and_return_axes(found: SearchResult, trained: TrainResult) -> 
             assert own.figure is not figure
 
 
-def test_jaccard(found: SearchResult) -> None:
+def test_jaccard_draws_every_pair_once_beside_chance(found: SearchResult) -> None:
     similarity = jaccard_matrix(found.space, found.paths, pairs=20)
+    chance = similarity.matched_value
     ax = plots.jaccard(similarity)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["b", "c"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b"]
+    pairs = [similarity.matrix.loc[x, y] for x, y in (("b", "a"), ("c", "a"), ("c", "b"))]
+    assert [t.get_text() for t in ax.texts] == [f"{v:.2f}" for v in pairs], "no diagonal"
+    far = [abs(v - chance) > similarity.matched_spread for v in pairs]
+    assert [t.get_fontweight() == "bold" for t in ax.texts] == far
     mesh = ax.collections[0]
-    np.testing.assert_allclose(np.ravel(mesh.get_array()), similarity.matrix.to_numpy().ravel())
-    assert mesh.get_clim() == (0, 1)
-    assert [t.get_text() for t in ax.texts] == [
-        f"{v:.2f}" for v in similarity.matrix.to_numpy().ravel()
-    ]
+    low, high = mesh.get_clim()
+    assert (low + high) / 2 == pytest.approx(chance), "the middle colour is chance"
+    assert high - chance >= max(abs(v - chance) for v in pairs)
     ticks = [t.get_text() for t in mesh.colorbar.ax.get_yticklabels()]
-    assert f"{similarity.matched_value:.2f} random" in ticks
-    chance = f"{similarity.random_value:.2f}, of the same costs {similarity.matched_value:.2f}"
-    assert f"random paths {chance}" in ax.get_title()
+    assert f"{chance:.2f} chance" in ticks
+    assert f"random paths of the same costs {chance:.2f}" in ax.get_title()
+
+
+def test_jaccard_of_one_and_of_many_domains(found: SearchResult) -> None:
+    paths = found.paths
+    alone = plots.jaccard(jaccard_matrix(found.space, {"a": paths["a"]}, pairs=5))
+    assert [t.get_text() for t in alone.texts] == ["a is the only domain."]
+    many = {f"d{i}": paths["abc"[i % 3]] for i in range(24)}
+    ax = plots.jaccard(jaccard_matrix(found.space, many, pairs=5))
+    assert not ax.texts and len(ax.get_yticklabels()) == 23
 
 
 def test_jaccard_clustered_puts_equal_paths_side_by_side(found: SearchResult) -> None:
@@ -87,7 +101,8 @@ def test_jaccard_clustered_puts_equal_paths_side_by_side(found: SearchResult) ->
     assert sorted(order) == ["a", "b", "c"]
     assert abs(order.index("a") - order.index("c")) == 1
     ax = plots.jaccard(similarity, cluster=True)
-    assert [t.get_text() for t in ax.get_yticklabels()] == order
+    assert [t.get_text() for t in ax.get_yticklabels()] == order[1:]
+    assert [t.get_text() for t in ax.get_xticklabels()] == order[:-1]
 
 
 def test_search_curves(found: SearchResult) -> None:
@@ -133,18 +148,54 @@ def test_curves_refuse(found: SearchResult, trained: TrainResult) -> None:
         plots.search_curves(found, "loss", window=0)
 
 
-def test_accuracy_bars(trained: TrainResult) -> None:
-    ax = plots.accuracy_bars(trained.evaluation)
-    assert bars(ax) == pytest.approx([0.9, 0.7, 0.5])
+def test_accuracy_dots(trained: TrainResult) -> None:
+    assert "largest class" not in plots.accuracy_dots(trained).get_title(), "no classes are known"
+    trained.recalls = pd.DataFrame(
+        [
+            {"domain": d, "split": "test", "label": str(k), "images": n, "recall": 0.5}
+            for d, largest in {"a": 40, "b": 30, "c": 20}.items()
+            for k, n in enumerate((largest, 20, 80 - largest, 0))
+        ]
+    )
+    ax = plots.accuracy_dots(trained)
+    dots = {x.get_label(): x.get_xdata()[0] for x in ax.lines if x.get_label() in ("a", "b", "c")}
+    assert dots == pytest.approx({"a": 0.9, "b": 0.7, "c": 0.5})
+    guesses = [x.get_xdata()[0] for x in ax.lines if to_hex(x.get_color()) == style.GREY]
+    assert guesses == [0.4, 0.5, 0.6]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "c"]
     assert [t.get_text() for t in ax.texts] == ["90.0%", "70.0%", "50.0%"]
-    assert "mean 70.0%" in ax.get_title()
-    (errors,) = ax.collections
-    np.testing.assert_allclose(errors.get_segments()[2][:, 0], [0.45, 0.55])
+    assert "mean 70.0%" in ax.get_title() and "largest class" in ax.get_title()
+    np.testing.assert_allclose(ax.collections[2].get_segments()[0][:, 0], [0.45, 0.55])
     with pytest.raises(MpnasError, match="unknown split 'tets': did you mean 'test'"):
-        plots.accuracy_bars(trained.evaluation, split="tets")
-    with pytest.raises(MpnasError, match="no column 'images'"):
-        plots.accuracy_bars(trained.evaluation.drop(columns="images"))
+        plots.accuracy_dots(trained, split="tets")
+
+
+def test_a_domain_has_one_colour_in_all_figures(found: SearchResult, trained: TrainResult) -> None:
+    expected = plots.domain_colors(list("abc"))
+
+    def colors(ax: Axes) -> dict[str, str]:
+        lines = [x for x in ax.lines if x.get_label() in expected]
+        return {str(x.get_label()): to_hex(x.get_color()) for x in lines}
+
+    assert colors(plots.accuracy_dots(trained)) == expected
+    assert colors(plots.training_curves(trained)) == expected
+    assert colors(plots.search_curves(found, "loss", domains=["c"])) == {"c": expected["c"]}
+    bars = plots.cost_bars(found).patches
+    assert [to_hex(p.get_facecolor()) for p in bars] == list(expected.values())
+    with plt.style.context("dark_background"):
+        dark = colors(plots.search_curves(found, "loss"))
+    slots = style.domain_slots(list("abc"))
+    assert dark == {d: style.DARK_TONES[i] for d, i in slots.items()}
+
+
+def test_lines_of_one_colour_have_other_dashes(found: SearchResult) -> None:
+    names = [f"d{i}" for i in range(14)]
+    rows = [found.history[found.history["domain"] == "a"].assign(domain=n) for n in names]
+    paths = dict.fromkeys(names, found.paths["a"])
+    many = dataclasses.replace(found, paths=paths, history=pd.concat(rows))
+    lines = [x for x in plots.search_curves(many, "loss").lines if x.get_label() in names]
+    looks = {(to_hex(x.get_color()), x.get_linestyle()) for x in lines}
+    assert len(looks) == 14 and len({to_hex(x.get_color()) for x in lines}) == 12
 
 
 def test_cost_bars(found: SearchResult) -> None:
@@ -191,6 +242,47 @@ def test_policy_heatmap(found: SearchResult) -> None:
         plots.policy_heatmap(found, "x")
 
 
+def test_policies_are_panels_of_the_same_axes(found: SearchResult) -> None:
+    figure = plots.policies(found)
+    panels = [ax for ax in figure.axes if ax.images]
+    titles = [ax.get_title(loc="left") for ax in panels]
+    assert titles == ["a: 2 of 2 decided", "b: 1 of 2 decided", "c: 2 of 2 decided"]
+    for domain, ax in zip("abc", panels, strict=True):
+        alone = plots.policy_heatmap(found, domain).images[0].get_array()
+        np.testing.assert_array_equal(
+            np.ma.filled(ax.images[0].get_array(), -1), np.ma.filled(alone, -1)
+        )
+    assert len(figure.axes) == 3 + 1 + 1, "an empty place and one colour bar"
+    assert [ax.images[0].get_clim() for ax in panels] == [(0, 1)] * 3
+    few = plots.policies(found, domains=["c"])
+    assert [ax.get_title(loc="left") for ax in few.axes if ax.images] == ["c: 2 of 2 decided"]
+    with pytest.raises(MpnasError, match="unknown domain 'x'"):
+        plots.policies(found, domains=["x"])
+    with pytest.raises(MpnasError, match="at least one column, not 0"):
+        plots.policies(found, columns=0)
+
+
+def test_the_course_of_a_stage_is_one_figure(found: SearchResult, trained: TrainResult) -> None:
+    figure = plots.search_course(found)
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles[0] == "reward" and [t.partition("(")[0].strip() for t in titles[1:]] == [
+        "cost of the sampled paths",
+        "policy entropy / log",
+        "loss",
+    ]
+    weights = found.history.assign(weight=1.0)
+    assert len(plots.search_course(dataclasses.replace(found, history=weights)).axes) == 4
+    weights["weight"] = np.arange(len(weights))
+    assert len(plots.search_course(dataclasses.replace(found, history=weights)).axes) == 5
+    assert not any(ax.get_legend() for ax in figure.axes)
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["a", "b", "c", "target", "decided below"]
+    assert len(plots.search_course(found, ["entropy"]).axes) == 1
+    assert len(plots.training_course(trained).axes) == 2
+    with pytest.raises(MpnasError, match="unknown metric of a search 'x'"):
+        plots.search_course(found, ["x"])
+
+
 def test_policy_over_time(found: SearchResult) -> None:
     ax = plots.policy_over_time(found, "b", "1.2")
     assert legend(ax) == ["conv3  (chosen)", "conv1", "zero"]
@@ -211,9 +303,19 @@ def test_path_spread_draws_one_dot_per_path_and_a_bar_over_seeds() -> None:
         ]
     )
     ax = path_spread(PathSpread(rows, space), "a")
-    dots, bar = ax.get_lines()
-    assert dots.get_ydata().tolist() == pytest.approx([50, 70])
-    assert list(bar.get_ydata()) == pytest.approx([50, 54])
+    bar, dots = ax.get_lines()
+    assert dots.get_ydata().tolist() == pytest.approx([0.5, 0.7])
+    assert list(bar.get_ydata()) == pytest.approx([0.5, 0.54])
+
+
+def test_panels_of_path_spreads_have_one_axis() -> None:
+    spread = mk.analysis.read_path_spread(None)
+    figure = plots.path_spreads(spread)
+    titles = [ax.get_title(loc="left").partition(":")[0] for ax in figure.axes]
+    assert titles == list(spread.table()["domain"])
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1
+    with pytest.raises(MpnasError, match="at least one column, not 0"):
+        plots.path_spreads(spread, columns=0)
 
 
 def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
@@ -239,7 +341,11 @@ def test_recalls_have_a_dot_per_class_with_images_and_name_the_weakest(
     many = pd.DataFrame({"label": [f"k{i}" for i in range(60)], "images": range(10, 70)})
     trained.recalls = many.assign(domain="a", split="test", recall=0.0)
     trained.paths = {"a": trained.paths["a"]}
-    assert [text.get_text() for text in plots.class_recalls(trained).texts] == [
+    with plt.rc_context(TRANSPARENT):
+        assert plots.class_recalls(trained).texts[0].get_color() == "white"
+    crowded = plots.class_recalls(trained)
+    assert crowded.texts[0].get_color() == crowded.get_facecolor(), "as clear as the dot is"
+    assert [text.get_text() for text in crowded.texts] == [
         "60",
         "k59 and 59 more: 0%",
     ]

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from mpnas_kit import plots
@@ -91,6 +93,20 @@ def test_the_contrast_of_every_tone_to_its_grounds_is_three(
 ) -> None:
     assert len(set(tones)) == 12
     assert min(contrast(tone, ground) for tone in tones for ground in grounds) >= 3
+
+
+def test_greys_and_accents_that_mean_something_are_seen() -> None:
+    for grey in (style.GREY, style.OUTLINE):
+        assert min(contrast(grey, g) for g in ("#ffffff", *DARK_GROUNDS)) >= 3
+    assert min(contrast(style.ACCENT, g) for g in LIGHT_GROUNDS) >= 3
+    assert min(contrast(style.DARK_ACCENT, g) for g in DARK_GROUNDS) >= 3
+
+
+@pytest.mark.parametrize("color_map", ["PuOr", "PuOr_r", "viridis"])
+def test_numbers_in_cells_are_legible_on_every_shade(color_map: str) -> None:
+    for share in np.linspace(0, 1, 101):
+        ground = to_hex(mpl.colormaps[color_map](share))
+        assert contrast(to_hex(style.readable_on(ground)), ground) >= 4.5
 
 
 @pytest.mark.parametrize("tones", [LIGHT_TONES, DARK_TONES])

@@ -47,8 +47,8 @@ def test_nodes_lines_and_labels(space: LayerwiseSpace, paths: dict[str, Path]) -
         assert name in written
     assert written.count("3") == 3  # stem, conv1 of 1.1 and head have three domains
     labels = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert labels[0].startswith("shared by several domains")
-    assert labels[1:] == ["private to one domain", "unused", "possible edge", "path of a domain"]
+    assert labels[0] == "several domains (number)"
+    assert labels[1:] == ["one domain", "unused", "possible edge", "path"]
     assert "3 nodes shared, 1 private, 2 unused" in ax.get_title()
 
 
@@ -121,3 +121,18 @@ def test_steep_lines_are_shifted_sideways() -> None:
     left, right = (line(stops, slot).vertices[2, 0] for slot in (3.0, -3.0))
     assert left == pytest.approx(10 - 3 * 200 / np.hypot(18, 200))
     assert left < 10 < right
+
+
+def test_names_of_many_domains_and_of_blocks_are_legible(space: LayerwiseSpace) -> None:
+    path = space.path([0] * len(space.decisions))
+    names = [f"domain {i}" for i in range(40)]
+    ax = path_graph(space, dict.fromkeys(names, path))
+    ax.figure.canvas.draw()
+    extents = [t.get_window_extent() for t in ax.texts if t.get_text() in names]
+    assert len(extents) == 40
+    assert not any(a.overlaps(b) for i, a in enumerate(extents) for b in extents[:i])
+    large = mobilenet_v3_like(32)
+    paths = {d: large.path([i] * len(large.decisions)) for i, d in enumerate("ab")}
+    graph = path_graph(large, paths)
+    on_nodes = [t for t in graph.texts if t.get_text() in ("k3e1", "conv3")]
+    assert on_nodes and all(t.get_fontsize() >= 6.75 for t in on_nodes), "9 pixels"

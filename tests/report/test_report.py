@@ -1,6 +1,8 @@
 """The report: what fails is named, pages stand alone, and the first page tells what came out."""
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -13,7 +15,8 @@ import pytest
 import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mpnas_kit.approaches.methods import RandomPaths
+from mpnas_kit.analysis.answer import signed
+from mpnas_kit.approaches.methods import MPNAS, Bundle, RandomPaths
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook import files, show
 from mpnas_kit.notebook.picture import PAGE, svg
@@ -23,8 +26,9 @@ from mpnas_kit.report.build import build_report
 from mpnas_kit.report.execution import Source, execute, widget_errors
 from mpnas_kit.report.pages import Page, index_page, notebook_page
 from mpnas_kit.report.summary import Summary
+from mpnas_kit.runs.profiles import PROFILES
 from mpnas_kit.runs.run import Run
-from mpnas_kit.runs.sweep import Cell, Prioritizations, Sweep, finished_runs
+from mpnas_kit.runs.sweep import Cell, Prioritizations, Sweep, cells, finished_runs
 
 PARAMETERS = 'from typing import Optional\n\nrun: str = "run"\nsteps: Optional[int] = None'
 CHECK = "from mpnas_kit.notebook.parameters import check_parameters\n\ncheck_parameters(globals())"
@@ -216,13 +220,22 @@ class Sources(HTMLParser):
         super().__init__()
         self.found: list[str] = []
         self.alts: list[str | None] = []
+        self.kind: str | None = None
+
+    def handle_data(self, data: str) -> None:
+        if self.kind == "":
+            assert data == (report_pages.TEMPLATES / "page.js").read_text(encoding="utf-8")
+        elif self.kind is not None:
+            assert self.kind == "application/json" and json.loads(data)
+        self.kind = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         here = dict(attrs)
-        if tag in ("img", "svg"):
+        if tag in ("img", "svg") and here.get("aria-hidden") != "true":
             self.alts.append(here.get("alt", here.get("aria-label")))
-        if tag in ("script", "iframe", "object", "embed"):
+        if tag in ("iframe", "object", "embed"):
             self.found.append(f"<{tag}>")
+        self.kind = str(here.get("type", "")) if tag == "script" else None
         for name in ("src", "srcset", "poster", "data"):
             if here.get(name) is not None and not str(here[name]).startswith("data:"):
                 self.found.append(f"{tag} {name}={here[name]}")
@@ -238,13 +251,14 @@ def alts(text: str) -> list[str | None]:
 
 
 def alone(file: Path) -> None:
-    """The page loads nothing and runs nothing; its links lead to files that are there."""
+    """The page loads nothing and runs only its script; its links lead to files that are there."""
     text = file.read_text(encoding="utf-8")
     sources = Sources()
     sources.feed(text)
     assert sources.found == []
     style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
     assert "url(" not in style and "@import" not in style
+    text = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     names = ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink")  # not addresses
     assert set(re.findall(r"https?://[^\s\"]+", text)) <= set(names)
     for link in re.findall(r'href="([^"#:]+)"', text):
@@ -256,7 +270,8 @@ def test_a_page_has_words_figures_and_no_code(finished: Run) -> None:
     html = notebook_page(trial, [trial], finished)
     assert "secret_code" not in html and "more_code" not in html
     assert alts(html) == ['a "small" dot']
-    assert "<figcaption>A dot.</figcaption>" in html
+    stamp = '<span class="quick">Quick profile: not a result.</span>'
+    assert f"<figcaption>A dot. {stamp}</figcaption>" in html
     assert "<title>Trial: a page | MPNAS Kit</title>" in html
     assert "a line" in html
     assert html.count("<html") == html.count("</html>") == 1
@@ -275,7 +290,7 @@ def test_views_of_widgets_are_left_out(finished: Run) -> None:
     trial = page(new_output("display_data", view))
     trial.notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
     html = notebook_page(trial, [trial], finished)
-    assert "HBox" not in html and "<script" not in html
+    assert "HBox" not in html and html.count("<script") == 1
     assert "widgets" in trial.notebook.metadata, "the notebook itself does not change"
 
 
@@ -287,7 +302,10 @@ def test_the_first_page_tells_what_came_out(finished: Run, tmp_path: Path) -> No
     for card in summary.cards:
         assert card.label in text and card.value in text and card.beside in text
     trained = finished.train_result()
-    assert summary.cards[1].value == f"{trained.accuracy('test').mean():.1%}"
+    mean = f"{trained.accuracy('test').mean():.1%}"
+    assert summary.cards[0].value == mean and summary.sentence in text
+    assert summary.sentence.endswith(f"parameters serves two domains: mean test accuracy {mean}.")
+    assert summary.drawing is None, "there is nothing to compare the run with"
     assert summary.rows[0].test == trained.accuracy("test")["a"]
     assert summary.rows[1].path == finished.search_result().paths["b"].arch
     assert finished.search_result().verdict()[1:] in text
@@ -296,6 +314,89 @@ def test_the_first_page_tells_what_came_out(finished: Run, tmp_path: Path) -> No
     (tmp_path / "trial.html").touch()
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     alone(tmp_path / "index.html")
+
+
+def swept(folder: Path, search: dict[str, Any] | None = None) -> Run:
+    """A finished run with a bundle and random paths in its sweep."""
+    run = Run(folder / "run", data="tiny:suite", space="tiny:space")
+    run.search(tiny.search_config())
+    run.train(tiny.train_config())
+    chosen = cells([MPNAS(), Bundle(), RandomPaths()], [Prioritizations.parse("abdp")])
+    Sweep(run, chosen, search, {"steps": 2} if search else None).run()
+    return run
+
+
+def test_the_first_page_compares_the_run_with_its_references(tmp_path: Path) -> None:
+    run = swept(tmp_path)
+    summary, text = Summary.of(run), unescape(index_page([], run))
+    assert "than two separate models" in summary.sentence
+    assert "random paths of the same cost" in summary.sentence
+    accuracy, parameters, compute, gain = summary.cards
+    trained, bundle = run.train_result(), Run.read(next((run.folder / "cells").glob("bundle*")))
+    test, other = (r.accuracy("test") for r in (trained, bundle.train_result()))
+    assert accuracy.value == f"{test.mean():.1%}", "the cell of the run is the run itself"
+    assert accuracy.beside.endswith(f"against two separate models, {other.mean():.1%}")
+    assert parameters.beside.split()[1] in ("fewer", "more", "many")
+    assert compute.label == "Multiply-adds per image" and "two separate models" in compute.beside
+    assert gain.label == "Gain of the search" and "random paths" in gain.beside
+    for row in summary.rows:
+        assert row.against == signed(test[row.domain] - other[row.domain])
+        assert f"<small>{row.interval}</small>" in text
+    assert summary.drawing is not None and text.count("Dot plot of parameters") == 2
+    assert any("test images alone" in note for note in summary.notes)
+    assert [command for _, command in summary.commands] == [
+        f'mpnas sweep --run {run.folder} --approaches "mpnas, bundle, random_paths" --seeds "0,1,2"'
+    ]
+    cell = Summary.of(bundle)
+    assert cell.sentence.startswith("Two separate models of ") and not cell.commands
+    control = Summary.of(Run.read(next((run.folder / "cells").glob("random*"))))
+    assert "than two separate models" in control.sentence, "a cell has the others of its sweep"
+
+
+def test_cells_with_another_budget_are_not_compared_with_the_run(tmp_path: Path) -> None:
+    run = swept(tmp_path, {"steps": 2})
+    summary = Summary.of(run)
+    assert f"mean test accuracy {run.train_result().accuracy().mean():.1%}." in summary.sentence
+    assert "3 finished runs of the sweep had another budget" in " ".join(summary.notes)
+    assert summary.cards[0].beside.startswith("from ")
+    assert [command for _, command in summary.commands] == [
+        f'mpnas sweep --run {run.folder} --approaches "mpnas, bundle, random_paths" --seeds "0"'
+    ]
+
+
+def test_a_sweep_that_cannot_be_read_is_named_on_the_first_page(finished: Run) -> None:
+    broken = finished.folder / "cells" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "run.json").write_text("{")
+    try:
+        summary = Summary.of(finished)
+    finally:
+        shutil.rmtree(broken)
+    assert summary.sentence == "" and len(summary.cards) == 4
+    assert "cannot be read" in summary.warnings[0] and "broken" in summary.warnings[0]
+
+
+def test_a_run_without_stages_says_what_comes_next(tmp_path: Path) -> None:
+    run = Run(tmp_path / "my run", data="tiny:suite", space="tiny:space")
+    run.begin()
+    summary = Summary.of(run)
+    assert (summary.title, summary.sentence) == ("A run of 2 domains", "")
+    assert summary.notes == ["no stage of this run is finished."]
+    assert summary.commands[0][1] == f"mpnas search --run '{run.folder}'"
+    run.search(tiny.search_config())
+    assert Summary.of(run).commands[0][1] == f"mpnas train --run '{run.folder}'"
+
+
+def test_only_what_a_reader_must_act_on_is_a_warning(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Summary.of(finished).warnings == [], "nobody acts on a quick run"
+    monkeypatch.setitem(PROFILES, "quick", replace(PROFILES["quick"], is_result=True))
+    found = finished.search_result()
+    undecided = (~found.decisions()["decided"]).mean()
+    (warning,) = Summary.of(finished).warnings
+    assert undecided > 0.1 and warning.startswith(found.verdict())
+    assert warning.endswith("Search for more steps, or read its paths with care.")
 
 
 def test_a_training_of_fewer_domains_is_not_called_one_of_all(tmp_path: Path) -> None:
@@ -307,11 +408,12 @@ def test_a_training_of_fewer_domains_is_not_called_one_of_all(tmp_path: Path) ->
     summary = Summary.of(run)
     text = unescape(index_page([page()], run))
     assert summary.title == "One network for 1 domain" and f"<h1>{summary.title}</h1>" in text
-    assert summary.cards[0] == ("Domains trained", "1", "of the 2 of the run")
-    assert summary.lead.startswith("No search has found the paths.") and summary.lead in text
+    assert " parameters serves a: mean test accuracy" in summary.sentence
+    assert "1 of the 2 domains were trained." in summary.notes
+    assert any(note.startswith("No search has found the paths.") for note in summary.notes)
     assert [row.path for row in summary.rows] == [other.arch, None]
     assert [row.cost for row in summary.rows] == [None, None]
-    assert not summary.decided and "other paths than the search found" in summary.verdict
+    assert "the training has other paths than the search found." in summary.notes
 
 
 def test_separate_models_are_not_called_one_network(tmp_path: Path) -> None:
@@ -320,7 +422,8 @@ def test_separate_models_are_not_called_one_network(tmp_path: Path) -> None:
     run.train(run.train_config(steps=2, batch_size=8, threads=1))
     summary = Summary.of(run)
     assert summary.title == "2 networks for 2 domains"
-    assert summary.lead.endswith("Every path was trained as a model of its own.")
+    assert summary.sentence.startswith("Two separate models of ")
+    assert any(n.endswith("Every path was trained as a model of its own.") for n in summary.notes)
     sizes = {card.label: card.beside for card in summary.cards}
     assert sizes["Parameters"].startswith("not fewer than the paths as separate models")
 
@@ -329,8 +432,9 @@ def test_a_run_that_takes_a_search_says_whose(finished: Run) -> None:
     taking = finished.sibling(finished.folder.parent / "taking", search_from=finished.folder)
     taking.train(tiny.train_config())
     summary = Summary.of(taking)
-    assert finished.search_result().verdict() in summary.verdict
-    assert "It is the search of the run ../run" in summary.verdict
+    words = " ".join([*summary.notes, *summary.warnings])
+    assert finished.search_result().verdict() in words
+    assert "It is the search of the run ../run" in words
     assert summary.rows[0].cost is not None
 
 

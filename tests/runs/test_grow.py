@@ -133,9 +133,11 @@ def test_a_grown_run_is_explored_and_summed_up(new: Run) -> None:
     assert monitor.found is not None and monitor.found.paths == found.paths
     assert PathExplorer.of(found).shown == ["c"]
     summary = Summary.of(new)
-    assert summary.lead.startswith("The trained network of a, b stays as it is.")
+    words = " ".join(summary.notes)
+    assert "The trained network of a, b stays as it is." in words and "other paths" not in words
+    assert " parameters serves three domains: mean test accuracy" in summary.sentence
+    assert summary.commands == [], "a run that adds domains has no sweep"
     assert [row.domain for row in summary.rows] == ["a", "b", "c"]
-    assert "other paths" not in summary.verdict
     assert mk.analysis.jaccard_matrix(new.space, new.paths()).table().shape[0] == 3
 
 

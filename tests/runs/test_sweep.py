@@ -14,8 +14,17 @@ from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.runs import sweep
+from mpnas_kit.runs.profiles import QUICK
 from mpnas_kit.runs.run import Run
-from mpnas_kit.runs.sweep import Cell, Prioritizations, Sweep, cells, sweep_of
+from mpnas_kit.runs.sweep import (
+    Cell,
+    Prioritizations,
+    Sweep,
+    answer_of,
+    cells,
+    own_comparison,
+    sweep_of,
+)
 
 SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
 TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
@@ -369,11 +378,47 @@ def test_a_later_sweep_takes_the_steps_of_the_cells_that_were_begun(tmp_path: Pa
     Sweep(run, [cell], SEARCH, TRAIN).run()
     later = sweep_of(run, approaches="mpnas, bundle")
     opened = later.open(cell)
-    assert opened.search_config().steps == SEARCH["steps"] != run.profile.cell_search["steps"]
+    assert opened.search_config().steps == SEARCH["steps"] != run.search_config().steps
     assert later.run_cell(cell).endswith("finished before")
     assert (later._search["steps"], later._train["steps"]) == (SEARCH["steps"], TRAIN["steps"])
     with pytest.raises(MpnasError, match="made with steps = 4, not 5"):
         sweep_of(run, search={"steps": 5}).run()
+
+
+def test_all_cells_of_the_quick_profile_have_the_budget_of_the_run(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", profile="quick", data="tiny:suite", space="tiny:space")
+    run.search(tiny.search_config())
+    trained = run.train(tiny.train_config())
+    planned = sweep_of(run)
+    assert planned.folder(planned.cells[0]) == run.folder, "the run itself is the first cell"
+    comparison = planned.run()
+    assert list(comparison.cells["approach"]) == list(QUICK.approaches)
+    assert comparison.cells["test"][0] == trained.accuracy("test").mean()
+    for cell in planned.cells:
+        opened = planned.open(cell)
+        stages = ("search", "train") if opened.searches else ("train",)
+        for stage in stages:
+            assert opened.config(stage).steps == run.config(stage).steps
+    compared = own_comparison(run).cells.set_index("approach")["test"].to_dict()
+    assert compared == comparison.cells.set_index("approach")["test"].to_dict(), "all are compared"
+
+
+def test_a_run_is_compared_with_runs_of_its_own_budget_only(tmp_path: Path) -> None:
+    run = around(tmp_path)
+    chosen = cells([MPNAS(), RandomPaths()], [BOTH], seeds=[0])
+    small(run, chosen).run()
+    assert len(own_comparison(run).cells) == 1 < len(run.compare().cells)
+    Sweep(run, cells([MPNAS(), RandomPaths()], [BOTH], seeds=[1])).run()
+    compared = own_comparison(run)
+    assert sorted(zip(compared.cells["approach"], compared.cells["seed"], strict=True)) == [
+        ("mpnas", 0),
+        ("mpnas", 1),
+        ("random_paths", 1),
+    ]
+    control = Run.read(run.folder / "cells" / Cell(RandomPaths(), BOTH, seed=1).name)
+    assert len(own_comparison(control).cells) == 3, "a cell has the others of its sweep"
+    assert answer_of(control, compared).approach == "random_paths"
+    assert answer_of(run, compared.where(approach="random_paths")).approach == "random_paths"
 
 
 def test_a_comparison_of_nothing_says_what_is_missing(tmp_path: Path) -> None:

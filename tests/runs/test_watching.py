@@ -154,6 +154,41 @@ def test_a_stage_that_is_begun_again_is_read_anew(place: Path) -> None:
     assert (news.state, news.step, news.steps, news.restarted) == ("finished", 3, 3, False)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{}", r"config.json cannot be read: object missing required field"),
+        ("config.json", b'{"steps": ', r"config.json cannot be read: no valid JSON"),
+        ("metrics.jsonl", b"what\n", r"metrics.jsonl, line 1, cannot be read: no valid JSON"),
+        ("checkpoint.pt", b"what", r"checkpoint.pt cannot be used: it is incomplete"),
+        ("checkpoint.pt", None, r"checkpoint.pt: it is a device or a pipe"),
+        ("metrics.jsonl", None, r"metrics.jsonl: it is a device or a pipe"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    name: str, content: bytes | None, message: str, place: Path
+) -> None:
+    with pytest.raises(tiny.Stopped):
+        run("search", place / "search", tiny.stop_at(3))
+    file = place / "search" / name
+    file.unlink()
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(MpnasError, match=message):
+        Watch(place, "search").poll()
+
+
+def test_steps_that_are_no_number_are_named(place: Path) -> None:
+    with pytest.raises(tiny.Stopped):
+        run("train", place / "train", tiny.stop_at(3))
+    config = place / "train" / "config.json"
+    config.write_text(config.read_text().replace('"steps": 7', '"steps": "many"'))
+    with pytest.raises(MpnasError, match=r"config.json cannot be read: steps: expected int"):
+        Watch(place, "train").poll()
+
+
 # Stop ---------------------------------------------------------------------------------------------
 
 

@@ -90,15 +90,16 @@ def test_a_file_that_is_not_a_notebook_is_named(tmp_path: Path) -> None:
 def test_explore_opens_jupyterlab_on_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened: list[tuple[Path, list[str]]] = []
+    opened: list[Any] = []
 
-    def lab(run: Run, options: list[str]) -> int:
-        opened.append((run.begin(), options))
-        return 0
+    def lab(run: Run, options: list[str], **more: Any) -> None:
+        opened.append((run.begin(), options, {k: v for k, v in more.items() if k != "tell"}))
 
     monkeypatch.setattr(explore, "open_lab", lab)
-    assert cli.main(["explore", str(tmp_path / "run"), "--no-browser", "--port", "8899"]) == 0
-    assert opened == [(tmp_path / "run", ["--no-browser", "--ServerApp.port=8899"])]
+    given = ["--no-browser", "--port", "8899", "--ip", "0.0.0.0", "--base-url", "/x/", "--", "--a"]
+    assert cli.main(["explore", str(tmp_path / "run"), *given]) == 0
+    more = {"ip": "0.0.0.0", "port": 8899, "base_url": "/x/", "browser": False}
+    assert opened == [(tmp_path / "run", ["--a"], more)]
     assert (tmp_path / "run" / "run.json").exists()
     assert cli.main(["explore", "one", "--run", "two"]) == 2
     assert "the run is given twice" in capsys.readouterr().err
