@@ -28,7 +28,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-GALLERY = ".mpnas .gallery img"
+GALLERY = ".mpnas .gallery button"
 IDLE = "Python 3 (ipykernel) | Idle"
 QUIET = 60  # after so many ms without a change the answer is complete
 
@@ -158,9 +158,8 @@ def acts(page: Page) -> dict[str, tuple[str, Callable[[int], None]]]:
     action for the n-th time.
     """
     boxes = page.locator(".mpnas.paths").nth(0).locator("input[type=checkbox]")
-    html = ".widget-html"
     paths, other = page.locator(".mpnas.paths").nth(0), ".mpnas.paths"
-    cells = page.locator("table.matrix").nth(0).locator("button")
+    cells = page.locator("table.matrix").nth(0).locator("td[tabindex]")
     cost = page.get_by_label("cost", exact=True)
     show, domain = (page.get_by_label(n, exact=True) for n in ("show", "domain"))
 
@@ -185,16 +184,16 @@ def acts(page: Page) -> dict[str, tuple[str, Callable[[int], None]]]:
             lambda n: page.get_by_label("schedule", exact=True).select_option(index=(1 + n) % 3),
         ),
         "results: another cost (kernel)": (
-            ".mpnas.chart",
+            ".mpnas.scatter",
             lambda n: cost.select_option(index=1 + n % 4),
         ),
         "images: another domain (kernel)": (
-            html,
+            ".mpnas.images",
             lambda n: domain.select_option(index=1 + n % 2),
         ),
         "images: mistakes (kernel)": (
-            html,
-            lambda n: show.select_option(index=1 - n % 2),
+            ".mpnas.images",
+            lambda n: show.select_option(index=2 - 2 * (n % 2)),
         ),
     }
 

@@ -3,6 +3,8 @@
 from .answer import Answer as Answer
 from .answer import Difference as Difference
 from .answer import Peer as Peer
+from .choices import LayerPolicies as LayerPolicies
+from .choices import layer_policies as layer_policies
 from .comparison import Comparison as Comparison
 from .comparison import Outcome as Outcome
 from .comparison import compare as compare
@@ -15,8 +17,13 @@ from .latency import LatencyCheck as LatencyCheck
 from .mistakes import class_recalls as class_recalls
 from .mistakes import confident_mistakes as confident_mistakes
 from .mistakes import confusion as confusion
+from .mistakes import first_predictions as first_predictions
 from .mistakes import images_at as images_at
 from .mistakes import predictions as predictions
+from .mistakes import top_predictions as top_predictions
+from .moves import PathSizes as PathSizes
+from .moves import move as move
+from .moves import path_sizes as path_sizes
 from .official_score import DecathlonScore as DecathlonScore
 from .official_score import decathlon_score as decathlon_score
 from .prioritization import prioritization_differences as prioritization_differences
@@ -34,6 +41,8 @@ from .similarity import jaccard as jaccard
 from .similarity import jaccard_matrix as jaccard_matrix
 from .spread import PathSpread as PathSpread
 from .spread import read_path_spread as read_path_spread
+from .standings import of_domain as of_domain
+from .standings import ranking as ranking
 from .trust import Trust as Trust
 from .units import amount as amount
 from .units import amounts as amounts

@@ -37,29 +37,73 @@ def predictions(trained: TrainResult, domain: Domain, split: str = "test") -> pd
     >>> len(table), table.columns.tolist()
     (16, ['image', 'label', 'predicted', 'confidence', 'right'])
     """
+    return first_predictions(top_predictions(trained, domain, split, 1))
+
+
+@checked("top_predictions")
+def top_predictions(
+    trained: TrainResult,
+    domain: Domain,
+    split: str = "test",
+    count: Annotated[int, Range(1, 100)] = 5,
+) -> pd.DataFrame:
+    """Return the likeliest classes of every image of a split.
+
+    trained: result of a training that serves `domain`.
+    domain: the domain with its images.
+    split: `train`, `val` or `test`.
+    count: number of classes per image, 1 to 100. A domain with fewer classes has fewer.
+
+    One row per image and class, in the order of the split, the likeliest class first. Columns:
+
+        image: index in the split, from 0.
+        label: class index of the image, from 0.
+        rank: 1 for the likeliest class, 2 for the next.
+        predicted: class index, from 0.
+        confidence: probability of this class (softmax), 0 to 1.
+
+    Raises `MpnasError` if `split` is unknown, or the training does not serve the domain.
+
+    >>> table = mk.analysis.top_predictions(trained, suite["planted0"], count=3)
+    >>> len(table), table["rank"].tolist()[:3]
+    (48, [1, 2, 3])
+    """
     if domain.name not in trained.paths:
         raise unknown("domain of this training", domain.name, trained.paths)
     net, path = trained.net.eval(), trained.paths[domain.name]
     images, standard = domain.split(split), standard_for(net, domain)
-    device = next(net.parameters()).device
+    device, count = next(net.parameters()).device, min(count, len(domain.classes))
     found = []
     with torch.no_grad():
         for part in torch.split(torch.arange(len(images)), 500):
             batch = standard(read(images, part).to(device))
             (logits,) = net([Flow(domain.name, batch, path)])
-            confidence, predicted = logits.softmax(1).max(1)
+            confidence, predicted = logits.softmax(1).topk(count)
             found.append(torch.stack([predicted.double(), confidence.double()]).cpu())
-    predicted, confidence = torch.cat(found, 1).numpy()
+    predicted, confidence = torch.cat(found, 1).flatten(1).numpy()
     labels = images.labels.numpy()
     return pd.DataFrame(
         {
-            "image": np.arange(len(labels)),
-            "label": labels,
+            "image": np.arange(len(labels)).repeat(count),
+            "label": labels.repeat(count),
+            "rank": np.tile(np.arange(1, count + 1), len(labels)),
             "predicted": predicted.astype(np.int64),
             "confidence": confidence,
-            "right": predicted.astype(np.int64) == labels,
         }
     )
+
+
+def first_predictions(top: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `predictions`.
+
+    top: what `top_predictions` returns.
+
+    >>> top = mk.analysis.top_predictions(trained, suite["planted0"])
+    >>> len(mk.analysis.first_predictions(top))
+    16
+    """
+    first = top[top["rank"] == 1].drop(columns="rank").reset_index(drop=True)
+    return first.assign(right=first["predicted"] == first["label"])
 
 
 def confident_mistakes(table: pd.DataFrame) -> pd.DataFrame:

@@ -121,13 +121,24 @@ def jaccard_matrix(
     """
     if not paths:
         raise MpnasError("jaccard_matrix got no paths: expected one path per domain.")
-    nodes = {d: space.nodes(p) for d, p in paths.items()}
-    values = [[1.0 if a is b else jaccard(a, b) for b in nodes.values()] for a in nodes.values()]
-    matrix = pd.DataFrame(values, index=list(paths), columns=list(paths), dtype=np.float64)
+    matrix = similarities(space, paths)
     random = random_similarities(space, pairs, seed)
     matched = matched_similarities(space, paths, seed)
     chance = [float(f(values)) for values in (random, matched) for f in (np.mean, np.std)]
     return Similarity(matrix, *chance)
+
+
+def similarities(space: SearchSpace, paths: Mapping[str, Path]) -> pd.DataFrame:
+    """Return the Jaccard similarity of every two domains' paths, as `Similarity.matrix`.
+
+    space: the search space.
+    paths: path of every domain.
+    """
+    nodes = [space.nodes(p) for p in paths.values()]
+    values = np.eye(len(nodes))
+    for i, j in combinations(range(len(nodes)), 2):
+        values[i, j] = values[j, i] = jaccard(nodes[i], nodes[j])
+    return pd.DataFrame(values, index=list(paths), columns=list(paths))
 
 
 def random_similarities(space: SearchSpace, pairs: int, seed: int) -> np.ndarray:

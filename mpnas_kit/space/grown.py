@@ -5,7 +5,7 @@ frozen node or a node of its own.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from typing_extensions import override
 
@@ -42,6 +42,8 @@ class GrownSpace(SearchSpace):
     private_from: index of the first layer in which each domain has private nodes; None: there is
     none.
 
+    The attribute `frozen_paths` has the paths of the network, by domain.
+
     >>> grown = GrownSpace(space, paths, None)
     >>> path = grown.parse("row diagonal column row own:0")
     >>> [use.frozen for use in grown.uses(path)][:2]
@@ -51,7 +53,7 @@ class GrownSpace(SearchSpace):
     def __init__(
         self, base: SearchSpace, paths: Mapping[str, Path], private_from: int | None
     ) -> None:
-        self.base, self._paths = base, dict(paths)
+        self.base, self.frozen_paths = base, dict(paths)
         self.frozen = _extents(base, paths, private_from)
         layers = [
             Layer(
@@ -195,7 +197,7 @@ class GrownSpace(SearchSpace):
         """
         if isinstance(self.base, LayerwiseSpace | BackboneSpace):
             return self._exact_extremes(price)
-        paths = [*self.base.extremes(price), *self._paths.values()]
+        paths = [*self.base.extremes(price), *self.frozen_paths.values()]
         both = [
             self.path([*path.choices, *[own] * len(self._added)])
             for path in paths
@@ -232,6 +234,13 @@ class GrownSpace(SearchSpace):
         count = len(self.base.decisions)
         wide = self.base.widest(self.base.path(path.choices[:count]))
         return self.path([*wide.choices, *path.choices[count:]])
+
+    @override
+    def _uses_in_union(self, paths: Iterable[Path]) -> Iterator[tuple[str, tuple[Use | None, ...]]]:
+        """Yield a name and the uses of every path of the network, with those of `paths`."""
+        for domain, path in self.frozen_paths.items():
+            yield f"frozen {domain}", self.base.uses(path)
+        yield from super()._uses_in_union(paths)
 
     @override
     def nodes(self, path: Path, *, all_layers: bool = False) -> frozenset[Node]:

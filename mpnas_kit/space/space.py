@@ -620,22 +620,29 @@ class SearchSpace(ABC):
         """Return multiply-adds for one image and parameters of a path, without the classifier."""
         return sum((u.cost for u in self.uses(path) if u is not None), Cost())
 
-    def union_cost(self, paths: Iterable[Path]) -> Cost:
+    def union_cost(self, paths: Iterable[Path], *, private_from: int | None = None) -> Cost:
         """Return the cost of the union of paths: each distinct node once, without classifiers.
 
         A node counts with the largest widths that any path uses, at the size `resolution`. Private
         nodes count for every path.
+
+        private_from: index of the first layer in which each path has private nodes; None: there is
+        none.
         """
         largest: dict[Node, Use] = {}
-        for number, path in enumerate(paths):
-            for use in (u for u in self.uses(path) if u is not None):
-                node = use.node._replace(owner=str(number)) if use.node.owner == OWN else use.node
-                largest[node] = largest.get(node, use).covering(use)
+        for owner, uses in self._uses_in_union(paths):
+            for use in (_owned(u, owner, private_from) for u in uses if u is not None):
+                largest[use.node] = largest.get(use.node, use).covering(use)
         borrowed = {u.pointwise: u.borrowed_parameters for u in largest.values() if u.pointwise}
         lent = sum(n for node, n in borrowed.items() if node not in largest)
         own = sum((u.cost for u in largest.values()), Cost())
         twice = sum(u.borrowed_parameters for u in largest.values())
         return own + Cost(0, lent - twice)
+
+    def _uses_in_union(self, paths: Iterable[Path]) -> Iterator[tuple[str, tuple[Use | None, ...]]]:
+        """Yield a name and the uses of every path of the union of `paths`."""
+        for number, path in enumerate(paths):
+            yield str(number), self.uses(path)
 
     def fingerprint(self) -> str:
         """Return a short hash over name, resolution, layers, strides, widths and choices."""
@@ -656,6 +663,14 @@ class SearchSpace(ABC):
     def __repr__(self) -> str:
         sizes = [len(d.choices) for d in self.decisions]
         return f"{type(self).__name__}({self.name!r}, {len(self.layers)} layers, choices {sizes})"
+
+
+def _owned(use: Use, owner: str, private_from: int | None) -> Use:
+    """Return a use whose private nodes have the name `owner`."""
+    if private_from is not None and use.node.layer >= private_from:
+        pointwise = use.pointwise and use.pointwise._replace(owner=owner)
+        return use._replace(node=use.node._replace(owner=owner), pointwise=pointwise)
+    return use._replace(node=use.node._replace(owner=owner)) if use.node.owner == OWN else use
 
 
 class LayerwiseSpace(SearchSpace):

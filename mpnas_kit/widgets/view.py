@@ -25,7 +25,7 @@ _STATIC = pathlib.Path(__file__).parent / "static"
 
 
 def script(name: str) -> str:
-    """Return the JavaScript module of a view. name: its file, such as `chart.js`."""
+    """Return the JavaScript module of a view. name: its file, such as `bar.js`."""
     return (_STATIC / name).read_text(encoding="utf-8")
 
 
@@ -53,54 +53,6 @@ class Twin:
             plt.close(drawn)
         about = {"alt": self.alt, "caption": f"{self.alt[:1].upper()}{self.alt[1:]}."}
         return {**data, show.SVG: vectors, "text/plain": self.alt}, {show.SVG: about}
-
-
-class Chart(anywidget.AnyWidget):
-    """Panels of lines or points.
-
-    content: panels, each with title, series, and whether values are points and shares (percent);
-    colors, by series; legend; x_title; x_log. See `chart.js`.
-    selected: key of the selected point; empty: none.
-    """
-
-    _esm = script("chart.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
-    selected = traitlets.Unicode("").tag(sync=True)
-
-
-class Matrix(anywidget.AnyWidget):
-    """A table of shaded cells. content: see `matrix`. selected: [row, column], or []: no cell."""
-
-    _esm = script("matrix.js")
-    _css = STYLE
-    content = traitlets.Dict().tag(sync=True)
-    selected = traitlets.List(traitlets.Int()).tag(sync=True)
-
-
-def matrix(
-    title: str,
-    rows: Iterable[str],
-    columns: Iterable[str],
-    values: Iterable[Iterable[float]],
-    texts: Iterable[Iterable[str]] | None = None,
-    small: bool = False,
-) -> dict[str, Any]:
-    """Return the content of a `Matrix`.
-
-    title: description in words. rows, columns: names.
-    values: shade of every cell, 0 to 1.
-    texts: text in every cell; None: no text.
-    small: whether the cells are small.
-    """
-    return {
-        "title": title,
-        "rows": list(map(str, rows)),
-        "columns": list(map(str, columns)),
-        "values": [numbers(row) for row in values],
-        "texts": None if texts is None else [list(map(str, row)) for row in texts],
-        "small": small,
-    }
 
 
 def numbers(values: Iterable[Any]) -> list[float | None]:

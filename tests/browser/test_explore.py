@@ -138,11 +138,10 @@ def test_paths_react_to_pointer_and_keys_and_python_reads_the_selection(explored
 def test_a_cell_of_the_matrix_opens_the_two_paths(explored: Tab) -> None:
     page = explored.page
     area = output(page, "table.matrix")
-    cells = area.locator("table.matrix button")
-    cells.nth(0).focus()
+    area.locator("table.matrix [tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(cells.nth(1)).to_have_attribute("aria-pressed", "true")
+    expect(area.get_by_role("gridcell", selected=True)).to_have_count(1)
     expect(area.locator(".mpnas.paths g[data-domain]")).to_have_count(2)
     pair = asked(page, "similarity.selected")
     chosen = [s.input_value() for s in area.locator(".mpnas.paths select").all()]
@@ -180,14 +179,13 @@ def test_points_of_the_results_are_selected_and_read(explored: Tab) -> None:
     page = explored.page
     area = page.locator(".jp-Cell-outputArea").filter(has=page.get_by_label("cost", exact=True))
     area.get_by_label("cost", exact=True).select_option(index=3)
-    expect(area.locator("svg").first).to_contain_text("multiply-adds of the union")
-    point = area.locator("circle[role=button]").first
-    point.focus()
+    expect(area.locator(".scatter > svg")).to_contain_text("multiply-adds of the union")
+    area.get_by_role("button", name=re.compile("^mpnas: ")).focus()
     page.keyboard.press("Enter")
-    expect(area.locator("circle[aria-pressed=true]")).to_have_count(1)
+    expect(area.locator("tr.chosen")).to_have_count(1)
     assert "'approach': 'mpnas'" in asked(page, "results.selected")
     area.get_by_label("split").select_option("val")
-    expect(area.locator("svg").first).to_contain_text("mean val top-1")
+    expect(area.locator(".scatter > svg")).to_contain_text("val top-1, mean over domains")
     shot(page, area, "results")
 
 
@@ -196,20 +194,21 @@ def test_images_mistakes_and_the_images_behind_a_cell(explored: Tab) -> None:
     area = output(page, ".mpnas .gallery")
     area.get_by_label("domain", exact=True).select_option("icons")
     expect(area.locator("table.matrix th[scope=row]")).to_have_count(22)
-    area.get_by_label("show", exact=True).select_option(index=1)
-    expect(area.locator(".gallery li:not(:has(.wrong))")).to_have_count(0)
-    assert all(img.get_attribute("alt") for img in area.locator("img").all())
-    busy = area.locator("table.matrix button:not(:empty)").first
-    name = str(busy.get_attribute("aria-label"))
-    busy.click()
-    expect(busy).to_have_attribute("aria-pressed", "true")
-    label, predicted = re.fullmatch(r"(.+), (.+): \d+", name).groups()  # type: ignore[union-attr]
-    label = label.partition(" · ")[0]  # behind it is the recall of the class
-    wanted = f"class {label}, predicted {predicted}"
-    if label == predicted:
-        expect(area.locator("img")).to_have_count(0)  # no mistakes
-    else:
-        expect(area.locator("img").first).to_have_attribute("alt", re.compile(re.escape(wanted)))
+    area.get_by_label("show", exact=True).select_option("wrong")
+    images = area.locator(".gallery button")
+    expect(area.locator(".gallery button:not(:has(.wrong))")).to_have_count(0)
+    images.first.click()
+    expect(area.get_by_role("dialog")).to_contain_text("of the test split of icons")
+    page.keyboard.press("Escape")
+    expect(images.first).to_be_focused()
+    area.get_by_label("show", exact=True).select_option("all")
+    behind = area.get_by_role("gridcell", name=re.compile(r": [1-9]\d* images")).first
+    label, predicted = re.fullmatch(  # type: ignore[union-attr]
+        r"(.+), (.+): \d+ images .*", str(behind.get_attribute("aria-label"))
+    ).groups()
+    behind.click()
+    wanted = re.compile(re.escape(f"class {label}, predicted {predicted}"))
+    expect(images.first).to_have_attribute("aria-label", wanted)
     shot(page, area, "images")
 
 

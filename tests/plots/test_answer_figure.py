@@ -56,9 +56,9 @@ def test_marks_and_bars_are_those_of_the_answer(narrow: bool) -> None:
         for line in ax.lines
         if len(line.get_xdata()) == 1 and line.get_marker() in "osD^"
     }
-    assert marks.pop((73e3, 0.74)) == RUN
+    assert marks.pop((73e3, 0.74)) == style.ACCENT
     assert set(marks) == {(SIZES[a], MEANS[a]) for a in MEANS if a != "mpnas"}
-    assert RUN not in marks.values(), "the colour of the run is its own"
+    assert style.ACCENT not in marks.values(), "the colour of the run is its own"
     bars = [path.vertices for c in ax.collections for path in c.get_paths()]
     ends = {round(float(v[0, 0])): (v[:, 1].min(), v[:, 1].max()) for v in bars}
     for peer in found.peers.values():
@@ -120,7 +120,7 @@ def test_the_run_has_the_accent_colour_of_its_page() -> None:
         figure = plots.size_and_accuracy(made, Answer.of(made)).get_figure(root=True)
     assert figure is not None
     text = svg(figure, "Dots.")
-    assert f"var(--accent, {RUN})" in text and text.count(RUN) == text.count("var(--accent")
+    assert f"var(--accent, {style.ACCENT})" in text and text.count(style.ACCENT) == text.count("var(--accent")
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#1a1f26", "#111111"])

@@ -4,16 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny
-import torch
 
 import mpnas_kit as mk
 from mpnas_kit.analysis.comparison import Outcome, compare
-from mpnas_kit.analysis.mistakes import confident_mistakes, confusion, predictions
-from mpnas_kit.domains.domain import Domain, DomainSuite
-from mpnas_kit.domains.split import Subset
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
@@ -29,7 +24,6 @@ from mpnas_kit.widgets import (
     SimilarityExplorer,
     prioritization,
 )
-from mpnas_kit.widgets.domains import CLASSES, MISTAKES, _with_most_mistakes
 from mpnas_kit.widgets.paths import Selection
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -66,11 +60,8 @@ def test_the_graph_has_the_paths_of_every_snapshot_and_the_costs_of_nodes(
     assert graph["domains"] == list(found.paths)
     last = dict(zip(graph["domains"], graph["paths"][-1], strict=True))
     for domain, path in found.paths.items():
-        assert " ".join(last[domain][1:-1]) == str(path)
-        nodes = [
-            next(n for n in column if n["block"] == block)
-            for column, block in zip(graph["nodes"], last[domain], strict=True)
-        ]
+        nodes = [column[k] for column, k in zip(graph["nodes"], last[domain], strict=True)]
+        assert " ".join(n["block"] for n in nodes[1:-1]) == str(path)
         cost = found.space.cost(path)
         assert sum(n["multiply_adds"] for n in nodes) == cost.multiply_adds
         assert sum(n["parameters"] for n in nodes) == cost.parameters
@@ -122,97 +113,6 @@ def test_an_invalid_selection_is_refused_in_python(
     with pytest.raises(MpnasError, match=message):
         setattr(explorer, trait, value)
     assert (explorer.selected, explorer.at) == before
-
-
-def test_a_cell_of_the_matrix_compares_its_two_domains(found: SearchResult) -> None:
-    explorer = SimilarityExplorer(found)
-    names = explorer.matrix.content["rows"]
-    assert explorer.selected is None
-    explorer.matrix.selected = [0, 2]
-    assert explorer.selected == (names[0], names[2])
-    assert explorer.paths.compare == [names[0], names[2]]
-    explorer.matrix.selected = [1, 1]
-    assert explorer.paths.compare == []
-    value = explorer.similarity.matrix.loc[names[0], names[2]]
-    assert explorer.matrix.content["values"][0][2] == pytest.approx(value, abs=1e-4)
-
-
-# Results ------------------------------------------------------------------------------------------
-
-
-def test_results_have_one_point_per_run_and_return_the_selected_one(
-    results: ResultsExplorer,
-) -> None:
-    series = results.chart.content["panels"][0]["series"]
-    keys = [key for one in series for key in one.get("keys", ())]
-    assert keys == ["mpnas", "random_paths"] and results.selected is None
-    results.chart.selected = "random_paths"
-    assert results.selected is not None and results.selected["bytes"] == 200
-    results.cost.value = "bytes"
-    points = [s["x"] for s in results.chart.content["panels"][0]["series"] if s.get("keys")]
-    assert points == [[100.0], [200.0]]
-    results.split.value = "val"
-    assert results.matrix.content["title"].startswith("val")
-
-
-# Images -------------------------------------------------------------------------------------------
-
-
-def test_predictions_agree_with_the_evaluation(trained: TrainResult) -> None:
-    for domain in tiny.suite(3):
-        table = predictions(trained, domain)
-        assert table["right"].mean() == pytest.approx(trained.accuracy()[domain.name])
-        counts = confusion(table, len(domain.classes)).to_numpy()
-        assert counts.sum() == 12 and counts.trace() == table["right"].sum()
-        wrong = confident_mistakes(table)
-        assert not wrong["right"].any() and wrong["confidence"].is_monotonic_decreasing
-        assert len(wrong) == 12 - counts.trace()
-
-
-def test_the_browser_shows_mistakes_and_the_images_behind_a_cell(trained: TrainResult) -> None:
-    browser = DomainBrowser(tiny.suite(3), trained)
-    assert len(browser.selected) == 12 and browser.gallery.value.count("<img") == 12
-    assert browser.gallery.value.count("alt=") == 12
-    browser.domain.value = "b"
-    table = browser.table()
-    label, predicted = table.loc[0, ["label", "predicted"]]
-    browser.matrix.selected = [int(label), int(predicted)]
-    behind = table[(table["label"] == label) & (table["predicted"] == predicted)]
-    assert browser.selected == behind["image"].tolist()
-    browser.matrix.selected = []
-    browser.which.value = MISTAKES
-    assert browser.selected == confident_mistakes(table)["image"].tolist()
-
-
-def test_the_browser_shows_recalls_and_says_which_classes_have_no_images(
-    trained: TrainResult,
-) -> None:
-    suite = tiny.suite(3)
-    whole = suite["a"]
-    test = Subset(whole.test, torch.tensor([0, 3, 6, 1]))  # no image of the third class
-    few = Domain("a", whole.classes, whole.train, whole.val, test)
-    browser = DomainBrowser(DomainSuite((few, suite["b"])), trained)
-    table = browser.table()
-    recall = table[table["label"] == 0]["right"].mean()
-    rows = browser.matrix.content["rows"]
-    assert rows[0] == f"class0 · {recall:.0%} of 3" and rows[2] == "class2 · no images"
-    assert "1 class has no image here" in browser.scores.value
-    right, macro = table["right"].mean(), table.groupby("label")["right"].mean().mean()
-    assert f"Top-1 {right:.1%}, macro {macro:.1%}" in browser.scores.value
-
-
-def test_of_many_classes_the_matrix_has_those_with_most_mistakes() -> None:
-    counts = np.diag(np.full(CLASSES + 5, 3))
-    counts[44, 2] = counts[3, 44] = 7
-    shown = _with_most_mistakes(counts)
-    assert len(shown) == CLASSES and {2, 3, 44} <= set(shown) and shown == sorted(shown)
-    assert _with_most_mistakes(counts[:4, :4]) == [0, 1, 2, 3]
-
-
-def test_without_a_network_there_are_only_images() -> None:
-    browser = DomainBrowser(tiny.suite(2))
-    assert browser.gallery.value.count("<img") == 12
-    assert "predicted" not in browser.gallery.value
 
 
 # All of them --------------------------------------------------------------------------------------
