@@ -148,5 +148,6 @@ from .training.config import TrainConfig as TrainConfig
 from .training.evaluation import evaluate as evaluate
 from .training.result import TrainResult as TrainResult
 from .training.stage import train as train
+from .widgets.app import explore as explore
 
 __version__: str

@@ -1,9 +1,10 @@
 """Explorers for JupyterLab: interactive views of results. None of them computes results itself.
 
-Every explorer can be read and set from Python. Its method `figure()` returns a static figure, which
-a report shows in its place.
+`explore` shows all of them as one app. Every explorer can be read and set from Python. Its method
+`figure()` returns a static figure, which a report shows in its place.
 """
 
+from mpnas_kit.widgets.app import App, explore
 from mpnas_kit.widgets.domains import DomainBrowser
 from mpnas_kit.widgets.focus import Focus, Selected
 from mpnas_kit.widgets.monitor import SearchMonitor, TrainMonitor, watch
@@ -13,6 +14,7 @@ from mpnas_kit.widgets.results import ResultsExplorer
 from mpnas_kit.widgets.similarity import SimilarityExplorer
 
 __all__ = [
+    "App",
     "DomainBrowser",
     "Focus",
     "PathExplorer",
@@ -22,5 +24,6 @@ __all__ = [
     "Selected",
     "SimilarityExplorer",
     "TrainMonitor",
+    "explore",
     "watch",
 ]

@@ -55,7 +55,8 @@ class App(Twin, ipywidgets.VBox):  # type: ignore[misc]
         self._tabs = ipywidgets.Tab(list(self._boxes.values()), titles=titles)
         self._grid = ipywidgets.VBox()
         self._grid.add_class("mpnas-grid")
-        super().__init__([FocusBar(self.focus), self.arrangement, self._tabs])
+        self._above = [FocusBar(self.focus), self.arrangement]
+        super().__init__([*self._above, self._tabs])
         self.add_class("mpnas-app")
         first = "search" if run.searches and not run.finished("search") else "paths"
         self._tabs.selected_index = list(_MAKERS).index(first)
@@ -145,7 +146,7 @@ class App(Twin, ipywidgets.VBox):  # type: ignore[misc]
         if not grid:
             self._tabs.titles = [name.capitalize() for name in _MAKERS]
             self._tabs.selected_index = at
-        self.children = (*self.children[:2], self._grid if grid else self._tabs)
+        self.children = [*self._above, self._grid if grid else self._tabs]
         self._fill()
 
     def figure(self) -> Figure | None:
@@ -154,12 +155,13 @@ class App(Twin, ipywidgets.VBox):  # type: ignore[misc]
         return None if explorer is None else explorer.figure()
 
     def rehearse(self) -> None:
-        """Open every explorer and set its controls, as a person would.
+        """Open every explorer, set its controls as a person would, and choose nothing again.
 
         An error in a callback is raised here, so that an automatic run of a notebook fails.
         """
         for name in _MAKERS:
             self[name].rehearse()
+        self.focus.clear()
 
 
 def explore(run: Run | str | pathlib.Path) -> App:

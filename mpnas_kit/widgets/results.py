@@ -54,6 +54,8 @@ class ResultsExplorer(Explorer):
         self.comparison = comparison
         self._table = comparison.table()
         self._labels = [label.replace("\n", " ") for label in kind_labels(self._table)]
+        own = (self._table["approach"] == OWN).tolist()
+        self._shapes = [own[:i].count(one) for i, one in enumerate(own)]
         self._domains = list(dict.fromkeys(comparison.domains["domain"]))
         self.focus = Focus(self._domains) if focus is None else focus
         costs = [(about, name) for name, about in COSTS.items()]
@@ -213,8 +215,9 @@ class ResultsExplorer(Explorer):
         front = shown.pareto(cost, split) if known else table.head(0)
         best = {tuple(row) for row in front[list(KEY)].to_numpy().tolist()}
         lost = int(costs.isna().sum())
-        seeds = shown.cells.groupby(list(KEY))
+        runs = self._runs(shown)
         keys = [tuple(row) for row in rows[list(KEY)].to_numpy().tolist()]
+        places = rows.assign(cost=costs)[["cost", "accuracy", "low", "high"]].to_numpy().tolist()
         with self.plot.hold_sync():
             self.plot.content = {
                 "title": f"{split} top-1, {where}, against {COSTS[cost]}",
@@ -222,8 +225,16 @@ class ResultsExplorer(Explorer):
                 "y_title": f"{split} top-1, {where}",
                 "note": f"Without a known cost: {lost} of {len(table)} rows." if lost else "",
                 "points": [
-                    self._point(i, row, float(costs[i]), seeds.get_group(key), key in best)
-                    for i, (key, row) in enumerate(zip(keys, rows.to_dict("records"), strict=True))
+                    {
+                        **dict(zip(("x", "y", "low", "high"), numbers(ends), strict=True)),
+                        "key": self._labels[i],
+                        "label": self._labels[i],
+                        "own": key[0] == OWN,
+                        "shape": self._shapes[i],
+                        "best": key in best,
+                        "seeds": runs[key],
+                    }
+                    for i, (key, ends) in enumerate(zip(keys, places, strict=True))
                 ],
                 "front": [numbers(pair) for pair in front[[cost, split]].to_numpy().tolist()],
             }
@@ -232,28 +243,15 @@ class ResultsExplorer(Explorer):
             self.table.order = [1, DESCENDING]
         self._mark()
 
-    def _point(
-        self, index: int, row: dict[Any, Any], cost: float, seeds: pd.DataFrame, best: bool
-    ) -> dict[str, Any]:
-        own = row["approach"] == OWN
-        alike = (self._table["approach"][:index] == OWN) == own
-        ends = numbers([cost, row["accuracy"], row["low"], row["high"]])
-        return {
-            **dict(zip(("x", "y", "low", "high"), ends, strict=True)),
-            "key": self._labels[index],
-            "label": self._labels[index],
-            "own": own,
-            "best": best,
-            "shape": int(alike.sum()),
-            "seeds": [
-                {
-                    "x": seed[self.cost.value],
-                    "y": seed[self.split.value],
-                    "name": f"{self._labels[index]}, seed {seed['seed']}",
-                }
-                for seed in seeds.dropna(subset=self.cost.value).to_dict("records")
-            ],
-        }
+    def _runs(self, shown: Comparison) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+        """Return cost, accuracy and name of every run with a known cost, by row."""
+        found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        columns = [*KEY, "seed", self.cost.value, self.split.value]
+        for *key, seed, x, y in shown.cells[columns].to_numpy().tolist():
+            own = found.setdefault(tuple(key), [])
+            if x == x:
+                own.append({"x": x, "y": y, "name": f"{key[0]}, seed {seed}"})
+        return found
 
     def _listing(self, rows: pd.DataFrame, costs: pd.Series) -> dict[str, Any]:
         listed = []

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,9 @@ class SimilarityExplorer(Explorer):
         return table.assign(similarity=values, excess=values - self.similarity.matched_value)
 
     def figure(self) -> Figure:
-        """Return the figure of `plots.jaccard`, with similar domains as neighbours."""
-        figure = plots.jaccard(self.similarity, cluster=True).get_figure(root=True)
+        """Return the figure of `plots.jaccard` for the matrix that is shown."""
+        shown = replace(self.similarity, matrix=self.shown)
+        figure = plots.jaccard(shown).get_figure(root=True)
         assert figure is not None
         return figure
 

@@ -120,7 +120,9 @@ def test_the_run_has_the_accent_colour_of_its_page() -> None:
         figure = plots.size_and_accuracy(made, Answer.of(made)).get_figure(root=True)
     assert figure is not None
     text = svg(figure, "Dots.")
-    assert f"var(--accent, {style.ACCENT})" in text and text.count(style.ACCENT) == text.count("var(--accent")
+    assert f"var(--accent, {style.ACCENT})" in text and text.count(style.ACCENT) == text.count(
+        "var(--accent"
+    )
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#1a1f26", "#111111"])

@@ -46,7 +46,7 @@ def test_an_explorer_is_made_when_it_is_opened(app: App) -> None:
     assert sorted(app.explorers) == sorted(NAMES)
     app.arrangement.value = TABS
     assert len(app.children) == 3
-    with pytest.raises(MpnasError, match="explorer 'path' .*'paths'"):
+    with pytest.raises(MpnasError, match="unknown explorer 'path': did you mean 'paths'"):
         app["path"]
 
 
