@@ -159,7 +159,8 @@ def colors(domains: Sequence[str], of: Sequence[str] | None) -> dict[str, str]:
 
     of: names of all domains of the run. None: `domains`.
     """
-    return plots.domain_variables(list(dict.fromkeys([*(of or ()), *domains])))
+    known = list(of or ())
+    return plots.domain_variables([*known, *[d for d in domains if d not in known]])
 
 
 def smoothing(steps: int) -> float:

@@ -26,6 +26,7 @@ from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.result import UNDECIDED, SearchResult
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.training.result import TrainResult
+from mpnas_kit.values import require_type
 from mpnas_kit.widgets.focus import Focus
 from mpnas_kit.widgets.lines import Group, Lines, Panel, smoothing
 from mpnas_kit.widgets.means import Means
@@ -425,6 +426,7 @@ class SearchMonitor(Monitor[SearchResult]):
     @classmethod
     def of(cls, found: SearchResult, *, focus: Focus | None = None) -> "SearchMonitor":
         """Return a monitor that shows a finished search."""
+        require_type(found, SearchResult, "found")
         monitor = cls(found.space, list(found.paths), focus=focus)
         monitor._end(found)
         return monitor
@@ -545,6 +547,7 @@ class TrainMonitor(Monitor[TrainResult]):
     @classmethod
     def of(cls, trained: TrainResult, *, focus: Focus | None = None) -> "TrainMonitor":
         """Return a monitor that shows a finished training."""
+        require_type(trained, TrainResult, "trained")
         monitor = cls(list(trained.paths), focus=focus)
         monitor._end(trained)
         return monitor
