@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,9 @@ import psutil
 from playwright.sync_api import Page, sync_playwright
 
 import mpnas_kit as mk
-from mpnas_kit.domains.task import Classification
+from mpnas_kit.domains.task import Classification, Task
+from mpnas_kit.network.net import MultiPathNet
+from mpnas_kit.training.result import TrainResult
 from mpnas_kit.widgets.lines import Group, Lines, Panel
 from mpnas_kit.widgets.policy import Policy
 from mpnas_kit.widgets.prioritization import PrioritizationExplorer
@@ -99,8 +100,8 @@ def _processor() -> dict[int, float]:
     return found
 
 
-def training(domains: Sequence[str]) -> Any:
-    """Return what the explorer needs of a training of 2,000 steps."""
+def training(domains: Sequence[str]) -> TrainResult:
+    """Return the result of a training of 2,000 steps, without its network."""
     random, steps = np.random.default_rng(0), np.arange(1, STEPS + 1)
     losses = 0.3 + 3 * np.exp(-steps / 600)[:, None] * random.uniform(0.5, 1, (STEPS, len(domains)))
     history = pd.DataFrame(
@@ -112,11 +113,15 @@ def training(domains: Sequence[str]) -> Any:
             "accuracy": 1 - losses.ravel() / 4,
         }
     )
-    config = SimpleNamespace(steps=STEPS, seed=0, prioritization=mk.ABDP())
-    tasks = {d: Classification(10) for d in domains}
-    return SimpleNamespace(
-        history=history, config=config, tasks=tasks, paths=dict.fromkeys(domains)
-    )
+    tasks: dict[str, Task] = {d: Classification(10) for d in domains}
+    space = mk.pocket_space(32)
+    paths = dict.fromkeys(domains, space.path([0] * len(space.decisions)))
+    config = mk.TrainConfig(steps=STEPS)
+    return TrainResult(_no_network, paths, config, history, history, space, tasks)
+
+
+def _no_network() -> MultiPathNet:
+    raise NotImplementedError
 
 
 def main() -> None:

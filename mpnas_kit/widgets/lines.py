@@ -55,6 +55,7 @@ class Lines(anywidget.AnyWidget):
     """Panels of lines over the steps of a stage, with one crosshair, one zoom and one legend.
 
     domains: names of the domains, in order. Every group of a panel has a line for each.
+    of: names of all domains of the run, which set the colours. None: `domains`.
 
     These attributes can be read, set and observed. An invalid value raises `MpnasError`.
     hidden: names of domains whose lines are hidden.
@@ -75,10 +76,10 @@ class Lines(anywidget.AnyWidget):
     smoothing = traitlets.Float(0.0).tag(sync=True)
     log = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, domains: Sequence[str]) -> None:
+    def __init__(self, domains: Sequence[str], of: Sequence[str] | None = None) -> None:
         super().__init__()
         self.domains = list(domains)
-        self._colors = plots.domain_variables(self.domains)
+        self._colors = colors(self.domains, of)
         self.panels: list[Panel] = []
         self.show([])
 
@@ -151,6 +152,15 @@ class Lines(anywidget.AnyWidget):
         value = float(proposal["value"])
         require(0 <= value <= 0.99, f"smoothing must be 0 to 0.99, not {value}.")
         return value
+
+
+def colors(domains: Sequence[str], of: Sequence[str] | None) -> dict[str, str]:
+    """Return the colour of every domain, as all explorers of a run have it.
+
+    of: names of all domains of the run. None: `domains`.
+    """
+    known = list(of or ())
+    return plots.domain_variables([*known, *[d for d in domains if d not in known]])
 
 
 def smoothing(steps: int) -> float:

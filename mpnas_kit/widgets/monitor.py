@@ -26,6 +26,7 @@ from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.result import UNDECIDED, SearchResult
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.training.result import TrainResult
+from mpnas_kit.values import require_type
 from mpnas_kit.widgets.focus import Focus
 from mpnas_kit.widgets.lines import Group, Lines, Panel, smoothing
 from mpnas_kit.widgets.means import Means
@@ -95,7 +96,7 @@ class Monitor(Explorer, Generic[Result]):
         self._times: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self._means = Means(list(self.titles), self.domains, 1)
         self.controls = Controls(self.noun, lambda what: self._try(lambda: self._hear(what)))
-        self.chart = Lines(self.domains)
+        self.chart = Lines(self.domains, self.focus.domains)
         self._when(self.chart, self._choose, "domain", "step")
         self._when(self.focus, self._follow, "domain", self._step_name)
         self._follow()
@@ -169,17 +170,21 @@ class Monitor(Explorer, Generic[Result]):
         Raises `MpnasError` if a stage of this monitor is still running.
         """
 
-        def run() -> Result:
-            while True:
+        def run() -> Result | None:
+            while self._watch is watch:
                 news = watch.poll()
                 self._try(lambda: self._hear_news(news))  # noqa: B023
                 if news.state == "finished":
                     return load()
                 time.sleep(self.every)
+            return None
 
         self._begin(run, watch)
 
-    def _begin(self, act: Callable[[], Result], watch: Watch | None = None) -> None:
+    def _begin(self, act: Callable[[], Result | None], watch: Watch | None = None) -> None:
+        if self._watch is not None and self.controls.state in ("not started", "stopped", "failed"):
+            self._watch = None  # nobody runs the stage that was watched: the watch ends
+            self._join()
         if self._thread is not None and self._thread.is_alive():
             raise MpnasError(
                 f"a {self.noun} is running in this monitor: wait for it, or stop it first."
@@ -187,7 +192,9 @@ class Monitor(Explorer, Generic[Result]):
 
         def run() -> None:
             try:
-                self._end(act())
+                result = act()
+                if result is not None:
+                    self._end(result)
             except KeyboardInterrupt:
                 self._error = MpnasError(
                     f"the {self.noun} was stopped: start it again to continue."
@@ -223,13 +230,16 @@ class Monitor(Explorer, Generic[Result]):
 
         Raises the error of the stage, or `MpnasError` if it was stopped or never started.
         """
-        if self._thread is not None:
-            self._thread.join()
+        self._join()
         if self._error is not None:
             raise self._error
         if self._result is None:
             raise MpnasError(f"no {self.noun} was started in this monitor: call its `start` first.")
         return self._result
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
 
     # What arrives ---------------------------------------------------------------------------------
 
@@ -406,7 +416,7 @@ class SearchMonitor(Monitor[SearchResult]):
         self.space = space
         self.targets = {} if config is None else resolve_targets(space, config, domains)
         self._snapshots: dict[int, NDArray[np.float32]] = {}  # by step, ascending
-        self.policy = Policy(space, domains)
+        self.policy = Policy(space, domains, domains if focus is None else focus.domains)
         super().__init__(domains, every, focus, space)
         self._when(self.policy, self._choose_node, "domain", "node")
         self._when(self.focus, self._follow_node, "node")
@@ -416,6 +426,7 @@ class SearchMonitor(Monitor[SearchResult]):
     @classmethod
     def of(cls, found: SearchResult, *, focus: Focus | None = None) -> "SearchMonitor":
         """Return a monitor that shows a finished search."""
+        require_type(found, SearchResult, "found")
         monitor = cls(found.space, list(found.paths), focus=focus)
         monitor._end(found)
         return monitor
@@ -536,6 +547,7 @@ class TrainMonitor(Monitor[TrainResult]):
     @classmethod
     def of(cls, trained: TrainResult, *, focus: Focus | None = None) -> "TrainMonitor":
         """Return a monitor that shows a finished training."""
+        require_type(trained, TrainResult, "trained")
         monitor = cls(list(trained.paths), focus=focus)
         monitor._end(trained)
         return monitor

@@ -11,8 +11,8 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
-from mpnas_kit import plots
 from mpnas_kit.space.space import SearchSpace
+from mpnas_kit.widgets.lines import colors
 from mpnas_kit.widgets.view import STYLE, script
 
 
@@ -21,6 +21,7 @@ class Policy(anywidget.AnyWidget):
 
     space: search space of the search.
     domains: names of the domains, in order.
+    of: names of all domains of the run, which set the colours. None: `domains`.
 
     domain: name of the domain that stands out; empty: none.
     node: [index of the layer, name of the block] that is marked; []: none.
@@ -32,7 +33,9 @@ class Policy(anywidget.AnyWidget):
     domain = traitlets.Unicode("").tag(sync=True)
     node: Any = traitlets.List().tag(sync=True)
 
-    def __init__(self, space: SearchSpace, domains: Sequence[str]) -> None:
+    def __init__(
+        self, space: SearchSpace, domains: Sequence[str], of: Sequence[str] | None = None
+    ) -> None:
         super().__init__()
         self.decisions, self.domains = space.decisions, list(domains)
         self._choosable = [
@@ -42,7 +45,7 @@ class Policy(anywidget.AnyWidget):
             {"name": d.name, "layer": d.layer, "choices": list(d.choices), "choosable": choosable}
             for d, choosable in zip(self.decisions, self._choosable, strict=True)
         ]
-        self._colors = plots.domain_variables(self.domains)
+        self._colors = colors(self.domains, of)
 
     def show(self, policy: NDArray[np.float32], when: str) -> None:
         """Show probabilities, float32 (domains, decisions, choices). when: their step, in words."""

@@ -8,6 +8,7 @@ from mpnas_kit import plots
 from mpnas_kit.analysis.difficulty import difficulties, replayed
 from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.training.result import TrainResult
+from mpnas_kit.values import require_type
 from mpnas_kit.widgets.focus import Focus
 from mpnas_kit.widgets.lines import Group, Lines, Panel, smoothing
 from mpnas_kit.widgets.means import Means
@@ -41,6 +42,7 @@ class PrioritizationExplorer(Explorer):
 
     def __init__(self, trained: TrainResult, *, focus: Focus | None = None) -> None:
         super().__init__("Prioritization")
+        require_type(trained, TrainResult, "trained")
         self.trained = trained
         used = trained.config.prioritization
         start = used if isinstance(used, ABDP) else ABDP()
@@ -67,7 +69,7 @@ class PrioritizationExplorer(Explorer):
         self._means.add_table(trained.history[["step", "domain", "loss", "accuracy"]])
         self._means.add_table(self._recorded)
         self.focus = Focus(domains) if focus is None else focus
-        self.chart = Lines(domains)
+        self.chart = Lines(domains, self.focus.domains)
         self.chart.smoothing = smoothing(steps)
         self._follows = False
         for control in (self.start, self.end, self.schedule, self.decay):

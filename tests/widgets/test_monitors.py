@@ -285,6 +285,27 @@ def test_a_search_that_was_cut_back_is_shown_anew_and_its_end_is_the_result(
     assert monitor.result() is found and monitor.controls.state == "finished"
 
 
+def test_a_watched_search_that_nobody_runs_can_be_started_here(
+    found: SearchResult, foreign: Callable[..., SearchMonitor]
+) -> None:
+    monitor = foreign(News("running", 2, 8, [row(1, 0.1), row(2, 0.2)]))
+    until(lambda: monitor.controls.state == "running")
+    with pytest.raises(MpnasError, match="a search is running in this monitor"):
+        monitor.start(lambda callback: found)
+    monitor._watch.news = [News("stopped", 2, 8, [])]  # type: ignore[union-attr]
+    until(lambda: monitor.controls.state == "stopped")
+    monitor.start(lambda callback: found)
+    assert monitor.result() is found and not monitor.controls.foreign
+
+
+def test_domains_have_the_colours_of_the_run(found: SearchResult) -> None:
+    names = ["digits", *found.paths]
+    monitor = SearchMonitor.of(found, focus=Focus(names, found.space))
+    colors = mk.plots.domain_variables(names)
+    assert {x["name"]: x["color"] for x in monitor.chart.content["lines"]}.items() <= colors.items()
+    assert monitor.policy.content["colors"].items() <= colors.items()
+
+
 def test_watch_follows_the_files_of_a_run(tmp_path: Path) -> None:
     """A thread runs the search, as another process would: the monitor sees its files only."""
     run = Run(tmp_path / "run", domains=tiny.suite(2), space=tiny.space())

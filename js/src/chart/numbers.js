@@ -24,12 +24,12 @@ export function smoothed(line, weight) {
 // Return the line with null for values that a log axis cannot show.
 export const positive = (line) => line.map((value) => (value > 0 ? value : null));
 
-// Return how many values of some lines are at or below 0, and whether any is above.
+// Return how many values of some lines are at or below 0, and how many are above.
 export function signs(lines) {
-  let below = 0, above = false;
+  let below = 0, above = 0;
   for (const line of lines)
     for (const value of line)
-      if (value !== null) value > 0 ? (above = true) : (below += 1);
+      if (value !== null) value > 0 ? (above += 1) : (below += 1);
   return { below, above };
 }
 
@@ -79,9 +79,15 @@ export function bounds(low, high, references, log) {
   const shown = [low, high, ...references].filter((v) => v !== null && v !== undefined && (!log || v > 0));
   if (!shown.length) return log ? [1, 10] : [0, 1];
   const [from, to] = [Math.min(...shown), Math.max(...shown)];
-  if (log) return from === to ? [from / 2, to * 2] : [from / 1.1, to * 1.1];
+  if (log) return [rounded(from / 1.1, Math.floor), rounded(to * 1.1, Math.ceil)];
   const room = 0.06 * (to - from) || 0.1 * Math.abs(to) || 0.5;
   return [from - room, to + room];
+}
+
+// Return a positive number with one digit, such as 0.03 or 500, so that ticks of a log axis are round.
+function rounded(value, round) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return round(value / power) * power;
 }
 
 // Return the index of the value that is nearest to x. values: ascending, not empty.

@@ -158,12 +158,12 @@ export class Plot {
     this.recorded = panel.groups.map(({ lines }) => lines);
     const weight = panel.steps.length < MANY ? 0 : state.smoothing;
     this.drawn = this.recorded.map((lines) => lines.map((line) => smoothed(line, weight)));
-    const { below, above } = state.log ? signs(this.recorded.flat()) : { below: 0, above: false };
-    this.logarithmic = state.log && above;
+    const { below, above } = state.log ? signs(this.recorded.flat()) : { below: 0, above: 0 };
+    this.logarithmic = state.log && above > below;
     this.hint.hidden = !below && panel.steps.length > 0;
-    this.hint.textContent = !panel.steps.length ? "No values yet." : above
-      ? `${below} values at or below 0 are not on the log axis.`
-      : "All values are at or below 0: the axis stays linear.";
+    this.hint.textContent = !panel.steps.length ? "No values yet." : above > below
+      ? `${count(below)} values at or below 0 are not on the log axis.`
+      : "Most values are at or below 0: the axis stays linear.";
     const seen = this.logarithmic ? positive : (line) => line;
     this.lines = [];
     this.#each((g, i, kind, index) => {
