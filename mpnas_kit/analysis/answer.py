@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, family
+from mpnas_kit.analysis.standings import t_interval
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.values import checked, require_type
@@ -378,13 +379,8 @@ def _difference(one: _Accuracies, other: _Accuracies) -> Difference:
     """Return the accuracy of `one` minus that of `other`, mean over domains and seeds."""
     both = one.table.index.intersection(other.table.index)
     if len(both) >= 2:
-        from scipy.stats import t
-
-        paired = (one.table.loc[both] - other.table.loc[both]).mean(axis=1).to_numpy()
-        value = float(paired.mean())
-        quantile = t.ppf((1 + _CONFIDENCE) / 2, len(both) - 1)
-        half = float(quantile * paired.std(ddof=1) / math.sqrt(len(both)))
-        return Difference(value, value - half, value + half, len(both))
+        paired = (one.table.loc[both] - other.table.loc[both]).mean(axis=1)
+        return Difference(float(paired.mean()), *t_interval(paired), len(both))
     from scipy.stats import norm
 
     seeds = both if len(both) else slice(None)
