@@ -258,7 +258,7 @@ def test_a_stopped_sweep_around_a_run_that_was_not_begun_is_continued(tmp_path: 
 def test_a_killed_process_of_a_job_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(self: Sweep, cell: Cell) -> str:
+    def killed(self: Sweep, cell: Cell, callbacks: object) -> str:
         raise TerminatedWorkerError("SIGKILL(-9)")
 
     monkeypatch.setattr(Sweep, "run_cell", killed)
