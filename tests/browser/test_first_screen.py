@@ -24,7 +24,8 @@ SEEN = """() => {
         drawing: shown.map(one => one.getBoundingClientRect().bottom)[0],
         scale: shown.map(one => one.getBoundingClientRect().width / one.viewBox.baseVal.width)[0],
         answer: box(".answer").bottom,
-        cards: box(".cards").top,
+        side: shown.map(one => one.closest("figure").getBoundingClientRect().right)[0],
+        cards: [box(".cards").left, box(".cards").top, box(".cards").bottom],
         cut: [...document.querySelectorAll(".table")]
             .filter(one => one.scrollWidth > one.clientWidth).length,
         overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -70,7 +71,11 @@ def test_the_answer_and_its_picture_are_on_the_first_screen(
         tab.check()
     assert seen["shown"] == [drawing]
     assert seen["answer"] < height and seen["drawing"] < height
-    assert seen["cards"] > seen["drawing"], "the cards follow the picture"
+    left, top, bottom = seen["cards"]
+    if media == "screen" and width >= 1280:
+        assert left > seen["side"] and bottom < height, "the cards stand beside the picture"
+    else:
+        assert top > seen["drawing"], "the cards follow the picture"
     assert SMALLEST * seen["scale"] >= 9, "text of the picture is too small"
     assert seen["overflow"] <= 0
     assert width < 900 and media == "screen" or not seen["cut"], "a column is cut off"
