@@ -217,7 +217,9 @@ def _tags(run: pathlib.Path | None) -> dict[str, str]:
 class MLflowRun(Log):
     """One stage in a run of MLflow.
 
-    client: client of MLflow. run: id of the run. stage: what all names begin with.
+    client: client of MLflow.
+    run: id of the run of MLflow.
+    stage: name of the stage, with which all names begin.
     """
 
     def __init__(self, client: Any, run: str, stage: str) -> None:
