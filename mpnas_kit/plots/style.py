@@ -151,8 +151,9 @@ def variable(slot: int) -> str:
 def palette_css(light: str, dark: str) -> str:
     """Return the rules of CSS that define the colours of domains, `--mpnas-d1` and so on.
 
-    light: selector of what has a light ground. dark: selector of what has a dark ground, or a
-    condition that begins with `@media`, under which the selector `light` has it.
+    light: selector of what has a light ground.
+    dark: selector of what has a dark ground, or a condition that begins with `@media`, under which
+    the selector `light` has it.
 
     >>> mk.plots.style.palette_css(":root", "@media (prefers-color-scheme: dark)").splitlines()[0]
     ':root { --mpnas-d1: #a965a7; ...; --mpnas-d12: #c97502; }'

@@ -85,11 +85,12 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         | dict.fromkeys(
             ("parameters", "parameters_all", "per_image", "union", "n_images", "bytes"), _FLOATS
         )
+        | {"models": "int64"}
         | dict.fromkeys(("val", "test", "test_macro"), _FLOATS),
     ),
     "cell_domains": (
         "accuracy of every domain in the finished runs of the sweep",
-        {**_KEY, "domain": "str", "split": "str", "accuracy": _FLOATS},
+        {**_KEY, "domain": "str", "split": "str", "images": "int64", "accuracy": _FLOATS},
     ),
 }
 """Content of every table in words, and its columns with their types, by name."""

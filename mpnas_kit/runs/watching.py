@@ -37,7 +37,8 @@ class News:
     """What a watcher read since it looked before. Returned by `Watch.poll`.
 
     state: `not started`, `running` (a process works on it), `stopped`, or `finished`.
-    step: number of steps done. steps: number of steps of the stage; 0 if it is not started.
+    step: number of steps done.
+    steps: number of steps of the stage; 0 if it is not started.
     rows: metrics of the new steps, as in metrics.jsonl: `step` and, by domain, `domains`.
     policy: choice probabilities of a search as of its last checkpoint, float32 (domains, decisions,
     choices), in the order of the suite; None if they are the same as before.

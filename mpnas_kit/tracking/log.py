@@ -1,8 +1,9 @@
-"""What a tracker needs of a place to log in, and how often it works."""
+"""What all trackers have in common: the log that they write, their pace, and where they log."""
 
 import importlib
 import importlib.util
 import pathlib
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,9 @@ RECORD = "tracking.json"  # in the run folder: where the run is tracked
 class Scalar(NamedTuple):
     """A number that changes with the steps.
 
-    name: such as `loss/digits`. step: number of the step, from 1. value: the number.
+    name: such as `loss/digits`.
+    step: number of the step, from 1.
+    value: the number.
     """
 
     name: str
@@ -69,7 +72,10 @@ class Log(ABC):
 
     @abstractmethod
     def close(self, *, finished: bool) -> None:
-        """End the log of this stage. finished: whether the stage is."""
+        """End the log of this stage.
+
+        finished: whether the stage is finished.
+        """
 
 
 class Pace:
@@ -102,7 +108,8 @@ class Pace:
 def require_package(name: str, extra: str) -> None:
     """Raise `MpnasError` if a package is not installed. It is not imported.
 
-    name: of the package. extra: of this package.
+    name: name of the package.
+    extra: name of the extra of the kit that installs it.
     """
     try:
         found = importlib.util.find_spec(name) is not None
@@ -117,7 +124,8 @@ def require_package(name: str, extra: str) -> None:
 def imported(name: str, extra: str) -> Any:
     """Return a module of a package. Raises `MpnasError` if it cannot be imported.
 
-    name: dotted name of the module. extra: of this package.
+    name: dotted name of the module.
+    extra: name of the extra of the kit that installs it.
     """
     require_package(name.partition(".")[0], extra)
     try:
@@ -128,6 +136,15 @@ def imported(name: str, extra: str) -> Any:
             f"{extra} cannot be imported ({one_line(error)[:200]}): pip install "
             f"'mpnas-kit[{extra}]' installs what it needs."
         ) from error
+
+
+def without_password(text: str) -> str:
+    """Return a text in which addresses have no user and no password.
+
+    >>> without_password("http://me:secret@server/x")
+    'http://server/x'
+    """
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def run_folder_of(stage: pathlib.Path | None) -> pathlib.Path | None:

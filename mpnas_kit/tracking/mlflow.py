@@ -27,6 +27,7 @@ from mpnas_kit.tracking.log import (
     require_package,
     run_folder_of,
     stage_name,
+    without_password,
     write_record,
 )
 from mpnas_kit.tracking.stage import LoggedStage
@@ -164,15 +165,6 @@ def _one_sentence(uri: str | None) -> Iterator[None]:
         ) from None
 
 
-def without_password(text: str) -> str:
-    """Return a text in which addresses have no user and no password.
-
-    >>> without_password("http://me:secret@server/x")
-    'http://server/x'
-    """
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
-
-
 def _created(client: Any, name: str) -> str:
     """Return the id of a new experiment. Another process may make it at the same time.
 
@@ -217,7 +209,9 @@ def _tags(run: pathlib.Path | None) -> dict[str, str]:
 class MLflowRun(Log):
     """One stage in a run of MLflow.
 
-    client: client of MLflow. run: id of the run. stage: what all names begin with.
+    client: client of MLflow.
+    run: id of the run of MLflow.
+    stage: name of the stage, with which all names begin.
     """
 
     def __init__(self, client: Any, run: str, stage: str) -> None:

@@ -34,6 +34,7 @@ def test_a_run_that_has_not_begun_has_all_columns_and_no_rows(run: mk.Run, tmp_p
             warnings.simplefilter("error")
             both = pd.concat([new[name], done[name]])
         assert both.dtypes.equals(done[name].dtypes), name
+        assert list(new[name].columns) == list(done[name].columns), name
     assert len(new["settings"]) == len(done["settings"])
     assert not (tmp_path / "new").exists()
 
