@@ -92,10 +92,11 @@ class App(Twin, ipywidgets.VBox):  # type: ignore[misc]
         if name not in _MAKERS:
             raise unknown("explorer", name, _MAKERS)
         if name not in self.explorers:
-            make, definitions = _MAKERS[name]
+            make, define = _MAKERS[name]
             self.explorers[name] = explorer = make(self.run, self.focus)
-            where = str(self.run.folder)
-            explorer.preamble = ["import mpnas_kit as mk", f"run = mk.Run({where!r})", *definitions]
+            trust = ", trust=True" if self.run.trust else ""
+            opened = f"run = mk.Run({str(self.run.folder)!r}{trust})"
+            explorer.preamble = ["import mpnas_kit as mk", opened, *define(self.run)]
             self._boxes[name].children = [explorer]
         return self.explorers[name]
 
@@ -157,10 +158,12 @@ class App(Twin, ipywidgets.VBox):  # type: ignore[misc]
     def rehearse(self) -> None:
         """Open every explorer, set its controls as a person would, and choose nothing again.
 
-        An error in a callback is raised here, so that an automatic run of a notebook fails.
+        Explorers of a search are left out if the run has none. An error in a callback is raised
+        here, so that an automatic run of a notebook fails.
         """
         for name in _MAKERS:
-            self[name].rehearse()
+            if _has_search(self.run) or name not in _OF_SEARCH:
+                self[name].rehearse()
         self.focus.clear()
 
 
@@ -177,17 +180,22 @@ def explore(run: Run | str | pathlib.Path) -> App:
     return App(run if isinstance(run, Run) else Run.read(run))
 
 
+def _has_search(run: Run) -> bool:
+    """Return whether the paths of a run come from a search, its own or that of another run."""
+    return run.searches or run.description.search_from is not None
+
+
 def _search(run: Run, focus: Focus) -> Explorer:
-    if run.description.search_from is not None or run.finished("search"):
+    if not run.searches or run.finished("search"):
         return SearchMonitor.of(run.search_result(), focus=focus)
     if _computed_elsewhere(run, "search"):
         return watch(run, "search", focus=focus)
-    config = run.search_config() if run.searches else None
+    config = run.search_config()
     return SearchMonitor(run.search_space, run.search_domains, config=config, focus=focus)
 
 
 def _paths(run: Run, focus: Focus) -> Explorer:
-    if run.searches or run.description.search_from is not None:
+    if _has_search(run):
         return PathExplorer.of(run.search_result(), focus=focus)
     return PathExplorer(run.space, [run.paths()], focus=focus)
 
@@ -209,13 +217,32 @@ def _computed_elsewhere(run: Run, stage: StageName) -> bool:
     return run.begun(stage) and Watch(run, stage).poll().state == "running"
 
 
-_FOUND, _TRAINED = "found = run.search_result()", "trained = run.train_result()"
-_MAKERS: dict[str, tuple[Callable[[Run, Focus], Explorer], list[str]]] = {
-    "search": (_search, [_FOUND]),  # what makes the explorer, and what its code needs
-    "paths": (_paths, [_FOUND]),
-    "similarity": (lambda r, f: SimilarityExplorer(r.search_result(), focus=f), [_FOUND]),
-    "training": (_training, [_TRAINED]),
-    "prioritization": (lambda r, f: PrioritizationExplorer(r.train_result(), focus=f), [_TRAINED]),
-    "results": (lambda r, f: ResultsExplorer(r.compare(), focus=f), ["comparison = run.compare()"]),
-    "images": (_images, ["suite = run.suite", _TRAINED]),
+def _found(run: Run) -> list[str]:
+    return ["found = run.search_result()"]
+
+
+def _trained(run: Run) -> list[str]:
+    return ["trained = run.train_result()"]
+
+
+def _paths_of(run: Run) -> list[str]:
+    return _found(run) if _has_search(run) else ["space, paths = run.space, run.paths()"]
+
+
+def _images_of(run: Run) -> list[str]:
+    return ["suite = run.suite", *(_trained(run) if run.finished("train") else [])]
+
+
+_OF_SEARCH = ("search", "similarity")
+_MAKERS: dict[str, tuple[Callable[[Run, Focus], Explorer], Callable[[Run], list[str]]]] = {
+    "search": (_search, _found),  # what makes the explorer, and the lines that its code needs
+    "paths": (_paths, _paths_of),
+    "similarity": (lambda r, f: SimilarityExplorer(r.search_result(), focus=f), _found),
+    "training": (_training, _trained),
+    "prioritization": (lambda r, f: PrioritizationExplorer(r.train_result(), focus=f), _trained),
+    "results": (
+        lambda r, f: ResultsExplorer(r.compare(), focus=f),
+        lambda r: ["comparison = run.compare()"],
+    ),
+    "images": (_images, _images_of),
 }

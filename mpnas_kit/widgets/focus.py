@@ -75,6 +75,20 @@ class Focus(traitlets.HasTraits):
             self.domain, self.pair, self.node = "", (), ()
             self.search_step = self.train_step = None
 
+    def code(self, name: str, traits: Sequence[str], domains: Sequence[str]) -> list[str]:
+        """Return the lines of Python that choose the same in an explorer of its own.
+
+        name: how the code reaches the explorer, such as `monitor`.
+        traits: attributes of the choice that the explorer follows.
+        domains: domains that the explorer has; others are left out.
+        """
+        chosen = {trait: getattr(self, trait) for trait in traits}
+        if self.domain not in domains:
+            chosen.pop("domain", None)
+        if not set(self.pair) <= set(domains):
+            chosen.pop("pair", None)
+        return [f"{name}.focus.{k} = {v!r}" for k, v in chosen.items() if v not in ("", (), None)]
+
     @traitlets.validate("domain")
     def _known(self, proposal: Any) -> str:
         if proposal["value"] not in ("", *self.domains):

@@ -359,13 +359,12 @@ class Monitor(Explorer, Generic[Result]):
         """Return the history of a finished stage, or what the chart shows of a running one."""
         return self.chart.table() if self._result is None else self._result.history
 
-    def _code(self, call: str) -> list[str]:
-        names = ("domain", "node", self._step_name)
-        chosen: dict[str, Any] = {name: getattr(self.focus, name) for name in names}
+    def _code(self, call: str, *more: str) -> list[str]:
+        """Return the lines of `code`. more: what it follows besides the domain and the step."""
         return [
             f"monitor = {call}",
             *self.chart.code("monitor.chart"),
-            *[f"monitor.focus.{k} = {v!r}" for k, v in chosen.items() if v not in ("", (), None)],
+            *self.focus.code("monitor", ["domain", *more, self._step_name], self.domains),
             "monitor",
         ]
 
@@ -509,7 +508,7 @@ class SearchMonitor(Monitor[SearchResult]):
         self._draw(None)
 
     def _calls(self) -> list[str]:
-        return self._code("mk.widgets.SearchMonitor.of(found)")
+        return self._code("mk.widgets.SearchMonitor.of(found)", "node")
 
 
 class TrainMonitor(Monitor[TrainResult]):

@@ -386,7 +386,8 @@ class PathExplorer(Explorer):
         return figure
 
     def _calls(self) -> list[str]:
-        lines = ["explorer = mk.widgets.PathExplorer.of(found)"]
+        call = "(space, [paths])" if self._policies is None else ".of(found)"
+        lines = [f"explorer = mk.widgets.PathExplorer{call}"]
         for domain, layer in self.moved():
             pick = self._candidates(self.paths[domain])[layer]
             block = self.space.layers[layer].choices[pick]

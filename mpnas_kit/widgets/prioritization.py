@@ -134,12 +134,11 @@ class PrioritizationExplorer(Explorer):
     def _calls(self) -> list[str]:
         sliders = {"start": self.start, "end": self.end, "schedule": self.schedule}
         sliders["decay"] = self.decay
-        chosen = {name: getattr(self.focus, name) for name in ("domain", "train_step")}
         return [
             "explorer = mk.widgets.PrioritizationExplorer(trained)",
             *[f"explorer.{name}.value = {slider.value!r}" for name, slider in sliders.items()],
             *self.chart.code("explorer.chart"),
-            *[f"explorer.focus.{k} = {v!r}" for k, v in chosen.items() if v not in ("", None)],
+            *self.focus.code("explorer", ["domain", "train_step"], list(self.trained.paths)),
             "explorer",
         ]
 

@@ -97,11 +97,8 @@ class SimilarityExplorer(Explorer):
         self.matrix.selected = []
 
     def _calls(self) -> list[str]:
-        lines = [
-            f"similarity.focus.{name} = {getattr(self.focus, name)!r}"
-            for name in ("pair", "domain", "search_step")
-            if getattr(self.focus, name) not in ((), "", None)
-        ]
+        names = ["pair", "domain", "search_step"]
+        lines = self.focus.code("similarity", names, list(self.found.paths))
         return ["similarity = mk.widgets.SimilarityExplorer(found)", *lines, "similarity"]
 
     # What is chosen ------------------------------------------------------------------------------

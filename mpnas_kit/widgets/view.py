@@ -101,7 +101,8 @@ class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
     def code(self) -> str:
         """Return the Python code that makes this explorer in its present state.
 
-        It uses the results under the names `found`, `trained`, `suite` and `comparison`.
+        It uses the results under the names `found`, `trained`, `suite` and `comparison`. Paths that
+        no search has found are used as `space` and `paths`.
         """
         return "\n".join([*self.preamble, *self._calls()])
 

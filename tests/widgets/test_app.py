@@ -8,6 +8,8 @@ import pytest
 import tiny
 
 import mpnas_kit as mk
+from mpnas_kit.approaches.approach import Approach
+from mpnas_kit.approaches.methods import Bundle, SinglePath
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.runs.run import Run
 from mpnas_kit.widgets.app import GRID, TABS, App, explore
@@ -92,11 +94,50 @@ def test_the_code_of_every_explorer_makes_it_again(
 ) -> None:
     monkeypatch.setattr(mk, "Run", lambda folder: run)  # its images are in memory only
     for name in NAMES:
-        made: dict[str, Any] = {}
-        code = app[name].code()
-        exec(code, made)
-        assert type(made[code.splitlines()[-1].strip()]) is type(app[name]), code
+        assert_code_makes(app, name)
         assert not app[name].data().empty
+
+
+def test_the_code_of_every_explorer_has_what_it_follows_of_a_choice(
+    app: App, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(mk, "Run", lambda folder: run)
+    app.focus.domain, app.focus.node = run.domains[1], (1, run.space.layers[1].choices[1])
+    app.focus.search_step = app.focus.train_step = 2
+    for name in NAMES:
+        made = assert_code_makes(app, name)
+        assert made.focus.domain == run.domains[1] or name == "images"
+    focus = Focus(["a", "other"])
+    focus.domain, focus.pair = "other", ("a", "other")
+    assert focus.code("explorer", ["domain", "pair"], ["a"]) == []
+
+
+@pytest.mark.parametrize("approach", [SinglePath(), Bundle()])
+def test_a_run_without_search_or_training_has_the_other_explorers(
+    approach: Approach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run", domains=tiny.suite(), space=tiny.space(), approach=approach)
+    monkeypatch.setattr(mk, "Run", lambda folder: run)
+    images = App(run)
+    assert_code_makes(images, "images")
+    if not run.searches:
+        with pytest.raises(MpnasError, match="does not search"):
+            images["search"]
+        run.train(**SHORT, evaluate_every=0)
+        app = App(run)
+        app.rehearse()
+        assert list(assert_code_makes(app, "paths").paths) == list(run.domains)
+        assert "search" not in app.explorers
+
+
+def assert_code_makes(app: App, name: str) -> Any:
+    """Run the code of an explorer, check that it makes one of the same kind, and return it."""
+    made: dict[str, Any] = {}
+    code = app[name].code()
+    exec(code, made)
+    explorer = made[code.splitlines()[-1].strip()]
+    assert type(explorer) is type(app[name]), code
+    return explorer
 
 
 def test_all_controls_can_be_rehearsed_and_the_open_tab_has_a_figure(app: App) -> None:
