@@ -291,3 +291,23 @@ def test_a_step_in_a_large_space_is_measured(monkeypatch: pytest.MonkeyPatch) ->
     assert set(times) == {"build", "step, eager", "step, native", "arithmetic", "optimiser"}
     assert all(value > 0 for value in times.values())
     assert 0.9 < sum(found[name] for name in found.keys() - times.keys()) <= 1
+
+
+def test_a_line_of_clicks_reaches_its_goal_by_its_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    clicks = benchmark("clicks", monkeypatch)
+    text, reached = clicks.row("paths", [(90.0, 50.0), (300.0, 60.0), (80.0, 70.0)], 100)
+    assert text.split() == ["paths", "90", "80", "300", "60"] and reached
+    text, reached = clicks.row("paths", [(110.0, 50.0), (120.0, 50.0), (20.0, 50.0)], 100)
+    assert text.endswith("MISSED") and not reached
+    text, reached = clicks.row("paths", [(-1.0, 0.0), (20.0, 50.0), (20.0, 50.0)], 100)
+    assert text.endswith("MISSED") and not reached  # once, nothing happened
+    with pytest.raises(SystemExit):
+        clicks.main([])
+
+
+def test_a_run_of_many_domains_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    many = benchmark("many", monkeypatch)
+    assert len(many.suite()) == 50 and len(many.space().searched) == 20
+    folder = many.build(tmp_path / "few", domains=2, layers=1, steps=4)
+    run = mk.Run(folder, trust=True)
+    assert len(run.domains) == 2 and len(run.compare().cells) == 2

@@ -18,9 +18,20 @@ export function element(name, attributes = {}, children = [], space = null) {
 export const drawn = (name, attributes = {}, children = []) =>
   element(name, attributes, children, SVG);
 
-// While a control has the focus, JupyterLab's keyboard shortcuts do not react.
+const OURS = ".mpnas, .mpnas-explorer, .mpnas-app";
+let heard = null; // the document whose controls are marked
+
+// While a control of an explorer has the focus, JupyterLab's keyboard shortcuts do not react.
+//
+// JupyterLab looks for the mark from the control upwards, and some of its shortcuts (arrow keys, Shift
+// and Enter) are for the control itself. So every control is marked when it gets the focus, also
+// those that ipywidgets draws.
 export function keepKeys(root) {
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
+  const mark = (node) => node.setAttribute("data-lm-suppress-shortcuts", "true");
+  mark(root);
+  if (heard === document) return;
+  heard = document;
+  document.addEventListener("focusin", ({ target }) => target.closest(OURS) && mark(target));
 }
 
 // Make a node act like a button: a click, Enter and space call `act`.

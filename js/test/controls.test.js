@@ -25,9 +25,14 @@ test("buttons ask Python to pause, resume and stop", () => {
   assert.equal(el.querySelector(".badge").textContent, "paused");
 });
 
-test("what cannot be done has a disabled button", () => {
-  model.set({ state: "finished", can: [] });
+test("what cannot be done has a disabled button, and a finished stage has no buttons", () => {
+  model.set({ state: "stopping", can: [] });
   assert.equal(named("Pause").disabled && named("Stop").disabled, true);
+  assert.equal(named("Pause").hidden || named("Stop").hidden, false);
+  model.set({ state: "finished" });
+  assert.equal(named("Pause").hidden && named("Stop").hidden, true);
+  model.set({ state: "running", can: ["pause", "stop"] });
+  assert.equal(named("Pause").hidden || named("Stop").hidden, false);
 });
 
 test("a stage of another process is stopped after a second click only, and never paused", () => {

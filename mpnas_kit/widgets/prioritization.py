@@ -12,6 +12,7 @@ from mpnas_kit.values import require_type
 from mpnas_kit.widgets.focus import Focus
 from mpnas_kit.widgets.lines import Group, Lines, Panel, smoothing
 from mpnas_kit.widgets.means import Means
+from mpnas_kit.widgets.slider import Slider
 from mpnas_kit.widgets.view import Explorer
 
 METRICS = {
@@ -20,7 +21,8 @@ METRICS = {
     "loss": "loss (nats)",
     "accuracy": "accuracy on training batches",
 }  # title of the panel of every metric
-WRAP = ipywidgets.Layout(flex_flow="row wrap")  # in a narrow page
+RANGE = 0.05, 10.0  # of a temperature
+LARGEST = 0.995  # decay
 
 
 class PrioritizationExplorer(Explorer):
@@ -46,23 +48,14 @@ class PrioritizationExplorer(Explorer):
         self.trained = trained
         used = trained.config.prioritization
         start = used if isinstance(used, ABDP) else ABDP()
-        style = {"description_width": "initial"}
-        log = {"base": 10, "min": -1.3, "max": 1.0, "step": 0.02, "style": style}
-        late = {"continuous_update": False, "readout_format": ".2f"}
-        self.start = ipywidgets.FloatLogSlider(
-            _within(start.start), description="start temperature", **log, **late
-        )
-        self.end = ipywidgets.FloatLogSlider(
-            _within(start.end), description="end temperature", **log, **late
-        )
+        self.start = Slider("start temperature", _within(start.start), *RANGE, log=True)
+        self.end = Slider("end temperature", _within(start.end), *RANGE, log=True)
         self.schedule = ipywidgets.Dropdown(
             options=["exponential", "linear", "constant"],
             value=start.schedule,
             description="schedule",
         )
-        self.decay = ipywidgets.FloatSlider(
-            start.decay, min=0, max=0.995, step=0.005, description="decay", **late
-        )
+        self.decay = Slider("decay", min(start.decay, LARGEST), 0.0, LARGEST)
         steps, domains = trained.config.steps, list(trained.paths)
         self._recorded = difficulties(trained)
         self._means = Means([*METRICS, "replayed"], domains, steps)
@@ -78,11 +71,9 @@ class PrioritizationExplorer(Explorer):
         self._when(self.focus, self._follow, "domain", "train_step")
         self._follow()
         self._draw()
-        self._show(
-            ipywidgets.HBox([self.start, self.end], layout=WRAP),
-            ipywidgets.HBox([self.schedule, self.decay], layout=WRAP),
-            self.chart,
-        )
+        choices = ipywidgets.HBox([self.start, self.end, self.schedule, self.decay])
+        choices.add_class("mpnas-choices")
+        self._show(choices, self.chart)
 
     @property
     def prioritization(self) -> ABDP:
@@ -148,4 +139,4 @@ class PrioritizationExplorer(Explorer):
 
 
 def _within(value: float) -> float:
-    return min(10.0, max(0.05, value))
+    return min(RANGE[1], max(RANGE[0], value))

@@ -1,6 +1,6 @@
 """Explorer of a comparison: accuracy against cost, and accuracy by domain."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import ipywidgets
@@ -52,7 +52,12 @@ class ResultsExplorer(Explorer):
         require(not comparison.cells.empty, "the comparison has no runs: expected at least one.")
         super().__init__("Results")
         self.comparison = comparison
-        self._table = comparison.table()
+        # Computed once per domain (empty: the mean), so that a click is answered at once.
+        self._of = cache(lambda name: of_domain(comparison, name) if name else comparison)
+        self._table_of = cache(lambda name: self._of(name).table())
+        self._ranking = cache(lambda name, split: ranking(self._of(name), split))
+        self._front = cache(lambda name, cost, split: self._of(name).pareto(cost, split))
+        self._table = self._table_of("")
         self._labels = [label.replace("\n", " ") for label in kind_labels(self._table)]
         own = (self._table["approach"] == OWN).tolist()
         self._shapes = [own[:i].count(one) for i, one in enumerate(own)]
@@ -174,8 +179,7 @@ class ResultsExplorer(Explorer):
     # What is shown -------------------------------------------------------------------------------
 
     def _of_choice(self) -> Comparison:
-        chosen = self.domain.value
-        return of_domain(self.comparison, chosen) if chosen else self.comparison
+        return self._of(self.domain.value)
 
     def _show_cost(self) -> None:
         costs = self._table[self.cost.value]
@@ -207,12 +211,12 @@ class ResultsExplorer(Explorer):
 
     def _draw(self) -> None:
         cost, split = self.cost.value, self.split.value
-        shown = self._of_choice()
-        rows, table = ranking(shown, split), shown.table()
+        shown, name = self._of_choice(), self.domain.value
+        rows, table = self._ranking(name, split), self._table_of(name)
         costs = table[cost]
-        where = self.domain.value or MEAN
+        where = name or MEAN
         known = bool(costs.notna().any())
-        front = shown.pareto(cost, split) if known else table.head(0)
+        front = self._front(name, cost, split) if known else table.head(0)
         best = {tuple(row) for row in front[list(KEY)].to_numpy().tolist()}
         lost = int(costs.isna().sum())
         runs = self._runs(shown)

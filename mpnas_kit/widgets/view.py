@@ -174,8 +174,6 @@ def _values(control: ipywidgets.Widget) -> list[Any]:
     """Return some values that a control can take."""
     if hasattr(control, "options"):
         return [value for _, value in control._options_full][:4]
-    if isinstance(control, ipywidgets.FloatLogSlider):
-        return [control.base**control.min, control.base**control.max]
     if hasattr(control, "min"):
         return [control.min, control.max]
     return []

@@ -8,6 +8,7 @@ import tiny
 
 import mpnas_kit as mk
 from mpnas_kit.analysis.difficulty import difficulties, replayed
+from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
@@ -95,3 +96,12 @@ def test_its_data_and_its_code_make_it_again(trained: TrainResult) -> None:
     exec(explorer.code(), names)
     again = names["explorer"]
     assert isinstance(again, PrioritizationExplorer) and again.code() == explorer.code()
+
+
+def test_a_slider_takes_values_of_its_range_only(trained: TrainResult) -> None:
+    explorer = PrioritizationExplorer(trained)
+    explorer.end.value = explorer.end.min
+    assert explorer.prioritization.end == 0.05
+    with pytest.raises(MpnasError, match=r"end temperature must be 0\.05 to 10, not 11\."):
+        explorer.end.value = 11
+    assert explorer.prioritization.end == 0.05

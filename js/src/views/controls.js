@@ -54,9 +54,10 @@ function render({ model, el }) {
     pause.textContent = state === "paused" ? "Resume" : "Pause";
     pause.disabled = !can.includes("pause");
     stop.disabled = !can.includes("stop");
-    pause.hidden = model.get("foreign");
+    pause.hidden = state === "finished" || model.get("foreign");
     foreign.hidden = !model.get("foreign") || state !== "running";
     if (stop.disabled && !question.hidden) ask(false);
+    stop.hidden = state === "finished" || !question.hidden;
     if (status.textContent !== model.get("status")) status.textContent = model.get("status");
   }
   model.on("change", draw);
