@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from mpnas_kit.errors import unknown
 from mpnas_kit.plots import style
-from mpnas_kit.plots.bars import named_rows, values_beside
+from mpnas_kit.plots.rows import named_rows, values_beside
 from mpnas_kit.training.result import TrainResult
 
 

@@ -13,11 +13,10 @@ from mpnas_kit.analysis.comparison import Comparison, family
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import Unavailable
 from mpnas_kit.plots import style
+from mpnas_kit.plots.comparison import MARKERS, OTHER_MARKERS
 from mpnas_kit.plots.labels import Box, label_points
 from mpnas_kit.values import require_type
 
-_MARKERS = {"bundle": "s", "random_paths": "D", "single_path": "^", "multi_head": "v"}
-_OTHERS = ("P", "X", "<", ">", "p", "h", "8")
 _NEAR = 0.05  # approaches this far below all main ones would flatten the picture
 _LOG_ABOVE = 4  # largest over smallest size above which the axis is logarithmic
 _MOST = 9  # approaches that a picture can name
@@ -74,11 +73,12 @@ def size_and_accuracy(
     if math.isnan(answer.parameters) or not peers:
         raise Unavailable("there are no two approaches of known size: expected them for a picture.")
     ax = style.axes(ax, *((3.45, 3.3) if narrow else (8.0, 3.6)))
+    accent = style.accent()
     grey: dict[str, Any] = {"color": style.GREY, "markersize": 8, "linestyle": "none"}
-    ax.axhline(answer.accuracy, color=style.ACCENT, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
+    ax.axhline(answer.accuracy, color=accent, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
     lines: list[Box] = []
-    others = iter(_OTHERS)
-    markers = {p.approach: _MARKERS.get(p.approach) or next(others) for p in peers}
+    others = iter(OTHER_MARKERS)
+    markers = {p.approach: MARKERS.get(p.approach) or next(others) for p in peers}
     for peer in peers:
         low, high = _ends(answer, peer)
         bar: dict[str, Any] = {"ecolor": style.GREY, "elinewidth": 1.1, "capsize": 3}
@@ -88,13 +88,11 @@ def size_and_accuracy(
         against = f"\nthis run: {peer.difference.points} points, {peer.difference.interval}"
         style.tips(mark, [_label(peer.name, peer.parameters, peer.accuracy, False) + against])
         lines.append((peer.parameters, low, peer.parameters, high))
-    (own,) = ax.plot(
-        answer.parameters, answer.accuracy, "o", color=style.ACCENT, markersize=11, zorder=5
-    )
+    (own,) = ax.plot(answer.parameters, answer.accuracy, "o", color=accent, markersize=11, zorder=5)
     style.tips(own, [_label("this run", answer.parameters, answer.accuracy, False)])
     seeds = _seeds(comparison, answer, list(markers))
     for approach, rows in seeds.groupby("peer", sort=False):
-        color = style.ACCENT if approach == answer.approach else style.GREY
+        color = accent if approach == answer.approach else style.GREY
         if len(rows) > 1:
             small: dict[str, Any] = {"color": color, "markersize": 3.5, "linestyle": "none"}
             at = rows["parameters_all"].to_numpy(), rows["test"].to_numpy()
@@ -121,7 +119,7 @@ def size_and_accuracy(
     return ax
 
 
-def alternative(answer: Answer) -> str:
+def alt_text(answer: Answer) -> str:
     """Return the picture in words, for readers who cannot see it."""
     rows = [("this run", answer.parameters, answer.accuracy)]
     rows += [(p.name, p.parameters, p.accuracy) for p in shown_peers(answer)]

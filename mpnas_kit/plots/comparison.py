@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Split
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
-from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.labels import label_points
+from mpnas_kit.plots.rows import named_rows, values_beside
 
 COSTS = {
     "parameters": "parameters without batch norm and classifiers",
@@ -22,7 +22,17 @@ COSTS = {
     "bytes": "bytes of the weights",
 }
 MARKERS = {"bundle": "s", "random_paths": "D", "single_path": "^", "multi_head": "v"}
-_OTHERS = ("P", "X", "<", ">", "p", "*", "h", "d", "8")  # of approaches without a marker of theirs
+OTHER_MARKERS = (
+    "P",
+    "X",
+    "<",
+    ">",
+    "p",
+    "*",
+    "h",
+    "d",
+    "8",
+)  # of approaches without a marker of theirs
 _METHOD = {"approach": "mpnas", "prioritization": "abdp"}  # what has the accent colour
 _LOG_ABOVE = 5  # largest over smallest cost above which the axis is logarithmic
 
@@ -210,7 +220,7 @@ def _looks(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
         own = name == _METHOD[column]
         first = "o" if own else MARKERS.get(name, "")
         for filled in (True, False):
-            free = [m for m in (first, *_OTHERS) if m and (m, filled) not in used]
+            free = [m for m in (first, *OTHER_MARKERS) if m and (m, filled) not in used]
             if free:
                 break
         used.append((free[0] if free else "o", filled))

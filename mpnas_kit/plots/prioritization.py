@@ -15,9 +15,9 @@ from mpnas_kit.analysis.prioritization import prioritization_differences
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import to_text
 from mpnas_kit.plots import style
-from mpnas_kit.plots.bars import named_rows, values_beside
 from mpnas_kit.plots.comparison import MARKERS, titled
 from mpnas_kit.plots.curves import domain_curves, level
+from mpnas_kit.plots.rows import named_rows, values_beside
 from mpnas_kit.training.result import TrainResult
 
 MOST_MARKS = 4  # marks per domain at most; for more prioritizations there is the heatmap

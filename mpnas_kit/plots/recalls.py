@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
-from mpnas_kit.plots.bars import named_rows, values_beside
+from mpnas_kit.plots.rows import named_rows, values_beside
 from mpnas_kit.training.result import TrainResult
 
 STEPS = 50  # recalls closer than 1 / 50 are one dot

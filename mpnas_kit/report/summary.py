@@ -19,7 +19,7 @@ from mpnas_kit.analysis.units import amount
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import exists
 from mpnas_kit.notebook import picture
-from mpnas_kit.plots.answer import alternative, left_out, size_and_accuracy
+from mpnas_kit.plots.answer import alt_text, left_out, size_and_accuracy
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import CELLS, answer_of, finished_runs, own_comparison
 from mpnas_kit.search.result import SearchResult
@@ -172,7 +172,7 @@ def _drawing(comparison: Comparison, answer: Answer) -> Drawing | None:
                 axes = size_and_accuracy(comparison, answer, narrow=is_narrow)
                 figure = axes.get_figure(root=True)
                 assert figure is not None
-                drawn.append(picture.svg(figure, alternative(answer)))
+                drawn.append(picture.svg(figure, alt_text(answer)))
             plt.close(figure)
     except Unavailable:
         return None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison
 from mpnas_kit.errors import Unavailable
 from mpnas_kit.notebook.picture import PAGE, svg
 from mpnas_kit.plots import style
-from mpnas_kit.plots.answer import alternative, left_out, shown_peers
+from mpnas_kit.plots.answer import alt_text, left_out, shown_peers
 
 SIZES = {"mpnas": 73e3, "bundle": 170e3, "random_paths": 100e3, "single_path": 20e3}
 MEANS = {"mpnas": 0.74, "bundle": 0.72, "random_paths": 0.73, "single_path": 0.71}
@@ -89,7 +90,7 @@ def test_what_would_flatten_the_picture_is_left_out_and_named() -> None:
         "even_paths",
     ]
     assert [p.approach for p in left_out(found)] == ["multi_head", "single_path(frozen=True)"]
-    assert "multi head" not in alternative(found) and "even paths 50 k" in alternative(found)
+    assert "multi head" not in alt_text(found) and "even paths 50 k" in alt_text(found)
 
 
 def test_without_two_known_sizes_there_is_no_picture() -> None:
@@ -113,9 +114,10 @@ def test_seeds_of_other_settings_are_not_drawn() -> None:
 
 
 def test_the_run_has_the_accent_colour_of_its_page() -> None:
-    import matplotlib.pyplot as plt
-
     made = comparison()
+    with plt.style.context("dark_background"):
+        dark = plots.size_and_accuracy(made, Answer.of(made))
+    assert style.DARK_ACCENT in {to_hex(line.get_color()) for line in dark.lines}
     with plt.rc_context(PAGE):
         figure = plots.size_and_accuracy(made, Answer.of(made)).get_figure(root=True)
     assert figure is not None
@@ -133,5 +135,5 @@ def test_the_grey_of_the_other_approaches_is_visible_on_every_ground(ground: str
         parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
-    low, high = sorted((luminance(ground), luminance(style.OUTLINE)))
+    low, high = sorted((luminance(ground), luminance(style.GREY)))
     assert (high + 0.05) / (low + 0.05) >= 3
