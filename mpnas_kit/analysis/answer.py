@@ -12,18 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
 
 from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, family
-from mpnas_kit.analysis.standings import t_interval
-from mpnas_kit.analysis.units import amount
+from mpnas_kit.analysis.standings import CONFIDENCE, t_interval
+from mpnas_kit.analysis.units import amount, count, signed
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.values import checked, require_type
 
 BUNDLE, RANDOM = "bundle", "random_paths"  # approaches, without options
-MINUS = "\N{MINUS SIGN}"
-_CONFIDENCE = 0.95
-_WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
-_WORDS |= {7: "seven", 8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class Answer:
         for name, rows in groups.items():
             theirs = _accuracies(comparison, rows)
             peers[str(name)] = Peer(
-                name=in_words(str(name)),
+                name=approach_in_words(str(name)),
                 approach=str(name),
                 seeds=int(rows["seed"].nunique()),
                 accuracy=float(rows["test"].mean()),
@@ -302,28 +299,17 @@ def approach_of(approach: str) -> str:
     return name if name in (RANDOM, "even_paths") else approach
 
 
-def in_words(approach: str) -> str:
+def approach_in_words(approach: str) -> str:
     """Return the name of an approach in words.
 
     approach: name of an approach, with or without options.
 
-    >>> in_words("random_paths"), in_words("single_path(frozen=True)")
-    ('random paths', 'single path (frozen=True)')
+    >>> approach_in_words("single_path(frozen=True)")
+    'single path (frozen=True)'
     """
     name, bracket, options = approach.partition("(")
     words = {"mpnas": "MPNAS", BUNDLE: "separate models"}.get(name, name.replace("_", " "))
     return f"{words} {bracket}{options}" if bracket else words
-
-
-def signed(share: float) -> str:
-    """Return a share as percentage points with one decimal and a sign: `+0.8`, `−1.2`, `0.0`."""
-    text = f"{100 * share:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
-
-
-def count(number: int) -> str:
-    """Return a number in words up to twelve, otherwise in figures."""
-    return _WORDS.get(number, f"{number:,}")
 
 
 def change(value: float, reference: float) -> int | None:
@@ -381,13 +367,11 @@ def _difference(one: _Accuracies, other: _Accuracies) -> Difference:
     if len(both) >= 2:
         paired = (one.table.loc[both] - other.table.loc[both]).mean(axis=1)
         return Difference(float(paired.mean()), *t_interval(paired), len(both))
-    from scipy.stats import norm
-
     seeds = both if len(both) else slice(None)
     means = [a.table.loc[seeds].mean().to_numpy(dtype=np.float64) for a in (one, other)]
     value = float((means[0] - means[1]).mean())
     variance = sum(_variance(m, a.images) for m, a in zip(means, (one, other), strict=True))
-    half = float(norm.ppf((1 + _CONFIDENCE) / 2)) * math.sqrt(variance)
+    half = float(normal.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(variance)
     return Difference(value, value - half, value + half, len(both))
 
 

@@ -11,7 +11,7 @@ from mpnas_kit.settings import require
 from mpnas_kit.values import require_type
 
 BEST, TIE = "best", "tie"
-_QUANTILE = 0.975  # of the t distribution, for a two-sided interval of 95 %
+CONFIDENCE = 0.95  # of all intervals
 
 
 def t_interval(values: ArrayLike) -> tuple[float, float]:
@@ -25,7 +25,8 @@ def t_interval(values: ArrayLike) -> tuple[float, float]:
     numbers = np.asarray(values, dtype=np.float64)
     if len(numbers) < 2:
         return float("nan"), float("nan")
-    half = t.ppf(_QUANTILE, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers))
+    error = numbers.std(ddof=1) / np.sqrt(len(numbers))
+    half = t.ppf((1 + CONFIDENCE) / 2, len(numbers) - 1) * error
     return float(numbers.mean() - half), float(numbers.mean() + half)
 
 

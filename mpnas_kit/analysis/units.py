@@ -1,8 +1,10 @@
-"""Counts and times as text for people."""
+"""Counts, differences and times as text for people."""
 
 import math
 from collections.abc import Callable, Iterable
 
+_WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
+_WORDS |= {7: "seven", 8: "eight", 9: "nine", 10: "ten", 11: "eleven", 12: "twelve"}
 _UNITS = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -42,6 +44,17 @@ def amounts(values: Iterable[float]) -> Callable[[float], str]:
         return "–" if math.isnan(value) else f"{value / limit:,.{decimals}f}{unit}"
 
     return written
+
+
+def signed(share: float) -> str:
+    """Return a share as percentage points with one decimal and a sign: `+0.8`, `−1.2`, `0.0`."""
+    text = f"{100 * share:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def count(number: int) -> str:
+    """Return a number in words up to twelve, otherwise in figures."""
+    return _WORDS.get(number, f"{number:,}")
 
 
 def duration(seconds: float) -> str:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 
-from mpnas_kit.analysis.answer import Answer, Difference, Peer, change, compared, count
+from mpnas_kit.analysis.answer import Answer, Difference, Peer, change, compared
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.sharing import account
-from mpnas_kit.analysis.units import amount
+from mpnas_kit.analysis.units import amount, count
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import exists
 from mpnas_kit.notebook import picture

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pytest
 
-from mpnas_kit.analysis.answer import Answer, change, compared, count, in_words, signed
+from mpnas_kit.analysis.answer import Answer, approach_in_words, change, compared
 from mpnas_kit.analysis.comparison import NO_PRIORITIZATION, Comparison
+from mpnas_kit.analysis.units import count, signed
 from mpnas_kit.errors import MpnasError
 
 Seeds = Sequence[Sequence[float]]  # accuracies of the domains, by seed
@@ -227,7 +228,7 @@ def test_numbers_in_words() -> None:
         None,
     ]
     assert compared(0, "fewer", "more", "as many") == "as many as"
-    assert [in_words(a) for a in ("mpnas", "bundle", "single_path(frozen=True)")] == [
+    assert [approach_in_words(a) for a in ("mpnas", "bundle", "single_path(frozen=True)")] == [
         "MPNAS",
         "separate models",
         "single path (frozen=True)",

@@ -15,7 +15,7 @@ import pytest
 import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mpnas_kit.analysis.answer import signed
+from mpnas_kit.analysis.units import signed
 from mpnas_kit.approaches.methods import MPNAS, Bundle, RandomPaths
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook import files, show
