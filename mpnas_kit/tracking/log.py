@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pathlib
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -135,6 +136,15 @@ def imported(name: str, extra: str) -> Any:
             f"{extra} cannot be imported ({one_line(error)[:200]}): pip install "
             f"'mpnas-kit[{extra}]' installs what it needs."
         ) from error
+
+
+def without_password(text: str) -> str:
+    """Return a text in which addresses have no user and no password.
+
+    >>> without_password("http://me:secret@server/x")
+    'http://server/x'
+    """
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def run_folder_of(stage: pathlib.Path | None) -> pathlib.Path | None:

@@ -27,6 +27,7 @@ from mpnas_kit.tracking.log import (
     require_package,
     run_folder_of,
     stage_name,
+    without_password,
     write_record,
 )
 from mpnas_kit.tracking.stage import LoggedStage
@@ -162,15 +163,6 @@ def _one_sentence(uri: str | None) -> Iterator[None]:
             f"mlflow cannot use {where} ({why}): expected the address of a tracking server, or "
             "sqlite:///FILE."
         ) from None
-
-
-def without_password(text: str) -> str:
-    """Return a text in which addresses have no user and no password.
-
-    >>> without_password("http://me:secret@server/x")
-    'http://server/x'
-    """
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def _created(client: Any, name: str) -> str:

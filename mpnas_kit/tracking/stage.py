@@ -23,7 +23,7 @@ from mpnas_kit.tracking.content import (
     settings_of,
     tables_of,
 )
-from mpnas_kit.tracking.log import Log, Pace, Scalar, run_folder_of
+from mpnas_kit.tracking.log import Log, Pace, Scalar, run_folder_of, without_password
 from mpnas_kit.training.result import TrainResult
 
 SHARE = 0.01  # of the time that numbers take, and pictures during a search
@@ -90,11 +90,15 @@ class LoggedStage:
 
     def _begin(self, step: int) -> None:
         """Log the settings, and the numbers of the steps before `step` that the log lacks."""
+        self._log_settings()
         start = self._start
-        self._log.settings(settings_of(start, run_folder_of(start.folder)), GOALS[start.stage])
         if start.folder is not None and step > 1:
             rows = StageFolder.read(start.folder).metrics()
             self._waiting += of_rows(rows[: step - 1])
+
+    def _log_settings(self) -> None:
+        start = self._start
+        self._log.settings(settings_of(start, run_folder_of(start.folder)), GOALS[start.stage])
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -119,22 +123,20 @@ class LoggedStage:
 
     def _finish(self, result: SearchResult | TrainResult) -> None:
         if not self._begun:
-            self._log.settings(
-                settings_of(self._start, run_folder_of(self._start.folder)),
-                GOALS[self._start.stage],
-            )
+            self._log_settings()
         scalars = [*of_rows(rows_of(result.history)), *of_result(self._start, result)]
         self._waiting = sorted(scalars, key=lambda scalar: scalar.step)
         self._flush()
-        found = isinstance(result, SearchResult)
-        pictures = pictures_of_search(result) if found else pictures_of_training(result)  # type: ignore[arg-type]
-        self._draw(pictures, result.config.steps)
+        if isinstance(result, SearchResult):
+            self._draw(pictures_of_search(result), result.config.steps)
+        else:
+            self._draw(pictures_of_training(result), result.config.steps)
         for name, table in tables_of(result):
             self._log.table(name, table)
         folder = self._start.folder
-        for name in RECORDS if folder is not None else ():
-            if files.exists(folder / name):  # type: ignore[operator]
-                self._log.file(folder / name)  # type: ignore[operator]
+        for path in (folder / name for name in RECORDS) if folder is not None else ():
+            if files.exists(path):
+                self._log.file(path)
 
     def _attempt(self, work: Callable[[], None]) -> bool:
         """Do some work. If it fails, warn once, and log nothing more until the end of the stage."""
@@ -144,9 +146,10 @@ class LoggedStage:
             self._failed, self._waiting = True, []
             if not self._warned:
                 self._warned = True
+                why = without_password(one_line(error))[:300]
                 warnings.warn(
-                    f"{self._name} cannot log ({one_line(error)[:300]}). The {self._start.stage} "
-                    "continues without it; the same command logs the rest later.",
+                    f"{self._name} cannot log ({why}). The {self._start.stage} continues without "
+                    "it; the same command logs the rest later.",
                     stacklevel=2,
                 )
             return False

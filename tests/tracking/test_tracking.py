@@ -21,8 +21,8 @@ from mpnas_kit.cli.commands import main
 from mpnas_kit.engine.trackers import StageStart, tracked
 from mpnas_kit.tracking import log as log_module
 from mpnas_kit.tracking.content import pictures_of_search, png
-from mpnas_kit.tracking.log import Pace, Scalar
-from mpnas_kit.tracking.mlflow import MLflowRun, without_password
+from mpnas_kit.tracking.log import Pace, Scalar, without_password
+from mpnas_kit.tracking.mlflow import MLflowRun
 from mpnas_kit.tracking.stage import LoggedStage
 from mpnas_kit.tracking.tensorboard import EventFolder
 
@@ -389,11 +389,11 @@ def test_numbers_that_wait_are_dropped_after_a_failure() -> None:
             self.last = {}
 
         def settings(self, *given: Any) -> None:
-            raise OSError("gone")
+            raise OSError("http://me:secret@server is gone")
 
     start = StageStart("train", tiny.train_config(), tiny.space(), ("a",), None)
     stage = LoggedStage(start, Broken(), "Broken")
-    with pytest.warns(UserWarning, match="gone"):
+    with pytest.warns(UserWarning, match="http://server is gone"):
         for step in (1, 2, 3):
             stage(mk.StepEvent("train", step, 9, {"a": {"loss": 1.0}}))
     assert stage._waiting == []
