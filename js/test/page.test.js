@@ -151,7 +151,7 @@ test("two runs are compared: settings that differ, and results with signs", () =
   assert.deepEqual(differences(...RUNS), [["steps", "10", "20"], ["extra", "–", "x"]]);
   const rows = results(...RUNS);
   assert.deepEqual(rows.map((row) => row[3].text), ["−0.5 points", "–"]);
-  assert.equal(change(200, 250, "size").text, "+25.0 %");
+  assert.equal(change(200, 250, "size").text, "+25.0%");
   assert.equal(change(0.5, 0.50001, "accuracy").text, "0.0 points");
   assert.equal(change(0, 5, "size").text, "–");
 });

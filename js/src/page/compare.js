@@ -32,7 +32,7 @@ export function change(first, second, kind) {
   const value = kind === "size" ? (100 * (second - first)) / first : 100 * (second - first);
   const digits = Math.abs(value).toFixed(1);
   const sign = Number(digits) === 0 ? "" : value < 0 ? "−" : "+";
-  return { value, text: `${sign}${digits}${kind === "size" ? " %" : " points"}` };
+  return { value, text: `${sign}${digits}${kind === "size" ? "%" : " points"}` };
 }
 
 export function compareRuns(place, data) {
