@@ -121,14 +121,14 @@ def compute_for(config: StageConfig, domains: int, folder: str | pathlib.Path | 
 
 
 def require_callbacks(callbacks: Sequence[Callback]) -> None:
-    """Raise `MpnasError` if `callbacks` is not a sequence of functions or callable objects."""
+    """Raise `MpnasError` if `callbacks` is not a sequence of functions, objects or trackers."""
     single = not isinstance(callbacks, Sequence) or isinstance(callbacks, str)
     for callback in (callbacks,) if single else callbacks:
         usable = callable(callback) or isinstance(callback, Tracker)
         if single or inspect.isclass(callback) or not usable:
             raise MpnasError(
                 f"callbacks got {shown(callback)}: expected a list of functions or callable "
-                "objects, each called with a StepEvent."
+                "objects, each called with a StepEvent, or of trackers."
             )
 
 
