@@ -98,10 +98,7 @@ def settings_table(config: object, near: Sequence[str] = (), **more: object) -> 
             if name not in shown
         ]
     )
-    content = (
-        f'<details class="all-settings"><summary>Settings</summary>{_pairs(shown)}'
-        f"{table_html(rest)}</details>"
-    )
+    content = f"<details><summary>Settings</summary>{_pairs(shown)}{table_html(rest)}</details>"
     words = ", ".join(f"{name}={value}" for name, value in {**shown, **values}.items())
     _display({"text/html": content, "text/plain": words}, {})
 

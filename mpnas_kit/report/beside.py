@@ -12,7 +12,7 @@ from mpnas_kit.analysis.comparison import Comparison, compare
 from mpnas_kit.analysis.units import amounts
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook.html_table import table_html
-from mpnas_kit.report.origin import without_folders
+from mpnas_kit.report.origin import data_of, space_of, without_folders
 from mpnas_kit.runs.run import STAGES, Run
 from mpnas_kit.runs.sweep import finished_runs, outcome
 from mpnas_kit.settings import to_dict
@@ -88,9 +88,9 @@ def _settings(run: Run) -> dict[str, str]:
     settings = {
         "approach": about.approach,
         "profile": about.profile,
-        "data": without_folders(about.data or "in memory only"),
+        "data": data_of(run),
         "domains": ", ".join(run.domains),
-        "space": without_folders(str(about.space["source"] or about.space["name"])),
+        "space": space_of(run),
         "start": without_folders(about.start.text or "in memory") if about.start else "none",
     }
     for stage in STAGES:

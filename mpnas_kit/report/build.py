@@ -18,6 +18,7 @@ from mpnas_kit.notebook.files import find_notebook, names_of
 from mpnas_kit.report import pages as report_pages
 from mpnas_kit.report.beside import runs_beside
 from mpnas_kit.report.execution import Source, execute
+from mpnas_kit.report.origin import OPTIONS
 from mpnas_kit.report.outputs import Outputs
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import finished_runs
@@ -30,7 +31,6 @@ PIPELINE = (  # default notebooks of a report
     "04_compare",
     "05_abdp",
 )
-_OPTIONS = ("run", "profile", "data", "space", "trust")  # a report has one value of each
 
 
 def build_report(
@@ -165,12 +165,12 @@ def _distributed(
         own: {n: _passed(n, v) for n, v in common.items() if n in names}
         for own, names in known.items()
     }
-    every = sorted({name for names in known.values() for name in names} - set(_OPTIONS))
+    every = sorted({name for names in known.values() for name in names} - set(OPTIONS))
     single_first = sorted(single.items(), key=lambda item: "." in str(item[0]))
     seen = set()
     for key, value in single_first:
         notebook, _, name = str(key).rpartition(".")
-        if name in _OPTIONS:
+        if name in OPTIONS:
             raise MpnasError(
                 f"parameter {key!r} is the same for the whole report: expected it as --{name}."
             )

@@ -11,7 +11,7 @@ from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.notebook.files import SUFFIX
 from mpnas_kit.runs.run import STAGES, Run
 
-_REPORT_OPTIONS = ("run", "profile", "data", "space")  # parameters that `mpnas report` has itself
+OPTIONS = ("run", "profile", "data", "space", "trust")  # parameters that `mpnas report` has itself
 _FOLDERS = re.compile(r"(?<![\w./~-])/(?:[^/\s'\",:]+/)+")  # all but the name of an absolute path
 
 
@@ -41,7 +41,7 @@ def page_origin(
     about = run.description
     facts = {
         "run": f"{run.folder} ({about.profile})",
-        "data": f"{without_folders(about.data or 'in memory only')}, {len(run.domains)} domains",
+        "data": f"{data_of(run)}, {len(run.domains)} domain{'s' * (len(run.domains) != 1)}",
         **{f"{stage} stage": _stage(run, stage) for stage in STAGES if run.finished(stage)},
         "machine": machine(run),
         "commit": commit(_environment(run)),
@@ -68,6 +68,17 @@ def commit(about: Mapping[str, Any]) -> str:
     return f"{(about['git_commit'] or 'unknown')[:12]}{' + changes' * about['git_dirty']}"
 
 
+def data_of(run: Run) -> str:
+    """Return the text form of a run's suite, without folders of this machine."""
+    return without_folders(run.description.data or "in memory only")
+
+
+def space_of(run: Run) -> str:
+    """Return the text form of a run's search space, or its name, without folders."""
+    space = run.description.space
+    return without_folders(str(space["source"] or space["name"]))
+
+
 def without_folders(text: str) -> str:
     """Return a text with absolute paths cut to their names: folders of a machine say little.
 
@@ -88,10 +99,11 @@ def _stage(run: Run, stage: Any) -> str:
 
 def _report(run: Run, given: str, parameters: Mapping[str, Any], copy: str) -> str:
     words = ["mpnas", "report", "--run", str(run.folder)]
-    words += [w for n in _REPORT_OPTIONS[1:] if n in parameters for w in (f"--{n}", parameters[n])]
+    for name in ("profile", "data", "space"):
+        words += [f"--{name}", parameters[name]] if name in parameters else []
     words += ["--trust"] * bool(parameters.get("trust"))
     words += ["--out", str(pathlib.Path(copy).parent.parent)] if copy else []
-    others = {n: v for n, v in parameters.items() if n not in (*_REPORT_OPTIONS, "trust")}
+    others = {n: v for n, v in parameters.items() if n not in OPTIONS}
     words += [w for name, value in others.items() for w in ("-p", name, value)]
     return shlex.join(map(str, [*words, "--", given] if others else [*words, given]))
 

@@ -19,13 +19,13 @@ from traitlets.config import Config
 
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import compare
-from mpnas_kit.analysis.units import amounts, duration
+from mpnas_kit.analysis.units import amount, amounts, duration
 from mpnas_kit.engine.environment import current_environment
 from mpnas_kit.notebook import show, tables
 from mpnas_kit.notebook.html_table import table_html
 from mpnas_kit.plots.style import palette_css
 from mpnas_kit.report.beside import Beside
-from mpnas_kit.report.origin import commit, page_origin, without_folders
+from mpnas_kit.report.origin import commit, data_of, page_origin, space_of
 from mpnas_kit.report.summary import Summary
 from mpnas_kit.runs.run import STAGES, Run
 from mpnas_kit.runs.sweep import outcome
@@ -248,6 +248,7 @@ def _frame(page: Page | None, pages: Sequence[Page], run: Run) -> dict[str, Any]
         "run": str(run.folder),
         "version": __version__,
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        "amount": amount,
         "duration": duration,
     }
 
@@ -281,9 +282,9 @@ def _made(pages: Sequence[Page], run: Run) -> list[tuple[str, dict[str, str]]]:
     facts = {
         "profile": about_run.profile,
         "run folder": str(run.folder),
-        "data": without_folders(about_run.data or "in memory only"),
+        "data": data_of(run),
         "domains": ", ".join(run.domains),
-        "space": without_folders(about_run.space["source"] or about_run.space["name"]),
+        "space": space_of(run),
     }
     if about_run.start is not None:
         facts["begins with the weights of"] = about_run.start.text or "a start in memory"

@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 
-from mpnas_kit.analysis.answer import Answer, Difference, Peer, change, compared
+from mpnas_kit.analysis.answer import Answer, Difference
 from mpnas_kit.analysis.comparison import Comparison
-from mpnas_kit.analysis.sharing import account
-from mpnas_kit.analysis.units import amount, count
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import exists
 from mpnas_kit.notebook import picture
 from mpnas_kit.plots.answer import alt_text, left_out, size_and_accuracy
+from mpnas_kit.report.cards import Card, cards_of
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import CELLS, answer_of, finished_runs, own_comparison
 from mpnas_kit.search.result import SearchResult
@@ -30,19 +29,6 @@ _MANY = 0.1  # share of undecided choices above which a search was too short
 _REFERENCES = "mpnas, bundle, random_paths"
 
 
-class Card(NamedTuple):
-    """A figure in large type.
-
-    label: what the figure is.
-    value: the figure with its unit.
-    beside: what to compare it with.
-    """
-
-    label: str
-    value: str
-    beside: str
-
-
 class Row(NamedTuple):
     """A domain and its results. A result is None if its stage is not finished.
 
@@ -50,11 +36,10 @@ class Row(NamedTuple):
     classes: number of classes.
     images: number of training images.
     path: arch string of the path that was trained, or else of the one that the search found.
-    cost: cost of one image on the path, as text; None: no search has found this path.
+    cost: cost of one image on the path, in `Summary.unit`; None: no search has found this path.
     undecided: number of decisions that the search left undecided; None as for `cost`.
     val, test: top-1 accuracy, 0 to 1.
-    against: test accuracy minus that of the bundle's model, in points; None: it is not known.
-    interval: interval of `against`, as text; empty if it is not known.
+    against: test accuracy minus that of the bundle's model; None: it is not known.
     macro: mean recall over the classes on test, 0 to 1; None also if it was not recorded.
     """
 
@@ -62,12 +47,11 @@ class Row(NamedTuple):
     classes: int
     images: int
     path: str | None
-    cost: str | None
+    cost: float | None
     undecided: int | None
     val: float | None
     test: float | None
-    against: str | None
-    interval: str
+    against: Difference | None
     macro: float | None
 
 
@@ -124,7 +108,7 @@ class Summary:
             notes.append(_how(trained, found, as_found, frozen))
             if len(trained.paths) < len(run.domains):
                 notes.append(
-                    f"{len(trained.paths)} of the {_count(len(run.domains))} were trained."
+                    f"{len(trained.paths)} of the {_domains(len(run.domains))} were trained."
                 )
         if trouble:
             warnings.append(trouble)
@@ -135,7 +119,7 @@ class Summary:
             title=_title(run, trained),
             sentence=answer.sentence if answer else "",
             drawing=_drawing(comparison, answer) if comparison is not None and answer else None,
-            cards=_cards(run, trained, answer, found),
+            cards=cards_of(run, trained, answer, found),
             rows=_rows(run, trained, found, answer, searched),
             notes=notes,
             warnings=warnings,
@@ -185,94 +169,6 @@ def _drawing(comparison: Comparison, answer: Answer) -> Drawing | None:
     return Drawing(wide, narrow, f"{caption} Not shown: {missing}." if missing else caption)
 
 
-def _cards(
-    run: Run, trained: TrainResult | None, answer: Answer | None, found: SearchResult | None
-) -> list[Card]:
-    """Return the figures in large type, each beside its reference."""
-    if trained is None:
-        cards = [Card("Domains", str(len(run.domains)), "no training is finished")]
-        return cards if found is None else [*cards, _decided_card(found)]
-    test = trained.accuracy("test")
-    spread = f"from {test.idxmin()} {test.min():.1%} to {test.idxmax()} {test.max():.1%}"
-    bundle, random = (answer.bundle, answer.random) if answer is not None else (None, None)
-    sizes = _sizes(trained)
-    if answer is None or bundle is None:
-        cards = [Card("Mean test accuracy", f"{test.mean():.1%}", spread)]
-        cards += _cards_alone(*sizes) if sizes else []
-    else:
-        other = answer.separate_models()
-        seeds = f", {count(answer.seeds)} seeds" if answer.seeds > 1 else ""
-        cards = [
-            Card(
-                f"Mean test accuracy{seeds}",
-                f"{answer.accuracy:.1%}",
-                f"{_clearly(bundle.difference)} to {other}, {bundle.accuracy:.1%} "
-                f"({bundle.difference.points} points, {bundle.difference.interval})",
-            ),
-            *_cards_beside(answer, bundle, other),
-        ]
-    if random is not None:
-        cards.append(
-            Card(
-                "Searched against random paths",
-                f"{random.difference.points} points",
-                f"{random.difference.interval}: {_clearly(random.difference)} to random paths of "
-                f"the same cost per image, {random.accuracy:.1%}",
-            )
-        )
-    elif found is not None:
-        cards.append(_decided_card(found))
-    else:
-        served = "one network for each" if answer is not None and answer.models > 1 else ""
-        cards.append(Card("Domains", str(len(test)), served or "one network for all of them"))
-    return cards
-
-
-def _decided_card(found: SearchResult) -> Card:
-    table = found.decisions()
-    share = f"{int(table['decided'].sum())} of {len(table)}"
-    return Card("Choices decided", share, "entropy at most half of its maximum")
-
-
-def _cards_beside(answer: Answer, bundle: Peer, other: str) -> list[Card]:
-    """Return the cards of the sizes that are known, beside those of the bundle."""
-    cards = []
-    for label, own, reference in (
-        ("Parameters", answer.parameters, bundle.parameters),
-        ("Multiply-adds per image", answer.multiply_adds, bundle.multiply_adds),
-    ):
-        percent = change(own, reference)
-        if percent is not None:
-            words = compared(percent, "fewer", "more", "as many")
-            cards.append(Card(label, amount(own), f"{words} {other}, {amount(reference)}"))
-    return cards
-
-
-def _cards_alone(union: int, alone: int, mean: float) -> list[Card]:
-    """Return the cards of the sizes of a run without a bundle (see `_sizes`)."""
-    if union < alone:
-        beside = f"{1 - union / alone:.0%} fewer than the paths as separate models"
-    else:
-        beside = "not fewer than the paths as separate models"
-    return [
-        Card("Parameters", amount(union), f"{beside}, {amount(alone)}"),
-        Card("Multiply-adds per image", amount(mean), "mean over the domains"),
-    ]
-
-
-def _sizes(trained: TrainResult) -> tuple[int, int, float] | None:
-    """Return the parameters of the network and of its paths alone, and multiply-adds per image.
-
-    None: a block comes from a module of a third party that is not there.
-    """
-    try:
-        sizes = account(trained.structure, trained.paths)
-    except Unavailable:
-        return None
-    alone = int(sizes.domains[["parameters", "norm", "head"]].to_numpy().sum())
-    return sizes.parameters(), alone, float(sizes.domains["multiply_adds"].mean())
-
-
 def _rows(
     run: Run,
     trained: TrainResult | None,
@@ -296,21 +192,15 @@ def _rows(
             classes=len(d.classes),
             images=d.train,
             path=paths[d.name].arch if d.name in paths else None,
-            cost=amount(found.costs[d.name]) if found and d.name in searched else None,
+            cost=found.costs[d.name] if found and d.name in searched else None,
             undecided=int(undecided.get(d.name, 0)) if d.name in searched else None,
             val=val.get(d.name),
             test=test.get(d.name),
-            against=against[d.name].points if d.name in against else None,
-            interval=against[d.name].interval if d.name in against else "",
+            against=against.get(d.name),
             macro=macro.get(d.name),
         )
         for d in run.description.domains
     ]
-
-
-def _clearly(found: Difference) -> str:
-    """Return in words whether the sign of a difference is known."""
-    return "a clear difference" if found.is_clear else "no clear difference"
 
 
 def _search_of(run: Run) -> SearchResult | None:
@@ -326,16 +216,16 @@ def _has(paths: Mapping[str, Path], domain: str, path: Path) -> bool:
     return domain in paths and paths[domain].arch == path.arch
 
 
-def _count(number: int) -> str:
+def _domains(number: int) -> str:
     return f"{number} domain{'s' if number != 1 else ''}"
 
 
 def _title(run: Run, trained: TrainResult | None) -> str:
     if trained is None:
-        return f"A run of {_count(len(run.domains))}"
+        return f"A run of {_domains(len(run.domains))}"
     models = len(trained.paths) if trained.config.private_from == 0 else 1
     network = "One network" if models == 1 else f"{models} networks"
-    return f"{network} for {_count(len(trained.paths))}"
+    return f"{network} for {_domains(len(trained.paths))}"
 
 
 def _how(

@@ -340,8 +340,11 @@ def test_the_first_page_compares_the_run_with_its_references(tmp_path: Path) -> 
     assert compute.label == "Multiply-adds per image" and "two separate models" in compute.beside
     assert gain.label == "Searched against random paths" and "random paths" in gain.beside
     for row in summary.rows:
-        assert row.against == signed(test[row.domain] - other[row.domain])
-        assert f"<small>{row.interval}</small>" in text
+        assert row.against is not None
+        assert row.against.points == signed(test[row.domain] - other[row.domain])
+        assert f"<small>{row.against.interval}</small>" in text
+    exact = {float(value) for value in re.findall(r'<td class="number" data-value="([^"]*)', text)}
+    assert exact >= {*test, *trained.accuracy("val")}, "what is saved as CSV is not rounded"
     assert summary.drawing is not None and text.count("Dot plot of parameters") == 2
     assert any("test images alone" in note for note in summary.notes)
     assert [command for _, command in summary.commands] == [
