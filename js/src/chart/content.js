@@ -21,8 +21,18 @@ export function read(content) {
   return { names, colours, panels, note: content.note ?? "" };
 }
 
-// Return a text that differs if the chart must be built anew, and not only redrawn.
-export function structure({ names, panels }) {
-  const groups = (panel) => panel.groups.map(({ title, dashed }) => [title, dashed]);
-  return JSON.stringify([names, panels.map((panel) => [panel.title, panel.percent, groups(panel)])]);
+// Return a text that differs if a panel must be built anew, and not only redrawn.
+export function structureOf({ title, percent, groups }) {
+  return JSON.stringify([title, percent, groups.map((group) => [group.title, group.dashed])]);
+}
+
+// Return a text that differs if the chart must be built anew.
+export const structure = ({ names, panels }) => JSON.stringify([names, panels.map(structureOf)]);
+
+// Return whether two panels of one structure show the same numbers.
+export function sameNumbers(one, other) {
+  const equal = (a, b) => a.length === b.length && a.every((v, i) => Object.is(v, b[i]));
+  return JSON.stringify(one.references) === JSON.stringify(other.references)
+    && equal(one.steps, other.steps)
+    && one.groups.every(({ lines }, g) => lines.every((line, i) => equal(line, other.groups[g].lines[i])));
 }

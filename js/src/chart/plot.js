@@ -7,6 +7,7 @@
 
 import { element, keepKeys } from "../dom.js";
 import { amount, count, percent } from "../words.js";
+import { sameNumbers } from "./content.js";
 import { bounds, nearest, positive, shifted, signs, smoothed, thinned, valueAt, zoomed } from "./numbers.js";
 import uPlot from "./uplot.js";
 
@@ -47,6 +48,7 @@ export class Plot {
 
   // Take other numbers of the same structure.
   update(panel) {
+    if (String(this.#shownRange()) === this.drawnRange && sameNumbers(panel, this.panel)) return;
     this.panel = panel;
     this.place.setAttribute("aria-label", this.#label());
     this.redraw();
@@ -55,6 +57,7 @@ export class Plot {
   // Draw anew after a change of the numbers, the smoothing or the axis.
   redraw() {
     const before = this.logarithmic;
+    this.drawnRange = String(this.#shownRange());
     this.#prepare();
     if (!this.plot) return this.#fit();
     if (before !== this.logarithmic) return this.#build();
@@ -80,6 +83,7 @@ export class Plot {
   }
 
   range() {
+    this.drawnRange = String(this.#shownRange());
     this.plot?.setData(this.#data(), true);
   }
 

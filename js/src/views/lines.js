@@ -4,7 +4,7 @@
 // step (the marked step, or null), zoom (first and last step that are shown, or empty), smoothing
 // (0 to below 1), and log (whether vertical axes are logarithmic). All but content are written here.
 
-import { read, structure } from "../chart/content.js";
+import { read, structure, structureOf } from "../chart/content.js";
 import { Legend } from "../chart/legend.js";
 import { extent } from "../chart/numbers.js";
 import { Overview } from "../chart/overview.js";
@@ -21,7 +21,7 @@ function render({ model, el }) {
   el.append(root);
   const resolve = resolver(root);
   const state = { hidden: new Set(), range: null, whole: null, step: null }; // what all parts read
-  let plots = [], legend = null, readout = null, overview = null, built = "", pointed = "";
+  let plots = [], legend = null, readout = null, overview = null, built = "", named = "", pointed = "";
   let near = null, at = null, frame = null, saying = null, saving = null;
 
   const log = element("input", { type: "checkbox" });
@@ -97,11 +97,22 @@ function render({ model, el }) {
     readout?.draw(state, step, when, near);
   }
 
+  // Panels that are there already, with the same lines, keep their canvas.
   function build() {
-    for (const one of [...plots, overview]) one?.destroy();
+    const kept = new Map(plots.map((plot) => [structureOf(plot.panel), plot]));
+    if (String(state.names) !== named) kept.clear();
+    named = String(state.names);
+    const before = plots;
+    plots = state.panels.map((panel) => {
+      const plot = kept.get(structureOf(panel));
+      if (!plot) return new Plot(panel, state, resolve, on);
+      kept.delete(structureOf(panel));
+      plot.update(panel);
+      return plot;
+    });
+    for (const one of [...before, overview]) if (!plots.includes(one)) one?.destroy();
     at = near = null;
     legend = new Legend(state, on);
-    plots = state.panels.map((panel) => new Plot(panel, state, resolve, on));
     readout = new Readout(state, plots, on.choose);
     overview = new Overview(state, resolve, on.zoom);
     const grid = element("div", { class: `plots${plots.length === 1 ? " single" : ""}` }, plots.map((p) => p.root));
