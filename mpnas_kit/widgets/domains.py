@@ -51,7 +51,8 @@ class DomainBrowser(Explorer):
     A table has the recall of every class.
 
     suite: domains to show.
-    trained: training whose predictions are shown; None: images and their classes only.
+    trained: training whose predictions are shown; None: images and their classes only. The same
+    holds for a domain that was not trained.
     focus: choice that other explorers share; None: its own. The explorer shows the domain of the
     focus.
 
@@ -97,6 +98,8 @@ class DomainBrowser(Explorer):
         self.order = choice("order", [AS_IN_SPLIT, MOST_SURE, LEAST_SURE])
         self.gallery, self.scores, self.matrix = Gallery(), ipywidgets.HTML(), Matrix()
         self.classes, self.map = Table(order=[2, ASCENDING]), ConfusionMap()
+        self._sides = ipywidgets.Box([self.matrix, self.classes, self.map])
+        self._sides.add_class("mpnas-sides")
         for control in (self.domain, self.split):
             self._hear(control, self._change, "value")
         self._hear(self.label, lambda: self._choose(self.label.value, self._column), "value")
@@ -116,9 +119,7 @@ class DomainBrowser(Explorer):
         views: list[ipywidgets.Widget] = [self.gallery]
         if trained is not None:
             controls += [self.predicted, self.shown, self.order]
-            sides = ipywidgets.Box([self.matrix, self.classes, self.map])
-            sides.add_class("mpnas-sides")
-            views += [self.scores, sides]
+            views += [self.scores, self._sides]
         choices = ipywidgets.HBox(controls)
         choices.add_class("mpnas-choices")
         self._show(choices, *views)
@@ -142,7 +143,7 @@ class DomainBrowser(Explorer):
         found = pd.DataFrame({"image": rows["image"], "class": classes[rows["label"]]})
         found.insert(0, "domain", self.domain.value)
         found.insert(1, "split", self.split.value)
-        if self.trained is not None:
+        if self._predicts:
             found["predicted"] = classes[rows["predicted"]]
             found = found.join(rows[["confidence", "right"]])
         return found.reset_index(drop=True)
@@ -170,6 +171,11 @@ class DomainBrowser(Explorer):
         return self.suite[self.domain.value]
 
     @property
+    def _predicts(self) -> bool:
+        """Whether there are predictions for the chosen domain."""
+        return self.trained is not None and self.domain.value in self.trained.paths
+
+    @property
     def _column(self) -> int:
         return int(self.predicted.value)
 
@@ -177,7 +183,7 @@ class DomainBrowser(Explorer):
         """Return the predictions, and those with the next likeliest classes; computed once."""
         key = (self.domain.value, self.split.value)
         if key not in self._known:
-            if self.trained is None:
+            if self.trained is None or not self._predicts:
                 labels = self._domain.split(self.split.value).labels.numpy()
                 own = pd.DataFrame({"image": range(len(labels)), "label": labels})
                 self._known[key] = own, pd.DataFrame()
@@ -219,7 +225,9 @@ class DomainBrowser(Explorer):
                 control.options = options
                 control.value = EVERY
             self._around = None
-            if self.trained is not None:
+            display = None if self._predicts else "none"
+            self.scores.layout.display = self._sides.layout.display = display
+            if self._predicts:
                 self._counts = confusion(self.table(), len(names)).to_numpy()
                 self.scores.value = self._scores()
                 self.classes.content = class_table(self._counts, names)
@@ -255,7 +263,7 @@ class DomainBrowser(Explorer):
         with self._hold():
             self.label.value, self.predicted.value = label, predicted
             wanted = label if label != EVERY else None
-            if around and self.trained is not None and wanted != self._around:
+            if around and self._predicts and wanted != self._around:
                 self._around = wanted
                 if len(self._counts) > CLASSES:
                     self._fill_matrix()
@@ -282,7 +290,7 @@ class DomainBrowser(Explorer):
         rows, label, predicted = self.table(), self.label.value, self._column
         if label != EVERY:
             rows = rows[rows["label"] == label]
-        if self.trained is not None:
+        if self._predicts:
             if predicted != EVERY:
                 rows = rows[rows["predicted"] == predicted]
             if self.shown.value != ALL:
@@ -320,7 +328,7 @@ class DomainBrowser(Explorer):
     def _item(self, row: dict[Any, Any]) -> dict[str, Any]:
         """Return an image in words: its alternative text, and the lines below it."""
         name = self._domain.classes[row["label"]]
-        if self.trained is None:
+        if not self._predicts:
             return {"alt": f"class {name}", "lines": [name], "right": True}
         other, sure = self._domain.classes[row["predicted"]], f"{row['confidence']:.0%}"
         sign = "✓" if row["right"] else "✗"
@@ -372,6 +380,6 @@ class DomainBrowser(Explorer):
         super().rehearse()
         self.gallery.opened = 0
         self.gallery.opened = -1
-        if self.trained is not None:
+        if self._predicts:
             self.matrix.selected = [0, 0]
             self.matrix.selected = []

@@ -71,6 +71,7 @@ class Policy(anywidget.AnyWidget):
         for k, (decision, choosable) in enumerate(
             zip(self.decisions, self._choosable, strict=True)
         ):
-            if choosable and [decision.layer] == list(node[:1]):
+            at_node = choosable and [decision.layer] == list(node[:1])
+            if at_node and node[1] in decision.choices:
                 return k, decision.choices.index(node[1])
         return None

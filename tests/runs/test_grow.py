@@ -132,6 +132,10 @@ def test_a_grown_run_is_explored_and_summed_up(new: Run) -> None:
     monitor._thread.join()
     assert monitor.found is not None and monitor.found.paths == found.paths
     assert PathExplorer.of(found).shown == ["c"]
+    layer = new.search_space.searched[0]
+    for block in new.search_space.layers[layer].choices:  # also one that the search cannot choose
+        monitor.focus.node = (layer, block)
+        assert monitor.policy.place((layer, "no block")) is None
     summary = Summary.of(new)
     words = " ".join(summary.notes)
     assert "The trained network of a, b stays as it is." in words and "other paths" not in words

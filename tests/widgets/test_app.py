@@ -130,6 +130,19 @@ def test_a_run_without_search_or_training_has_the_other_explorers(
         assert "search" not in app.explorers
 
 
+def test_a_domain_that_was_not_trained_has_images_only(run: Run) -> None:
+    paths = {d: run.search_result().paths[d] for d in run.domains[:2]}
+    trained = mk.train(run.suite.select(run.domains[:2]), run.space, paths, tiny.train_config())
+    browser = mk.widgets.DomainBrowser(run.suite, trained)
+    assert "predicted" in browser.data() and browser.scores.layout.display is None
+    browser.focus.domain = run.domains[2]
+    assert "predicted" not in browser.data() and browser.scores.layout.display == "none"
+    assert len(browser.data()) == len(run.suite[run.domains[2]].test)
+    browser.rehearse()
+    browser.focus.domain = run.domains[0]
+    assert "predicted" in browser.data() and browser.scores.layout.display is None
+
+
 def assert_code_makes(app: App, name: str) -> Any:
     """Run the code of an explorer, check that it makes one of the same kind, and return it."""
     made: dict[str, Any] = {}
