@@ -7,7 +7,9 @@ gets and sends back the selection. It loads nothing from other machines.
 import io
 import math
 import pathlib
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anywidget
@@ -21,6 +23,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook import picture, show
 from mpnas_kit.plots import style
 
+LATE = 0.15  # seconds after which an answer counts as late
 _STATIC = pathlib.Path(__file__).parent / "static"
 
 
@@ -76,6 +79,22 @@ class Bar(anywidget.AnyWidget):
     busy = traitlets.Bool(False).tag(sync=True)
     problem = traitlets.Unicode("").tag(sync=True)
 
+    @contextmanager
+    def marked_if_late(self) -> Iterator[None]:
+        """Set the busy mark while what is inside runs, once it takes long.
+
+        Most answers are quick. Two messages for each of them would slow down linked explorers.
+        """
+        timer = threading.Timer(LATE, lambda: setattr(self, "busy", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            self.busy = False
+
 
 class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
     """A bar and views. An error in a callback is shown in the bar, and raised.
@@ -118,14 +137,12 @@ class Explorer(Twin, ipywidgets.VBox):  # type: ignore[misc]
         control.observe(lambda change: self._try(react), list(on))
 
     def _try(self, react: Callable[[], None]) -> None:
-        self.bar.busy = True
-        try:
-            react()
-        except Exception as error:
-            self.bar.problem = f"{type(error).__name__}: {error}"
-            raise
-        finally:
-            self.bar.busy = False
+        with self.bar.marked_if_late():
+            try:
+                react()
+            except Exception as error:
+                self.bar.problem = f"{type(error).__name__}: {error}"
+                raise
         self.bar.problem = ""
 
     def _answer(self, message: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the explorers show and return, without a browser."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mpnas_kit.widgets import (
     prioritization,
 )
 from mpnas_kit.widgets.paths import Selection
+from mpnas_kit.widgets.view import Bar
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -172,3 +174,15 @@ def test_no_explorer_module_computes() -> None:
     for file in (Path(prioritization.__file__).parent).glob("*.py"):
         assert "import torch" not in file.read_text(), file
         assert "scipy" not in file.read_text(), file
+
+
+def test_a_late_answer_is_marked_and_a_quick_one_sends_no_message() -> None:
+    bar, seen = Bar(title="Paths"), []
+    bar.observe(lambda change: seen.append(change["new"]), "busy")
+    with bar.marked_if_late():
+        pass
+    assert seen == []
+    with bar.marked_if_late():
+        while not bar.busy:
+            time.sleep(0.01)
+    assert seen == [True, False]

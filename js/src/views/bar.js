@@ -12,7 +12,6 @@ const ABOUT = {
   code: "Copy the Python code that makes this view",
 };
 const TYPES = { svg: "image/svg+xml", png: "image/png", csv: "text/csv" };
-const LATE = 150; // milliseconds before "computing" is shown; most answers are faster
 
 // Let the browser save bytes as a file.
 export function save(name, bytes, type) {
@@ -52,12 +51,8 @@ function render({ model, el }) {
   keepKeys(root);
   el.append(root);
 
-  let timer = null;
   function showBusy() {
-    clearTimeout(timer);
-    const mark = () => root.classList.toggle("busy", model.get("busy"));
-    timer = model.get("busy") ? setTimeout(mark, LATE) : null;
-    if (!timer) mark();
+    root.classList.toggle("busy", model.get("busy"));
   }
   function showProblem() {
     problem.textContent = model.get("problem");
@@ -82,7 +77,6 @@ function render({ model, el }) {
   model.on("msg:custom", answer);
   showBusy();
   showProblem();
-  return () => clearTimeout(timer);
 }
 
 export default { render };
