@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 CLASSES, SIZE = 10, 8
-IMAGES = {"train": 64, "val": 20, "test": 200}  # by split
+IMAGES = {"train": 64, "val": 200, "test": 200}  # by split
 
 
 def suite(domains: int = 50) -> mk.DomainSuite:
