@@ -65,7 +65,8 @@ class SimilarityExplorer(Explorer):
         return (
             f"Mean over pairs: {self._mean():.2f}. Random paths: {found.random_value:.2f}. Random "
             f"paths of the same costs: {found.matched_value:.2f} ± {found.matched_spread:.2f}. "
-            "Select a cell to see its two paths side by side."
+            "Small numbers: above or below chance, which is that of the same costs. Select a cell "
+            "to see its two paths side by side."
         )
 
     @property
