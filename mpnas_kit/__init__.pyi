@@ -139,6 +139,8 @@ from .space.space import SearchSpace as SearchSpace
 from .space.space import Use as Use
 from .space.spaces import mobilenet_v3_large as mobilenet_v3_large
 from .space.spaces import pocket_space as pocket_space
+from .space.spaces import pocket_strided as pocket_strided
+from .space.strided import StridedSpace as StridedSpace
 from .space.texts import space_from_text as space_from_text
 from .starts.source import Loaded as Loaded
 from .starts.source import Start as Start

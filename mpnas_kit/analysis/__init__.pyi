@@ -40,6 +40,7 @@ from .similarity import clustered as clustered
 from .similarity import jaccard as jaccard
 from .similarity import jaccard_matrix as jaccard_matrix
 from .spread import PathSpread as PathSpread
+from .spread import expected_maximum as expected_maximum
 from .spread import read_path_spread as read_path_spread
 from .standings import of_domain as of_domain
 from .standings import ranking as ranking
