@@ -54,6 +54,7 @@ POCKET_DOMAINS: tuple[str, ...] = (
 
 TRAIN_LIMITS = {"digits": 300, "icons": 660, "emoji": 400}
 MAY_FLIP = frozenset({"landcover", "textures", "fashion", "emoji"})
+MAY_TURN = frozenset({"textures"})
 
 
 @checked("pocket")
@@ -106,6 +107,7 @@ def _domain(name: str, checksums: dict[str, str], full: bool) -> Domain:
         splits["val"],
         splits["test"],
         flip=name in MAY_FLIP,
+        turn=name in MAY_TURN,
     )
 
 

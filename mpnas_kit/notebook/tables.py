@@ -9,7 +9,7 @@ import torch
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.suite_facts import SuiteFacts
 from mpnas_kit.analysis.units import amount
-from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.result import TrainResult
 
@@ -237,7 +237,8 @@ def suite_table(suite: DomainSuite) -> pd.DataFrame:
 
     Columns domain; classes and channels (how many); train, val and test (number of images);
     majority (share of the most frequent class in the test split, 0 to 1: the accuracy of always
-    guessing that class); flip (`yes` if training may mirror an image, otherwise `no`).
+    guessing that class); moves (what training may do to an image besides a shift: `none`, `mirror`,
+    or `mirror, turn` by 90 degrees).
 
     >>> list(mk.notebook.tables.suite_table(suite)["domain"])
     ['planted0', 'planted1']
@@ -252,7 +253,14 @@ def suite_table(suite: DomainSuite) -> pd.DataFrame:
                 "channels": domain.channels,
                 **{split: len(domain.split(split)) for split in SPLITS},
                 "majority": float(counts.max()) / len(domain.test),
-                "flip": "yes" if domain.flip else "no",
+                "moves": _moves(domain),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _moves(domain: Domain) -> str:
+    """Return what training may do to an image of a domain besides a shift."""
+    if domain.turn:
+        return "mirror, turn"
+    return "mirror" if domain.flip else "none"

@@ -120,6 +120,7 @@ def test_loading_again_gives_the_same(small: DomainSuite) -> None:
 
 def test_only_mirrorable_domains_flip(small: DomainSuite) -> None:
     assert {d.name for d in small if d.flip} == {"landcover", "textures", "fashion", "emoji"}
+    assert {d.name for d in small if d.turn} == {"textures"}
 
 
 def test_named_domains_come_in_the_order_given() -> None:

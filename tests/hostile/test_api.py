@@ -175,6 +175,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: domain(classes=("a", 1.5)), "a class name must be text .* not 1.5"),
     (lambda: domain(classes=(True, False)), "a class name must be text .* not True"),
     (lambda: domain(flip="perhaps"), "flip must be true or false, not 'perhaps'"),
+    (lambda: domain(turn="left"), "turn must be true or false, not 'left'"),
     (lambda: domain(flip=1), "flip must be true or false, not 1"),
     (lambda: domain(task="classify"), "task got 'classify', which has no attribute 'outputs'"),
     (lambda: domain(task=mk.Classification), "task got <class"),
