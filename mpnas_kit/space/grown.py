@@ -160,6 +160,12 @@ class GrownSpace(SearchSpace):
         return tuple(picks)
 
     @override
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        first = len(self.base.decisions)
+        added = (first + i for i, d in enumerate(self._added) if d.layer == layer)
+        return (*self.base.decisions_of(layer), *added)
+
+    @override
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
         return self.base.widths(self._plain_choices(choices))
 
