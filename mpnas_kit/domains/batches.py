@@ -299,12 +299,12 @@ class DrawSchedule:
 
     def drawn(self, step: int) -> tuple[str, ...]:
         """Return the domains of a step (from 0). All domains take part in step 0."""
+        before, after = self.draws_before(step), self.draws_before(step + 1)
+        return tuple(d for d in self._share if after[d] > before[d])
 
-        def whole_part(share: float, steps: int) -> int:
-            return int(steps * share + 1e-9) if steps >= 0 else -1
-
-        return tuple(
-            d
+    def draws_before(self, step: int) -> dict[str, int]:
+        """Return in how many steps before step `step` (from 0) each domain is drawn."""
+        return {
+            d: step if s >= 1 or step == 0 else int((step - 1) * s + 1e-9) + 1
             for d, s in self._share.items()
-            if s >= 1 or whole_part(s, step) > whole_part(s, step - 1)
-        )
+        }

@@ -11,6 +11,7 @@ from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.defaults import cpu_by_default
 from mpnas_kit.search.controller import Baseline
+from mpnas_kit.search.quality import Quality
 from mpnas_kit.search.rewards import REWARD, Absolute, Reward
 from mpnas_kit.settings import require
 from mpnas_kit.space.costs import COST, CostModel, MultiplyAdds, cost_bounds, path_costs
@@ -19,6 +20,7 @@ from mpnas_kit.values import Range
 
 Scope = Literal["domain", "joint"]
 Owners = Literal["domain", "one"]
+Sampling = Literal["policy", "fair"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,18 @@ class SearchConfig(StageConfig):
     """Steps. Each trains the sampled nodes once and rewards the controllers once."""
     learning_rate: Annotated[float, Range(0, 1_000_000, above=True)] = 0.2
     """Peak learning rate of the shared weights: linear warm-up, then cosine to 0."""
+    sampling: Sampling = "policy"
+    """Paths that train the weights: drawn by the policy, or fair: every choice equally often."""
+    two_phases: bool = False
+    """Whether weights learn only until controller_delay, and controllers then on frozen weights."""
     paths_per_step: Annotated[int, Range(1, 10_000)] = 4
     """Paths that a controller samples per step for its reward."""
     reward_batch: Annotated[int, Range(2, 1_000_000)] = 32
     """Reward images per sampled path. All paths of a step see the same images."""
     reward_share: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
     """Share of the training split that is used for rewards only."""
+    quality: Quality = "task"
+    """Quality of a path: that of the task (accuracy), or the mean probability of the true class."""
     reward: Annotated[Reward, REWARD] = field(default_factory=Absolute)
     """Reward of a path from its quality and cost."""
     controllers: Owners = "domain"
@@ -60,6 +68,8 @@ class SearchConfig(StageConfig):
     """Cost target if cost_target is None: 0 the cheapest path, 1 the mean of random paths."""
     cost_scope: Scope = "domain"
     """What the target holds for: the cost of every domain, or the mean over domains (joint)."""
+    exact_cost: bool = False
+    """Whether the reward's cost term is that of the policy's expected cost, with exact gradient."""
     controller_spread: Annotated[float, Range(0, 1000)] = 1.5
     """Sets the controllers' learning rate: deviation of a logit at the end if rewards are noise."""
     controller_growth: Annotated[float, Range(1e-6, 1e6)] = 10.0
@@ -88,6 +98,11 @@ class SearchConfig(StageConfig):
             self.warmup_share <= self.controller_delay,
             f"search: warmup_share ({self.warmup_share}) must not exceed controller_delay "
             f"({self.controller_delay}): in averaged layers, rewards cannot compare choices.",
+        )
+        require(
+            not self.two_phases or self.controller_delay * self.steps >= 1,
+            f"search: with two_phases, weights learn only until controller_delay "
+            f"({self.controller_delay:g} of {self.steps} steps): expected at least one step.",
         )
 
 

@@ -327,6 +327,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.TrainConfig(memory_budget=9, norm="mixed"), "norm 'mixed' normalises all images"),
     (lambda: mk.SearchConfig(micro_batches=17), "micro_batches must be at most 16, not 17"),
     (lambda: mk.SearchConfig(warmup_share=0.5), "must not exceed controller_delay"),
+    (lambda: mk.SearchConfig(two_phases=True, steps=3), "expected at least one step"),
+    (
+        lambda: mk.search(
+            tiny.suite(), tiny.space(), tiny.search_config(exact_cost=True, reward="mnas")
+        ),
+        "exact_cost needs a reward that is the quality plus a function of the cost, not mnas",
+    ),
     (lambda: mk.TrainConfig(average=1), "average must be a number from 0 to below 1, not 1"),
     (lambda: mk.TrainConfig(evaluate_every=-1), "evaluate_every must be a whole number"),
     (lambda: mk.Absolute(0.1), "absolute: beta must be a number from -10 to 0, not 0.1"),
