@@ -140,6 +140,8 @@ WRONG = [
     (["sweep", "--seeds", "99999999999999999999"], ["seed"]),
     (["sweep", "--norms", "all"], ["norm"]),
     (["sweep", "--approaches", "bundles"], ["bundles"]),
+    (["sweep", "--approaches", "bundle(scale=0)"], ["scale", "above 0"]),
+    (["sweep", "--approaches", "random_paths(match='area')"], ["match", "'size'"]),
     (["sweep", "--prioritizations", "abdp > abdp > abdp"], ["two"]),
     (["sweep", "--jobs", "0"], ["jobs"]),
     (["sweep", "--jobs", "-1"], ["jobs"]),

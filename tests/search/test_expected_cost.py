@@ -65,7 +65,7 @@ def layerwise() -> SearchSpace:
 
 
 @pytest.mark.parametrize("model", [MultiplyAdds(), Parameters(), AddedParameters()])
-@pytest.mark.parametrize("made", [layerwise, grown])
+@pytest.mark.parametrize("made", [layerwise, tiny.strided, grown])
 def test_expected_cost_and_gradient_are_those_of_all_paths(
     made: Callable[[], SearchSpace], model: Any
 ) -> None:
