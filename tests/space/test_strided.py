@@ -42,7 +42,7 @@ def test_a_map_is_halved_where_the_path_says() -> None:
 
 def test_a_path_costs_what_the_same_fixed_space_says() -> None:
     """The base pocket space is one of the choices, so costs of its paths are known."""
-    fixed, strided = pocket_tiny.strided(), pocket_strided()
+    fixed, strided = pocket_space(), pocket_strided()
     words = ["k3e2", "k5e4", "zero", "k3e1", "k7e2", "zero", "k3e2se", "k3e1", "k5e1", "k3e4"]
     expected = fixed.cost(fixed.parse(" ".join(words)))
     assert strided.cost(strided.parse(" ".join(["2.1+3.1", *words]))) == expected
