@@ -6,7 +6,7 @@ domain     shows                                    source
 fashion    clothes, grey photographs                Fashion-MNIST
 landcover  land from space, RGB                     NASA Blue Marble, MODIS land cover
 scripts    characters of 22 scripts, grey           Noto Sans fonts
-scene      digits among digits on photographs, RGB  fonts; scikit-image, scikit-learn
+scene      digits among digits on photographs, RGB  fonts; scikit-image, GCompris, Blender
 textures   surfaces at equal contrast, grey         scikit-image, scikit-learn
 icons      interface icons, grey                    icon fonts of QtAwesome
 watch      smartwatch motion drawn as images, RGB   seglearn
