@@ -1,8 +1,8 @@
 """Choose the training recipe: the same small grid for every kind of approach, on validation.
 
-Twelve recipes (learning rate 0.05, 0.1, 0.2; label smoothing 0, 0.1; linear warm-up over 10 % or 30 %
-of the steps) train four kinds of networks of the ten pocket domains, all on random paths of equal
-cost through `pocket_strided`:
+Twelve recipes (learning rate 0.05, 0.1, 0.2; label smoothing 0, 0.1; linear warm-up over 10 % or
+30 % of the steps) train four kinds of networks of the ten pocket domains, all on random paths of
+equal cost through `pocket_strided`:
 
     bundle   a random path of every domain, all nodes private
     union    the same paths, shared where they meet
