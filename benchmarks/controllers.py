@@ -1,6 +1,6 @@
 """Measure the steps of controllers on a frozen supernet, and the noise of their updates.
 
-    python benchmarks/controllers.py            # about five minutes on one core
+    python benchmarks/controllers.py            # minutes on one core
 
 1. Time: CPU time of a step of the second phase of a search, over that of the forward pass of its
    paths alone. And of a step that also trains the weights, over a step of the second phase.
@@ -51,7 +51,7 @@ class Size:
 
     repeats: int = 7
     domains: tuple[str, ...] = POCKET_DOMAINS
-    steps: int = 1000
+    steps: int = 200
     updates: int = 400
 
 
