@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 import torch
 
+from mpnas_kit.analysis.claims import sourced
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.evidence import DAGGER, Evidence
 from mpnas_kit.analysis.suite_facts import SuiteFacts
-from mpnas_kit.analysis.units import amount
+from mpnas_kit.analysis.units import amount, signed
 from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.result import TrainResult
@@ -167,6 +169,43 @@ COMPARISON_FORMATS: dict[str, str | Callable[[Any], str]] = {
     "disk": lambda b: f"{amount(b)}B",
 }
 """Formats of the columns of `comparison_table`."""
+
+
+def claims_table(evidence: Evidence) -> pd.DataFrame:
+    """Return the measured claims as text: one row per claim.
+
+    Columns claim (with its source, unless it is the kit), verdict, difference (in points, or in
+    percent with its sign), interval (95 %, with a dagger if the bootstrap gives another verdict),
+    p, and seeds if claims differ in their number.
+
+    evidence: what runs say about claims.
+
+    >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
+    >>> found = mk.analysis.check_claims(mk.analysis.compare([outcome]))
+    >>> mk.notebook.tables.claims_table(found).columns.tolist()
+    ['claim', 'verdict', 'difference', 'interval', 'p']
+    """
+    rows = [
+        {
+            "claim": sourced(row.claim, row.source),
+            "verdict": row.verdict,
+            "difference": signed(row.difference / 100) + ("%" if row.unit == "%" else ""),
+            "interval": evidence.interval(row.low, row.high) + ("" if row.agree else DAGGER),
+            "p": "–" if pd.isna(row.p) else f"{row.p:.2g}",
+            "seeds": str(row.seeds),
+        }
+        for row in evidence.measured.itertuples()
+    ]
+    columns = ["claim", "verdict", "difference", "interval", "p", "seeds"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table if table["seeds"].nunique() > 1 else table.drop(columns="seeds")
+
+
+def missing_claims_table(evidence: Evidence) -> pd.DataFrame:
+    """Return the claims that are not measured: columns claim (with its source) and lacks."""
+    missing = evidence.missing
+    claims = [sourced(*pair) for pair in zip(missing["claim"], missing["source"], strict=True)]
+    return pd.DataFrame({"claim": claims, "lacks": missing["lacks"]})
 
 
 def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str]]) -> pd.DataFrame:

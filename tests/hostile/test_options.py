@@ -142,6 +142,7 @@ WRONG = [
     (["sweep", "--approaches", "bundles"], ["bundles"]),
     (["sweep", "--approaches", "bundle(scale=0)"], ["scale", "above 0"]),
     (["sweep", "--approaches", "random_paths(match='area')"], ["match", "'size'"]),
+    (["compare", "--claims", "--claims"], ["--claims is given twice"]),
     (["sweep", "--prioritizations", "abdp > abdp > abdp"], ["two"]),
     (["sweep", "--jobs", "0"], ["jobs"]),
     (["sweep", "--jobs", "-1"], ["jobs"]),

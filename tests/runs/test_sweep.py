@@ -334,6 +334,18 @@ def test_a_run_without_a_search_says_so(tmp_path: Path) -> None:
             ask()
 
 
+def test_a_run_begun_before_an_approach_had_an_option_is_continued(tmp_path: Path) -> None:
+    given = {"data": "tiny:suite(count=3)", "domains": "a,b", "space": "tiny:space"}
+    Run(tmp_path / "run", approach="bundle", **given).begin()
+    file = tmp_path / "run" / "run.json"
+    text = file.read_text(encoding="utf-8")
+    assert "bundle(scale=1.0)" in text
+    file.write_text(text.replace("bundle(scale=1.0)", "bundle"), encoding="utf-8")
+    assert Run(tmp_path / "run", approach="bundle").approach == Bundle()
+    with pytest.raises(MpnasError, match=r"was begun with approach bundle, not bundle\(scale=2"):
+        Run(tmp_path / "run", approach="bundle(scale=2)")
+
+
 def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:
     run = Run(
         tmp_path / "run",
