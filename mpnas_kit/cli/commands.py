@@ -43,8 +43,10 @@ from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks, read_trackers
 from mpnas_kit.notebook.progress import Progress
 from mpnas_kit.runs.description import place
+from mpnas_kit.runs.executors import read_executor, runs_here
 from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
 from mpnas_kit.space.space import Path
@@ -167,10 +169,16 @@ def _sweep(arguments: Sequence[str]) -> None:
         search=dict(given.search),
         train=dict(given.train),
     )
-    jobs, trackers = convert(given.jobs, int, "jobs"), read_trackers(given.track)
+    executor, trackers = read_executor(given.executor, given.jobs), read_trackers(given.track)
     with Progress(keep=False) as progress:
-        comparison = around.run(print, [*([progress] if jobs == 1 else []), *trackers], jobs)
-    print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / sweep.CELLS}")
+        callbacks: list[Callback] = [*([progress] if runs_here(executor) else []), *trackers]
+        comparison = around.run(_print_at_once, callbacks, executor)
+    print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / CELLS}")
+
+
+def _print_at_once(line: str) -> None:
+    """Print a line, also if the output is a file that a person looks at meanwhile."""
+    print(line, flush=True)
 
 
 def _explore(arguments: Sequence[str]) -> None:

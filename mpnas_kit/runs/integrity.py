@@ -11,7 +11,7 @@ from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, RESULTS, SEE_CHECK
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.runs.description import RUN, RunDescription, place
 from mpnas_kit.runs.run import FROZEN, Run
-from mpnas_kit.runs.sweep import CELLS
+from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.config import TrainConfig

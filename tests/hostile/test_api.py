@@ -468,6 +468,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.decathlon_score("dtd"), "accuracies must be a dict"),
     (lambda: mk.analysis.decathlon_score({"dtd": 2}), "accuracy of 'dtd' must be a number from 0"),
     # trackers and tables
+    (lambda: mk.Joblib(jobs=0), "joblib: jobs must be a whole number from 1 to 1,024"),
+    (lambda: mk.Dask(scheduler=8786), "dask: scheduler must be text"),
+    (lambda: mk.Slurm(mem_gb=0), "slurm: mem_gb must be a number above 0"),
+    (lambda: mk.Slurm(options={"account": None}), "options must be a dict of options of sbatch"),
     (lambda: mk.TensorBoard(folder=3), "tensorboard: folder must be text"),
     (lambda: mk.TensorBoard(pictures_every=0), "pictures_every must be .* from 1 to"),
     (lambda: mk.MLflow(uri=3), "mlflow: uri must be text"),

@@ -148,6 +148,12 @@ WRONG = [
     (["sweep", "--jobs", "-1"], ["jobs"]),
     (["sweep", "--jobs", "9999999"], ["jobs"]),
     (["sweep", "--jobs", "two"], ["jobs"]),
+    (["sweep", "--executor", "dsak"], ["dsak", "did you mean 'dask'"]),
+    (["sweep", "--executor", "joblib(jobs=2)", "--jobs", "3"], ["jobs is 3", "give the number"]),
+    (["sweep", "--executor", "dask(scheduler='')"], ["scheduler must be text"]),
+    (["sweep", "--executor", "slurm(time=0)"], ["time must be", "from 1 to 525,600"]),
+    (["sweep", "--executor", "slurm(options=3)"], ["options must be a dict"]),
+    (["sweep", "--executor", "nowhere.py:MPI"], ["nowhere.py does not exist"]),
     # data
     (["data", "--data", ""], ["suite"]),
     (["data", "--data", "pockett"], ["did you mean 'pocket'", "pockett"]),
