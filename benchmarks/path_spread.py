@@ -8,7 +8,7 @@ paths and over seeds (pooled), their ratio, and the rank correlation with cost.
 
     python benchmarks/path_spread.py --out runs/path_spread            # 74 minutes on one core
 
-`notebooks/06_space.ipynb` draws the figures. A finished training is never run again, so a killed
+`notebooks/07_space.ipynb` draws the figures. A finished training is never run again, so a killed
 study continues where it stopped.
 """
 
