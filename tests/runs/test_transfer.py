@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 
 from mpnas_kit.analysis.gradients import agreement_of
 from mpnas_kit.analysis.relatedness import relate
@@ -17,7 +18,10 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.transfer import gradient_agreement, measured_transfer, searched_similarity
+from mpnas_kit.space.backbone import lite0
+from mpnas_kit.space.factored import FactoredSpace
 from mpnas_kit.space.planted import planted_path, planted_space
+from mpnas_kit.space.space import OWN
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult
 
@@ -142,6 +146,24 @@ def test_on_the_supernet_all_domains_take_the_same_random_paths(run: Run) -> Non
     assert agreement.matrix().notna().all(axis=None)
     again = gradient_agreement(run, stage="search", batches=5)
     assert again.rows.equals(agreement.rows)
+
+
+@pytest.mark.parametrize("kind", ["factored", "backbone"])
+def test_gradients_are_compared_in_every_kind_of_space(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Widths are searched in one space. In the other one, domains may have private copies."""
+    tiny.shrink_factored(monkeypatch)
+    space = FactoredSpace("small", tiny.SIZE) if kind == "factored" else lite0(32)
+    generator = torch.Generator().manual_seed(0)
+    paths = {name: space.sample(generator) for name in "ab"}
+    suite = tiny.suite()
+    net = MultiPathNet.of_paths(space, paths, suite.tasks, "per_domain", seed=0, collapse=True)
+    streams = {d.name: DomainStream(Source(d.train, Standard.of(d)), 8, 0) for d in suite}
+    rows = agreement_of(net, streams, [paths], 0.0).rows
+    used = [{u.node for u in space.uses(p) if u and u.node.owner != OWN} for p in paths.values()]
+    assert len(rows) == len(used[0] & used[1]) > 0
+    assert np.isfinite(rows["cosine"]).all()
 
 
 def test_chance_is_higher_for_cheap_paths() -> None:
