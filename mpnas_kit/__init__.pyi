@@ -95,6 +95,10 @@ from .runs.sweep_cells import cells as cells
 from .runs.tables import RunTables as RunTables
 from .runs.timing import ExpectedTime as ExpectedTime
 from .runs.timing import expected_time as expected_time
+from .runs.transfer import SearchedSimilarity as SearchedSimilarity
+from .runs.transfer import gradient_agreement as gradient_agreement
+from .runs.transfer import measured_transfer as measured_transfer
+from .runs.transfer import searched_similarity as searched_similarity
 from .runs.trust import supernet_trust as supernet_trust
 from .runs.watching import News as News
 from .runs.watching import Watch as Watch

@@ -34,6 +34,7 @@ from mpnas_kit.cli.parsers import (
 from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.cli.tables_command import write_tables
+from mpnas_kit.cli.transfer_command import measure_transfer
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import StopRequested, stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
@@ -295,6 +296,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas cache     print what is in the cache of images, or remove some of it
   mpnas profile   measure the latency of every block of a search space
   mpnas grow      add domains to a trained run, whose domains stay as they are
+  mpnas transfer  measure what every domain gains from every other one
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -319,6 +321,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "cache": manage_cache,
     "profile": profile,
     "grow": grow,
+    "transfer": measure_transfer,
 }
 
 _AFTER_STOP = {  # what a person should know, if no stage was stopped

@@ -323,7 +323,8 @@ def report_parser() -> Parser:
     parser.add_argument(
         "notebook",
         nargs="*",
-        help="names or files (default: all notebooks except own_data, space, scaling and explore)",
+        help="names or files (default: all notebooks except own_data, transfer, space, scaling and "
+        "explore)",
     )
     return parser
 

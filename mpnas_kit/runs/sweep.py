@@ -27,7 +27,7 @@ from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.trackers import Tracker, check_trackers
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.parts import Missing, shown, split_list
+from mpnas_kit.parts import Missing, shown, split_list, to_text
 from mpnas_kit.runs.description import RUN
 from mpnas_kit.runs.executors import EXECUTOR, Executor, Joblib, runs_here
 from mpnas_kit.runs.run import STAGES, Run, StageName

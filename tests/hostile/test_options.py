@@ -277,6 +277,14 @@ WRONG = [
     (["tables", "--out", "a", "--out", "b"], ["--out", "twice"]),
     (["tables", "--out", ""], ["path"]),
     (["tables", "--out", "new", "extra"], ["extra"]),
+    # transfer
+    (["transfer", "--run", "nowhere"], ["nowhere", "run.json"]),
+    (["transfer"], ["runs/quick", "run.json"]),
+    (["transfer", "--seeds", "one"], ["--seeds", "one"]),
+    (["transfer", "--seeds", "0", "--seeds", "1"], ["--seeds", "twice"]),
+    (["transfer", "--csv", ""], ["--csv"]),
+    (["transfer", "--step", "3"], ["--step", "--steps"]),
+    (["transfer", "extra"], ["extra"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),
