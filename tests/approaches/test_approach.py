@@ -145,7 +145,7 @@ def test_multi_head_is_rewarded_for_the_mean_over_domains(
     received: list[Mapping[str, Any]] = []
     events: list[StepEvent] = []
 
-    def watched(self: Any, step: int, paths: Any, rewards: Any) -> None:
+    def watched(self: Any, step: int, paths: Any, rewards: Any, exact: Any) -> None:
         received.append(rewards)
 
     monkeypatch.setattr(Controllers, "update", watched)
