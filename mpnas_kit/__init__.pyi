@@ -9,6 +9,7 @@ from .analysis.suite_facts import describe as describe
 from .approaches.approach import Approach as Approach
 from .approaches.approach import Context as Context
 from .approaches.approach import Plan as Plan
+from .approaches.best_landmarks import BestLandmarks as BestLandmarks
 from .approaches.fixed import Backbone as Backbone
 from .approaches.fixed import PrivatePaths as PrivatePaths
 from .approaches.fixed import SharedTrunk as SharedTrunk
@@ -104,6 +105,8 @@ from .runs.watching import News as News
 from .runs.watching import Watch as Watch
 from .runs.watching import request_stop as request_stop
 from .search.config import SearchConfig as SearchConfig
+from .search.landmarks import Landmarks as Landmarks
+from .search.landmarks import PathValues as PathValues
 from .search.result import SearchResult as SearchResult
 from .search.rewards import Absolute as Absolute
 from .search.rewards import Linear as Linear

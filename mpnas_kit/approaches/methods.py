@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mpnas_kit.approaches.best_landmarks import BestLandmarks
 from mpnas_kit.approaches.fixed import Backbone, PrivatePaths, SharedTrunk, SinglePath
 from mpnas_kit.approaches.random_draws import EvenPaths, RandomPaths
 from mpnas_kit.approaches.searched import MPNAS, Bundle, Grown, MultiHead
@@ -25,6 +26,7 @@ APPROACH = Kind(
         EvenPaths,
         SharedTrunk,
         PrivatePaths,
+        BestLandmarks,
         Grown,
     ),
     _lacks,

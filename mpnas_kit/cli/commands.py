@@ -111,6 +111,8 @@ def _search(arguments: Sequence[str]) -> None:
     print(f"The verdict: {found.verdict()}\n")
     print(text_of(table))
     print(f"\ncost: {found.cost_unit} per image; cost target: {tables.target_text(found)}")
+    if found.landmark_tau is not None:
+        print(tables.landmark_text(found))
     _print_start(run, found.start_table)
     print(f"run folder: {run.folder / 'search'}")
 

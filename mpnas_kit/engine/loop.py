@@ -346,9 +346,13 @@ class Stage(ABC):
                 )
         folder.save_checkpoint(Checkpoint(self.step, self.seconds, state, self.rows))
 
-    def write_timing(self, folder: StageFolder) -> None:
-        """Write timing.json: how long the steps took, also those before a resume."""
-        timing = {"seconds": self.seconds, "seconds_per_step": self.seconds / max(1, self.step)}
+    def write_timing(self, folder: StageFolder, before: float = 0.0) -> None:
+        """Write timing.json: how long the steps took, also those before a resume.
+
+        before: seconds that the stage needed before its first step, which count in its time.
+        """
+        per_step = self.seconds / max(1, self.step)
+        timing = {"seconds": before + self.seconds, "seconds_per_step": per_step}
         folder.write_json("timing.json", timing)
 
 

@@ -85,7 +85,7 @@ class MetricsRow(Struct):
 
 
 class Timing(Struct):
-    """timing.json: how long the steps took, in seconds."""
+    """timing.json: how long a stage took, in seconds. `seconds` has the time of its landmarks."""
 
     seconds: Positive
     seconds_per_step: Positive
@@ -120,6 +120,7 @@ class SearchResults(Results, kw_only=True):
     costs: dict[str, float]
     cost_target: float
     cost_targets: dict[str, float] | None = None
+    landmark_tau: dict[str, float | None] | None = None
 
 
 class DomainAccuracy(Struct):

@@ -596,7 +596,11 @@ def compared(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "kernels"}
 
 
-_HASHES = {"data": "images, labels or classes", "costs": "costs of paths"}  # in config.json
+_HASHES = {  # in config.json
+    "data": "images, labels or classes",
+    "costs": "costs of paths",
+    "landmark_scores": "scores of landmarks",
+}
 
 
 def other_setting(folder: pathlib.Path, name: str, old: object, new: object) -> MpnasError:

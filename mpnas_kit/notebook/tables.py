@@ -44,6 +44,21 @@ def target_text(found: SearchResult) -> str:
     return " and ".join(amount(target) for target in sorted(set(found.cost_targets.values())))
 
 
+def landmark_text(found: SearchResult) -> str:
+    """Return what the landmarks of a search are worth, as a sentence; empty: it had none."""
+    if found.landmark_tau is None:
+        return ""
+    taus = pd.Series(found.landmark_tau).dropna().sort_values()
+    sets = f"{found.config.landmarks} sets of landmarks"
+    if taus.empty:
+        return f"On {sets}, all scores are equal, so their order says nothing."
+    return (
+        f"On {sets}, Kendall's tau of score and prediction is {taus.mean():.2f} in the mean "
+        f"({taus.index[0]} {taus.iloc[0]:.2f} to {taus.index[-1]} {taus.iloc[-1]:.2f}); each pair "
+        "of sets is ordered by the regression on the others."
+    )
+
+
 def accuracy_table(trained: TrainResult, *, errors: bool = False) -> pd.DataFrame:
     """Return the accuracies (0 to 1): one row per domain.
 

@@ -10,6 +10,7 @@ from mpnas_kit.engine.records import Environment, Results, Timing
 from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, RESULTS, SEE_CHECK, StageFolder
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.runs.description import RUN, RunDescription, place
+from mpnas_kit.runs.landmarks import landmark_stages
 from mpnas_kit.runs.run import FROZEN, Run
 from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.runs.transfer import TRANSFER
@@ -73,6 +74,7 @@ def _run(run: pathlib.Path) -> Iterator[Checked]:
         for domains in files.names_in(run / kind)
         for name in files.names_in(run / kind / domains)
     ]
+    stages += [run / name for name in landmark_stages(run)]
     for stage in stages:
         if files.names_in(stage):
             yield _stage(stage)

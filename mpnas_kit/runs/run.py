@@ -3,6 +3,7 @@
     RUN/run.json   profile, data, domains, space and approach, set when the run is begun
     RUN/frozen     copy of the training to which the run adds domains, if it does
     RUN/search     stage folder of the search, if the approach searches
+    RUN/landmarks  stage folders of the landmarks, if the search has some
     RUN/pretrain   stage folder of the largest domain alone, if the approach begins with it
     RUN/train      stage folder of the training
     RUN/cells      run folders of a sweep around this run
@@ -50,11 +51,19 @@ from mpnas_kit.runs.description import (
     refuse_strangers,
     relative,
 )
+from mpnas_kit.runs.landmarks import (
+    begun_training,
+    landmark_folder,
+    landmark_paths,
+    make_landmarks,
+    read_landmarks,
+)
 from mpnas_kit.runs.profiles import GROWTH, Profile
 from mpnas_kit.runs.started import given_start, read_start, refuse_other_start, source_of
 from mpnas_kit.runs.tables import RunTables
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
+from mpnas_kit.search.landmarks import Landmarks
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
@@ -403,8 +412,19 @@ class Run:
         config = self.origin._plain_config(SearchConfig, {})
         matched = self.other.paths() if self.other is not None else None
         started = self.description.start is not None
-        context = Context(self.space, self.domains, config, matched, started)
+        landmarks = None if self.approach.searches else self.origin._read_landmarks(config)
+        context = Context(self.space, self.domains, config, matched, started, landmarks)
         return plan_of(self.approach, context)
+
+    def _landmark_folder(self, config: SearchConfig) -> pathlib.Path:
+        """Return the folder of the landmarks of a search with this config."""
+        return landmark_folder(self.folder, self.space, config, self.search_domains)
+
+    def _read_landmarks(self, config: SearchConfig) -> Landmarks | None:
+        """Return the landmarks of a search with this config; None: there are none yet."""
+        if config.landmarks == 0:
+            return None
+        return read_landmarks(self._landmark_folder(config), config)
 
     # Configs -------------------------------------------------------------------------------------
 
@@ -501,15 +521,21 @@ class Run:
         self,
         config: SearchConfig | None = None,
         *,
+        training: TrainConfig | None = None,
         callbacks: Sequence[Callback] = (),
         **settings: Any,
     ) -> SearchResult:
         """Search in RUN/search, and return the result.
 
-        A stopped search continues from its last checkpoint. A finished search is only read.
+        A stopped search continues from its last checkpoint. A finished search is only read. If the
+        setting `landmarks` is above 0, these are trained first, in RUN/landmarks. A cell of a sweep
+        has them in the folder of the run around the sweep.
 
         config: all settings; None: those of `search_config` with `settings`.
-        callbacks: called after every step.
+        training: settings of the trainings of landmarks, apart from steps, seed and norm, unless
+        they were begun before. None: those of `train_config`.
+        callbacks: called after every step. In trainings of landmarks, the name of the stage is such
+        as `landmarks 2/8`.
         settings: fields that differ, as in `run.search(steps=600)`; not together with `config`.
 
         Raises `MpnasError` if the run has no search of its own, if settings are wrong, or if the
@@ -529,8 +555,27 @@ class Run:
             config,
             start=self.start,
             frozen=self.frozen,
+            landmarks=self._landmarks(config, training, callbacks),
             folder=folder,
             callbacks=callbacks,
+        )
+
+    def _landmarks(
+        self, config: SearchConfig, training: TrainConfig | None, callbacks: Sequence[Callback]
+    ) -> Landmarks | None:
+        """Train the landmarks of a search. If it is finished, they are only read.
+
+        training: settings of the trainings (see `search`).
+        """
+        if config.landmarks == 0:
+            return None
+        folder = self._landmark_folder(config)
+        found = self._read_landmarks(config) if self.finished("search") else None
+        if found is not None:
+            return found
+        training = begun_training(folder, self.trust) or training or self.train_config()
+        return make_landmarks(
+            self.suite, self.space, config, training, folder, start=self.start, callbacks=callbacks
         )
 
     def train(
@@ -684,6 +729,13 @@ class Run:
         if isinstance(config, SearchConfig):
             resolve_targets(self.search_space, config, self.suite.names)
             require_divisible(self.suite, config.reward_share, config.micro_batches)
+            if config.landmarks > 0:
+                require(
+                    self.frozen is None,
+                    "search: landmarks are trained alone, so they say nothing of frozen nodes: "
+                    "expected landmarks=0 in a run that adds domains.",
+                )
+                landmark_paths(self.space, config, self.suite.names, sets=1)
 
     def _chosen(
         self, make: Callable[..., Config], config: Config | None, settings: Mapping[str, Any]

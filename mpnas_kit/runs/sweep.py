@@ -166,7 +166,9 @@ class Sweep:
         run = self.open(cell)
         callbacks = [_in_cell(f"cell {number}/{len(self.cells)}", c) for c in callbacks]
         if run.searches:
-            run.search(**self._settings(cell, "search"), callbacks=callbacks)
+            training = run.train_config(**self._settings(cell, "train"))
+            settings = self._settings(cell, "search")
+            run.search(**settings, training=training, callbacks=callbacks)
         trained = run.train(**self._settings(cell, "train"), callbacks=callbacks)
         how = "finished before" if before else f"mean test top-1 {trained.accuracy().mean():.1%}"
         return f"{number} of {len(self.cells)}: {cell}: {how}"

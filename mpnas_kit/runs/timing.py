@@ -52,7 +52,7 @@ class ExpectedTime:
     """How long a search and a training are expected to take. Returned by `expected_time`.
 
     stages: one row per stage. Columns stage (`search`, `train`), steps, seconds_per_step, minutes
-    (of the whole stage; that of a training has its evaluations).
+    (of the whole stage; that of a search has its landmarks, that of a training its evaluations).
     measured_steps: number of steps that were measured per stage.
     profile: name of the profile that gave the settings.
     memory: how much memory the stages are expected to take.
@@ -160,7 +160,7 @@ def expected_time(
     budget = None if memory.fits or memory.budget is None else math.ceil(memory.budget / scale)
     few: dict[str, Any] = {"steps": measured, "batch_size": images, "memory_budget": budget}
     small = replace(suite, domains=tuple(_part(domain, images) for domain in suite))
-    short_search = replace(search_config, reward_batch=images, **few)
+    short_search = replace(search_config, reward_batch=images, landmarks=0, **few)
     averaged = max(1, math.ceil(search_config.warmup_share * measured) - 1)
     search_times = _timed(
         averaged + 3, lambda note: search(small, whole, short_search, callbacks=[note])
@@ -186,6 +186,7 @@ def expected_time(
     every = train_config.evaluate_every
     evaluations = 1 + (steps["train"] // every if every else 0)
     more = _evaluation_seconds(suite, small, whole, paths, train_config, compute, evaluations)
+    landmarks = search_config.landmarks * search_config.landmark_steps * seconds["train"]
     rows = [
         {
             "stage": stage,
@@ -193,7 +194,7 @@ def expected_time(
             "seconds_per_step": seconds[stage],
             "minutes": (steps[stage] * seconds[stage] + after) / 60,
         }
-        for stage, after in (("search", 0.0), ("train", more))
+        for stage, after in (("search", landmarks), ("train", more))
     ]
     count = 1 + min(len(search_times), len(train_times))
     return ExpectedTime(pd.DataFrame(rows), count, profile, memory)

@@ -20,6 +20,7 @@ from mpnas_kit.engine.records import Count, Timing
 from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, METRICS, RESULTS, STOP, StageFolder
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.runs.description import RUN, place
+from mpnas_kit.runs.landmarks import landmark_stages, run_around
 from mpnas_kit.runs.run import STAGE_FOLDERS, Run
 from mpnas_kit.runs.sweep_cells import CELLS
 
@@ -64,7 +65,8 @@ class Watch:
     """A view of a stage that another process runs, ran, or will run. Nothing is written.
 
     run: run, or path of a run folder.
-    stage: `search`, `train`, or `pretrain` (of the approach `single_path`).
+    stage: `search`, `train`, `pretrain` (of the approach `single_path`), or a set of landmarks,
+    such as `landmarks/0_500000/00`.
 
     Raises `MpnasError` if the folder is not a run folder, or the stage is unknown.
 
@@ -180,6 +182,8 @@ class Watch:
 def begun_stages(run: Run | str | pathlib.Path) -> list[Watch]:
     """Return a watch of every stage of a run and of its cells that was begun.
 
+    Of the landmarks of one seed and cost target, only the last set that was begun is among them.
+
     run: run, or path of a run folder.
 
     Raises `MpnasError` if the folder is not a run folder.
@@ -188,6 +192,8 @@ def begun_stages(run: Run | str | pathlib.Path) -> list[Watch]:
     cells = [folder / CELLS / name for name in files.names_in(folder / CELLS)]
     runs = [folder, *(cell for cell in cells if files.exists(cell / RUN))]
     watches = [Watch(one, stage) for one in runs for stage in STAGE_FOLDERS]
+    last = {stage.rpartition("/")[0]: stage for stage in landmark_stages(folder)}
+    watches = [*(Watch(folder, stage) for stage in last.values()), *watches]
     return [watch for watch in watches if watch.state != "not started"]
 
 
@@ -198,7 +204,7 @@ def request_stop(run: Run | str | pathlib.Path, stage: str) -> None:
     command continues. This function does not wait for the end.
 
     run: run, or path of a run folder.
-    stage: `search`, `train`, or `pretrain`.
+    stage: `search`, `train`, `pretrain`, or a set of landmarks, such as `landmarks/0_500000/00`.
 
     Raises `MpnasError` if no process runs the stage, or its folder cannot be written.
 
@@ -210,10 +216,13 @@ def request_stop(run: Run | str | pathlib.Path, stage: str) -> None:
 def stop_stages(folders: Iterable[pathlib.Path]) -> bool:
     """Ask the running stages of runs to stop. Return whether there are any. Nothing is waited for.
 
-    folders: run folders, which need not exist.
+    folders: run folders, which need not exist. Landmarks of a cell are in the run around it.
     """
-    running = False
-    for folder in (run / name for run in folders for name in STAGE_FOLDERS):
+    running, runs = False, list(folders)
+    stages = [run / name for run in runs for name in STAGE_FOLDERS]
+    around = dict.fromkeys(map(run_around, runs))
+    stages += [run / name for run in around for name in landmark_stages(run)]
+    for folder in stages:
         stage = StageFolder(folder)
         if stage.is_running:
             running = True
@@ -235,9 +244,10 @@ def _request(folder: StageFolder, stage: str) -> None:
 
 
 def _stage_folder(run: Run | str | pathlib.Path, stage: str) -> pathlib.Path:
-    if stage not in STAGE_FOLDERS:
+    folder = _run_folder(run)
+    if stage not in STAGE_FOLDERS and stage not in landmark_stages(folder):
         raise unknown("stage", stage, STAGE_FOLDERS)
-    return _run_folder(run) / stage
+    return folder / stage
 
 
 def _run_folder(run: Run | str | pathlib.Path) -> pathlib.Path:

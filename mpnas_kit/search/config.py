@@ -22,6 +22,7 @@ Scope = Literal["domain", "joint"]
 Owners = Literal["domain", "one"]
 Sampling = Literal["policy", "fair"]
 SCALE = Range(0, 1000, above=True)  # of a factor of cost targets
+LEAST_SETS = 4  # of landmarks; a regression on fewer cannot be judged
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,12 @@ class SearchConfig(StageConfig):
     """Largest number of candidates of a layer that are averaged."""
     policy_snapshots: Annotated[int, Range(1, 1_000_000)] = 100
     """Number of times that the search records the choice probabilities."""
+    landmarks: Annotated[int, Range(0, 100)] = 0
+    """Sets of random paths (one per domain) that are trained briefly before the search. 0: none."""
+    landmark_steps: Annotated[int, Range(1, 10_000_000)] = 200
+    """Training steps of each set of landmarks."""
+    landmark_weight: Annotated[float, Range(0, 1)] = 0.5
+    """Share of the landmarks' prediction in the quality of a path. The rest is the supernet's."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,6 +113,11 @@ class SearchConfig(StageConfig):
             not self.two_phases or self.controller_delay * self.steps >= 1,
             f"search: with two_phases, weights learn only until controller_delay "
             f"({self.controller_delay:g} of {self.steps} steps): expected at least one step.",
+        )
+        require(
+            self.landmarks == 0 or self.landmarks >= LEAST_SETS,
+            f"search: landmarks must be 0 or at least {LEAST_SETS} sets, not {self.landmarks}: a "
+            "regression on fewer cannot be judged.",
         )
 
 

@@ -1,5 +1,6 @@
 """The result of a search: paths, history, and whether the search decided."""
 
+import math
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,13 @@ def target_record(targets: Mapping[str, float]) -> dict[str, Any]:
     return {"cost_target": float(np.mean(list(targets.values()))), "cost_targets": dict(targets)}
 
 
+def _read_taus(record: Mapping[str, float | None] | None) -> dict[str, float] | None:
+    """Return what `tau_record` recorded."""
+    if record is None:
+        return None
+    return {d: math.nan if tau is None else tau for d, tau in record.items()}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """The result of a search. `search` returns it, and `load` reads it from a stage folder.
@@ -79,10 +87,13 @@ class SearchResult:
     learn also have reward, quality (on the reward batch, 0 to 1) and cost (in `cost_unit`), as
     means over the sampled paths. With `exact_cost`, cost and the cost term of the reward are those
     of the policy. With `two_phases`, steps on frozen weights lack loss, weight and accuracy.
+    With landmarks, quality is that of `PathValues.mix`.
     policy: choice probabilities, float32 (snapshots, domains, decisions, choices). A decision with
     fewer choices than the largest one has 0 for those it lacks.
     start_table: what the start gave, one row per tensor, all columns as text (see `Loaded`). None:
     the search had no start.
+    landmark_tau: Kendall's tau of the landmarks' prediction on sets that were left out, by domain
+    (see `PathValues.tau`). None: the search had no landmarks.
 
     >>> sorted(found.paths), found.cost_unit
     (['planted0', 'planted1'], 'multiply-adds')
@@ -99,6 +110,7 @@ class SearchResult:
     history: pd.DataFrame
     policy: NDArray[np.float32]
     start_table: pd.DataFrame | None = None
+    landmark_tau: dict[str, float] | None = None
 
     @classmethod
     def load(
@@ -133,6 +145,7 @@ class SearchResult:
             read_history(stage, config.steps),
             stage.read_array("policy.npy"),
             read_start_table(stage),
+            _read_taus(results.landmark_tau),
         )
         found._check(stage)
         return found

@@ -49,6 +49,7 @@ from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.data import SearchPart, divide, require_divisible
 from mpnas_kit.search.expected_cost import ExpectedCost, require_exact
 from mpnas_kit.search.fairness import FairPaths
+from mpnas_kit.search.landmarks import Landmarks, PathValues, path_values, tau_record
 from mpnas_kit.search.quality import FixedStream, Measured, path_qualities, require_quality
 from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every, target_record
 from mpnas_kit.search.rewards import charged, cost_terms_of, rewards_of
@@ -69,6 +70,7 @@ def search(
     *,
     start: Start | None = None,
     frozen: Frozen | None = None,
+    landmarks: Landmarks | None = None,
     folder: str | pathlib.Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> SearchResult:
@@ -86,13 +88,15 @@ def search(
     frozen: trained network to which the domains of `suite` are added, such as a `TrainResult` of
     the same space. Per layer, a path may use its nodes, which do not change, or new ones (see
     `GrownSpace`). None: all nodes are new.
+    landmarks: paths that were trained before the search, whose prediction is part of the quality of
+    a path (see `PathValues.mix`). `Run.search` makes them. None: the setting `landmarks` is 0.
     folder: stage folder. An interrupted search continues in it, and ends as if it had not been
     interrupted, bit for bit. A finished search is only read. None: no files are written.
     callbacks: functions of a `StepEvent`, called after every step.
 
     Raises `MpnasError` if no path can have the cost target, if `start` and `frozen` are both given,
-    if nothing can be added to `frozen`, if the folder has another config or start, or if a loss is
-    not finite.
+    if nothing can be added to `frozen`, if `landmarks` do not fit the settings, if the folder has
+    another config, start or landmarks, or if a loss is not finite.
 
     >>> config = mk.SearchConfig(steps=4, batch_size=8, reward_batch=8)
     >>> found = mk.search(suite, space, config)
@@ -116,6 +120,7 @@ def search(
     if frozen is not None:
         space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
     targets = resolve_targets(space, config, suite.names)
+    values = path_values(landmarks, config, space, suite.names)
     compute = compute_for(config, len(suite), folder)
     place = None if folder is None else as_path(folder, "folder")
     start_of_stage = StageStart("search", config, space, suite.names, place)
@@ -123,7 +128,7 @@ def search(
         reproducible(config.threads, space.resolution, compute.kernels is not None),
         open_on_leader(
             folder,
-            lambda: _contents(suite, plain, space, config, start, frozen, compute.variant),
+            lambda: _contents(suite, plain, space, config, start, frozen, values, compute.variant),
             compute.team,
         ) as run,
         tracked(callbacks, start_of_stage, compute.team) as followed,
@@ -135,7 +140,7 @@ def search(
         standard = getattr(frozen, "standard", None) if start is None else start.standard
         parts = divide(suite, config.reward_share, config.seed, standard)
         net = None if frozen is None else frozen.net
-        computed = _Search(parts, space, config, targets, start, net, run, compute)
+        computed = _Search(parts, space, config, targets, start, net, values, run, compute)
         return followed.ended(computed.run(followed.callbacks))
 
 
@@ -146,11 +151,13 @@ def _contents(
     config: SearchConfig,
     start: Start | None,
     frozen: Frozen | None,
+    values: PathValues | None,
     kernels: str,
 ) -> Contents:
     """Return the content of the search's config.json.
 
     plain: the search space. space: the same, or the `GrownSpace` around a frozen network.
+    values: what its landmarks say of paths; None: it has none.
     kernels: variant of the kernels.
     """
     begins_with: dict[str, str] = {}
@@ -160,12 +167,14 @@ def _contents(
     if frozen is not None:
         begins_with = {"start": frozen.net.fingerprint()}
         more = {"frozen": {d: path.arch for d, path in frozen.paths.items()}}
+    after = {} if values is None else {"landmark_scores": values.landmarks.fingerprint()}
     return Contents(
         {
             **identity("search", suite, plain, ["train"]),
             **begins_with,
             "config": to_dict(config),
             "costs": cost_fingerprint(config.cost, space),
+            **after,
         },
         kernels,
         known=to_dict(SearchConfig()),
@@ -204,11 +213,13 @@ class _Search(Stage):
         targets: Mapping[str, float],
         start: Start | None,
         frozen: MultiPathNet | None,
+        values: PathValues | None,
         folder: StageFolder | None,
         compute: Compute,
     ) -> None:
         super().__init__(config.steps, config.checkpoint_every, folder, compute)
         self.space, self.config, self.targets = space, config, dict(targets)
+        self.values = values
         tasks = {d: p.task for d, p in parts.items()}
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
@@ -289,7 +300,8 @@ class _Search(Stage):
             if self.start_table is not None:
                 write_start_table(self.folder, self.start_table)
                 names.append(START)
-            self.write_timing(self.folder)
+            landmark_seconds = 0.0 if self.values is None else self.values.landmarks.seconds
+            self.write_timing(self.folder, landmark_seconds)
             self.folder.finish(
                 {
                     "paths": paths,
@@ -297,6 +309,7 @@ class _Search(Stage):
                     "costs": result.costs,
                     "verdict": result.verdict(),
                     "decisions": result.decisions().to_dict("records"),
+                    **tau_record(result.landmark_tau),
                 },
                 self.rows,
                 names,
@@ -370,6 +383,9 @@ class _Search(Stage):
         own = self._sample(self.domains, self.config.paths_per_step)
         sampled = {d: own[self.controller_of[d]] for d in self.domains}
         quality = self._quality({d: sampled[d] for d in drawn})
+        if self.values is not None:
+            weight = self.config.landmark_weight
+            quality = self.values.mix(quality, {d: sampled[d] for d in drawn}, weight)
         exact: Tensor | None = None
         if self.config.exact_cost:
             costs, terms = self._expected(drawn)
@@ -533,6 +549,7 @@ class _Search(Stage):
             history_table(self.rows),
             policy,
             self.start_table,
+            None if self.values is None else self.values.tau(),
         )
 
     def state(self) -> dict[str, Any]:

@@ -135,8 +135,13 @@ def net(norm: Any = "per_domain", seed: Any = 0) -> mk.MultiPathNet:
     return mk.MultiPathNet.of_paths(tiny.space(), paths, tiny.suite().tasks, norm, seed)
 
 
-def context() -> mk.Context:
-    return mk.Context(tiny.space(), ("a", "b"), mk.SearchConfig())
+def context(**more: Any) -> mk.Context:
+    return mk.Context(tiny.space(), ("a", "b"), mk.SearchConfig(), **more)
+
+
+ROWS = pd.DataFrame(  # of landmarks: four sets
+    {"set": [0, 0, 1, 1, 2, 2, 3, 3], "domain": ["a", "b"] * 4, "arch": "k3e1 k3e1", "score": -1.0}
+).assign(accuracy=0.5)
 
 
 CALLS: list[tuple[Callable[[], Any], str]] = [
@@ -335,6 +340,29 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
         ),
         "exact_cost needs a reward that is the quality plus a function of the cost, not mnas",
     ),
+    (lambda: mk.SearchConfig(landmarks=3), "landmarks must be 0 or at least 4 sets, not 3"),
+    (lambda: mk.SearchConfig(landmarks=101), "landmarks must be a whole number from 0 to 100"),
+    (lambda: mk.SearchConfig(landmark_weight=1.5), "landmark_weight must be a number from 0 to 1"),
+    (lambda: run(landmarks=4), "setting landmarks is 4, and 0 sets of landmarks are given"),
+    (lambda: mk.Landmarks([1]), "landmarks: rows must be a DataFrame"),
+    (lambda: mk.Landmarks(ROWS.drop(columns="arch")), "rows have no column 'arch'"),
+    (lambda: mk.Landmarks(ROWS.assign(score=math.nan)), "'score' needs a finite number"),
+    (lambda: mk.Landmarks(ROWS.assign(accuracy="high")), "'accuracy' needs a finite number"),
+    (lambda: mk.Landmarks(ROWS.assign(set=0)), "exactly one row for every set and domain"),
+    (lambda: mk.Landmarks(ROWS[:5]), "exactly one row for every set and domain"),
+    (lambda: mk.Landmarks(ROWS[:0]), "at least one row"),
+    (lambda: mk.Landmarks(ROWS[:6]).fit(tiny.space()), "have 3 sets: expected at least 4"),
+    (lambda: mk.Landmarks(ROWS).fit("pocket"), "landmarks: space must be a SearchSpace"),
+    (lambda: mk.Landmarks(ROWS).fit(mk.planted_space()), "has 2 words"),
+    (lambda: mk.Landmarks(ROWS.assign(arch=7)).fit(tiny.space()), "arch string must be text"),
+    (lambda: mk.Landmarks(ROWS).fit(tiny.space()).value("z", PATH), "domain with landmarks 'z'"),
+    (lambda: mk.Landmarks(ROWS).fit(tiny.space()).value("a", "k3e1"), "must be a Path"),
+    (lambda: plan_of(mk.BestLandmarks(), context()), "with the setting landmarks above 0"),
+    (lambda: plan_of(mk.BestLandmarks(), context(landmarks=3)), "landmarks must be a Landmarks"),
+    (
+        lambda: plan_of(mk.BestLandmarks(), context(landmarks=mk.Landmarks(ROWS[::2]))),
+        "has no path for domain 'b'",
+    ),
     (lambda: mk.TrainConfig(average=1), "average must be a number from 0 to below 1, not 1"),
     (lambda: mk.TrainConfig(evaluate_every=-1), "evaluate_every must be a whole number"),
     (lambda: mk.Absolute(0.1), "absolute: beta must be a number from -10 to 0, not 0.1"),
@@ -492,7 +520,7 @@ def test_a_wrong_call_gives_one_sentence(index: int) -> None:
     call, words = CALLS[index]
     with pytest.raises(mk.MpnasError, match=words) as refused:
         call()
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 700
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 900
 
 
 TEXTS: list[tuple[Any, str, str]] = [
@@ -546,7 +574,7 @@ def test_a_wrong_text_gives_one_sentence(index: int) -> None:
     kind, text, words = TEXTS[index]
     with pytest.raises(mk.MpnasError, match=words) as refused:
         kind.parse(text)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 700
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 900
     assert str(refused.value).isprintable()
 
 
@@ -565,4 +593,4 @@ def test_a_wrong_text_gives_one_sentence(index: int) -> None:
 def test_a_wrong_value_of_a_config_gives_one_sentence(values: Any, words: str) -> None:
     with pytest.raises(mk.MpnasError, match=words) as refused:
         from_dict(mk.SearchConfig, values)
-    assert str(refused.value).isprintable() and len(str(refused.value)) < 700
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 900
