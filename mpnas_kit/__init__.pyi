@@ -121,6 +121,7 @@ from .space.costs import JointCost as JointCost
 from .space.costs import MultiplyAdds as MultiplyAdds
 from .space.costs import Parameters as Parameters
 from .space.costs import UnionShare as UnionShare
+from .space.costs import Unshared as Unshared
 from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace
