@@ -95,6 +95,8 @@ from .runs.watching import News as News
 from .runs.watching import Watch as Watch
 from .runs.watching import request_stop as request_stop
 from .search.config import SearchConfig as SearchConfig
+from .search.merging import Front as Front
+from .search.merging import FrontPoint as FrontPoint
 from .search.result import SearchResult as SearchResult
 from .search.rewards import Absolute as Absolute
 from .search.rewards import Linear as Linear

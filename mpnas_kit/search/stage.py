@@ -44,8 +44,10 @@ from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.data import SearchPart, divide, require_divisible
-from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every, target_record
+from mpnas_kit.search.merging import IMAGES, Front, merged_paths
+from mpnas_kit.search.result import FRONT, SearchResult, likeliest, snapshot_every, target_record
 from mpnas_kit.search.rewards import charged, rewards_of
+from mpnas_kit.search.scoring import Scorer
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
@@ -234,9 +236,8 @@ class _Search(Stage):
             2 * config.seed,
             Augment(config.shift),
         )
-        self.reward_streams = streams(
-            {d: p.reward for d, p in parts.items()}, config.reward_batch, 2 * config.seed + 1
-        )
+        self.reward_sources = {d: p.reward for d, p in parts.items()}
+        self.reward_streams = streams(self.reward_sources, config.reward_batch, 2 * config.seed + 1)
         sizes = {d: len(p.weights.split) for d, p in parts.items()}
         self.draws = DrawSchedule(sizes, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, tasks, config.seed)
@@ -257,6 +258,9 @@ class _Search(Stage):
             if self.start_table is not None:
                 write_start_table(self.folder, self.start_table)
                 names.append(START)
+            if result.front is not None:
+                self.folder.write_json(FRONT, result.front.record())
+                names.append(FRONT)
             self.write_timing(self.folder)
             self.folder.finish(
                 {
@@ -413,7 +417,17 @@ class _Search(Stage):
             history_table(self.rows),
             policy,
             self.start_table,
+            self._front(paths),
         )
+
+    def _front(self, paths: Mapping[str, Path]) -> Front | None:
+        """Return the result of the merge pass; None: the search has none."""
+        config = self.config
+        if not config.merge or config.private_from is not None:
+            return None
+        seed = 2 * config.seed + 1
+        scorer = Scorer(self.net, self.reward_sources, IMAGES, seed, self.compute)
+        return merged_paths(self.space, paths, scorer.quality, config, self.targets)
 
     def state(self) -> dict[str, Any]:
         return {
