@@ -5,6 +5,9 @@ from .answer import Difference as Difference
 from .answer import Peer as Peer
 from .choices import LayerPolicies as LayerPolicies
 from .choices import layer_policies as layer_policies
+from .claims import CLAIMS as CLAIMS
+from .claims import Claim as Claim
+from .claims import Side as Side
 from .comparison import Comparison as Comparison
 from .comparison import Outcome as Outcome
 from .comparison import compare as compare
@@ -12,6 +15,10 @@ from .copies import Copies as Copies
 from .copies import find_copies as find_copies
 from .difficulty import difficulties as difficulties
 from .difficulty import replayed as replayed
+from .evidence import Evidence as Evidence
+from .evidence import bootstrap_interval as bootstrap_interval
+from .evidence import check_claims as check_claims
+from .evidence import sign_flip_p as sign_flip_p
 from .graph import architecture_graph as architecture_graph
 from .latency import LatencyCheck as LatencyCheck
 from .mistakes import class_recalls as class_recalls
@@ -40,6 +47,7 @@ from .similarity import clustered as clustered
 from .similarity import jaccard as jaccard
 from .similarity import jaccard_matrix as jaccard_matrix
 from .spread import PathSpread as PathSpread
+from .spread import expected_maximum as expected_maximum
 from .spread import read_path_spread as read_path_spread
 from .standings import of_domain as of_domain
 from .standings import ranking as ranking

@@ -1,6 +1,7 @@
 """The command `mpnas`. The options of a stage are the fields of its config."""
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,9 +12,11 @@ import pandas as pd
 
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
+from mpnas_kit.analysis.evidence import check_claims
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import data_command, model_commands, submission_command, watch_commands
 from mpnas_kit.cli.cache_command import manage_cache
+from mpnas_kit.cli.claims import claims_text
 from mpnas_kit.cli.given_data import data_text
 from mpnas_kit.cli.grow_command import grow
 from mpnas_kit.cli.output import usable_streams
@@ -192,9 +195,14 @@ def _compare(arguments: Sequence[str]) -> None:
     run = _run(given)
     comparison = run.compare()
     print(_comparison_text(run, comparison))
+    written = {"cells": comparison.cells, "domains": comparison.domains}
+    if given.claims:
+        evidence = check_claims(comparison, run=shlex.quote(str(run.folder)))
+        written["claims"] = evidence.table
+        print(f"\n{claims_text(evidence)}")
     if given.csv is not None:
         folder = make_folder(place(given.csv, "--csv"))
-        for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
+        for name, table in written.items():
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
 
 

@@ -412,7 +412,16 @@ def compare_parser() -> Parser:
         allow_abbrev=False,
     )
     _run_options(parser)
-    parser.add_argument("--csv", metavar="FOLDER", help="also write cells.csv and domains.csv")
+    parser.add_argument(
+        "--claims",
+        action="store_true",
+        help="also print what the runs say about the claims of the MPNAS article and of the kit",
+    )
+    parser.add_argument(
+        "--csv",
+        metavar="FOLDER",
+        help="also write cells.csv and domains.csv, and with --claims claims.csv",
+    )
     return parser
 
 

@@ -7,7 +7,8 @@ A finished cell is never run again. A sweep that was killed continues with the f
 not finished, and that cell continues from its last checkpoint. Cells with the same search share it:
 the first cell searches, and the others take its search. If the search of the run itself is the
 same, the run is the first cell. A control is matched to the MPNAS cell of the same prioritization,
-norm and seed; a backbone needs none.
+norm and seed; a backbone needs none. A control that shares no weights is matched to any MPNAS cell
+with the same prioritization in the search, since it only takes its paths.
 """
 
 import os
@@ -23,8 +24,9 @@ from typing import Any
 from mpnas_kit import files
 from mpnas_kit.analysis.answer import Answer
 from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Outcome, compare
-from mpnas_kit.approaches.approach import Approach, is_matched
-from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
+from mpnas_kit.approaches.approach import Approach, is_matched, label
+from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.approaches.searched import MPNAS
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.parent import end_with_parent
 from mpnas_kit.engine.signals import StopRequested
@@ -138,16 +140,16 @@ def cells(
     seeds: seeds, each at least 0.
 
     An approach in which domains do not compete has one cell per norm and seed, with uniform
-    weights. All cells of one seed come before those of the next, so that the first seeds give a
+    weights. If it takes the paths of an MPNAS cell, it has one per prioritization of their search.
+    All cells of one seed come before those of the next, so that the first seeds give a
     complete table early.
 
     >>> both = mk.Prioritizations(mk.ABDP(), mk.ABDP())
     >>> [str(cell) for cell in mk.cells([mk.MPNAS(), mk.Bundle()], [both])]
     ['mpnas, abdp, per_domain, seed 0', 'bundle, uniform, per_domain, seed 0']
     """
-    alone = Prioritizations(Uniform(), Uniform())
     combined = [
-        Cell(a, p if a.weighs else alone, n, s)
+        Cell(a, _possible(a, p), n, s)
         for s, n, p, a in product(seeds, norms, prioritizations, approaches)
     ]
     return list(dict.fromkeys(combined))
@@ -188,7 +190,7 @@ class Sweep:
             )
         self.around = around
         self._search, self._train = dict(search or {}), dict(train or {})
-        matched = [c for cell in cells for c in _with_match(cell)]
+        matched = [c for cell in cells for c in _with_match(cell, cells)]
         own = _cell_of(around)
         shared = _has_one_key(around) and any(c.search_key == own.search_key for c in matched)
         first = [own] if shared and self.folder(own) == around.folder else []
@@ -202,7 +204,7 @@ class Sweep:
     def other(self, cell: Cell) -> Cell | None:
         """Return the cell that `cell` takes its search from or is matched to; None if none."""
         if not cell.approach.searches:
-            return _match(cell) if is_matched(cell.approach) else None
+            return _match(cell, self.cells) if is_matched(cell.approach) else None
         if self._searched(cell):
             return None
         same = [c for c in self.cells if c.search_key == cell.search_key]
@@ -424,14 +426,27 @@ def _in_cell(name: str, callback: Callback) -> Callback:
     return lambda event: callback(replace(event, stage=f"{name}, {event.stage}"))
 
 
-def _match(cell: Cell) -> Cell:
-    """Return the MPNAS cell that gives a control its cost target and the costs of its paths."""
-    return replace(cell, approach=MPNAS())
+def _possible(approach: Approach, wanted: Prioritizations) -> Prioritizations:
+    """Return the prioritizations of a cell: uniform weights where domains do not compete."""
+    if approach.weighs:
+        return wanted
+    return Prioritizations(wanted.search if is_matched(approach) else Uniform(), Uniform())
 
 
-def _with_match(cell: Cell) -> Iterator[Cell]:
+def _match(cell: Cell, cells: Sequence[Cell]) -> Cell:
+    """Return the MPNAS cell that gives a control its cost target and the costs of its paths.
+
+    cells: cells of the sweep. If the control weighs no domains, each of them with the same search
+    will do.
+    """
+    own = replace(cell, approach=MPNAS())
+    same = [] if cell.approach.weighs else [c for c in cells if c.search_key == own.search_key]
+    return same[0] if same else own
+
+
+def _with_match(cell: Cell, cells: Sequence[Cell]) -> Iterator[Cell]:
     if is_matched(cell.approach):
-        yield _match(cell)
+        yield _match(cell, cells)
     yield cell
 
 
@@ -486,8 +501,10 @@ def outcome(run: Run) -> Outcome:
 
 def _prioritization_of(cell: Cell) -> str:
     """Return the prioritization of a cell as it stands in tables."""
-    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
-    return cell.prioritization.label if weighs else NO_PRIORITIZATION
+    if isinstance(cell.approach, Missing) or cell.approach.weighs:
+        return cell.prioritization.label
+    search = cell.prioritization.search
+    return to_text(search, defaults=False) if is_matched(cell.approach) else NO_PRIORITIZATION
 
 
 def own_comparison(run: Run) -> Comparison:

@@ -1,15 +1,15 @@
 """The quality of paths on the frozen supernet of a search, on a fixed set of reward images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from mpnas_kit.domains.batches import Drawn, Source
 from mpnas_kit.domains.seeds import derived_seed
-from mpnas_kit.domains.task import Task, mean_qualities
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.network.net import Flow, MultiPathNet
+from mpnas_kit.search.quality import Quality, path_qualities
 from mpnas_kit.space.space import Path
 
 _AT_ONCE = 32  # paths in one forward pass
@@ -23,24 +23,22 @@ class Scorer:
 
     net: the supernet.
     sources: reward images, by domain. They are not augmented.
+    quality: what is measured (see `path_qualities`).
     images: largest number of images per domain, at least 2. They are chosen at random.
     seed: seed of the choice.
     compute: where the supernet runs.
-    measure: function of a task, of the outputs of several paths, (B, outputs of the task) each, and
-    of labels (B,), that returns the quality of every path, (paths,). Default: that of the task,
-    which is the accuracy of a classification.
     """
 
     def __init__(
         self,
         net: MultiPathNet,
         sources: Mapping[str, Source],
+        quality: Quality,
         images: int,
         seed: int,
         compute: Compute,
-        measure: Callable[[Task, Sequence[Tensor], Tensor], Tensor] = mean_qualities,
     ) -> None:
-        self.net, self.compute, self.measure = net, compute, measure
+        self.net, self.compute, self.measured = net, compute, quality
         self._batches = {}
         for i, (domain, source) in enumerate(sources.items()):
             generator = torch.Generator().manual_seed(derived_seed(seed, i))
@@ -60,6 +58,6 @@ class Scorer:
             for part in parts:
                 with torch.no_grad(), self.compute.autocast():
                     outputs = self.net([Flow(domain, part.images, path) for path in chunk])
-                qualities.append(self.measure(task, outputs, part.labels))
+                qualities.append(path_qualities(self.measured, task, outputs, part.labels))
             found.append(self.compute.means((1, len(chunk)), parts, qualities)[0])
         return torch.cat(found)

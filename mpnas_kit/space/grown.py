@@ -161,8 +161,15 @@ class GrownSpace(SearchSpace):
         return tuple(picks)
 
     @override
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        first = len(self.base.decisions)
+        added = (first + i for i, d in enumerate(self._added) if d.layer == layer)
+        return (*self.base.decisions_of(layer), *added)
+
+    @override
     def deciding(self, layer: int) -> tuple[int, ...]:
-        added = [i for i, d in enumerate(self.decisions) if d in self._added and d.layer == layer]
+        first = len(self.base.decisions)
+        added = (first + i for i, d in enumerate(self._added) if d.layer == layer)
         return (*self.base.deciding(layer), *added)
 
     @override

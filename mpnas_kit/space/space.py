@@ -344,8 +344,29 @@ class SearchSpace(ABC):
         """Return the path with the same blocks and the largest width in every layer."""
         return path
 
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        """Return the indices of the decisions on which the use of a layer depends.
+
+        Their choices determine its candidate, its widths and the size of its map. Choices of other
+        decisions do not matter. Default: the decisions of the layer, if no width is searched.
+
+        layer: index of the layer.
+
+        Raises `MpnasError` if widths are searched, and the space does not implement this method.
+        """
+        for own in self.layers:
+            if len(own.widths) > 1:
+                raise MpnasError(
+                    f"space {self.name!r} does not say on which decisions a layer depends, and "
+                    f"the width of layer {own.name!r} is searched: expected a method "
+                    "decisions_of(layer)."
+                )
+        return tuple(i for i, d in enumerate(self.decisions) if d.layer == layer)
+
     def deciding(self, layer: int) -> tuple[int, ...]:
         """Return the indices of the decisions that the candidate of a layer depends on.
+
+        Its widths and the size of its map may depend on others (see `decisions_of`).
 
         layer: index of the layer.
         """

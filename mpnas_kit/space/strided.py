@@ -147,6 +147,10 @@ class StridedSpace(SearchSpace):
         return tuple(dict.fromkeys((0, *own))) if changes else tuple(p for p in own if p > 0)
 
     @override
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        return tuple(dict.fromkeys((0, *super().decisions_of(layer))))
+
+    @override
     def sizes(self, choices: Sequence[int]) -> tuple[int, ...]:
         return self._sizes_by_strides[choices[0]]
 

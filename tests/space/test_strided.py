@@ -12,30 +12,12 @@ from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.stage import search
 from mpnas_kit.search.warmup import warm
-from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
+from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import pocket_space, pocket_strided
 from mpnas_kit.space.strided import StridedSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
-
-BODY = (InvertedBottleneck(3, 1), InvertedBottleneck(5, 2))
-
-
-def layers() -> list[Layer]:
-    return [
-        Layer("stem", 2, (4,), (Conv(3),)),
-        Layer("a", 1, (4,), BODY),
-        Layer("b", 1, (8,), BODY),
-        Layer("c", 1, (8,), (*BODY, None)),
-        Layer("d", 1, (8,), BODY[:1]),
-    ]
-
-
-def space(resolution: int = tiny.SIZE) -> StridedSpace:
-    """A stem and three layers, one of which halves the map; 3 strides x 2 x 2 x 3 blocks."""
-    return StridedSpace("strided", layers(), [["a"], ["b"], ["d"]], resolution)
 
 
 def paths(of: StridedSpace) -> list[Path]:
@@ -44,11 +26,17 @@ def paths(of: StridedSpace) -> list[Path]:
 
 
 def test_a_map_is_halved_where_the_path_says() -> None:
-    first, last = space().parse("a k3e1 k3e1 k3e1"), space().parse("d k3e1 k3e1 zero")
-    sizes = [None if use is None else use.size for use in space().uses(first)]
+    first, last = tiny.strided().parse("a k3e1 k3e1 k3e1"), tiny.strided().parse("d k3e1 k3e1 zero")
+    sizes = [None if use is None else use.size for use in tiny.strided().uses(first)]
     assert sizes == [16, 8, 4, 4, 4]
-    assert [None if use is None else use.size for use in space().uses(last)] == [16, 8, 8, None, 8]
-    blocks = [use.node.block for use in space().uses(last) if use is not None]
+    assert [None if use is None else use.size for use in tiny.strided().uses(last)] == [
+        16,
+        8,
+        8,
+        None,
+        8,
+    ]
+    blocks = [use.node.block for use in tiny.strided().uses(last) if use is not None]
     assert blocks == ["conv3", "k3e1", "k3e1", "k3e1/2"]
 
 
@@ -61,17 +49,17 @@ def test_a_path_costs_what_the_same_fixed_space_says() -> None:
 
 
 def test_every_path_has_its_own_arch_string_and_extremes_are_exact() -> None:
-    found = paths(space())
+    found = paths(tiny.strided())
     assert len({p.arch for p in found}) == len(found) == 36
-    assert all(space().parse(p.arch) == p for p in found)
-    costs = [space().cost(p).multiply_adds for p in found]
-    low, high = space().extremes(MultiplyAdds().price)
-    assert space().cost(low).multiply_adds == min(costs)
-    assert space().cost(high).multiply_adds == max(costs)
+    assert all(tiny.strided().parse(p.arch) == p for p in found)
+    costs = [tiny.strided().cost(p).multiply_adds for p in found]
+    low, high = tiny.strided().extremes(MultiplyAdds().price)
+    assert tiny.strided().cost(low).multiply_adds == min(costs)
+    assert tiny.strided().cost(high).multiply_adds == max(costs)
 
 
 def test_costs_follow_the_resolution_of_a_domain() -> None:
-    mixed = space().with_resolutions({"large": tiny.SIZE, "small": tiny.SIZE // 2})
+    mixed = tiny.strided().with_resolutions({"large": tiny.SIZE, "small": tiny.SIZE // 2})
     path = mixed.parse("b k3e1 k5e2 zero")
     costs = path_costs(MultiplyAdds(), mixed, {"large": path, "small": path})
     assert costs["small"] == costs["large"] / 4
@@ -80,10 +68,10 @@ def test_costs_follow_the_resolution_of_a_domain() -> None:
 
 def test_a_block_with_two_strides_is_two_nodes_that_share_weights_in_a_supernet() -> None:
     suite = tiny.suite()
-    fixed = LayerwiseSpace("fixed", layers(), tiny.SIZE)
+    fixed = LayerwiseSpace("fixed", tiny.strided_layers(), tiny.SIZE)
     net, other = (
         MultiPathNet.supernet(s, suite.tasks, "per_domain", 0, collapse=True)
-        for s in (space(), fixed)
+        for s in (tiny.strided(), fixed)
     )
     assert len(net.uses) == len(other.uses) + 5  # k3e1/2 and k5e2/2 in a and b, k3e1/2 in d
     weights, expected = (
@@ -92,14 +80,14 @@ def test_a_block_with_two_strides_is_two_nodes_that_share_weights_in_a_supernet(
     )
     assert weights == expected
     x = torch.randn(2, 3, tiny.SIZE, tiny.SIZE)
-    outputs = net([Flow(suite.names[0], x, path) for path in paths(space())[::5]])
+    outputs = net([Flow(suite.names[0], x, path) for path in paths(tiny.strided())[::5]])
     assert all(bool(torch.isfinite(y).all()) for y in outputs)
 
 
 def test_a_warm_up_averages_only_candidates_with_the_stride_of_the_path() -> None:
-    chosen = space().parse("b k3e1 k5e2 k3e1")
+    chosen = tiny.strided().parse("b k3e1 k5e2 k3e1")
     generator = torch.Generator().manual_seed(0)
-    (blend,) = warm(space(), [chosen], 1.0, 4, generator)
+    (blend,) = warm(tiny.strided(), [chosen], 1.0, 4, generator)
     assert isinstance(blend, Blend)
     strides = [{use.stride for use in layer if use is not None} for layer in blend.layers]
     assert strides == [{2}, {1}, {2}, {1}, {1}]
@@ -110,16 +98,16 @@ def test_probabilities_of_blocks_count_the_strides() -> None:
     policy = torch.full((1, 1, 4, 3), 1 / 3)
     policy[..., 1:3, :2], policy[..., 1:3, 2] = 0.5, 0
     policy[..., 0, :] = torch.tensor([0.5, 0.25, 0.25])
-    a = analysis.layer_policies(space(), policy.numpy()).probabilities[1][0, 0]
+    a = analysis.layer_policies(tiny.strided(), policy.numpy()).probabilities[1][0, 0]
     assert a == pytest.approx([0.25, 0.25, 0.25, 0.25])  # halved with 0.5, two equal blocks
-    b = analysis.layer_policies(space(), policy.numpy()).probabilities[2][0, 0]
+    b = analysis.layer_policies(tiny.strided(), policy.numpy()).probabilities[2][0, 0]
     assert b == pytest.approx([0.375, 0.375, 0.125, 0.125])
 
 
 def test_a_search_and_a_training_run_through_it() -> None:
     suite, config = tiny.suite(), SearchConfig(steps=6, batch_size=8, reward_batch=8)
-    found = search(suite, space(), config)
-    trained = train(suite, space(), found.paths, TrainConfig(steps=3, batch_size=8))
+    found = search(suite, tiny.strided(), config)
+    trained = train(suite, tiny.strided(), found.paths, TrainConfig(steps=3, batch_size=8))
     assert sorted(trained.accuracy().index) == sorted(suite.names)
 
 
@@ -138,4 +126,4 @@ def test_a_search_and_a_training_run_through_it() -> None:
 )
 def test_wrong_strides_are_named(halved: list[list[str]], message: str) -> None:
     with pytest.raises(MpnasError, match=message.replace("(", r"\(")):
-        StridedSpace("strided", layers(), halved, 16)
+        StridedSpace("strided", tiny.strided_layers(), halved, 16)
