@@ -126,6 +126,7 @@ def reward(answer: Any) -> Callable[..., Any]:
     return lambda quality, cost, target: answer(quality) if callable(answer) else answer
 
 
+TABLE = pd.DataFrame([[1.0, 0.5], [0.2, 1.0]])
 PATH, OTHER = (tiny.space().parse(arch) for arch in ("k3e1 k3e1", "k3e2 k3e1"))
 
 
@@ -421,6 +422,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.estimate([], [1], 0, 1), "speed must be a number from 0.001"),
     (lambda: mk.analysis.random_paths(tiny.space(), -1), "count must be a whole number"),
     (lambda: mk.analysis.jaccard_matrix(tiny.space(), {"a": PATH}, pairs=0), "pairs must be"),
+    (lambda: mk.analysis.matched_matrix(tiny.space(), {}), "got no paths"),
+    (lambda: mk.analysis.matched_matrix(tiny.space(), {"a": PATH}, draws=0), "draws must be"),
+    (lambda: mk.analysis.mantel("x", "x"), "mantel: a matrix must be a DataFrame"),
+    (lambda: mk.analysis.mantel(TABLE, TABLE, most=3), "most must be a whole number from 100"),
+    (lambda: mk.analysis.mantel(TABLE, TABLE.T * 2), "one number per pair"),
+    (lambda: mk.analysis.relate("x", TABLE, TABLE), "transfer must be a Transfer, not 'x'"),
+    (lambda: mk.analysis.Transfer(TABLE, "k3e1", 3), "no column 'domain'"),
     (lambda: mk.analysis.move(tiny.space(), "k3e1 k3e1", 1, "k3e2"), "must be a Path, not 'k3e1"),
     (lambda: mk.analysis.move(tiny.space(), PATH, 1.0, "k3e2"), "layer must be the index of a la"),
     (lambda: mk.analysis.move(tiny.space(), PATH, 1, None), "unknown block in layer 'one'"),
@@ -468,6 +476,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.decathlon_score("dtd"), "accuracies must be a dict"),
     (lambda: mk.analysis.decathlon_score({"dtd": 2}), "accuracy of 'dtd' must be a number from 0"),
     # trackers and tables
+    (lambda: mk.Joblib(jobs=0), "joblib: jobs must be a whole number from 1 to 1,024"),
+    (lambda: mk.Dask(scheduler=8786), "dask: scheduler must be text"),
+    (lambda: mk.Slurm(mem_gb=0), "slurm: mem_gb must be a number above 0"),
+    (lambda: mk.Slurm(options={"account": None}), "options must be a dict of options of sbatch"),
     (lambda: mk.TensorBoard(folder=3), "tensorboard: folder must be text"),
     (lambda: mk.TensorBoard(pictures_every=0), "pictures_every must be .* from 1 to"),
     (lambda: mk.MLflow(uri=3), "mlflow: uri must be text"),

@@ -149,6 +149,12 @@ WRONG = [
     (["sweep", "--jobs", "-1"], ["jobs"]),
     (["sweep", "--jobs", "9999999"], ["jobs"]),
     (["sweep", "--jobs", "two"], ["jobs"]),
+    (["sweep", "--executor", "dsak"], ["dsak", "did you mean 'dask'"]),
+    (["sweep", "--executor", "joblib(jobs=2)", "--jobs", "3"], ["jobs is 3", "give the number"]),
+    (["sweep", "--executor", "dask(scheduler='')"], ["scheduler must be text"]),
+    (["sweep", "--executor", "slurm(time=0)"], ["time must be", "from 1 to 525,600"]),
+    (["sweep", "--executor", "slurm(options=3)"], ["options must be a dict"]),
+    (["sweep", "--executor", "nowhere.py:MPI"], ["nowhere.py does not exist"]),
     # data
     (["data", "--data", ""], ["suite"]),
     (["data", "--data", "pockett"], ["did you mean 'pocket'", "pockett"]),
@@ -272,6 +278,14 @@ WRONG = [
     (["tables", "--out", "a", "--out", "b"], ["--out", "twice"]),
     (["tables", "--out", ""], ["path"]),
     (["tables", "--out", "new", "extra"], ["extra"]),
+    # transfer
+    (["transfer", "--run", "nowhere"], ["nowhere", "run.json"]),
+    (["transfer"], ["runs/quick", "run.json"]),
+    (["transfer", "--seeds", "one"], ["--seeds", "one"]),
+    (["transfer", "--seeds", "0", "--seeds", "1"], ["--seeds", "twice"]),
+    (["transfer", "--csv", ""], ["--csv"]),
+    (["transfer", "--step", "3"], ["--step", "--steps"]),
+    (["transfer", "extra"], ["extra"]),
     # commands
     (["searches"], ["searches"]),
     (["search", "extra"], ["extra"]),

@@ -4,10 +4,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pytest
 import tiny
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from mpnas_kit.approaches.fixed import PrivatePaths, SharedTrunk
 from mpnas_kit.approaches.random_draws import RandomPaths
@@ -16,17 +14,11 @@ from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.runs import sweep
+from mpnas_kit.runs.executors import Joblib
 from mpnas_kit.runs.profiles import QUICK
 from mpnas_kit.runs.run import Run
-from mpnas_kit.runs.sweep import (
-    Cell,
-    Prioritizations,
-    Sweep,
-    answer_of,
-    cells,
-    own_comparison,
-    sweep_of,
-)
+from mpnas_kit.runs.sweep import Sweep, answer_of, own_comparison, sweep_of
+from mpnas_kit.runs.sweep_cells import CELLS, Cell, Prioritizations, cells
 
 SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
 TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
@@ -151,7 +143,7 @@ def test_the_order_of_prioritizations_does_not_matter_for_shared_searches(tmp_pa
     lines: list[str] = []
     planned.run(lines.append)
     assert [("finished" in line) for line in lines] == [False, True]
-    searches = list((run.folder / sweep.CELLS).glob("*/search"))
+    searches = list((run.folder / CELLS).glob("*/search"))
     assert [s.parent.name for s in searches] == [own.name]
     small(run, [own, both]).run()
 
@@ -241,17 +233,6 @@ def test_a_stopped_sweep_continues_and_ends_equal(tmp_path: Path) -> None:
     assert first.domains.equals(whole.run().domains)
 
 
-def test_cells_in_several_jobs_give_equal_results(tmp_path: Path) -> None:
-    """In this process, which knows the tests' own suite; a user's jobs are processes."""
-    chosen = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
-    alone, together = (small(around(tmp_path / name), chosen) for name in ("alone", "together"))
-    lines: list[str] = []
-    with joblib.parallel_config(backend="sequential"):
-        result = together.run(lines.append, jobs=2)
-    assert len(lines) == 3 and "random_paths" in lines[-1], "it waits for what it is matched to"
-    assert result.domains.equals(alone.run().domains)
-
-
 def test_a_run_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
     run = around(tmp_path / "run")
     assert len(run.suite) == 2
@@ -272,24 +253,11 @@ def test_a_stopped_sweep_around_a_run_that_was_not_begun_is_continued(tmp_path: 
     assert again.finished(again.cells[0])
 
 
-def test_a_killed_process_of_a_job_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(self: Sweep, cell: Cell, callbacks: object) -> str:
-        raise TerminatedWorkerError("SIGKILL(-9)")
-
-    monkeypatch.setattr(Sweep, "run_cell", killed)
-    sweep_ = small(around(tmp_path), [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE)])
-    message = "a process of this sweep was killed, probably because memory ran out for 2 jobs"
-    with joblib.parallel_config(backend="sequential"), pytest.raises(MpnasError, match=message):
-        sweep_.run(jobs=2)
-
-
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_jobs_that_cannot_be_are_named(jobs: int, tmp_path: Path) -> None:
     sweep_ = small(around(tmp_path / "run"), [Cell(MPNAS(), NONE)])
     with pytest.raises(MpnasError, match="jobs"):
-        sweep_.run(callbacks=[lambda event: None], jobs=jobs)
+        sweep_.run(callbacks=[lambda event: None], executor=Joblib(jobs))
 
 
 def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
