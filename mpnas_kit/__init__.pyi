@@ -13,6 +13,7 @@ from .approaches.fixed import Backbone as Backbone
 from .approaches.fixed import PrivatePaths as PrivatePaths
 from .approaches.fixed import SharedTrunk as SharedTrunk
 from .approaches.fixed import SinglePath as SinglePath
+from .approaches.merged import Merged as Merged
 from .approaches.random_draws import EvenPaths as EvenPaths
 from .approaches.random_draws import RandomPaths as RandomPaths
 from .approaches.searched import MPNAS as MPNAS

@@ -55,7 +55,8 @@ from mpnas_kit.runs.started import given_start, read_start, refuse_other_start, 
 from mpnas_kit.runs.tables import RunTables
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
-from mpnas_kit.search.result import SearchResult
+from mpnas_kit.search.merging import Front
+from mpnas_kit.search.result import SearchResult, read_front
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.space.grown import GrownSpace
@@ -403,8 +404,17 @@ class Run:
         config = self.origin._plain_config(SearchConfig, {})
         matched = self.other.paths() if self.other is not None else None
         started = self.description.start is not None
-        context = Context(self.space, self.domains, config, matched, started)
+        front = None if self.other is None else self.other._front()
+        context = Context(self.space, self.domains, config, matched, started, front)
         return plan_of(self.approach, context)
+
+    def _front(self) -> Front | None:
+        """Return the front of the run's search; None: it has none, or no merge pass."""
+        if self.description.search_from is not None and self.other is not None:
+            return self.other._front()
+        if not self.finished("search"):
+            return None
+        return read_front(StageFolder.read(self.folder / "search"), self.space)
 
     # Configs -------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ def _searched_space(
     return GrownSpace(space, paths, config.private_from)
 
 
-def _read_front(stage: StageFolder, space: SearchSpace) -> Front | None:
+def read_front(stage: StageFolder, space: SearchSpace) -> Front | None:
     """Return the front of a finished search, or None if it had no merge pass."""
     if FRONT not in (stage.read_json(RESULTS, Results).files or ()):
         return None
@@ -145,7 +145,7 @@ class SearchResult:
             read_history(stage, config.steps),
             stage.read_array("policy.npy"),
             read_start_table(stage),
-            _read_front(stage, space),
+            read_front(stage, space),
         )
         found._check(stage)
         return found
