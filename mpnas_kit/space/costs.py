@@ -330,9 +330,10 @@ class Unshared:
 
     unit: `multiply-adds`.
 
-    >>> alone, shared = {"a": paths["planted0"]}, dict.fromkeys("ab", paths["planted0"])
+    >>> path = space.parse("row row column column")
+    >>> alone, shared = {"a": path}, {"a": path, "b": path}
     >>> costs = [mk.path_costs(mk.Unshared(price=10), space, own)["a"] for own in (alone, shared)]
-    >>> [cost - space.cost(paths["planted0"]).multiply_adds for cost in costs]
+    >>> [cost - space.cost(path).multiply_adds for cost in costs]
     [30120.0, 0.0]
     """
 
