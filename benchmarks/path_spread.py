@@ -51,7 +51,7 @@ def accuracies(out: Path, steps: int) -> pd.DataFrame:
     for number, seed in cells:
         paths = paths_of(number, suite.names)
         config = TrainConfig(
-            steps=steps, prioritization=Uniform(), private_from=0, seed=seed, threads=1
+            steps=steps, warmup=0.3, prioritization=Uniform(), private_from=0, seed=seed, threads=1
         )
         trained = train(suite, space, paths, config, folder=out / f"set{number:02d}_seed{seed}")
         for domain, value in trained.accuracy("val").items():

@@ -231,3 +231,9 @@ _WORDS = [
         ("anaconda", "\\.(org|com)"),
     )
 ]
+
+
+def test_files_of_tests_have_different_names() -> None:
+    """pytest imports them by their name alone."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
