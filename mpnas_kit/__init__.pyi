@@ -14,6 +14,7 @@ from .approaches.fixed import Backbone as Backbone
 from .approaches.fixed import PrivatePaths as PrivatePaths
 from .approaches.fixed import SharedTrunk as SharedTrunk
 from .approaches.fixed import SinglePath as SinglePath
+from .approaches.merged import Merged as Merged
 from .approaches.random_draws import EvenPaths as EvenPaths
 from .approaches.random_draws import RandomPaths as RandomPaths
 from .approaches.searched import MPNAS as MPNAS
@@ -107,6 +108,8 @@ from .runs.watching import request_stop as request_stop
 from .search.config import SearchConfig as SearchConfig
 from .search.landmarks import Landmarks as Landmarks
 from .search.landmarks import PathValues as PathValues
+from .search.merging import Front as Front
+from .search.merging import FrontPoint as FrontPoint
 from .search.result import SearchResult as SearchResult
 from .search.rewards import Absolute as Absolute
 from .search.rewards import Linear as Linear
@@ -133,6 +136,7 @@ from .space.costs import JointCost as JointCost
 from .space.costs import MultiplyAdds as MultiplyAdds
 from .space.costs import Parameters as Parameters
 from .space.costs import UnionShare as UnionShare
+from .space.costs import Unshared as Unshared
 from .space.costs import cost_bounds as cost_bounds
 from .space.costs import path_costs as path_costs
 from .space.factored import FactoredSpace as FactoredSpace

@@ -19,6 +19,8 @@ from .evidence import Evidence as Evidence
 from .evidence import bootstrap_interval as bootstrap_interval
 from .evidence import check_claims as check_claims
 from .evidence import sign_flip_p as sign_flip_p
+from .front import AccuracyFront as AccuracyFront
+from .front import accuracy_front as accuracy_front
 from .gradients import GradientAgreement as GradientAgreement
 from .graph import architecture_graph as architecture_graph
 from .latency import LatencyCheck as LatencyCheck

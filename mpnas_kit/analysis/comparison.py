@@ -290,6 +290,19 @@ def _sizes(trained: TrainResult) -> dict[str, float]:
     }
 
 
+def kind_names(table: pd.DataFrame) -> list[str]:
+    """Return one name per row: of approach, prioritization and norm those that differ.
+
+    table: rows with the columns of `KEY`.
+    """
+    prioritizations = set(table["prioritization"]) - {NO_PRIORITIZATION}
+    counts = {"approach": table["approach"].nunique(), "prioritization": len(prioritizations)}
+    counts["norm"] = table["norm"].nunique()
+    parts = [part for part, count in counts.items() if count > 1] or ["approach"]
+    names = [[v for v in row if v != NO_PRIORITIZATION] for row in table[parts].to_numpy()]
+    return [", ".join(name) for name in names]
+
+
 def family(approach: str) -> str:
     """Return the name of an approach without its options."""
     return approach.partition("(")[0]

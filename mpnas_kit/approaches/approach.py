@@ -13,6 +13,7 @@ from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import shown, to_text
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.landmarks import Landmarks
+from mpnas_kit.search.merging import Front
 from mpnas_kit.settings import check
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.values import convert_list, require_type
@@ -29,6 +30,7 @@ class Context:
     there is no such run.
     started: whether all weights begin with those of a start. Default: they begin at random.
     landmarks: landmarks of the MPNAS run that a control is matched to. None: it has none.
+    front: front of the merge pass of that MPNAS run. None: it had no merge pass.
 
     Raises `MpnasError` for a value of a wrong type.
 
@@ -43,6 +45,7 @@ class Context:
     matched: Mapping[str, Path] | None = None
     started: bool = False
     landmarks: Landmarks | None = None
+    front: Front | None = None
 
     def __post_init__(self) -> None:
         require_type(self.space, SearchSpace, "context: space")

@@ -4,6 +4,7 @@ from typing import Any
 
 from mpnas_kit.approaches.best_landmarks import BestLandmarks
 from mpnas_kit.approaches.fixed import Backbone, PrivatePaths, SharedTrunk, SinglePath
+from mpnas_kit.approaches.merged import Merged
 from mpnas_kit.approaches.random_draws import EvenPaths, RandomPaths
 from mpnas_kit.approaches.searched import MPNAS, Bundle, Grown, MultiHead
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes
@@ -27,6 +28,7 @@ APPROACH = Kind(
         SharedTrunk,
         PrivatePaths,
         BestLandmarks,
+        Merged,
         Grown,
     ),
     _lacks,

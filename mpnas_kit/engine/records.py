@@ -123,6 +123,21 @@ class SearchResults(Results, kw_only=True):
     landmark_tau: dict[str, float | None] | None = None
 
 
+class FrontPointFile(Struct):
+    """A set of paths in front.json: parameters of the union, quality, arch string per domain."""
+
+    parameters: Count
+    quality: float
+    paths: Annotated[dict[str, str], Meta(min_length=1)]
+
+
+class FrontFile(Struct):
+    """front.json: the merge pass of a search. measured: number of paths that it measured."""
+
+    measured: Count
+    points: Annotated[list[FrontPointFile], Meta(min_length=1)]
+
+
 class DomainAccuracy(Struct):
     """Accuracy and loss of a domain on a split, in results.json of a training.
 

@@ -10,6 +10,7 @@
     model.safetensors     training: weights of the network
     pixels.safetensors    training: pixel statistics of every domain, which tell them apart
     start.csv             what a start gave to every tensor, if there is one
+    front.json            search with a merge pass: paths that share more and more nodes
     timing.json           how long the steps took
     results.json          results, without times: the same seed gives the same bytes
     stop.request          another process asks the stage to stop (see `runs.watching`)
@@ -69,6 +70,7 @@ BOUND = (
     "model.safetensors",
     "pixels.safetensors",
     "start.csv",
+    "front.json",
 )
 _KEPT = "Files written before are intact, so the stage can be resumed."
 _AGAIN = f"Delete {CHECKPOINT} to begin this stage again."

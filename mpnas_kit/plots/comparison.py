@@ -1,13 +1,14 @@
 """Finished runs side by side: accuracy by approach, by domain, and against cost."""
 
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Split
+from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Split, kind_names
+from mpnas_kit.analysis.standings import ranking
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.plots.labels import label_points
@@ -33,6 +34,7 @@ OTHER_MARKERS = (
     "d",
     "8",
 )  # of approaches without a marker of theirs
+_BARS = {"deviation": "standard deviation", "interval": "95 % interval of the mean"}
 _METHOD = {"approach": "mpnas", "prioritization": "abdp"}  # what has the accent colour
 _LOG_ABOVE = 5  # largest over smallest cost above which the axis is logarithmic
 
@@ -133,11 +135,12 @@ def pareto(
     *,
     cost: str = "parameters",
     split: Split = "test",
+    bars: Literal["deviation", "interval"] = "deviation",
 ) -> Axes:
     """Draw mean accuracy against a cost, one point per approach, prioritization and norm.
 
     The dashed steps are the Pareto front: no other point is better in both accuracy and cost
-    (`Comparison.pareto`). With several seeds, a vertical line is one standard deviation over seeds.
+    (`Comparison.pareto`, see also `analysis.accuracy_front`).
 
     comparison: runs to draw.
     ax: axes to draw into; None: a new figure.
@@ -145,13 +148,20 @@ def pareto(
     `n_images` (three readings of multiply-adds, see `analysis.Accounting`) or `bytes` (of the
     weights on disk). The axis is logarithmic if the largest cost is over 5 times the smallest.
     split: `val` or `test`.
+    bars: what vertical lines are, with several seeds: one standard deviation over seeds, or the
+    95 % t interval of the mean (`analysis.ranking`).
 
-    Raises `MpnasError` if there are no runs or the cost is unknown.
+    Raises `MpnasError` if there are no runs or the cost or the kind of bars is unknown.
     """
     table = _table(comparison)
+    if bars not in _BARS:
+        raise unknown("kind of bars", bars, _BARS)
     front = comparison.pareto(cost, split)
     labels = kind_labels(table)
     looks, spread = _looks(table), f"{split}_spread"
+    if bars == "interval":
+        ranked = ranking(comparison, split)
+        table[spread] = ranked["high"] - ranked["accuracy"]
     ax = style.axes(ax, 7.2, 4.6)
     for label, row in zip(labels, table.to_dict("records"), strict=True):
         error = None if np.isnan(row[spread]) else row[spread]
@@ -174,7 +184,7 @@ def pareto(
     ax.xaxis.set_major_formatter(style.thousands())
     ax.yaxis.set_major_formatter(style.percent())
     style.plain(ax)
-    note = "dashed: Pareto front; line: standard deviation over seeds"
+    note = f"dashed: Pareto front; line: {_BARS[bars]} over seeds"
     ax.set_title(
         titled("Mean accuracy against cost", comparison, note, alone="dashed: Pareto front"),
         fontsize=11,
@@ -189,13 +199,8 @@ def pareto(
 
 
 def kind_labels(table: pd.DataFrame) -> list[str]:
-    """Return one name per row: of approach, prioritization and norm those that differ."""
-    prioritizations = set(table["prioritization"]) - {NO_PRIORITIZATION}
-    counts = {"approach": table["approach"].nunique(), "prioritization": len(prioritizations)}
-    counts["norm"] = table["norm"].nunique()
-    parts = [part for part, count in counts.items() if count > 1] or ["approach"]
-    names = [[v for v in row if v != NO_PRIORITIZATION] for row in table[parts].to_numpy()]
-    return [fill(", ".join(name), 34) for name in names]
+    """Return the names of `kind_names`, in lines of at most 34 characters."""
+    return [fill(name, 34) for name in kind_names(table)]
 
 
 def _table(comparison: Comparison) -> pd.DataFrame:

@@ -64,7 +64,8 @@ from mpnas_kit.runs.tables import RunTables
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import require_divisible
 from mpnas_kit.search.landmarks import Landmarks
-from mpnas_kit.search.result import SearchResult
+from mpnas_kit.search.merging import Front
+from mpnas_kit.search.result import SearchResult, read_front
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.space.grown import GrownSpace
@@ -413,8 +414,17 @@ class Run:
         matched = self.other.paths() if self.other is not None else None
         started = self.description.start is not None
         landmarks = None if self.approach.searches else self.origin._read_landmarks(config)
-        context = Context(self.space, self.domains, config, matched, started, landmarks)
+        front = None if self.other is None else self.other._front()
+        context = Context(self.space, self.domains, config, matched, started, landmarks, front)
         return plan_of(self.approach, context)
+
+    def _front(self) -> Front | None:
+        """Return the front of the run's search; None: it has none, or no merge pass."""
+        if self.description.search_from is not None and self.other is not None:
+            return self.other._front()
+        if not self.finished("search"):
+            return None
+        return read_front(StageFolder.read(self.folder / "search"), self.space)
 
     def _landmark_folder(self, config: SearchConfig) -> pathlib.Path:
         """Return the folder of the landmarks of a search with this config."""

@@ -92,6 +92,8 @@ class SearchConfig(StageConfig):
     """Share of the steps in which candidates are averaged, at most controller_delay."""
     warmup_candidates: Annotated[int, Range(2, 10_000)] = 4
     """Largest number of candidates of a layer that are averaged."""
+    merge: bool = False
+    """Whether a merge pass follows the search: sets of paths that share more and more nodes."""
     policy_snapshots: Annotated[int, Range(1, 1_000_000)] = 100
     """Number of times that the search records the choice probabilities."""
     landmarks: Annotated[int, Range(0, 100)] = 0

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mpnas_kit.errors import MpnasError, short, unknown
 from mpnas_kit.search.config import LEAST_SETS, SearchConfig
+from mpnas_kit.search.scoring import PathQuality
 from mpnas_kit.space.grown import GrownSpace
 from mpnas_kit.space.space import Path, SearchSpace
 from mpnas_kit.values import require_type
@@ -318,6 +319,27 @@ class PathValues:
         values = [[self._value(d, path) for path in own] for d, own in paths.items()]
         predicted = quality.mean(1, keepdim=True) + torch.tensor(values, dtype=quality.dtype)
         return torch.lerp(quality, predicted, weight).clamp(0, 1)
+
+    def mixed(self, quality: PathQuality, base: Mapping[str, Path], weight: float) -> PathQuality:
+        """Return a quality of paths on a frozen supernet, mixed with what the landmarks say (ours).
+
+        `mixed(d, path) = (1 - w) Q(d, path) + w (Q(d, base) + value(d, path) - value(d, base))`
+
+        So the path in `base` keeps its quality, and each path has one quality, whatever is asked
+        together with it.
+
+        quality: quality of paths on the supernet, Q.
+        base: a path of every domain, from which differences count.
+        weight: w, 0 (the supernet alone) to 1 (the landmarks alone).
+        """
+        levels = {d: float(quality(d, [path])) - self._value(d, path) for d, path in base.items()}
+
+        def found(domain: str, paths: Sequence[Path]) -> Tensor:
+            measured = quality(domain, paths)
+            values = [levels[domain] + self._value(domain, path) for path in paths]
+            return torch.lerp(measured, torch.tensor(values, dtype=measured.dtype), weight)
+
+        return found
 
     def __repr__(self) -> str:
         known = [t for t in self.tau().values() if not math.isnan(t)]

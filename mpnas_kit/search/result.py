@@ -12,14 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpnas_kit.engine.finished import read_finished, read_history
-from mpnas_kit.engine.records import SearchResults
-from mpnas_kit.engine.stage_folder import StageFolder
+from mpnas_kit.engine.records import FrontFile, Results, SearchResults
+from mpnas_kit.engine.stage_folder import RESULTS, StageFolder
 from mpnas_kit.engine.start_table import read_start_table
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.search.merging import Front
 from mpnas_kit.space.grown import GrownSpace
 from mpnas_kit.space.space import Path, SearchSpace
 
+FRONT = "front.json"
 UNDECIDED = 0.5  # entropy / log(choices) above which a decision counts as undecided
 
 
@@ -46,6 +48,13 @@ def _searched_space(
         return space
     paths = {domain: space.read(arch) for domain, arch in frozen.items()}
     return GrownSpace(space, paths, config.private_from)
+
+
+def read_front(stage: StageFolder, space: SearchSpace) -> Front | None:
+    """Return the front of a finished search, or None if it had no merge pass."""
+    if FRONT not in (stage.read_json(RESULTS, Results).files or ()):
+        return None
+    return Front.read(stage.read_json(FRONT, FrontFile), space)
 
 
 def snapshot_every(config: SearchConfig) -> int:
@@ -94,6 +103,8 @@ class SearchResult:
     the search had no start.
     landmark_tau: Kendall's tau of the landmarks' prediction on sets that were left out, by domain
     (see `PathValues.tau`). None: the search had no landmarks.
+    front: sets of paths that share more and more nodes, from `paths` to one path for all domains.
+    None: the search had no merge pass (setting `merge`), or layers are private.
 
     >>> sorted(found.paths), found.cost_unit
     (['planted0', 'planted1'], 'multiply-adds')
@@ -111,6 +122,7 @@ class SearchResult:
     policy: NDArray[np.float32]
     start_table: pd.DataFrame | None = None
     landmark_tau: dict[str, float] | None = None
+    front: Front | None = None
 
     @classmethod
     def load(
@@ -146,6 +158,7 @@ class SearchResult:
             stage.read_array("policy.npy"),
             read_start_table(stage),
             _read_taus(results.landmark_tau),
+            read_front(stage, space),
         )
         found._check(stage)
         return found
@@ -166,6 +179,8 @@ class SearchResult:
                 f"{stage.folder / 'results.json'} does not fit policy.npy: expected costs and the "
                 "likeliest path of every domain."
             )
+        if self.front is not None:
+            self.front.require(self.paths, stage.folder / FRONT)
 
     @property
     def cost_target(self) -> float:

@@ -50,9 +50,11 @@ from mpnas_kit.search.data import SearchPart, divide, require_divisible
 from mpnas_kit.search.expected_cost import ExpectedCost, require_exact
 from mpnas_kit.search.fairness import FairPaths
 from mpnas_kit.search.landmarks import Landmarks, PathValues, path_values, tau_record
+from mpnas_kit.search.merging import IMAGES, Front, merged_paths
 from mpnas_kit.search.quality import FixedStream, Measured, path_qualities, require_quality
-from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every, target_record
+from mpnas_kit.search.result import FRONT, SearchResult, likeliest, snapshot_every, target_record
 from mpnas_kit.search.rewards import charged, cost_terms_of, rewards_of
+from mpnas_kit.search.scoring import PathQuality, Scorer
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
@@ -258,7 +260,8 @@ class _Search(Stage):
             2 * config.seed,
             Augment(config.shift),
         )
-        self.reward_streams = self._reward_streams(parts)
+        self.reward_sources = {d: p.reward for d, p in parts.items()}
+        self.reward_streams = self._reward_streams()
         # With mixed statistics, the quality of a path depends on the other paths of the step.
         keeps = config.two_phases and config.norm != "mixed"
         self.measured = Measured(self.domains, len(space.decisions)) if keeps else None
@@ -274,11 +277,9 @@ class _Search(Stage):
             tables = {own: ExpectedCost(config.cost, own) for own in dict.fromkeys(seen.values())}
             self.expected = {d: tables[own] for d, own in seen.items()}
 
-    def _reward_streams(
-        self, parts: Mapping[str, SearchPart]
-    ) -> Mapping[str, DomainStream | FixedStream]:
+    def _reward_streams(self) -> Mapping[str, DomainStream | FixedStream]:
         """Return the reward batches of every domain: in a fixed order if weights are frozen."""
-        sources, size = {d: p.reward for d, p in parts.items()}, self.config.reward_batch
+        sources, size = self.reward_sources, self.config.reward_batch
         seed = 2 * self.config.seed + 1
         if not self.config.two_phases:
             return streams(sources, size, seed)
@@ -300,6 +301,9 @@ class _Search(Stage):
             if self.start_table is not None:
                 write_start_table(self.folder, self.start_table)
                 names.append(START)
+            if result.front is not None:
+                self.folder.write_json(FRONT, result.front.record())
+                names.append(FRONT)
             landmark_seconds = 0.0 if self.values is None else self.values.landmarks.seconds
             self.write_timing(self.folder, landmark_seconds)
             self.folder.finish(
@@ -550,7 +554,20 @@ class _Search(Stage):
             policy,
             self.start_table,
             None if self.values is None else self.values.tau(),
+            self._front(paths),
         )
+
+    def _front(self, paths: Mapping[str, Path]) -> Front | None:
+        """Return the result of the merge pass; None: the search has none."""
+        config = self.config
+        if not config.merge or config.private_from is not None:
+            return None
+        seed = 2 * config.seed + 1
+        scorer = Scorer(self.net, self.reward_sources, config.quality, IMAGES, seed, self.compute)
+        quality: PathQuality = scorer.quality
+        if self.values is not None:
+            quality = self.values.mixed(quality, paths, config.landmark_weight)
+        return merged_paths(self.space, paths, quality, config, self.targets)
 
     def state(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ paths of the other domains. A frozen dataclass with `unit` and these methods is 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -18,9 +18,9 @@ from mpnas_kit.domains.cache import was_given
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
 from mpnas_kit.settings import check
-from mpnas_kit.space.blocks import InvertedBottleneck
 from mpnas_kit.space.latency import LatencyTable
-from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
+from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.unions import UnionParts, parts_of, size
 from mpnas_kit.values import Range, checked, number
 
 COSTS = Range(0, 1e100)
@@ -298,12 +298,12 @@ class UnionShare:
 
     def costs(self, space: SearchSpace, paths: Mapping[str, Path]) -> dict[str, float]:
         """Return the share of every domain's path, in parameters."""
-        parts = {
-            d: [part for u in space.uses(path) if u is not None for part in _parts(u, d)]
+        own = {
+            d: [(part, size(part, u)) for u in space.uses(path) if u for part in parts_of(u, d)]
             for d, path in paths.items()
         }
-        users = Counter(place for own in parts.values() for place, _ in own)
-        return {d: sum(size / users[place] for place, size in own) for d, own in parts.items()}
+        users = Counter(part for known in own.values() for part, _ in known)
+        return {d: sum(n / users[part] for part, n in known) for d, known in own.items()}
 
     def bounds(self, space: SearchSpace, domains: int) -> tuple[float, float]:
         """Return the lowest and the highest share, in parameters.
@@ -314,16 +314,63 @@ class UnionShare:
         return low / domains, high
 
 
-def _parts(use: Use, domain: str) -> Iterator[tuple[tuple[Node, str], int]]:
-    """Yield the parts of a node that domains may share or not, and their numbers of parameters."""
-    node = use.node._replace(owner=domain) if use.node.owner == OWN else use.node
-    block, whole = use.block, use.cost.parameters
-    if type(block) is not InvertedBottleneck:
-        yield (node, ""), whole
-        return
-    pointwise = block.pointwise_parameters(use.in_channels, use.out_channels)
-    yield (use.pointwise or node, "pointwise"), pointwise
-    yield (node, "rest"), whole - pointwise
+@dataclass(frozen=True)
+class Unshared:
+    """Multiply-adds of a path, and a price for the parameters that only its domain adds (ours).
+
+    `cost[d] = multiply-adds(path d) + price * (parameters(union) - parameters(union without d))`
+
+    The second term is a difference reward: what a whole loses without one of its members (Wolpert
+    and Tumer 2002, Optimal payoff functions for members of collectives). A controller pays for the
+    nodes that no other domain uses, and nothing for those that are there anyway. If widths are
+    searched, a node counts at the largest ones that any path uses. Batch norm, classifiers and
+    frozen nodes do not count. Nodes that `private_from` makes private count as if they were shared.
+
+    price: multiply-adds that one added parameter counts as, 0 to 1 million.
+
+    unit: `multiply-adds`.
+
+    >>> path = space.parse("row row column column")
+    >>> alone, shared = {"a": path}, {"a": path, "b": path}
+    >>> costs = [mk.path_costs(mk.Unshared(price=10), space, own)["a"] for own in (alone, shared)]
+    >>> [cost - space.cost(path).multiply_adds for cost in costs]
+    [30120.0, 0.0]
+    """
+
+    price: Annotated[float, Range(0, 1_000_000)] = 20.0
+
+    unit = "multiply-adds"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def costs(self, space: SearchSpace, paths: Mapping[str, Path]) -> dict[str, float]:
+        """Return the cost of every domain's path, in multiply-adds."""
+        added = UnionParts(space, paths).added()
+        compute = {d: _sum(MultiplyAdds().price, space.of(d), path) for d, path in paths.items()}
+        return {d: compute[d] + self.price * added[d] for d in paths}
+
+    def bounds(self, space: SearchSpace, domains: int) -> tuple[float, float]:
+        """Return the lowest and the highest cost, in multiply-adds.
+
+        Lowest: another domain uses all nodes of the path that it can use. Highest: no other domain
+        uses any. Both are exact if `SearchSpace.extremes` is.
+        """
+
+        def highest(use: Use) -> float:
+            return use.cost.multiply_adds + self.price * AddedParameters().price(use)
+
+        def lowest(use: Use) -> float:
+            return Footprint(self.price).price(use) if domains > 1 else highest(use)
+
+        sizes = [space, *map(space.of, space.resolutions)]
+        low = min(_sum(lowest, own, own.extremes(lowest)[0]) for own in sizes)
+        return low, _sum(highest, space, space.extremes(highest)[1])
+
+
+def _sum(price: Callable[[Use], float], space: SearchSpace, path: Path) -> float:
+    """Return the sum of the prices of a path's blocks."""
+    return float(sum(price(use) for use in space.uses(path) if use is not None))
 
 
 def _lacks(value: Any) -> str | None:
@@ -337,7 +384,9 @@ def _lacks(value: Any) -> str | None:
 
 COST = Kind(
     "cost model",
-    by_text_name(MultiplyAdds, Parameters, UnionShare, AddedParameters, Footprint, LatencyTable),
+    by_text_name(
+        MultiplyAdds, Parameters, UnionShare, AddedParameters, Footprint, Unshared, LatencyTable
+    ),
     _lacks,
     from_files=frozenset({LatencyTable.text_name}),
     was_given=was_given,

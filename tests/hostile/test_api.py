@@ -474,6 +474,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.widgets.PathExplorer(tiny.space(), []), "one snapshot per step, at least one"),
     (lambda: mk.widgets.PathExplorer.of("runs/x"), "found must be a SearchResult"),
     (lambda: mk.analysis.images_at(domain(), "test", [9]), "whole numbers from 0 to 5"),
+    (lambda: mk.analysis.accuracy_front(COMPARED), "the comparison has no runs"),
+    (lambda: mk.plots.pareto(COMPARED, bars="sd"), "the comparison has no runs"),
+    (lambda: mk.Merged(share="half"), "merged: share must be a number"),
+    (
+        lambda: mk.Front((mk.FrontPoint({"a": PATH}, 5, 0.5),), 1).at("many"),
+        "front.at: parameters must be a number",
+    ),
     (lambda: mk.analysis.ranking("runs/mine"), "comparison must be a Comparison, not 'runs/mine'"),
     (lambda: mk.analysis.ranking(COMPARED), "the comparison has no runs: expected at least one"),
     (lambda: mk.analysis.of_domain(COMPARED, "digits"), "unknown domain of this comparison"),

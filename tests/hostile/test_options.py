@@ -68,6 +68,7 @@ WRONG = [
     (["search", "--reward", "absolute()()"], ["absolute()()"]),
     (["search", "--reward", "absolute(-0.1)"], ["absolute(-0.1)"]),
     (["search", "--reward", "absolute(beta=[1])"], ["beta"]),
+    (["search", "--cost", "unshared(price=-1)"], ["price", "0 to 1,000,000"]),
     (["search", "--reward", "absolute(beta=open('x'))"], ["plain values"]),
     (["search", "--reward", "absolute(**{'beta': 1})"], ["absolute"]),
     (["search", "--reward", "absolute(beta=" + "(" * 3000], ["absolute("]),

@@ -280,6 +280,19 @@ def test_domain_dots() -> None:
     assert not alone["mpnas"].lines[2]
 
 
+def test_pareto_with_intervals() -> None:
+    compared = comparison(APPROACHES)
+    ax = plots.pareto(compared, bars="interval")
+    heights = [
+        float(np.ptp(segment[:, 1]))
+        for bar in ax.containers
+        for line in bar.lines[2]
+        for segment in line.get_segments()
+    ]
+    assert heights == pytest.approx([2 * 4.302653 * SPREAD / math.sqrt(3)] * 3, rel=1e-6)
+    assert "95 % interval of the mean over seeds" in ax.get_title()
+
+
 def test_pareto() -> None:
     worse = {("random", "abdp", "per_domain"): (0.65, 3e6)}
     compared = comparison({**APPROACHES, **worse})
@@ -501,6 +514,7 @@ def test_figures_refuse(
         (lambda: plots.approach_dots(approaches, split="tets"), "unknown split 'tets'.*'test'"),
         (lambda: plots.domain_dots(approaches, split="train"), "unknown split 'train'"),
         (lambda: plots.pareto(approaches, cost="parameter"), "unknown cost.*'parameters'"),
+        (lambda: plots.pareto(approaches, bars="error"), "unknown kind of bars 'error'"),
         (lambda: plots.approach_dots(approaches.where(approach=["x"])), "has no runs"),
         (lambda: plots.domain_dots(approaches.where(approach=["x"])), "has no runs"),
         (lambda: plots.pareto(approaches.where(approach=["x"])), "has no runs"),

@@ -1,6 +1,6 @@
 """Landmarks: what a few trained paths say of others, and how that rewards the controllers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -169,6 +169,23 @@ def test_qualities_are_mixed_by_hand() -> None:
     assert torch.equal(values.mix(quality, paths, 0.0), quality)
     mixed = values.mix(torch.full_like(quality, 0.999), paths, 1.0)
     assert float(mixed.max()) == 1
+
+
+def test_a_frozen_supernet_and_landmarks_are_mixed_by_hand() -> None:
+    space = planted_space()
+    values = landmarks(space, additive, sets=8).fit(space)
+    base, other = space.parse("row row row row"), space.parse("column row diagonal row")
+    measured = {base: 0.6, other: 0.5}
+
+    def quality(domain: str, paths: Sequence[Path]) -> torch.Tensor:
+        return torch.tensor([measured[p] for p in paths], dtype=torch.float64)
+
+    mixed = values.mixed(quality, {"a": base}, 0.25)
+    told = values.value("a", other) - values.value("a", base)
+    expected = torch.tensor([0.75 * 0.5 + 0.25 * (0.6 + told)], dtype=torch.float64)
+    assert torch.allclose(mixed("a", [other]), expected)
+    assert float(mixed("a", [base])) == pytest.approx(0.6)
+    assert torch.equal(mixed("a", [base, other])[1:], mixed("a", [other]))
 
 
 def test_a_standard_deviation_of_paths_counts_as_its_accuracy_does() -> None:
