@@ -21,6 +21,7 @@ from .approaches.searched import MPNAS as MPNAS
 from .approaches.searched import Bundle as Bundle
 from .approaches.searched import Grown as Grown
 from .approaches.searched import MultiHead as MultiHead
+from .approaches.searched import RandomSearch as RandomSearch
 from .deploy.exporting import export as export
 from .deploy.formats import Quantization as Quantization
 from .deploy.formats import Written as Written

@@ -6,7 +6,7 @@ from mpnas_kit.approaches.best_landmarks import BestLandmarks
 from mpnas_kit.approaches.fixed import Backbone, PrivatePaths, SharedTrunk, SinglePath
 from mpnas_kit.approaches.merged import Merged
 from mpnas_kit.approaches.random_draws import EvenPaths, RandomPaths
-from mpnas_kit.approaches.searched import MPNAS, Bundle, Grown, MultiHead
+from mpnas_kit.approaches.searched import MPNAS, Bundle, Grown, MultiHead, RandomSearch
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes
 
 
@@ -28,6 +28,7 @@ APPROACH = Kind(
         SharedTrunk,
         PrivatePaths,
         BestLandmarks,
+        RandomSearch,
         Merged,
         Grown,
     ),

@@ -10,6 +10,7 @@ from mpnas_kit.approaches.approach import Context, Plan
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SCALE
 from mpnas_kit.settings import check
+from mpnas_kit.values import Range
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,35 @@ class MultiHead:
     def plan(self, context: Context) -> Plan:
         """Return a plan with one controller."""
         return Plan(search={"controllers": "one", "cost_scope": "domain"})
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Random paths, re-ranked as a search can re-rank its own: a control for the policy (ours).
+
+    The controllers never learn. Of many random paths of the cost target, the best one by the same
+    measure is taken: quality on the supernet, mixed with the landmarks if the search has them.
+
+    candidates: random paths of every domain, 1 to 100,000.
+
+    Raises `MpnasError` if `candidates` is out of its range.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig())
+    >>> mk.RandomSearch().plan(context).search
+    {'controller_spread': 0.0, 'rerank': 256}
+    """
+
+    candidates: Annotated[int, Range(1, 100_000)] = 256
+
+    searches = True
+    weighs = True
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan in which only the re-ranking chooses."""
+        return Plan(search={"controller_spread": 0.0, "rerank": self.candidates})
 
 
 @dataclass(frozen=True)

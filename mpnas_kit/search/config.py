@@ -92,6 +92,8 @@ class SearchConfig(StageConfig):
     """Share of the steps in which candidates are averaged, at most controller_delay."""
     warmup_candidates: Annotated[int, Range(2, 10_000)] = 4
     """Largest number of candidates of a layer that are averaged."""
+    rerank: Annotated[int, Range(0, 100_000)] = 0
+    """Paths of the final policy that are measured, to take the best one. 0: the likeliest path."""
     merge: bool = False
     """Whether a merge pass follows the search: sets of paths that share more and more nodes."""
     policy_snapshots: Annotated[int, Range(1, 1_000_000)] = 100
@@ -115,6 +117,11 @@ class SearchConfig(StageConfig):
             not self.two_phases or self.controller_delay * self.steps >= 1,
             f"search: with two_phases, weights learn only until controller_delay "
             f"({self.controller_delay:g} of {self.steps} steps): expected at least one step.",
+        )
+        require(
+            self.rerank == 0 or not hasattr(self.cost, "costs"),
+            "search: rerank compares paths of one cost, but the cost of a path depends on those of "
+            "other domains: expected rerank=0, or a cost model with price(use).",
         )
         require(
             self.landmarks == 0 or self.landmarks >= LEAST_SETS,

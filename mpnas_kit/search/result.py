@@ -85,7 +85,8 @@ class SearchResult:
 
     space: search space of the search; a `GrownSpace` if it has added domains to a network.
     config: settings of the search.
-    paths: most likely path of every domain, by domain.
+    paths: path of every domain, by domain: the most likely one, or the best one of a re-ranking
+    (setting `rerank`).
     costs: cost of every domain's path, by domain, in `cost_unit`.
     cost_targets: cost target of every domain, by domain, in `cost_unit`. They differ only if the
     images of the domains differ in size.
@@ -174,7 +175,8 @@ class SearchResult:
                 f"float32 numbers of shape {shape}, not {self.policy.dtype} {self.policy.shape}."
             )
         has_all = self.costs.keys() == self.paths.keys() == self.cost_targets.keys()
-        if not has_all or self.paths_at(-1) != self.paths:
+        likely = self.config.rerank > 0 or self.paths_at(-1) == self.paths
+        if not has_all or not likely:
             raise MpnasError(
                 f"{stage.folder / 'results.json'} does not fit policy.npy: expected costs and the "
                 "likeliest path of every domain."
@@ -196,7 +198,8 @@ class SearchResult:
     def paths_at(self, snapshot: int) -> dict[str, Path]:
         """Return the most likely path of every domain at a snapshot of the policy.
 
-        snapshot: index of the snapshot. -1 is the last one, which gives `paths`.
+        snapshot: index of the snapshot. -1 is the last one, which gives `paths` if there is no
+        re-ranking.
         """
         return dict(zip(self.paths, likeliest(self.space, self.policy[snapshot]), strict=True))
 

@@ -8,6 +8,7 @@ same batches.
 """
 
 import pathlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -52,6 +53,7 @@ from mpnas_kit.search.fairness import FairPaths
 from mpnas_kit.search.landmarks import Landmarks, PathValues, path_values, tau_record
 from mpnas_kit.search.merging import IMAGES, Front, merged_paths
 from mpnas_kit.search.quality import FixedStream, Measured, path_qualities, require_quality
+from mpnas_kit.search.reranking import best_of, candidates, near
 from mpnas_kit.search.result import FRONT, SearchResult, likeliest, snapshot_every, target_record
 from mpnas_kit.search.rewards import charged, cost_terms_of, rewards_of
 from mpnas_kit.search.scoring import PathQuality, Scorer
@@ -62,6 +64,7 @@ from mpnas_kit.space.space import Path, SearchSpace, Use
 from mpnas_kit.starts.source import Start
 from mpnas_kit.values import require_type
 
+_RERANK = 999_983  # tells the paths of a re-ranking from other draws of the same seed
 ALL = "all"  # name of the controller if there is one for all domains
 
 
@@ -542,7 +545,7 @@ class _Search(Stage):
         return self.controllers.probabilities[rows].numpy()
 
     def _result(self, policy: NDArray[np.float32]) -> SearchResult:
-        paths = dict(zip(self.domains, likeliest(self.space, policy[-1]), strict=True))
+        paths = self._paths(policy[-1])
         return SearchResult(
             self.space,
             self.config,
@@ -557,16 +560,47 @@ class _Search(Stage):
             self._front(paths),
         )
 
+    def _paths(self, policy: NDArray[np.float32]) -> dict[str, Path]:
+        """Return the path of every domain: the likeliest one, or the best one of a re-ranking."""
+        config = self.config
+        likely = dict(zip(self.domains, likeliest(self.space, policy), strict=True))
+        if config.rerank == 0:
+            return likely
+        wanted = path_costs(config.cost, self.space, likely) if self._is_joint else self.targets
+        quality = self._measured_quality(likely, images=sys.maxsize)
+        generator = torch.Generator().manual_seed(derived_seed(config.seed, _RERANK))
+        found: dict[str, Path] = {}
+        for name in dict.fromkeys(self.controller_of.values()):
+            domains = [d for d in self.domains if self.controller_of[d] == name]
+
+            def fits(path: Path, domains: Sequence[str] = tuple(domains)) -> bool:
+                costs = path_costs(config.cost, self.space, dict.fromkeys(domains, path))
+                return near(sum(costs.values()), sum(wanted[d] for d in domains))
+
+            paths = candidates(self.controllers, name, fits, config.rerank, generator)
+            qualities = torch.stack([quality(d, paths) for d in domains]).mean(0)
+            found |= dict.fromkeys(domains, best_of(paths, qualities))
+        return {d: found[d] for d in self.domains}
+
+    def _measured_quality(self, base: Mapping[str, Path], images: int) -> PathQuality:
+        """Return the quality of paths on the supernet as it is now, mixed with the landmarks.
+
+        base: a path of every domain, from which differences count (see `PathValues.mixed`).
+        images: largest number of reward images per domain.
+        """
+        config = self.config
+        seed = 2 * config.seed + 1
+        scorer = Scorer(self.net, self.reward_sources, config.quality, images, seed, self.compute)
+        if self.values is None:
+            return scorer.quality
+        return self.values.mixed(scorer.quality, base, config.landmark_weight)
+
     def _front(self, paths: Mapping[str, Path]) -> Front | None:
         """Return the result of the merge pass; None: the search has none."""
         config = self.config
         if not config.merge or config.private_from is not None:
             return None
-        seed = 2 * config.seed + 1
-        scorer = Scorer(self.net, self.reward_sources, config.quality, IMAGES, seed, self.compute)
-        quality: PathQuality = scorer.quality
-        if self.values is not None:
-            quality = self.values.mixed(quality, paths, config.landmark_weight)
+        quality = self._measured_quality(paths, IMAGES)
         return merged_paths(self.space, paths, quality, config, self.targets)
 
     def state(self) -> dict[str, Any]:
