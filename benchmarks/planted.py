@@ -159,7 +159,13 @@ COMMON: dict[str, Any] = {
     "threads": 1,
 }
 BY_QUALITY = {**COMMON, "reward": Absolute(beta=0.0)}
-BY_SHARE = {**COMMON, "reward": Linear(beta=-0.2), "cost": "union_share"}
+BY_SHARE = {
+    **COMMON,
+    "steps": 250,
+    "learning_rate": 0.2,
+    "reward": Linear(beta=-0.1),
+    "cost": "union_share",
+}
 PLANTS = {
     "planted": Plant(
         lambda seed: planted_suite(seed=seed), planted_space, right_directions, 1 / 3, BY_QUALITY
@@ -179,7 +185,7 @@ PLANTS = {
         BY_QUALITY,
     ),
     "sharing": Plant(
-        lambda seed: planted_sharing_suite(seed=seed),
+        lambda seed: planted_sharing_suite(train=120, seed=seed),
         planted_sharing_space,
         right_sharing,
         2 / 9,
@@ -213,6 +219,7 @@ def trained(seed: int, steps: int = 200) -> dict[str, list[float]]:
     space, suite = planted_sharing_space(), planted_sharing_suite(seed=seed)
     config = TrainConfig(
         steps=steps,
+        learning_rate=0.2,
         shift=0,
         average=0.95,
         prioritization=Uniform(),
