@@ -32,7 +32,8 @@ import faults as disk
 import whole
 from kills import contents
 
-from mpnas_kit.approaches.methods import MPNAS, RandomPaths
+from mpnas_kit.approaches.random_draws import RandomPaths
+from mpnas_kit.approaches.searched import MPNAS
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.files import UNFINISHED
 from mpnas_kit.prioritization.abdp import Uniform

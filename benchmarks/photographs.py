@@ -130,7 +130,7 @@ def main() -> None:
     given = parser.parse_args()
     tables = []
     for name, sweep in sweeps(given):
-        cells = sweep.run(tell=print, jobs=given.jobs).cells
+        cells = sweep.run(tell=print, executor=mk.Joblib(given.jobs)).cells
         mine = cells["approach"].isin(("mpnas", *CONTROLS))
         cells.loc[mine, "approach"] += f", {name}"
         tables.append(cells)

@@ -126,6 +126,15 @@ def test_a_change_that_fails_without_a_sentence_is_counted(
     assert (row["changes"], row["sentences"], row["repeated"]) == (2, 0, 2)
 
 
+def test_the_steps_of_controllers_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    controllers = benchmark("controllers", monkeypatch)
+    size = controllers.Size(1, ("digits", "letters"), 6, 30)
+    shares = controllers.paths(size)
+    assert len(shares) == 6 and all(0 < share <= 1 for share in shares.values())
+    assert all(ratio > 1 for ratio in controllers.variances(size).values())
+    assert all(ratio > 0 for ratio in controllers.times(size).values())
+
+
 def test_a_device_is_checked_and_timed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

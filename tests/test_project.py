@@ -104,6 +104,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
     from mpnas_kit.cli.grow_command import grow_parser
     from mpnas_kit.cli.profile_command import profile_parser
     from mpnas_kit.cli.tables_command import tables_parser
+    from mpnas_kit.cli.transfer_command import transfer_parser
 
     text = file.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^(?:\S*/)?mpnas (.+)$", text, re.MULTILINE):
@@ -122,6 +123,7 @@ def test_commands_in_documents_have_options_that_exist(file: Path) -> None:
             "submit": submission_command.submit_parser,
             "profile": profile_parser,
             "grow": grow_parser,
+            "transfer": transfer_parser,
             "watch": watch_commands.watch_parser,
             "stop": watch_commands.stop_parser,
             "cache": cache_command.cache_parser,

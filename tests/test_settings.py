@@ -17,6 +17,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import Kind, to_text
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.prioritization.methods import PRIORITIZATION
+from mpnas_kit.runs.executors import EXECUTOR
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.rewards import REWARD, Absolute, Mnas, MnasHard, Reward
 from mpnas_kit.settings import convert, describe, from_dict, option_table, to_dict
@@ -125,7 +126,7 @@ def test_types_are_described_in_words() -> None:
     assert "absolute or mnas or mnas_hard" in describe(Annotated[Reward, REWARD])
 
 
-KINDS = (REWARD, COST, PRIORITIZATION, APPROACH, BLOCK, SPACE, SUITE)
+KINDS = (REWARD, COST, PRIORITIZATION, APPROACH, BLOCK, SPACE, SUITE, EXECUTOR)
 ALL = [SearchConfig, TrainConfig, *(part for kind in KINDS for part in kind.known.values())]
 
 

@@ -19,6 +19,7 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space import factored
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
+from mpnas_kit.space.strided import StridedSpace
 from mpnas_kit.training.config import TrainConfig
 
 SIZE = 16
@@ -204,6 +205,24 @@ def stop_at(step: int) -> Any:
             raise Stopped
 
     return callback
+
+
+_BODY = (InvertedBottleneck(3, 1), InvertedBottleneck(5, 2))
+
+
+def strided_layers() -> list[Layer]:
+    return [
+        Layer("stem", 2, (4,), (Conv(3),)),
+        Layer("a", 1, (4,), _BODY),
+        Layer("b", 1, (8,), _BODY),
+        Layer("c", 1, (8,), (*_BODY, None)),
+        Layer("d", 1, (8,), _BODY[:1]),
+    ]
+
+
+def strided(resolution: int = SIZE) -> StridedSpace:
+    """A stem and three layers, one of which halves the map; 3 strides x 2 x 2 x 3 blocks."""
+    return StridedSpace("strided", strided_layers(), [["a"], ["b"], ["d"]], resolution)
 
 
 def shrink_factored(

@@ -18,6 +18,7 @@ from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, fa
 from mpnas_kit.analysis.standings import CONFIDENCE, t_interval
 from mpnas_kit.analysis.units import amount, count, signed
 from mpnas_kit.errors import MpnasError
+from mpnas_kit.parts import read_call
 from mpnas_kit.values import checked, require_type
 
 BUNDLE, RANDOM = "bundle", "random_paths"  # approaches, without options
@@ -294,9 +295,17 @@ def compared_cells(comparison: Comparison, prioritization: str, norm: str) -> pd
 
 
 def approach_of(approach: str) -> str:
-    """Return the approach that a run counts for. Draws of random paths count as one approach."""
+    """Return the approach that a run counts for. Draws of random paths count as one approach.
+
+    Those that match a size are another approach than those that match costs.
+
+    Raises `MpnasError` if the options of random paths cannot be read.
+    """
     name = family(approach)
-    return name if name in (RANDOM, "even_paths") else approach
+    if name not in (RANDOM, "even_paths"):
+        return approach
+    match = read_call(approach, "approach")[1].get("match")
+    return name if match is None else f"{name}(match={match!r})"
 
 
 def approach_in_words(approach: str) -> str:

@@ -92,7 +92,7 @@ def _picks(space: SearchSpace) -> Iterator[tuple[list[int], dict[tuple[int, ...]
     """Yield for every layer the places of its decisions, and the candidate of all their choices."""
     choices = [0] * len(space.decisions)
     for layer in range(len(space.layers)):
-        places = [i for i, decision in enumerate(space.decisions) if decision.layer == layer]
+        places = list(space.deciding(layer))
         picks = {}
         for own in product(*(range(len(space.decisions[i].choices)) for i in places)):
             for place, choice in zip(places, own, strict=True):

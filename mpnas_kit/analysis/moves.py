@@ -34,7 +34,7 @@ def move(space: SearchSpace, path: Path, layer: int, block: str) -> Path:
     pick = _candidate(space, layer, block)
     wanted = list(space.candidate_indices(path.choices))
     wanted[layer] = pick
-    places = [i for i, decision in enumerate(space.decisions) if decision.layer == layer]
+    places = space.deciding(layer)
     known = [path.choices[i] for i in places]
     options = product(*(range(len(space.decisions[i].choices)) for i in places))
     nearest = sorted(options, key=lambda own: sum(a != b for a, b in zip(own, known, strict=True)))

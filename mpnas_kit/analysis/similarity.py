@@ -1,7 +1,7 @@
 """Similarity of the domains' paths, and the similarity that chance alone gives."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated
@@ -20,6 +20,8 @@ from mpnas_kit.values import SEED, Range, checked
 
 RANDOM_PAIRS = 1000
 MATCHED_PAIRS = 60  # at least; draws are whole: two draws of ten domains give 90
+MATCHED_DRAWS = 30  # of the mean of every pair
+MATCHED_TOLERANCE = 0.05  # of the cost of a matched random path
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,14 +159,61 @@ def matched_similarities(space: SearchSpace, paths: Mapping[str, Path], seed: in
     A draw is one random path per domain, and every two paths of a draw are compared. If there is
     one domain, a draw has two paths of its cost.
     """
-    generator, cost = torch.Generator().manual_seed(seed), MultiplyAdds()
-    costs = [(space.of(d), c) for d, c in path_costs(cost, space, paths).items()]
-    costs = costs * 2 if len(costs) == 1 else costs
-    values = []
-    for _ in range(math.ceil(MATCHED_PAIRS / math.comb(len(costs), 2))):
-        draw = [s.nodes(sample_at_cost(s, cost, c, 0.05, generator)) for s, c in costs]
-        values += [jaccard(a, b) for a, b in combinations(draw, 2)]
+    domains = list(paths) * 2 if len(paths) == 1 else list(paths)
+    count = math.ceil(MATCHED_PAIRS / math.comb(len(domains), 2))
+    draws = _matched_draws(space, paths, domains, count, seed)
+    values = [jaccard(a, b) for draw in draws for a, b in combinations(draw, 2)]
     return np.array(values, dtype=np.float64)
+
+
+@checked("matched_matrix")
+def matched_matrix(
+    space: SearchSpace,
+    paths: Mapping[str, Path],
+    *,
+    draws: Annotated[int, Range(1, 100_000)] = MATCHED_DRAWS,
+    seed: Annotated[int, SEED] = 0,
+) -> pd.DataFrame:
+    """Return the mean similarity of random paths that cost as much as `paths`, pair by pair (ours).
+
+    Two domains with cheap paths, or with equal costs, share more nodes by chance than others.
+
+    space: the search space.
+    paths: path of every domain, at least one. A random path has its multiply-adds within 5 %.
+    draws: number of random paths per domain, 1 to 100,000.
+    seed: seed of all random paths, 0 to 2**32 - 1.
+
+    Returns a matrix as `Similarity.matrix`, with 1 on the diagonal.
+
+    Raises `MpnasError` if `paths` is empty, or a number is out of its range.
+
+    >>> mk.analysis.matched_matrix(space, paths, draws=5).shape
+    (2, 2)
+    """
+    if not paths:
+        raise MpnasError("matched_matrix got no paths: expected one path per domain.")
+    names = list(paths)
+    values = np.zeros((len(names), len(names)))
+    for draw in _matched_draws(space, paths, names, draws, seed):
+        for i, j in combinations(range(len(names)), 2):
+            values[i, j] += jaccard(draw[i], draw[j])
+    values = (values + values.T) / draws
+    np.fill_diagonal(values, 1.0)
+    return pd.DataFrame(values, index=names, columns=names)
+
+
+def _matched_draws(
+    space: SearchSpace, paths: Mapping[str, Path], domains: Sequence[str], count: int, seed: int
+) -> Iterator[list[frozenset[Node]]]:
+    """Return the nodes of `count` draws: a random path of the same cost for each of `domains`."""
+    generator, model = torch.Generator().manual_seed(seed), MultiplyAdds()
+    costs = path_costs(model, space, paths)
+    known = [(space.of(domain), costs[domain]) for domain in domains]
+    for _ in range(count):
+        yield [
+            own.nodes(sample_at_cost(own, model, cost, MATCHED_TOLERANCE, generator))
+            for own, cost in known
+        ]
 
 
 def clustered(similarity: Similarity) -> list[str]:

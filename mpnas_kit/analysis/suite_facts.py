@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -151,15 +150,6 @@ def describe(suite: DomainSuite, space: SearchSpace | None = None) -> SuiteFacts
     )
 
 
-def total_stride(space: SearchSpace) -> int:
-    """Return the product of the strides of a space: pixels per position of the last map.
-
-    >>> total_stride(mk.pocket_space())
-    8
-    """
-    return prod(layer.stride for layer in space.layers)
-
-
 def suggested_resolution(side: float, stride: int) -> tuple[int, str]:
     """Return a resolution for images, and the reason (see `describe`).
 
@@ -240,7 +230,7 @@ def _domain(
     side = None if sizes is None else _side(sizes, domain.name)
     suggested: tuple[float, str | None] = (np.nan, None)
     if side is not None:
-        suggested = suggested_resolution(side, total_stride(space))
+        suggested = suggested_resolution(side, space.total_stride)
     return {
         "domain": domain.name,
         "classes": len(domain.classes),

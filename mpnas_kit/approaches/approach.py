@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
-from mpnas_kit.parts import shown
+from mpnas_kit.parts import shown, to_text
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.settings import check
 from mpnas_kit.space.space import Path, SearchSpace
@@ -59,6 +59,21 @@ class Context:
     def target(self) -> float:
         """Cost target of the run: the mean over domains of `targets`."""
         return sum(self.targets.values()) / len(self.targets)
+
+    def require_matched(self, approach: str, what: str) -> Mapping[str, Path]:
+        """Return `matched`.
+
+        approach: name of the approach that needs it.
+        what: what it matches, such as `size`.
+
+        Raises `MpnasError` if there is no MPNAS run to match.
+        """
+        if self.matched is None:
+            raise MpnasError(
+                f"{approach} needs an MPNAS run to match its {what}: expected its folder as "
+                "`matched_to`."
+            )
+        return self.matched
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,11 @@ class Approach(Protocol):
     def plan(self, context: Context) -> Plan:
         """Return the paths, and the fields of the configs that the approach sets."""
         ...
+
+
+def label(approach: Approach) -> str:
+    """Return the name of an approach in tables: its text form, without default values."""
+    return to_text(approach, defaults=False)
 
 
 def is_matched(approach: Approach) -> bool:

@@ -1,6 +1,7 @@
 """The command `mpnas`. The options of a stage are the fields of its config."""
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,9 +12,11 @@ import pandas as pd
 
 from mpnas_kit import __version__
 from mpnas_kit.analysis.comparison import NO_SIZES, Comparison
+from mpnas_kit.analysis.evidence import check_claims
 from mpnas_kit.analysis.units import amount
 from mpnas_kit.cli import data_command, model_commands, submission_command, watch_commands
 from mpnas_kit.cli.cache_command import manage_cache
+from mpnas_kit.cli.claims import claims_text
 from mpnas_kit.cli.given_data import data_text
 from mpnas_kit.cli.grow_command import grow
 from mpnas_kit.cli.output import usable_streams
@@ -31,6 +34,7 @@ from mpnas_kit.cli.parsers import (
 from mpnas_kit.cli.profile_command import profile
 from mpnas_kit.cli.table_text import text_of
 from mpnas_kit.cli.tables_command import write_tables
+from mpnas_kit.cli.transfer_command import measure_transfer
 from mpnas_kit.engine.loop import Callback
 from mpnas_kit.engine.signals import StopRequested, stopped_by_signals
 from mpnas_kit.engine.team import ReportedByLeader, Team, joined
@@ -40,8 +44,10 @@ from mpnas_kit.notebook import tables
 from mpnas_kit.notebook.parameters import read_callbacks, read_trackers
 from mpnas_kit.notebook.progress import Progress
 from mpnas_kit.runs.description import place
+from mpnas_kit.runs.executors import read_executor, runs_here
 from mpnas_kit.runs.integrity import check_run
 from mpnas_kit.runs.run import Run
+from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
 from mpnas_kit.space.space import Path
@@ -164,10 +170,16 @@ def _sweep(arguments: Sequence[str]) -> None:
         search=dict(given.search),
         train=dict(given.train),
     )
-    jobs, trackers = convert(given.jobs, int, "jobs"), read_trackers(given.track)
+    executor, trackers = read_executor(given.executor, given.jobs), read_trackers(given.track)
     with Progress(keep=False) as progress:
-        comparison = around.run(print, [*([progress] if jobs == 1 else []), *trackers], jobs)
-    print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / sweep.CELLS}")
+        callbacks: list[Callback] = [*([progress] if runs_here(executor) else []), *trackers]
+        comparison = around.run(_print_at_once, callbacks, executor)
+    print(f"\n{_comparison_text(run, comparison)}\nrun folders: {run.folder / CELLS}")
+
+
+def _print_at_once(line: str) -> None:
+    """Print a line, also if the output is a file that a person looks at meanwhile."""
+    print(line, flush=True)
 
 
 def _explore(arguments: Sequence[str]) -> None:
@@ -192,9 +204,14 @@ def _compare(arguments: Sequence[str]) -> None:
     run = _run(given)
     comparison = run.compare()
     print(_comparison_text(run, comparison))
+    written = {"cells": comparison.cells, "domains": comparison.domains}
+    if given.claims:
+        evidence = check_claims(comparison, run=shlex.quote(str(run.folder)))
+        written["claims"] = evidence.table
+        print(f"\n{claims_text(evidence)}")
     if given.csv is not None:
         folder = make_folder(place(given.csv, "--csv"))
-        for name, table in (("cells", comparison.cells), ("domains", comparison.domains)):
+        for name, table in written.items():
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
 
 
@@ -279,6 +296,7 @@ _USAGE = f"""mpnas {__version__}: multi-path architecture search for several ima
   mpnas cache     print what is in the cache of images, or remove some of it
   mpnas profile   measure the latency of every block of a search space
   mpnas grow      add domains to a trained run, whose domains stay as they are
+  mpnas transfer  measure what every domain gains from every other one
 
 mpnas COMMAND --help shows the options of a command. search and train can also run in several
 processes: torchrun --nproc-per-node N -m -- mpnas_kit search ..."""
@@ -303,6 +321,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "cache": manage_cache,
     "profile": profile,
     "grow": grow,
+    "transfer": measure_transfer,
 }
 
 _AFTER_STOP = {  # what a person should know, if no stage was stopped

@@ -15,6 +15,7 @@ from mpnas_kit.parts import to_text
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.runs import profiles
 from mpnas_kit.runs.description import RUN, place
+from mpnas_kit.runs.executors import EXECUTOR
 from mpnas_kit.runs.run import StageName
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import describe, options
@@ -322,7 +323,8 @@ def report_parser() -> Parser:
     parser.add_argument(
         "notebook",
         nargs="*",
-        help="names or files (default: all notebooks except own_data, space, scaling and explore)",
+        help="names or files (default: all notebooks except own_data, transfer, space, scaling and "
+        "explore)",
     )
     return parser
 
@@ -349,10 +351,17 @@ def sweep_parser() -> Parser:
     )
     parser.add_argument("--seeds", metavar="LIST", help="default: those of the profile")
     parser.add_argument(
+        "--executor",
+        metavar="EXECUTOR",
+        help=f"where the cells run: {EXECUTOR.expected()}, such as "
+        "\"dask(scheduler='tcp://host:8786')\" or \"slurm(partition='gpu', time=120, cpus=4)\" "
+        "(default: joblib, on this machine)",
+    )
+    parser.add_argument(
         "--jobs",
         metavar="N",
-        default="1",
-        help="number of cells at the same time, each in its own process (default: 1)",
+        help="number of cells at the same time, each in its own process (default: that of the "
+        "executor; joblib: 1)",
     )
     _start_option(parser)
     _track_option(parser)
@@ -412,7 +421,16 @@ def compare_parser() -> Parser:
         allow_abbrev=False,
     )
     _run_options(parser)
-    parser.add_argument("--csv", metavar="FOLDER", help="also write cells.csv and domains.csv")
+    parser.add_argument(
+        "--claims",
+        action="store_true",
+        help="also print what the runs say about the claims of the MPNAS article and of the kit",
+    )
+    parser.add_argument(
+        "--csv",
+        metavar="FOLDER",
+        help="also write cells.csv and domains.csv, and with --claims claims.csv",
+    )
     return parser
 
 

@@ -9,7 +9,7 @@ from mpnas_kit.analysis.units import duration
 from mpnas_kit.cli.parsers import Parser, one_run, run_folder
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.runs.run import STAGE_FOLDERS
-from mpnas_kit.runs.sweep import CELLS
+from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.runs.watching import News, Watch, begun_stages
 from mpnas_kit.settings import convert
 from mpnas_kit.values import Range

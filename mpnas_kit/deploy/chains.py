@@ -82,9 +82,7 @@ class Chains:
         formulas = {u: Formula(((u, after(u)),), ((after(u),),)) for u in uses}
         pixels = Unit(PIXELS, 3, 3, 1, space.resolution)
         stem = cheapest[3, space.resolution]
-        size, width = space.resolution, space.layers[-1].widths[-1]
-        for layer in space.layers:
-            size = -(-size // layer.stride)
+        width, (size,) = space.layers[-1].widths[-1], space.all_sizes(len(space.layers))
         formulas[Unit(CALL, 3, classes, 1, space.resolution)] = Formula(
             ((pixels, stem, after(stem)), (Unit(END, width, classes, 1, size),)),
             ((stem, after(stem)),),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,17 +39,17 @@ class Standard:
         mean, deviation = (x.view(1, -1, 1, 1).expand(1, 3, 1, 1) for x in (mean, variance.sqrt()))
         return cls(mean.float(), deviation.float().clamp_min(1e-3))
 
-    def __call__(self, images: Tensor, moves: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def __call__(self, images: Tensor, moves: "Moves | None" = None) -> Tensor:
         """Return network input: uint8 (B, 1 or 3, H, W) -> float32 (B, 3, H, W), channels last.
 
         images: on any device. The result is on the same.
-        moves: source row and column of every pixel, from `Augment.draw`. None: no pixel moves.
+        moves: where every pixel comes from, from `Augment.draw`. None: no pixel moves.
         """
         count, channels, height, width = images.shape
         if moves is None:
             pixels = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
         else:
-            pixels = images.reshape(-1).index_select(0, _positions(images, *moves))
+            pixels = images.reshape(-1).index_select(0, _positions(images, moves))
         scale, offset = self._per_row(width, images.device)
         rows = pixels.reshape(count * height, width * 3).float()
         return torch.addcmul(offset, rows, scale).view(count, height, width, 3).permute(0, 3, 1, 2)
@@ -81,32 +81,54 @@ def standards(domains: Iterable[Domain], standard: Standard | None = None) -> di
     return {d.name: Standard.of(d) if standard is None else standard for d in domains}
 
 
-def _positions(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+class Moves(NamedTuple):
+    """Where the pixels of augmented images come from.
+
+    rows: source row of every row of pixels, int32 (B, H).
+    columns: source column of every column of pixels, int32 (B, W).
+    turned: whether rows and columns of an image change places after that, bool (B,). None: of none.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    turned: Tensor | None = None
+
+    def part(self, index: Tensor) -> "Moves":
+        """Return those of some images. index: int64."""
+        return Moves(*(None if x is None else x[index] for x in self))  # type: ignore[arg-type]
+
+
+def _positions(images: Tensor, moves: Moves) -> Tensor:
     """Return where the values of moved images, in the order (B, H, W, 3), are in the images.
 
     images: (B, 1 or 3, H, W). The one channel of grey images is taken three times.
-    rows, columns: source row (B, H) and source column (B, W) of every pixel.
+    moves: where every pixel comes from.
 
     Returns positions among the values of `images` in their own order: (3 B H W,), int32 if that is
     enough, because it is twice as fast.
     """
     count, channels, height, width = images.shape
     dtype = torch.int32 if images.numel() < 2**31 else torch.int64
-    rows, columns = (x.to(images.device, dtype) for x in (rows, columns))
+    rows, columns = (x.to(images.device, dtype) for x in moves[:2])
     image = torch.arange(count, dtype=dtype, device=images.device) * (channels * height * width)
     colour = torch.arange(3, dtype=dtype, device=images.device)
     colour *= height * width if channels == 3 else 0
-    first = image[:, None] + rows * width  # (B, H), of the first value of a row
-    inside = (columns[:, :, None] + colour).flatten(1)  # (B, 3 W)
+    down, right = rows * width, columns  # what a step down and a step to the right add
+    if moves.turned is not None:
+        turned = moves.turned.to(images.device)[:, None]
+        down, right = torch.where(turned, columns, down), torch.where(turned, down, right)
+    first = image[:, None] + down  # (B, H), of the first value of a row
+    inside = (right[:, :, None] + colour).flatten(1)  # (B, 3 W)
     return (first[:, :, None] + inside[:, None]).flatten()
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Random shift of every image, and random mirroring if the domain allows it.
+    """Random shift of every image, and random mirroring or turning if the domain allows it.
 
     Pixels that move in from outside repeat the edge of the image. An image is mirrored with
-    probability 1/2.
+    probability 1/2. If images may be turned, each of the eight ways to lay a square on itself has
+    the same probability.
 
     shift: largest shift in each direction, pixels, 0 to 1024. Shifts are uniform.
     """
@@ -117,24 +139,31 @@ class Augment:
         check(self)
 
     def draw(
-        self, count: int, size: tuple[int, int], flip: bool, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Draw the source row and the source column of every pixel of `count` images.
+        self,
+        count: int,
+        size: tuple[int, int],
+        flip: bool,
+        generator: torch.Generator,
+        turn: bool = False,
+    ) -> Moves:
+        """Draw where every pixel of `count` images comes from, for `Standard`.
 
         size: (H, W) of the images, pixels.
         flip: whether images may be mirrored.
-
-        Returns rows (count, H) and columns (count, W), int32, for `Standard`.
+        turn: whether images, which are square, may be turned and mirrored.
         """
         offsets = torch.randint(-self.shift, self.shift + 1, (2, count, 1), generator=generator)
         rows, columns = (
             (torch.arange(length, dtype=torch.int32) + offset).clamp_(0, length - 1)
             for length, offset in zip(size, offsets.int(), strict=True)
         )
-        if flip:
+        if flip or turn:
             mirrored = torch.rand(count, 1, generator=generator) < 0.5
             columns = torch.where(mirrored, columns.flip(1), columns)
-        return rows, columns
+        if not turn:
+            return Moves(rows, columns)
+        upside_down, turned = torch.rand(2, count, generator=generator) < 0.5
+        return Moves(torch.where(upside_down[:, None], rows.flip(1), rows), columns, turned)
 
 
 @dataclass(frozen=True)
@@ -144,11 +173,13 @@ class Source:
     split: the split that holds them.
     standard: conversion to network input.
     flip: whether augmentation may mirror them.
+    turn: whether augmentation may turn and mirror them.
     """
 
     split: Split
     standard: Standard
     flip: bool = False
+    turn: bool = False
 
 
 class Drawn:
@@ -156,10 +187,10 @@ class Drawn:
 
     source: the images.
     chosen: indices of the batch's images in the split, int64 (B,).
-    moves: rows and columns from `Augment.draw`; None: no augmentation.
+    moves: where pixels come from, from `Augment.draw`; None: no augmentation.
     """
 
-    def __init__(self, source: Source, chosen: Tensor, moves: tuple[Tensor, Tensor] | None) -> None:
+    def __init__(self, source: Source, chosen: Tensor, moves: Moves | None) -> None:
         self.source, self.chosen, self.moves = source, chosen, moves
 
     def __len__(self) -> int:
@@ -178,7 +209,7 @@ class Drawn:
         split = self.source.split
         moves = self.moves
         if moves is not None and part is not None:
-            moves = moves[0][part], moves[1][part]
+            moves = moves.part(part)
         images = self.source.standard(read(split, chosen).to(device), moves)
         return images, split.labels[chosen].to(device)
 
@@ -214,7 +245,7 @@ class DomainStream:
         if self.augment is not None:
             _, height, width = split.shape
             moves = self.augment.draw(
-                len(chosen), (height, width), self.source.flip, self._generator
+                len(chosen), (height, width), self.source.flip, self._generator, self.source.turn
             )
         return Drawn(self.source, chosen, moves)
 
@@ -268,12 +299,12 @@ class DrawSchedule:
 
     def drawn(self, step: int) -> tuple[str, ...]:
         """Return the domains of a step (from 0). All domains take part in step 0."""
+        before, after = self.draws_before(step), self.draws_before(step + 1)
+        return tuple(d for d in self._share if after[d] > before[d])
 
-        def whole_part(share: float, steps: int) -> int:
-            return int(steps * share + 1e-9) if steps >= 0 else -1
-
-        return tuple(
-            d
+    def draws_before(self, step: int) -> dict[str, int]:
+        """Return in how many steps before step `step` (from 0) each domain is drawn."""
+        return {
+            d: step if s >= 1 or step == 0 else int((step - 1) * s + 1e-9) + 1
             for d, s in self._share.items()
-            if s >= 1 or whole_part(s, step) > whole_part(s, step - 1)
-        )
+        }

@@ -40,6 +40,7 @@ class Treatment:
     resolution, how, channels: size and mode (see `Fit`).
     shares, group, seed: how missing splits are made (see `split_images`).
     flip: whether a mirrored image keeps its label.
+    turn: whether an image that is turned by 90 degrees or mirrored keeps its label.
     """
 
     resolution: Annotated[int, Range(1, 4096)] = DEFAULT_RESOLUTION
@@ -49,6 +50,7 @@ class Treatment:
     group: str | None = None
     seed: Annotated[int, SEED] = 0
     flip: bool = False
+    turn: bool = False
 
     def __post_init__(self) -> None:
         check(self, "images")
@@ -165,7 +167,9 @@ def _domain(
         CachedSplit(images, cached[good[splits == i]], labels[splits == i])
         for i in range(len(SPLITS))
     )
-    domain = Domain(listing.domain, listing.classes, train, val, test, how.flip, how=how.how)
+    domain = Domain(
+        listing.domain, listing.classes, train, val, test, how.flip, how=how.how, turn=how.turn
+    )
     all_splits, all_labels = np.full((2, images.shape[0]), NO_SPLIT)
     all_splits[good], all_labels[good] = splits, labels
     known = KnownDomain.of(domain, images.folder.name, cached, all_splits, all_labels)

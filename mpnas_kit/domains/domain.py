@@ -32,6 +32,8 @@ class Domain:
     val: validation split.
     test: test split.
     flip: whether a mirrored image keeps its label, so that augmentation may mirror images.
+    turn: whether an image keeps its label if it is turned by 90 degrees or mirrored, so that
+    augmentation may do both.
     task: what a network must predict; None: classification into `classes`.
     how: how an image of another shape becomes square in a prediction (see `Fit`).
 
@@ -52,6 +54,7 @@ class Domain:
     flip: bool = False
     task: Task = None  # type: ignore[assignment] # set below, never None afterwards
     how: How = "crop"
+    turn: bool = False
 
     def __post_init__(self) -> None:
         convert_text(self.name, "the name of a domain")
@@ -61,7 +64,9 @@ class Domain:
             )
         where = f"domain {self.name!r}"
         object.__setattr__(self, "classes", _class_names(self.classes, where))
-        object.__setattr__(self, "flip", convert_plain(self.flip, bool, f"{where}: flip"))
+        for name in ("flip", "turn"):
+            value = convert_plain(getattr(self, name), bool, f"{where}: {name}")
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "how", convert_plain(self.how, How, f"{where}: how"))
         if self.task is None:
             object.__setattr__(self, "task", Classification(len(self.classes)))
@@ -261,13 +266,14 @@ class DomainSuite:
         return replace(self, domains=tuple(self[n] for n in chosen))
 
     def fingerprint(self, splits: Sequence[str] = SPLITS) -> str:
-        """Return a short hash over domain names, classes, `flip`, images and labels.
+        """Return a short hash over domain names, classes, `flip`, `turn`, images and labels.
 
         splits: the splits whose images and labels count; default: all three.
         """
         digest = sha256()
         for domain in self.domains:
-            digest.update(repr((domain.name, domain.classes, domain.flip)).encode())
+            turn = (True,) if domain.turn else ()
+            digest.update(repr((domain.name, domain.classes, domain.flip, *turn)).encode())
             for name in splits:
                 digest.update(domain.split(name).fingerprint().encode())
         return digest.hexdigest()[:16]

@@ -67,6 +67,7 @@ class KnownDomain(msgspec.Struct):
     name: str
     classes: tuple[str, ...]
     flip: bool
+    turn: bool
     how: How
     images: str
     order: bytes
@@ -93,6 +94,7 @@ class KnownDomain(msgspec.Struct):
             domain.name,
             domain.classes,
             domain.flip,
+            domain.turn,
             domain.how,
             images,
             b"" if is_ordered else order.astype(np.int32).tobytes(),
@@ -118,7 +120,9 @@ class KnownDomain(msgspec.Struct):
             )
             for own, fingerprint in zip(positions, self.fingerprints, strict=True)
         )
-        return Domain(self.name, self.classes, train, val, test, self.flip, how=self.how)
+        return Domain(
+            self.name, self.classes, train, val, test, self.flip, how=self.how, turn=self.turn
+        )
 
 
 class KnownSuite(msgspec.Struct):

@@ -38,6 +38,7 @@ def folders(
     seed: Annotated[int, SEED] = 0,
     bad: Bad = "stop",
     flip: bool = False,
+    turn: bool = False,
 ) -> DomainSuite:
     """Return the images in a folder of domains, in the folder of one domain, or in several.
 
@@ -58,13 +59,14 @@ def folders(
     bad: what happens if images cannot be read: `stop` raises an error with their number, `skip`
     leaves them out and lists them in `left_out` of the suite.
     flip: whether a mirrored image keeps its label.
+    turn: whether an image that is turned by 90 degrees or mirrored keeps its label.
 
     Raises `MpnasError` if a folder has another layout or a value is wrong.
 
     >>> suite = mk.folders("photos", resolution=32)  # doctest: +SKIP
     """
     given = dict(resolution=resolution, how=how, channels=channels, shares=shares, group=group)
-    treatment = Treatment(**given, seed=seed, flip=flip)  # type: ignore[arg-type]
+    treatment = Treatment(**given, seed=seed, flip=flip, turn=turn)  # type: ignore[arg-type]
     options = {**vars(treatment), "bad": bad}
     source = source_text("folders", path, options)
     names = None if domains is None else domain_list(domains)
@@ -102,6 +104,7 @@ def table(
     seed: Annotated[int, SEED] = 0,
     bad: Bad = "stop",
     flip: bool = False,
+    turn: bool = False,
 ) -> DomainSuite:
     """Return the images that a CSV, TSV, JSONL or Parquet file lists.
 
@@ -110,7 +113,7 @@ def table(
 
     path: the file.
     domains: names of the domains to return, in order; None: all, in natural order.
-    resolution, how, channels, shares, seed, bad, flip: see `folders`.
+    resolution, how, channels, shares, seed, bad, flip, turn: see `folders`.
     group: regular expression on file names (see `folders`), for rows without a value in `group`.
 
     Raises `MpnasError` that names the line if the file cannot be read or a value is wrong.
@@ -118,7 +121,7 @@ def table(
     >>> suite = mk.table("photos.csv", resolution=32)  # doctest: +SKIP
     """
     given = dict(resolution=resolution, how=how, channels=channels, shares=shares, group=group)
-    treatment = Treatment(**given, seed=seed, flip=flip)  # type: ignore[arg-type]
+    treatment = Treatment(**given, seed=seed, flip=flip, turn=turn)  # type: ignore[arg-type]
     source = source_text("table", path, {**vars(treatment), "bad": bad})
     names = None if domains is None else domain_list(domains)
     file = _absolute(path)
@@ -144,6 +147,7 @@ def hub(
     seed: Annotated[int, SEED] = 0,
     bad: Bad = "stop",
     flip: bool = False,
+    turn: bool = False,
 ) -> DomainSuite:
     """Return the images of Hugging Face data sets that are on this machine.
 
@@ -160,13 +164,13 @@ def hub(
     image: column of the images; None: the only column that has images.
     label: column of the classes; None: `label` or `labels`, or the only `ClassLabel`.
     group: column whose equal values stay in one split; None: `group` if there is one.
-    resolution, how, channels, shares, seed, bad, flip: see `folders`.
+    resolution, how, channels, shares, seed, bad, flip, turn: see `folders`.
 
     Raises `MpnasError` that names the file, and the row from 0, if a data set cannot be used.
 
     >>> suite = mk.hub("sets/birds", resolution=32)  # doctest: +SKIP
     """
-    treatment = Treatment(resolution, how, channels, shares, seed=seed, flip=flip)  # type: ignore[arg-type]
+    treatment = Treatment(resolution, how, channels, shares, seed=seed, flip=flip, turn=turn)  # type: ignore[arg-type]
     for name, column in (("image", image), ("label", label), ("group", group)):
         if column is not None:
             convert_text(column, name)

@@ -6,7 +6,7 @@ domain     shows                                    source
 fashion    clothes, grey photographs                Fashion-MNIST
 landcover  land from space, RGB                     NASA Blue Marble, MODIS land cover
 scripts    characters of 22 scripts, grey           Noto Sans fonts
-scene      digits among digits on photographs, RGB  fonts; scikit-image, scikit-learn
+scene      digits among digits on photographs, RGB  fonts; scikit-image, GCompris, Blender
 textures   surfaces at equal contrast, grey         scikit-image, scikit-learn
 icons      interface icons, grey                    icon fonts of QtAwesome
 watch      smartwatch motion drawn as images, RGB   seglearn
@@ -54,6 +54,7 @@ POCKET_DOMAINS: tuple[str, ...] = (
 
 TRAIN_LIMITS = {"digits": 300, "icons": 660, "emoji": 400}
 MAY_FLIP = frozenset({"landcover", "textures", "fashion", "emoji"})
+MAY_TURN = frozenset({"textures"})
 
 
 @checked("pocket")
@@ -106,6 +107,7 @@ def _domain(name: str, checksums: dict[str, str], full: bool) -> Domain:
         splits["val"],
         splits["test"],
         flip=name in MAY_FLIP,
+        turn=name in MAY_TURN,
     )
 
 

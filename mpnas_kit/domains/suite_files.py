@@ -34,7 +34,7 @@ from mpnas_kit.values import checked, convert_list, convert_plain, convert_text
 
 _WHOLE = ("resolution", "seed", "bad")  # of all domains
 _KINDS = ("folder", "table", "hub")
-_TREATMENT = ("resolution", "how", "channels", "shares", "group", "flip")
+_TREATMENT = ("resolution", "how", "channels", "shares", "group", "flip", "turn")
 _OF_DOMAIN = (*_KINDS, "image", "label", *_TREATMENT)
 
 
@@ -45,10 +45,10 @@ def suite_file(path: str | os.PathLike[str], domains: Sequence[str] | None = Non
     At its top it has `resolution`, `seed` and `bad`, all optional. Then it has a table per domain,
     with one of `folder` (the folder of the domain), `table` (a CSV, TSV, JSONL or Parquet file) and
     `hub` (the folder of a data set of Hugging Face), and perhaps `resolution`, `how`, `channels`,
-    `shares`, `group` and `flip`. They mean the same as for `folders`. The `resolution` of a domain
-    counts before that of the file. With `hub`, `group` is a column, and `image` and `label` may
-    name the others (see `hub`). Paths are relative to the file. If a table has a column `domain`,
-    only the rows of this domain count.
+    `shares`, `group`, `flip` and `turn`. They mean the same as for `folders`. The `resolution` of a
+    domain counts before that of the file. With `hub`, `group` is a column, and `image` and `label`
+    may name the others (see `hub`). Paths are relative to the file. If a table has a column
+    `domain`, only the rows of this domain count.
 
     path: the file.
     domains: names of the domains to return, in order; None: all, in the order of the file.

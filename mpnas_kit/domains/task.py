@@ -25,7 +25,9 @@ class Task(Protocol):
 
     A method `qualities(outputs, labels)` is optional: the quality of every image, a tensor (B,) on
     the device of the outputs, whose mean is what `quality` returns. With it, a step waits for a GPU
-    once, not once per domain and path.
+    once, not once per domain and path. So is a method `probabilities(outputs, labels)`: the
+    probability of the right answer for every image, float (B,), 0 to 1. A search needs it if its
+    setting `quality` is `probability`.
 
     outputs: values per image that the head returns, at least 1.
     chance_loss: loss of a guess, in nats, above 0.
@@ -133,6 +135,13 @@ class Classification:
         """Return for every image whether logits (B, classes) are right: bool (B,)."""
         return outputs.argmax(1) == labels
 
+    def probabilities(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the probability of the true class for every image: (B, classes) -> float32 (B,).
+
+        It is `exp(-loss)` of the image.
+        """
+        return outputs.float().softmax(1).gather(1, labels[:, None])[:, 0]
+
     def quality(self, outputs: Tensor, labels: Tensor, reduction: Reduction = "mean") -> float:
         """Return the top-1 accuracy of logits (B, classes), 0 to 1 (see `Task.quality`).
 
@@ -179,10 +188,42 @@ def image_qualities(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
         pairs = zip(outputs.split(1), labels.split(1), strict=True)
         found = [task.quality(x, y) for x, y in pairs]
         return torch.tensor(found, dtype=torch.float64, device=labels.device)
-    each = own(outputs, labels)
-    if not isinstance(each, Tensor) or each.shape != labels.shape:
+    return _of_each_image(task, "qualities", own(outputs, labels), labels)
+
+
+def mean_probabilities(task: Task, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """Return the mean probability of the right answers, for several outputs for the same images.
+
+    The result is float64 (outputs,), on the device of the outputs, which is not waited for.
+
+    task: a task with the method `probabilities`.
+    outputs: what the head returned, (B, outputs of the task) each. labels: int64 (B,).
+
+    Raises `MpnasError` if the task has no method `probabilities`, or it returns no tensor (B,).
+
+    >>> outputs = torch.tensor([[0.0, 1.0], [2.0, 1.0]])
+    >>> found = mean_probabilities(mk.Classification(2), [outputs, -outputs], torch.tensor([1, 1]))
+    >>> [round(float(value), 3) for value in found]
+    [0.5, 0.5]
+    """
+    own: Callable[[Tensor, Tensor], Any] | None = getattr(task, "probabilities", None)
+    if own is None:
         raise MpnasError(
-            f"qualities of the task {short(task)} returns {short(each)}: expected a tensor with "
-            f"the quality of each of {len(labels)} images."
+            f"the task {short(task)} gives no probability of the right answer: expected a task "
+            "with a method probabilities(outputs, labels), or the quality 'task'."
+        )
+    repeated = labels.repeat(len(outputs))
+    found = own(torch.cat(tuple(outputs)), repeated)
+    each = _of_each_image(task, "probabilities", found, repeated)
+    return each.view(len(outputs), -1).mean(1)
+
+
+def _of_each_image(task: Task, method: str, each: Any, labels: Tensor) -> Tensor:
+    """Return what a method of a task returned, as float64 (B,), checked."""
+    if not isinstance(each, Tensor) or each.shape != labels.shape:
+        value = "quality" if method == "qualities" else "probability"
+        raise MpnasError(
+            f"{method} of the task {short(task)} returns {short(each)}: expected a tensor with "
+            f"the {value} of each of {len(labels)} images."
         )
     return each.double()

@@ -6,10 +6,12 @@ from typing import Any
 import pandas as pd
 import torch
 
+from mpnas_kit.analysis.claims import sourced
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.evidence import DAGGER, Evidence
 from mpnas_kit.analysis.suite_facts import SuiteFacts
-from mpnas_kit.analysis.units import amount
-from mpnas_kit.domains.domain import SPLITS, DomainSuite
+from mpnas_kit.analysis.units import amount, signed
+from mpnas_kit.domains.domain import SPLITS, Domain, DomainSuite
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.result import TrainResult
 
@@ -169,6 +171,43 @@ COMPARISON_FORMATS: dict[str, str | Callable[[Any], str]] = {
 """Formats of the columns of `comparison_table`."""
 
 
+def claims_table(evidence: Evidence) -> pd.DataFrame:
+    """Return the measured claims as text: one row per claim.
+
+    Columns claim (with its source, unless it is the kit), verdict, difference (in points, or in
+    percent with its sign), interval (95 %, with a dagger if the bootstrap gives another verdict),
+    p, and seeds if claims differ in their number.
+
+    evidence: what runs say about claims.
+
+    >>> outcome = mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000)
+    >>> found = mk.analysis.check_claims(mk.analysis.compare([outcome]))
+    >>> mk.notebook.tables.claims_table(found).columns.tolist()
+    ['claim', 'verdict', 'difference', 'interval', 'p']
+    """
+    rows = [
+        {
+            "claim": sourced(row.claim, row.source),
+            "verdict": row.verdict,
+            "difference": signed(row.difference / 100) + ("%" if row.unit == "%" else ""),
+            "interval": evidence.interval(row.low, row.high) + ("" if row.agree else DAGGER),
+            "p": "–" if pd.isna(row.p) else f"{row.p:.2g}",
+            "seeds": str(row.seeds),
+        }
+        for row in evidence.measured.itertuples()
+    ]
+    columns = ["claim", "verdict", "difference", "interval", "p", "seeds"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table if table["seeds"].nunique() > 1 else table.drop(columns="seeds")
+
+
+def missing_claims_table(evidence: Evidence) -> pd.DataFrame:
+    """Return the claims that are not measured: columns claim (with its source) and lacks."""
+    missing = evidence.missing
+    claims = [sourced(*pair) for pair in zip(missing["claim"], missing["source"], strict=True)]
+    return pd.DataFrame({"claim": claims, "lacks": missing["lacks"]})
+
+
 def written(table: pd.DataFrame, formats: Mapping[str, str | Callable[[Any], str]]) -> pd.DataFrame:
     """Return the table as text.
 
@@ -237,7 +276,8 @@ def suite_table(suite: DomainSuite) -> pd.DataFrame:
 
     Columns domain; classes and channels (how many); train, val and test (number of images);
     majority (share of the most frequent class in the test split, 0 to 1: the accuracy of always
-    guessing that class); flip (`yes` if training may mirror an image, otherwise `no`).
+    guessing that class); moves (what training may do to an image besides a shift: `none`, `mirror`,
+    or `mirror, turn` by 90 degrees).
 
     >>> list(mk.notebook.tables.suite_table(suite)["domain"])
     ['planted0', 'planted1']
@@ -252,7 +292,14 @@ def suite_table(suite: DomainSuite) -> pd.DataFrame:
                 "channels": domain.channels,
                 **{split: len(domain.split(split)) for split in SPLITS},
                 "majority": float(counts.max()) / len(domain.test),
-                "flip": "yes" if domain.flip else "no",
+                "moves": _moves(domain),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _moves(domain: Domain) -> str:
+    """Return what training may do to an image of a domain besides a shift."""
+    if domain.turn:
+        return "mirror, turn"
+    return "mirror" if domain.flip else "none"

@@ -26,11 +26,13 @@ from mpnas_kit.plots.similarity import jaccard
 from mpnas_kit.plots.spread import path_spread, path_spreads
 from mpnas_kit.plots.style import TRANSPARENT, domain_colors, domain_variables
 from mpnas_kit.plots.suite_facts import class_counts, class_samples, copy_pairs, original_sizes
+from mpnas_kit.plots.transfer import agreement_by_layer, transfer_matrix, transfer_scatter
 from mpnas_kit.plots.trust import trust_scatter
 
 __all__ = [
     "TRANSPARENT",
     "accuracy_dots",
+    "agreement_by_layer",
     "approach_dots",
     "class_counts",
     "class_recalls",
@@ -60,6 +62,8 @@ __all__ = [
     "suite_sizes",
     "training_course",
     "training_curves",
+    "transfer_matrix",
+    "transfer_scatter",
     "trust_scatter",
     "two_paths",
     "prioritization_dots",

@@ -1,4 +1,4 @@
-"""Accuracy of random paths over their cost, with the range over seeds."""
+"""Accuracy of random paths of equal cost over their parameters, with the range over seeds."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,17 +30,17 @@ def path_spreads(spread: PathSpread, *, columns: int = 2) -> Figure:
         ax.set(xlabel="", ylabel="")
         ax.tick_params(labelsize=8)
     for ax in grid[-across:]:
-        ax.set_xlabel("multiply-adds", fontsize=9)
+        ax.set_xlabel("parameters", fontsize=9)
     figure.supylabel("validation accuracy", fontsize=9)
     return figure
 
 
 @style.literal
 def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes:
-    """Draw the validation accuracy of random paths of one domain over their multiply-adds.
+    """Draw the validation accuracy of random paths of one domain over their parameters.
 
     A dot is a path at its first seed. A line is the range over the seeds of a path that has
-    several. The title gives the standard deviation over paths, that over seeds, and their ratio.
+    several. The title gives sigma, the deviation over paths, and the deviation over seeds.
 
     spread: result of `analysis.read_path_spread`.
     domain: name of the domain.
@@ -53,16 +53,18 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
     ax = style.axes(ax, 4.4, 3.2)
     color = style.drawn_colors(names)[domain]
     own = spread.rows[spread.rows["domain"] == domain].sort_values("seed")
+    parse, cost = spread.space.parse, spread.space.cost
+    own = own.assign(parameters=[cost(parse(arch)).parameters for arch in own["arch"]])
     for _, seeds in own.groupby("path"):
         if len(seeds) > 1:
             ends = seeds["accuracy"].min(), seeds["accuracy"].max()
-            ax.plot([seeds["multiply_adds"].iloc[0]] * 2, ends, color=color, lw=1.4)
+            ax.plot([seeds["parameters"].iloc[0]] * 2, ends, color=color, lw=1.4)
     first = own.groupby("path").first()
-    (dots,) = ax.plot(first["multiply_adds"], first["accuracy"], "o", color=color, ms=4)
+    (dots,) = ax.plot(first["parameters"], first["accuracy"], "o", color=color, ms=4)
     style.tips(
         dots,
         [
-            f"{domain}: {r.accuracy:.1%}, {amount(r.multiply_adds)} multiply-adds\n{r.arch}"
+            f"{domain}: {r.accuracy:.1%}, {amount(r.parameters)} parameters\n{r.arch}"
             for r in first.itertuples()
         ],
     )
@@ -73,10 +75,10 @@ def path_spread(spread: PathSpread, domain: str, ax: Axes | None = None) -> Axes
     ax.yaxis.set_major_formatter(style.percent())
     style.plain(ax)
     ax.set_title(
-        f"{domain}: paths \N{PLUS-MINUS SIGN}{100 * row['over_paths']:.1f}, "
-        f"seeds \N{PLUS-MINUS SIGN}{100 * row['over_seeds']:.1f} (ratio {row['ratio']:.1f})",
+        f"{domain}: paths \N{PLUS-MINUS SIGN}{100 * row['sigma']:.1f}, "
+        f"seeds \N{PLUS-MINUS SIGN}{100 * row['over_seeds']:.1f}",
         fontsize=9,
         loc="left",
     )
-    ax.set(xlabel="multiply-adds", ylabel="validation accuracy")
+    ax.set(xlabel="parameters", ylabel="validation accuracy")
     return ax

@@ -20,7 +20,8 @@ from mpnas_kit.notebook import picture
 from mpnas_kit.plots.answer import alt_text, left_out, size_and_accuracy
 from mpnas_kit.report.cards import Card, cards_of
 from mpnas_kit.runs.run import Run
-from mpnas_kit.runs.sweep import CELLS, answer_of, finished_runs, own_comparison
+from mpnas_kit.runs.sweep import answer_of, finished_runs, own_comparison
+from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.space import Path
 from mpnas_kit.training.result import TrainResult

@@ -11,7 +11,8 @@ from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, RESULTS, SEE_CHECK
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.runs.description import RUN, RunDescription, place
 from mpnas_kit.runs.run import FROZEN, Run
-from mpnas_kit.runs.sweep import CELLS
+from mpnas_kit.runs.sweep_cells import CELLS
+from mpnas_kit.runs.transfer import TRANSFER
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.training.config import TrainConfig
@@ -67,9 +68,10 @@ def _run(run: pathlib.Path) -> Iterator[Checked]:
         yield Checked(run, "damaged", str(error), remedy)
     stages = [run / name for name in (FROZEN, "search", "pretrain", "train")]
     stages += [
-        run / "trust" / domain / name
-        for domain in files.names_in(run / "trust")
-        for name in files.names_in(run / "trust" / domain)
+        run / kind / domains / name
+        for kind in ("trust", TRANSFER)
+        for domains in files.names_in(run / kind)
+        for name in files.names_in(run / kind / domains)
     ]
     for stage in stages:
         if files.names_in(stage):

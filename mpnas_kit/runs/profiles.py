@@ -133,7 +133,6 @@ QUICK = Profile(
     domains=("digits", "letters", "fashion", "watch"),
     search={**COST, "steps": 300, "batch_size": 16, "reward_batch": 16, "policy_snapshots": 60},
     train={"steps": 240, "evaluate_every": 80},
-    # All with one budget: a single path would be trained twice as long.
     approaches=("mpnas", "bundle", "random_paths", "random_paths(draw=1)"),
     prioritizations=(),
     seeds=(0,),

@@ -22,8 +22,9 @@ from msgspec.structs import asdict
 
 from mpnas_kit import files
 from mpnas_kit.analysis.comparison import Comparison
-from mpnas_kit.approaches.approach import Approach, Context, Plan, plan_of
-from mpnas_kit.approaches.methods import APPROACH, Grown, label
+from mpnas_kit.approaches.approach import Approach, Context, Plan, label, plan_of
+from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.approaches.searched import Grown
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
 from mpnas_kit.domains.suites import SUITE, read_suite, suite_from_text, suite_text
 from mpnas_kit.domains.task import Classification, Task
@@ -189,7 +190,9 @@ class Run:
         there = RunDescription.read(self.folder)
         given: dict[str, Any] = {"profile": profile, "names": names, **others}
         if self._approach is not None:
-            given["approach"] = to_text(self._approach)
+            known = APPROACH.read(there.approach, self.trust)  # an older text lacks new options
+            same = known == self._approach
+            given["approach"] = there.approach if same else to_text(self._approach)
         if isinstance(data, str):
             given["data"] = suite_text(data)
         elif data is not None:

@@ -7,150 +7,39 @@ A finished cell is never run again. A sweep that was killed continues with the f
 not finished, and that cell continues from its last checkpoint. Cells with the same search share it:
 the first cell searches, and the others take its search. If the search of the run itself is the
 same, the run is the first cell. A control is matched to the MPNAS cell of the same prioritization,
-norm and seed; a backbone needs none.
+norm and seed; a backbone needs none. A control that shares no weights is matched to any MPNAS cell
+with the same prioritization in the search, since it only takes its paths.
 """
 
 import os
 import pathlib
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from typing import Any
 
 from mpnas_kit import files
 from mpnas_kit.analysis.answer import Answer
 from mpnas_kit.analysis.comparison import KEY, NO_PRIORITIZATION, Comparison, Outcome, compare
-from mpnas_kit.approaches.approach import Approach, is_matched
-from mpnas_kit.approaches.methods import APPROACH, MPNAS, label
+from mpnas_kit.approaches.approach import is_matched, label
+from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.approaches.searched import MPNAS
 from mpnas_kit.engine.loop import Callback
-from mpnas_kit.engine.parent import end_with_parent
-from mpnas_kit.engine.signals import StopRequested
-from mpnas_kit.engine.stage_folder import StageFolder
 from mpnas_kit.engine.trackers import Tracker, check_trackers
 from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.parts import Missing, split_list, to_text
-from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.prioritization.domain_weights import Prioritization
-from mpnas_kit.prioritization.methods import PRIORITIZATION
+from mpnas_kit.parts import Missing, shown, split_list, to_text
 from mpnas_kit.runs.description import RUN
-from mpnas_kit.runs.run import STAGE_FOLDERS, STAGES, Run, StageName
+from mpnas_kit.runs.executors import EXECUTOR, Executor, Joblib, runs_here
+from mpnas_kit.runs.run import STAGES, Run, StageName
+from mpnas_kit.runs.scheduling import run_cells
+from mpnas_kit.runs.sweep_cells import CELLS, Cell, Prioritizations, cells
 from mpnas_kit.settings import convert, require
 
-CELLS = "cells"  # folder of the cells in the run folder
 OF_CELLS = {"norm": "norms", "seed": "seeds", "prioritization": "prioritizations"}
-MOST_JOBS = 1024
 _BUDGET: dict[StageName, tuple[str, ...]] = {  # settings that say how much a stage computes
     "search": ("steps", "batch_size", "paths_per_step"),
     "train": ("steps", "batch_size"),
 }
-_PAUSE = 0.2  # seconds between two looks at stages that were asked to stop
-ARROW = " > "  # separates the prioritizations of search and training if they differ
-
-
-@dataclass(frozen=True)
-class Prioritizations:
-    """The prioritizations of a cell.
-
-    search: prioritization in the search.
-    train: prioritization in the training.
-
-    >>> mk.Prioritizations.parse("uniform > abdp").train
-    ABDP(start=1.0, end=0.25, schedule='exponential', decay=0.95)
-    """
-
-    search: Prioritization
-    train: Prioritization
-
-    @classmethod
-    def parse(cls, text: str) -> "Prioritizations":
-        """Return the prioritizations that a text describes.
-
-        text: one prioritization for both stages, such as `abdp`; or those of search and training
-        separated by `>`, such as `uniform > abdp(end=0.5)`.
-
-        Raises `MpnasError` if the text has more than two parts or names an unknown prioritization.
-        """
-        parts = [part.strip() for part in text.split(ARROW.strip())]
-        if len(parts) > 2:
-            raise MpnasError(
-                f"prioritization {text!r} cannot be read: expected one for both stages, or two, as "
-                f"'uniform{ARROW}abdp'."
-            )
-        prioritizations = [PRIORITIZATION.parse(p) for p in parts]
-        return cls(prioritizations[0], prioritizations[-1])
-
-    @property
-    def label(self) -> str:
-        """Text form in tables, as `parse` reads it. Omits options that have their default value."""
-        search, train = (to_text(p, defaults=False) for p in (self.search, self.train))
-        return search if search == train else f"{search}{ARROW}{train}"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a sweep.
-
-    approach: how the domains are served.
-    prioritization: prioritizations of search and training.
-    norm: batch norm of both stages: `per_domain`, `mixed` or `naive`.
-    seed: seed of both stages, at least 0.
-
-    >>> both = mk.Prioritizations(mk.ABDP(), mk.ABDP())
-    >>> print(mk.Cell(mk.MPNAS(), both, seed=1))
-    mpnas, abdp, per_domain, seed 1
-    """
-
-    approach: Approach
-    prioritization: Prioritizations
-    norm: Norm = "per_domain"
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """Name of the folder of the cell."""
-        words = (label(self.approach), self.prioritization.label, self.norm, f"seed{self.seed}")
-        return "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", w).strip("-") for w in words)
-
-    @property
-    def search_key(self) -> tuple[object, ...]:
-        """Settings that the search of the cell depends on. Cells with equal keys share a search."""
-        return self.approach, self.prioritization.search, self.norm, self.seed
-
-    def __str__(self) -> str:
-        return f"{label(self.approach)}, {self.prioritization.label}, {self.norm}, seed {self.seed}"
-
-
-def cells(
-    approaches: Sequence[Approach],
-    prioritizations: Sequence[Prioritizations],
-    norms: Sequence[Norm] = ("per_domain",),
-    seeds: Sequence[int] = (0,),
-) -> list[Cell]:
-    """Return a cell for every combination, each cell once.
-
-    approaches: approaches, at least one.
-    prioritizations: prioritizations of search and training, at least one.
-    norms: batch norms: `per_domain`, `mixed`, `naive`.
-    seeds: seeds, each at least 0.
-
-    An approach in which domains do not compete has one cell per norm and seed, with uniform
-    weights. All cells of one seed come before those of the next, so that the first seeds give a
-    complete table early.
-
-    >>> both = mk.Prioritizations(mk.ABDP(), mk.ABDP())
-    >>> [str(cell) for cell in mk.cells([mk.MPNAS(), mk.Bundle()], [both])]
-    ['mpnas, abdp, per_domain, seed 0', 'bundle, uniform, per_domain, seed 0']
-    """
-    alone = Prioritizations(Uniform(), Uniform())
-    combined = [
-        Cell(a, p if a.weighs else alone, n, s)
-        for s, n, p, a in product(seeds, norms, prioritizations, approaches)
-    ]
-    return list(dict.fromkeys(combined))
 
 
 class Sweep:
@@ -188,7 +77,7 @@ class Sweep:
             )
         self.around = around
         self._search, self._train = dict(search or {}), dict(train or {})
-        matched = [c for cell in cells for c in _with_match(cell)]
+        matched = [c for cell in cells for c in _with_match(cell, cells)]
         own = _cell_of(around)
         shared = _has_one_key(around) and any(c.search_key == own.search_key for c in matched)
         first = [own] if shared and self.folder(own) == around.folder else []
@@ -202,7 +91,7 @@ class Sweep:
     def other(self, cell: Cell) -> Cell | None:
         """Return the cell that `cell` takes its search from or is matched to; None if none."""
         if not cell.approach.searches:
-            return _match(cell) if is_matched(cell.approach) else None
+            return _match(cell, self.cells) if is_matched(cell.approach) else None
         if self._searched(cell):
             return None
         same = [c for c in self.cells if c.search_key == cell.search_key]
@@ -236,69 +125,33 @@ class Sweep:
         self,
         tell: Callable[[str], None] = lambda line: None,
         callbacks: Sequence[Callback] = (),
-        jobs: int = 1,
+        executor: Executor | None = None,
     ) -> Comparison:
         """Run the cells that are not finished, and return the comparison of all cells.
 
         tell: called with one line of text per cell.
-        callbacks: called after every step of every cell. With several jobs they must be trackers,
-        because steps then run in other processes.
-        jobs: number of cells that run at the same time, at least 1, each in its own process.
+        callbacks: called after every step of every cell. If steps run in other processes, they must
+        be trackers.
+        executor: where the cells run: `Joblib`, `Dask` or `Slurm`; None: in this process, one after
+        the other.
 
-        Processes are started by joblib. Its `parallel_config(backend=...)` can send them elsewhere,
-        for example to a dask cluster, but not to threads, because seeds and torch's settings belong
-        to a process. A cell waits for the cell whose search it takes. joblib divides the processors
-        among the jobs: with large images and `threads` not set, results are those of that number of
-        threads.
+        A cell starts as soon as the cell whose search it takes is finished. If a cell fails, the
+        others run, and its error is raised at the end. If a cell is stopped, all others are.
 
-        Raises `MpnasError` if `jobs` is out of range, if there are callbacks with several jobs, if
-        a cell was begun with other settings, or if a process of a job is killed. All cells are
-        checked before the first one runs.
+        Raises `MpnasError` if a callback is no tracker and needs to be one, if a cell was begun
+        with other settings or fails, or if a process is killed. All cells are checked before the
+        first one runs.
         """
-        require(1 <= jobs <= MOST_JOBS, f"jobs must be 1 to {MOST_JOBS}, not {jobs}.")
+        executor = EXECUTOR.check(Joblib() if executor is None else executor)
         require(
-            jobs == 1 or all(isinstance(c, Tracker) for c in callbacks),
-            f"a sweep with {jobs} jobs cannot call callbacks: expected trackers only, or one job.",
+            runs_here(executor) or all(isinstance(c, Tracker) for c in callbacks),
+            f"a sweep in other processes ({shown(executor)}) cannot call callbacks: expected "
+            "trackers only, or joblib with jobs=1.",
         )
         self.check()
         check_trackers(callbacks)
-        if jobs == 1:
-            for cell in self.cells:
-                tell(self.run_cell(cell, callbacks))
-            return self._compared()
-        from joblib import Parallel, delayed
-
-        parallel = Parallel(
-            n_jobs=min(jobs, len(self.cells)),
-            return_as="generator_unordered",
-            initializer=end_with_parent,
-            initargs=(os.getpid(),),
-        )
-        try:
-            for wave in self._waves():
-                for line in parallel(delayed(self._job)(cell, callbacks) for cell in wave):
-                    tell(line)
-        except BrokenProcessPool:
-            raise MpnasError(
-                f"a process of this sweep was killed, probably because memory ran out for {jobs} "
-                "jobs. The same sweep continues with the cells that are not finished."
-            ) from None
-        return self._compared()
-
-    def _job(self, cell: Cell, callbacks: Sequence[Callback]) -> str:
-        """Run a cell in a process of its own.
-
-        If it is stopped on request, the sweep ends, and with it the other processes. So this one
-        first waits for the checkpoints of all others that are asked to stop.
-        """
-        try:
-            return self.run_cell(cell, callbacks)
-        except StopRequested:
-            folders = [StageFolder(self.folder(c) / n) for c in self.cells for n in STAGE_FOLDERS]
-            time.sleep(_PAUSE)
-            while any(folder.stop_is_requested and folder.is_running for folder in folders):
-                time.sleep(_PAUSE)
-            raise
+        run_cells(self, executor, callbacks, tell)
+        return compare(outcome(self.open(cell)) for cell in self.cells)
 
     def run_cell(self, cell: Cell, callbacks: Sequence[Callback] = ()) -> str:
         """Run a cell, and return one line of text about it. A finished cell is only read.
@@ -335,19 +188,6 @@ class Sweep:
             "seed": cell.seed,
             "prioritization": getattr(cell.prioritization, stage),
         }
-
-    def _waves(self) -> list[list[Cell]]:
-        """Return the cells in groups. A cell depends on cells of earlier groups only."""
-
-        def depth(cell: Cell) -> int:
-            before = self.other(cell)
-            return 0 if before is None else 1 + depth(before)
-
-        depths = {cell: depth(cell) for cell in self.cells}
-        return [[c for c in self.cells if depths[c] == d] for d in range(max(depths.values()) + 1)]
-
-    def _compared(self) -> Comparison:
-        return compare(outcome(self.open(cell)) for cell in self.cells)
 
     def _changed(self, stage: StageName) -> dict[str, Any]:
         """Return the settings that the run changed, except those that its approach fixes."""
@@ -424,14 +264,20 @@ def _in_cell(name: str, callback: Callback) -> Callback:
     return lambda event: callback(replace(event, stage=f"{name}, {event.stage}"))
 
 
-def _match(cell: Cell) -> Cell:
-    """Return the MPNAS cell that gives a control its cost target and the costs of its paths."""
-    return replace(cell, approach=MPNAS())
+def _match(cell: Cell, cells: Sequence[Cell]) -> Cell:
+    """Return the MPNAS cell that gives a control its cost target and the costs of its paths.
+
+    cells: cells of the sweep. If the control weighs no domains, each of them with the same search
+    will do.
+    """
+    own = replace(cell, approach=MPNAS())
+    same = [] if cell.approach.weighs else [c for c in cells if c.search_key == own.search_key]
+    return same[0] if same else own
 
 
-def _with_match(cell: Cell) -> Iterator[Cell]:
+def _with_match(cell: Cell, cells: Sequence[Cell]) -> Iterator[Cell]:
     if is_matched(cell.approach):
-        yield _match(cell)
+        yield _match(cell, cells)
     yield cell
 
 
@@ -486,8 +332,10 @@ def outcome(run: Run) -> Outcome:
 
 def _prioritization_of(cell: Cell) -> str:
     """Return the prioritization of a cell as it stands in tables."""
-    weighs = isinstance(cell.approach, Missing) or cell.approach.weighs
-    return cell.prioritization.label if weighs else NO_PRIORITIZATION
+    if isinstance(cell.approach, Missing) or cell.approach.weighs:
+        return cell.prioritization.label
+    search = cell.prioritization.search
+    return to_text(search, defaults=False) if is_matched(cell.approach) else NO_PRIORITIZATION
 
 
 def own_comparison(run: Run) -> Comparison:

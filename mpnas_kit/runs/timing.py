@@ -225,7 +225,7 @@ def _falling(space: SearchSpace, config: SearchConfig, domains: Sequence[str]) -
     """Return the mean cost of sampled paths in a search over that of random ones, at most 1."""
     wanted, random = (
         sum(resolve_targets(space, one, domains).values())
-        for one in (config, replace(config, cost_target=None, cost_level=1.0))
+        for one in (config, replace(config, cost_target=None, cost_level=1.0, cost_scale=1.0))
     )
     return min(1.0, (1 + wanted / random) / 2)
 

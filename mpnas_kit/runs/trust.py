@@ -103,7 +103,7 @@ def supernet_quality(run: Run, domain: str, paths: Sequence[Path], batch: int = 
     config = origin.search_result().config
     standard = None if origin.start is None else origin.start.standard
     part = divide(run.suite, config.reward_share, config.seed, standard)[domain]
-    net, task = _supernet(origin), part.task
+    net, task = supernet_of(origin), part.task
     count = len(part.reward.split)
     stream = DomainStream(part.reward, min(batch, count), config.seed)
     batches = [stream.next().take() for _ in range(max(1, count // batch))]
@@ -115,7 +115,8 @@ def supernet_quality(run: Run, domain: str, paths: Sequence[Path], batch: int = 
         ]
 
 
-def _supernet(run: Run) -> MultiPathNet:
+def supernet_of(run: Run) -> MultiPathNet:
+    """Return the supernet of a finished search, with its weights."""
     config = run.search_result().config
     net = MultiPathNet.supernet(
         run.space, run.suite.tasks, config.norm, config.seed, config.private_from, config.collapse

@@ -4,9 +4,10 @@ A watcher only reads: it needs no right to write, there may be several, and the 
 for them. A stage is running as long as a process holds the lock of its folder.
 """
 
+import contextlib
 import pathlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from mpnas_kit.engine.stage_folder import CHECKPOINT, CONFIG, METRICS, RESULTS, 
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.runs.description import RUN, place
 from mpnas_kit.runs.run import STAGE_FOLDERS, Run
-from mpnas_kit.runs.sweep import CELLS
+from mpnas_kit.runs.sweep_cells import CELLS
 
 StageState = Literal["not started", "running", "stopped", "finished"]
 _RECENT = 30  # polls from which the time per step is measured
@@ -204,6 +205,22 @@ def request_stop(run: Run | str | pathlib.Path, stage: str) -> None:
     >>> mk.request_stop("runs/mine", "search")  # doctest: +SKIP
     """
     _request(StageFolder(_stage_folder(run, stage)), stage)
+
+
+def stop_stages(folders: Iterable[pathlib.Path]) -> bool:
+    """Ask the running stages of runs to stop. Return whether there are any. Nothing is waited for.
+
+    folders: run folders, which need not exist.
+    """
+    running = False
+    for folder in (run / name for run in folders for name in STAGE_FOLDERS):
+        stage = StageFolder(folder)
+        if stage.is_running:
+            running = True
+            if not stage.stop_is_requested:
+                with contextlib.suppress(MpnasError):  # it has just ended
+                    _request(stage, folder.name)
+    return running
 
 
 def _request(folder: StageFolder, stage: str) -> None:

@@ -11,6 +11,7 @@ from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.defaults import cpu_by_default
 from mpnas_kit.search.controller import Baseline
+from mpnas_kit.search.quality import Quality
 from mpnas_kit.search.rewards import REWARD, Absolute, Reward
 from mpnas_kit.settings import require
 from mpnas_kit.space.costs import COST, CostModel, MultiplyAdds, cost_bounds, path_costs
@@ -19,6 +20,8 @@ from mpnas_kit.values import Range
 
 Scope = Literal["domain", "joint"]
 Owners = Literal["domain", "one"]
+Sampling = Literal["policy", "fair"]
+SCALE = Range(0, 1000, above=True)  # of a factor of cost targets
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,18 @@ class SearchConfig(StageConfig):
     """Steps. Each trains the sampled nodes once and rewards the controllers once."""
     learning_rate: Annotated[float, Range(0, 1_000_000, above=True)] = 0.2
     """Peak learning rate of the shared weights: linear warm-up, then cosine to 0."""
+    sampling: Sampling = "policy"
+    """Paths that train the weights: drawn by the policy, or fair: every choice equally often."""
+    two_phases: bool = False
+    """Whether weights learn only until controller_delay, and controllers then on frozen weights."""
     paths_per_step: Annotated[int, Range(1, 10_000)] = 4
     """Paths that a controller samples per step for its reward."""
     reward_batch: Annotated[int, Range(2, 1_000_000)] = 32
     """Reward images per sampled path. All paths of a step see the same images."""
     reward_share: Annotated[float, Range(0, 1, above=True, below=True)] = 0.3
     """Share of the training split that is used for rewards only."""
+    quality: Quality = "task"
+    """Quality of a path: that of the task (accuracy), or the mean probability of the true class."""
     reward: Annotated[Reward, REWARD] = field(default_factory=Absolute)
     """Reward of a path from its quality and cost."""
     controllers: Owners = "domain"
@@ -58,8 +67,12 @@ class SearchConfig(StageConfig):
     """Cost target, in the unit of the cost model. None: the target that `cost_level` sets."""
     cost_level: Annotated[float, Range(0, 1)] = 1.0
     """Cost target if cost_target is None: 0 the cheapest path, 1 the mean of random paths."""
+    cost_scale: Annotated[float, SCALE] = 1.0
+    """Factor of the cost target, whether cost_target or cost_level sets it."""
     cost_scope: Scope = "domain"
     """What the target holds for: the cost of every domain, or the mean over domains (joint)."""
+    exact_cost: bool = False
+    """Whether the reward's cost term is that of the policy's expected cost, with exact gradient."""
     controller_spread: Annotated[float, Range(0, 1000)] = 1.5
     """Sets the controllers' learning rate: deviation of a logit at the end if rewards are noise."""
     controller_growth: Annotated[float, Range(1e-6, 1e6)] = 10.0
@@ -89,21 +102,27 @@ class SearchConfig(StageConfig):
             f"search: warmup_share ({self.warmup_share}) must not exceed controller_delay "
             f"({self.controller_delay}): in averaged layers, rewards cannot compare choices.",
         )
+        require(
+            not self.two_phases or self.controller_delay * self.steps >= 1,
+            f"search: with two_phases, weights learn only until controller_delay "
+            f"({self.controller_delay:g} of {self.steps} steps): expected at least one step.",
+        )
 
 
 @cpu_by_default()
 def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> float:
     """Return the cost target of a search with images of one size, in the unit of its cost model.
 
-    It is `cost_target` or, if that is None, the target that `cost_level` sets. The mean cost of
-    random paths is estimated from at least 256 paths.
+    It is `cost_target` or, if that is None, the target that `cost_level` sets, times `cost_scale`.
+    The mean cost of random paths is estimated from at least 256 paths.
 
     domains: number of domains that share the network.
 
     Raises `MpnasError` if no path can have this cost, or if it is 0.
     """
     low, high = cost_bounds(config.cost, space, domains)
-    if config.cost_target is None:
+    target = config.cost_target
+    if target is None:
         generator = torch.Generator().manual_seed(0)
         costs: list[float] = []
         while len(costs) < 256:  # joint costs depend on how many share the network
@@ -115,13 +134,23 @@ def resolve_target(space: SearchSpace, config: SearchConfig, domains: int) -> fl
                 f"cost_level {config.cost_level:g} gives the cost target 0, because the cheapest "
                 "path costs nothing: expected a higher cost_level, or a cost_target above 0."
             )
-        return target
-    if not low <= config.cost_target <= high:
+    is_between = config.cost_target is None and config.cost_scale == 1  # two costs of paths
+    if not is_between and not low <= target * config.cost_scale <= high:
         raise MpnasError(
-            f"cost_target {config.cost_target:g} cannot be reached: paths of space {space.name!r} "
+            f"{_target_text(config, target)} cannot be reached: paths of space {space.name!r} "
             f"cost {low:g} to {high:g} {config.cost.unit} for images of {space.resolution} pixels."
         )
-    return config.cost_target
+    return target * config.cost_scale
+
+
+def _target_text(config: SearchConfig, target: float) -> str:
+    """Return a cost target for a message, with its factor.
+
+    target: the target without its factor.
+    """
+    words = f"cost_target {target:g}"
+    scale = config.cost_scale
+    return words if scale == 1 else f"{words} times cost_scale {scale:g} ({target * scale:g})"
 
 
 def resolve_targets(
@@ -130,7 +159,8 @@ def resolve_targets(
     """Return the cost target of every domain, in the unit of the cost model (ours).
 
     A `cost_target` holds for all domains, or for their mean (cost scope `joint`). `cost_level` sets
-    a target for every size of images, since larger images cost more.
+    a target for every size of images, since larger images cost more. `cost_scale` is a factor
+    of all targets.
 
     domains: names of the domains that share the network.
 
@@ -147,12 +177,12 @@ def resolve_targets(
     if target is not None and config.cost_scope == "joint":
         bounds = [cost_bounds(model, space.of(d), len(domains)) for d in domains]
         low, high = np.mean(bounds, axis=0).tolist()
-        if not low <= target <= high:
+        if not low <= target * config.cost_scale <= high:
             raise MpnasError(
-                f"cost_target {target:g} cannot be reached: the mean cost of the domains' paths is "
-                f"{low:g} to {high:g} {model.unit}."
+                f"{_target_text(config, target)} cannot be reached: the mean cost of the domains' "
+                f"paths is {low:g} to {high:g} {model.unit}."
             )
-        return dict.fromkeys(domains, target)
+        return dict.fromkeys(domains, target * config.cost_scale)
     sizes = {space.of(d).resolution: space.of(d) for d in domains}
     targets = {size: resolve_target(own, config, len(domains)) for size, own in sizes.items()}
     return {d: targets[space.of(d).resolution] for d in domains}

@@ -53,9 +53,13 @@ class ControllerSchedule:
         """
         return 1 - 1 / max(2.0, 0.05 * (1 - self.delay) * steps)
 
+    def first(self, steps: int) -> int:
+        """Return the first step (from 0) in which the controllers learn."""
+        return math.floor(self.delay * steps)
+
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of step `step` (from 0)."""
-        first = math.floor(self.delay * steps)
+        first = self.first(steps)
         if step < first:
             return 0.0
         count = steps - first
@@ -200,13 +204,19 @@ class Controllers:
         return entropy / self.exists.sum(1).clamp_min(2).log()
 
     def update(
-        self, step: int, paths: Mapping[str, Sequence[Path]], rewards: Mapping[str, Tensor]
+        self,
+        step: int,
+        paths: Mapping[str, Sequence[Path]],
+        rewards: Mapping[str, Tensor],
+        exact: Tensor | None = None,
     ) -> None:
         """Do one REINFORCE step.
 
         step: number of the step, from 0.
         paths: sampled paths by name of their controller, equally many for each.
         rewards: rewards of these paths, (paths,) per controller. Higher is better.
+        exact: part of the objective that is computed from `log_probabilities` without sampling, a
+        scalar with gradient: the sum over these controllers. None: there is none.
         """
         rows = [self._row[name] for name in paths]
         given = torch.stack([rewards[name] for name in paths]).double()
@@ -214,6 +224,8 @@ class Controllers:
         logs, entropy = self.score(paths)
         self.logits.grad = None
         objective = (gain * logs + self.entropy_weight * entropy).mean(1).sum()
+        if exact is not None:
+            objective = objective + exact.float()
         torch.autograd.backward(-objective)
         assert self.logits.grad is not None
         self.optimiser.zero_grad(set_to_none=True)

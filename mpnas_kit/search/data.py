@@ -82,8 +82,6 @@ def _divide(domain: Domain, reward_share: float, seed: int, standard: Standard) 
         reward.append(members[:count])
         weights.append(members[count:])
 
-    def source(parts: list[torch.Tensor], flip: bool) -> Source:
-        return Source(Subset(train, torch.cat(parts)), standard, flip)
-
-    flipped, plain = source(weights, domain.flip), source(reward, False)
-    return SearchPart(flipped, plain, domain.task, domain.classes)
+    trained = Source(Subset(train, torch.cat(weights)), standard, domain.flip, domain.turn)
+    rewarded = Source(Subset(train, torch.cat(reward)), standard)
+    return SearchPart(trained, rewarded, domain.task, domain.classes)

@@ -76,8 +76,9 @@ class SearchResult:
     history: metrics, one row per step and drawn domain. Columns: step (from 1), domain, loss (nats,
     without label smoothing), weight, accuracy (on the training batch, 0 to 1), entropy (of the
     policy, divided by log(choices), mean over decisions, 0 to 1). Steps in which the controllers
-    learn also have reward, quality (accuracy on the reward batch, 0 to 1) and cost (in
-    `cost_unit`), as means over the sampled paths.
+    learn also have reward, quality (on the reward batch, 0 to 1) and cost (in `cost_unit`), as
+    means over the sampled paths. With `exact_cost`, cost and the cost term of the reward are those
+    of the policy. With `two_phases`, steps on frozen weights lack loss, weight and accuracy.
     policy: choice probabilities, float32 (snapshots, domains, decisions, choices). A decision with
     fewer choices than the largest one has 0 for those it lacks.
     start_table: what the start gave, one row per tensor, all columns as text (see `Loaded`). None:

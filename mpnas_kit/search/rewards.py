@@ -23,7 +23,9 @@ LARGEST = 1e15  # reward; the controllers square it in float32
 class Reward(Protocol):
     """A reward: a function of quality, cost and target, element by element.
 
-    A frozen dataclass with `__call__`, or a function at the top level of a module, is enough.
+    A frozen dataclass with `__call__`, or a function at the top level of a module, is enough. If
+    the reward is the quality plus a function of the cost, a method `cost_term(cost, target)` can
+    return this function, computed by torch. The setting `exact_cost` of a search needs it.
 
     >>> def half_above_target(quality, cost, target):
     ...     return quality * torch.where(cost > target, 0.5, 1.0)
@@ -75,6 +77,32 @@ def rewards_of(reward: Reward, quality: Tensor, cost: Tensor, target: float) -> 
     return rewards
 
 
+def cost_terms_of(reward: Reward, cost: Tensor, target: float) -> Tensor:
+    """Return the cost terms of a reward that is quality plus cost term, with gradient, checked.
+
+    reward: a reward with the method `cost_term`.
+    cost: float64, in the unit of the cost model, with gradient. Returns the same shape.
+    target: cost target, in the same unit.
+
+    Raises `MpnasError` if the reward returns something else than a finite number for each cost.
+    """
+    own: Any = reward  # has the method
+    with RaisedBy(lambda: f"cost_term of the reward {shown(reward)}"):
+        answer = own.cost_term(cost, target)
+    if (
+        not isinstance(answer, Tensor)
+        or answer.shape != cost.shape
+        or not answer.is_floating_point()
+        or not bool((answer.detach().abs() <= LARGEST).all())  # not true for NaN either
+    ):
+        found = answer.tolist() if isinstance(answer, Tensor) else answer
+        raise MpnasError(
+            f"cost_term of the reward {shown(reward)} returns {short(found)}: expected a tensor "
+            f"with a finite number, at most 1e15, for each of {cost.numel()} costs."
+        )
+    return answer.to(cost)
+
+
 def charged(cost: Tensor, target: float | Tensor) -> Tensor:
     """Return the cost charged to each path if the target holds for the mean over domains (ours).
 
@@ -116,7 +144,11 @@ class Absolute:
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """Return `Q + beta |T / T0 - 1|`, element by element."""
-        return quality + self.beta * (cost / target - 1).abs()
+        return quality + self.cost_term(cost, target)
+
+    def cost_term(self, cost: Tensor, target: float) -> Tensor:
+        """Return `beta |T / T0 - 1|`, element by element."""
+        return self.beta * (cost / target - 1).abs()
 
 
 @dataclass(frozen=True)
@@ -192,7 +224,11 @@ class Linear:
 
     def __call__(self, quality: Tensor, cost: Tensor, target: float) -> Tensor:
         """Return `Q + beta T / T0`, element by element."""
-        return quality + self.beta * (cost / target)
+        return quality + self.cost_term(cost, target)
+
+    def cost_term(self, cost: Tensor, target: float) -> Tensor:
+        """Return `beta T / T0`, element by element."""
+        return self.beta * (cost / target)
 
 
 def _share(cost: Tensor, target: float) -> Tensor:

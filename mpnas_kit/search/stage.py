@@ -1,4 +1,6 @@
-"""The search stage: the controllers and the weights of the supernet learn at the same time.
+"""The search stage: the controllers and the weights of the supernet learn.
+
+They learn at the same time, or with `two_phases` first the weights and then the controllers.
 
 MPNAS has one controller per domain and a shared supernet. Multi-head NAS has one controller for all
 domains. Domain-independent NAS (the bundle) shares no layer. All three do the same steps on the
@@ -6,18 +8,19 @@ same batches.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mpnas_kit.domains.batches import Augment, DrawSchedule, streams
+from mpnas_kit.domains.batches import Augment, DomainStream, Drawn, DrawSchedule, streams
 from mpnas_kit.domains.domain import DomainSuite, require_trainable
-from mpnas_kit.domains.task import mean_qualities
+from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.engine.checkpoint import load_optimiser
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.engine.loop import (
@@ -44,8 +47,11 @@ from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.data import SearchPart, divide, require_divisible
+from mpnas_kit.search.expected_cost import ExpectedCost, require_exact
+from mpnas_kit.search.fairness import FairPaths
+from mpnas_kit.search.quality import FixedStream, Measured, path_qualities, require_quality
 from mpnas_kit.search.result import SearchResult, likeliest, snapshot_every, target_record
-from mpnas_kit.search.rewards import charged, rewards_of
+from mpnas_kit.search.rewards import charged, cost_terms_of, rewards_of
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
@@ -98,6 +104,9 @@ def search(
     space = space_for(suite, space)
     require_trainable(suite, config.micro_batches)
     require_divisible(suite, config.reward_share, config.micro_batches)
+    require_quality(config.quality, suite.tasks)
+    if config.exact_cost:
+        require_exact(config.reward, config.cost)
     require_callbacks(callbacks)
     check_trackers(callbacks)
     if start is not None:
@@ -182,6 +191,8 @@ class _Search(Stage):
         "prioritization",
         "streams.*.order",
         "reward_streams.*.order",
+        "measured.*.paths",
+        "measured.*.qualities",
         "policies",
     )
 
@@ -218,6 +229,8 @@ class _Search(Stage):
         self.controller_of = {d: ALL if config.controllers == "one" else d for d in self.domains}
         names = tuple(dict.fromkeys(self.controller_of.values()))
         self.row_of = {d: names.index(name) for d, name in self.controller_of.items()}
+        self.weight_steps = schedule.first(config.steps) if config.two_phases else config.steps
+        self.fair = FairPaths(space, names, config.seed) if config.sampling == "fair" else None
         self.controllers = Controllers(
             space,
             names,
@@ -234,15 +247,34 @@ class _Search(Stage):
             2 * config.seed,
             Augment(config.shift),
         )
-        self.reward_streams = streams(
-            {d: p.reward for d, p in parts.items()}, config.reward_batch, 2 * config.seed + 1
-        )
+        self.reward_streams = self._reward_streams(parts)
+        # With mixed statistics, the quality of a path depends on the other paths of the step.
+        keeps = config.two_phases and config.norm != "mixed"
+        self.measured = Measured(self.domains, len(space.decisions)) if keeps else None
         sizes = {d: len(p.weights.split) for d, p in parts.items()}
         self.draws = DrawSchedule(sizes, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, tasks, config.seed)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.policies: list[NDArray[np.float32]] = []
         self.prices: dict[Use, float] = {}
+        self.expected: dict[str, ExpectedCost] = {}
+        if config.exact_cost:
+            seen = {d: space.of(d) for d in self.domains}
+            tables = {own: ExpectedCost(config.cost, own) for own in dict.fromkeys(seen.values())}
+            self.expected = {d: tables[own] for d, own in seen.items()}
+
+    def _reward_streams(
+        self, parts: Mapping[str, SearchPart]
+    ) -> Mapping[str, DomainStream | FixedStream]:
+        """Return the reward batches of every domain: in a fixed order if weights are frozen."""
+        sources, size = {d: p.reward for d, p in parts.items()}, self.config.reward_batch
+        seed = 2 * self.config.seed + 1
+        if not self.config.two_phases:
+            return streams(sources, size, seed)
+        return {
+            d: FixedStream(source, size, derived_seed(seed, i))
+            for i, (d, source) in enumerate(sources.items())
+        }
 
     def run(self, callbacks: Sequence[StepCallback]) -> SearchResult:
         self.loop(callbacks)
@@ -273,32 +305,9 @@ class _Search(Stage):
 
     def advance(self) -> dict[str, dict[str, float]]:
         """Train the sampled nodes on the weight part, then reward the controllers."""
-        config = self.config
-        rate = learning_rate(self.step, config.steps, config.learning_rate, config.warmup)
-        set_rate(self.optimiser, rate)
         drawn = self.draws.drawn(self.step)
-        chance = warmup_probability(self.step, config.steps, config.warmup_share)
-
-        sampled = self._sample(drawn, 1)
-        names = list(dict.fromkeys(self.controller_of[d] for d in drawn))
-        warmed = warm(
-            self.space,
-            [sampled[name][0] for name in names],
-            chance,
-            config.warmup_candidates,
-            self.generator,
-        )
-        paths = dict(zip(names, warmed, strict=True))
-        figures = weighted_step(
-            self.net,
-            self.optimiser,
-            {d: self.streams[d].next() for d in drawn},
-            {d: paths[self.controller_of[d]] for d in drawn},
-            self.weights,
-            config.label_smoothing,
-            self.step / config.steps,
-            self.compute,
-        )
+        trains = self.step < self.weight_steps
+        figures = self._train(drawn) if trains else {d: {} for d in drawn}
         if self.controllers.learns(self.step):
             for domain, more in self._reward(drawn).items():
                 figures[domain] |= more
@@ -309,6 +318,43 @@ class _Search(Stage):
         if self._snapshot_due():
             self.policies.append(self.policy())
         return figures
+
+    def _train(self, drawn: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Do one step of the weights on sampled paths, or on blends in the warm-up."""
+        config, steps = self.config, self.weight_steps
+        set_rate(
+            self.optimiser, learning_rate(self.step, steps, config.learning_rate, config.warmup)
+        )
+        chance = warmup_probability(self.step, config.steps, config.warmup_share)
+        sampled = self._training_paths(drawn)
+        warmed = warm(
+            self.space,
+            list(sampled.values()),
+            chance,
+            config.warmup_candidates,
+            self.generator,
+        )
+        paths = dict(zip(sampled, warmed, strict=True))
+        return weighted_step(
+            self.net,
+            self.optimiser,
+            {d: self.streams[d].next() for d in drawn},
+            {d: paths[self.controller_of[d]] for d in drawn},
+            self.weights,
+            config.label_smoothing,
+            self.step / steps,
+            self.compute,
+        )
+
+    def _training_paths(self, domains: Sequence[str]) -> dict[str, Path]:
+        """Return the path that trains the weights of some domains, by name of their controller."""
+        if self.fair is None:
+            return {name: paths[0] for name, paths in self._sample(domains, 1).items()}
+        before, drawn = self.draws.draws_before(self.step), dict[str, int]()
+        for d in domains:
+            name = self.controller_of[d]
+            drawn[name] = max(drawn.get(name, 0), before[d])
+        return self.fair.draw(drawn)
 
     def _sample(self, domains: Sequence[str], count: int) -> dict[str, list[Path]]:
         """Sample paths for some domains, by name of their controller."""
@@ -324,21 +370,28 @@ class _Search(Stage):
         own = self._sample(self.domains, self.config.paths_per_step)
         sampled = {d: own[self.controller_of[d]] for d in self.domains}
         quality = self._quality({d: sampled[d] for d in drawn})
-        cost = self._cost(sampled)
-        charge = cost
-        if self.config.cost_scope == "joint":
-            targets = torch.tensor([[self.targets[d]] for d in sampled], dtype=torch.float64)
-            charge = charged(cost, targets)
-        rows = [self.domains.index(d) for d in drawn]
-        cost = cost[rows]
-        rewards = self._rewards(drawn, quality, charge[rows])
+        exact: Tensor | None = None
+        if self.config.exact_cost:
+            costs, terms = self._expected(drawn)
+            learned = self._in_scope(quality)
+            rewards = self._in_scope(quality + terms.detach()[:, None])
+            cost = costs[:, None].expand_as(quality)
+            alone = self.config.reward_scope == "domain" and self.config.controllers == "domain"
+            exact = terms.sum() if alone else terms.mean()
+        else:
+            cost = self._cost(sampled)
+            charge = charged(cost, self._targets()) if self._is_joint else cost
+            rows = [self.domains.index(d) for d in drawn]
+            cost = cost[rows]
+            learned = rewards = self._in_scope(self._rewards(drawn, quality, charge[rows]))
         groups: dict[str, list[int]] = {}
         for i, domain in enumerate(drawn):
             groups.setdefault(self.controller_of[domain], []).append(i)
         self.controllers.update(
             self.step,
             {name: own[name] for name in groups},
-            {name: rewards[rows].mean(0) for name, rows in groups.items()},
+            {name: learned[rows].mean(0) for name, rows in groups.items()},
+            exact,
         )
         means = torch.stack([rewards, quality, cost]).mean(2).T.tolist()  # (domains, 3)
         columns = ("reward", "quality", "cost")
@@ -346,22 +399,73 @@ class _Search(Stage):
             d: dict(zip(columns, row, strict=True)) for d, row in zip(drawn, means, strict=True)
         }
 
+    @property
+    def _is_joint(self) -> bool:
+        """Whether the cost target holds for the mean over domains."""
+        return self.config.cost_scope == "joint"
+
+    def _targets(self) -> Tensor:
+        """Return the cost targets, float64 (domains, 1)."""
+        return torch.tensor([[self.targets[d]] for d in self.domains], dtype=torch.float64)
+
+    def _expected(self, drawn: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return expected cost and cost term of the drawn domains: float64 (domains,) each.
+
+        The cost term has the gradient of the own policy only. What other domains spend is a
+        constant for a domain, as it is for its sampled rewards.
+        """
+        probabilities = self.controllers.log_probabilities.exp()
+        found = {table: table(probabilities) for table in dict.fromkeys(self.expected.values())}
+        every = [found[self.expected[d]][self.row_of[d]] for d in self.domains]
+        costs = torch.stack(every)
+        fixed = costs.detach()
+        charge = costs
+        if self._is_joint:
+            charge = charged(fixed[:, None], self._targets())[:, 0] + (costs - fixed)
+        rows = [self.domains.index(d) for d in drawn]
+        charge = charge[rows]
+        terms = self._by_target(
+            drawn, lambda own, target: cost_terms_of(self.config.reward, charge[own], target)
+        )
+        return fixed[rows], terms
+
     def _quality(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
         """Return the quality on the next reward batch, float64 (domains, paths), 0 to 1."""
-        domains, count = list(sampled), self.config.paths_per_step
+        streams, measured = self.reward_streams, self.measured
+        numbers = {d: s.number for d, s in streams.items() if isinstance(s, FixedStream)}
+        batches = {d: streams[d].next() for d in sampled}
+        if measured is None:
+            return self._measure(batches, sampled)
+        lacking = {d: measured.lacking(d, numbers[d], paths) for d, paths in sampled.items()}
+        lacking = {d: paths for d, paths in lacking.items() if paths}
+        if lacking:
+            table = self._measure({d: batches[d] for d in lacking}, lacking).tolist()
+            for (domain, paths), qualities in zip(lacking.items(), table, strict=True):
+                measured.add(domain, numbers[domain], paths, qualities)
+        known = [measured.of(d, numbers[d], paths) for d, paths in sampled.items()]
+        return torch.tensor(known, dtype=torch.float64)
+
+    def _measure(self, batches: Mapping[str, Drawn], paths: Mapping[str, Sequence[Path]]) -> Tensor:
+        """Return the quality of the paths of every domain on its batch, float64 (domains, paths).
+
+        Domains may differ in their number of paths. The rest of a row is then 0.
+        """
+        domains, most = list(paths), max(map(len, paths.values()))
         tasks = [self.net.tasks[d] for d in domains]
-        parts = self.compute.parts({d: self.reward_streams[d].next() for d in domains})
+        parts = self.compute.parts(batches)
         flows = [
             Flow(domains[p.domain], p.images, path)
             for p in parts
-            for path in sampled[domains[p.domain]]
+            for path in paths[domains[p.domain]]
         ]
         with torch.no_grad(), self.compute.autocast():
             logits = iter(self.net(flows))
-        qualities = [
-            mean_qualities(tasks[p.domain], list(islice(logits, count)), p.labels) for p in parts
-        ]
-        return self.compute.means((len(domains), count), parts, qualities)
+        rows = []
+        for p in parts:
+            outputs = list(islice(logits, len(paths[domains[p.domain]])))
+            row = path_qualities(self.config.quality, tasks[p.domain], outputs, p.labels)
+            rows.append(F.pad(row, (0, most - len(row))))
+        return self.compute.means((len(domains), most), parts, rows)
 
     def _cost(self, sampled: Mapping[str, Sequence[Path]]) -> Tensor:
         """Return the costs, float64 (domains, paths).
@@ -378,19 +482,35 @@ class _Search(Stage):
         return torch.tensor([[c[d] for c in costs] for d in sampled], dtype=torch.float64)
 
     def _rewards(self, domains: Sequence[str], quality: Tensor, cost: Tensor) -> Tensor:
-        """Return the rewards, float64 (domains, paths). Domains of one target are rewarded at once.
+        """Return the rewards, float64 (domains, paths).
 
         domains: names of the domains, in the order of the rows.
         """
-        rewards = torch.empty_like(quality)
+        reward = self.config.reward
+        return self._by_target(
+            domains, lambda own, target: rewards_of(reward, quality[own], cost[own], target)
+        )
+
+    def _by_target(
+        self, domains: Sequence[str], compute: Callable[[list[int], float], Tensor]
+    ) -> Tensor:
+        """Return what a function gives for the domains, which it gets once per cost target.
+
+        compute: function from the rows of some domains, and their target, to a row for each.
+        """
+        rows: dict[int, Tensor] = {}
         try:
             for target in dict.fromkeys(self.targets[d] for d in domains):
                 own = [i for i, d in enumerate(domains) if self.targets[d] == target]
-                rewards[own] = rewards_of(self.config.reward, quality[own], cost[own], target)
+                rows |= dict(zip(own, compute(own, target), strict=True))
         except MpnasError as error:
             raise self.compute.team.error_on_all_ranks(f"step {self.step + 1}: {error}") from None
+        return torch.stack([rows[i] for i in range(len(domains))])
+
+    def _in_scope(self, rewards: Tensor) -> Tensor:
+        """Return the rewards of every domain, or for each of them the mean over all domains."""
         if self.config.reward_scope == "joint":
-            rewards = rewards.mean(0).expand_as(rewards)
+            return rewards.mean(0).expand_as(rewards)
         return rewards
 
     def _snapshot_due(self) -> bool:
@@ -425,6 +545,7 @@ class _Search(Stage):
             "reward_streams": {n: s.state_dict() for n, s in self.reward_streams.items()},
             "generator": self.generator.get_state(),
             "policies": [torch.from_numpy(p) for p in self.policies],
+            **({} if self.measured is None else {"measured": self.measured.state_dict()}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -434,9 +555,11 @@ class _Search(Stage):
         self.weights.load_state_dict(state["prioritization"])
         for name, stream in self.streams.items():
             stream.load_state_dict(state["streams"][name])
-        for name, stream in self.reward_streams.items():
-            stream.load_state_dict(state["reward_streams"][name])
+        for name, rewards in self.reward_streams.items():
+            rewards.load_state_dict(state["reward_streams"][name])
         self.generator.set_state(state["generator"])
+        if self.measured is not None:
+            self.measured.load_state_dict(state["measured"])
         every, due = snapshot_every(self.config), self.step // snapshot_every(self.config)
         due += self.step == self.config.steps and self.config.steps % every > 0
         shape = self.policy().shape

@@ -3,7 +3,7 @@
 Source: TuNAS, Bender et al., CVPR 2020, arXiv 2008.06120.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -32,10 +32,10 @@ def warm(
 ) -> list[Path | Blend]:
     """Return the paths, or blends in which some searched layers are averaged.
 
-    An averaged layer gives the mean of its candidates (including `zero`). This is the "op warm-up"
-    of TuNAS. If a layer has more than `candidates` candidates, so many random ones are averaged
-    (ours; TuNAS averages all). Searched widths are set to their largest with the same probability
-    ("filter warm-up").
+    An averaged layer gives the mean of its candidates (including `zero`) with the stride of the
+    path there. This is the "op warm-up" of TuNAS. If a layer has more than `candidates` of them, so
+    many random ones are averaged (ours; TuNAS averages all). Searched widths are set to their
+    largest with the same probability ("filter warm-up").
 
     paths: one path per controller. Each is changed at random, independently of the others.
     probability: probability that a searched layer is averaged, 0 to 1. 0 returns the paths.
@@ -44,30 +44,29 @@ def warm(
     """
     if probability <= 0:
         return list(paths)
-    counts = torch.tensor([len(space.layers[i].candidates) for i in space.searched])
-    most = max(counts.tolist(), default=0)
-    random = torch.rand(len(paths), 1 + len(counts), generator=generator) < probability
-    order = torch.rand(len(paths), len(counts), most, generator=generator)
-    order = order.masked_fill(torch.arange(most) >= counts[:, None], 2.0)  # after all that exist
-    picks = order.argsort(2)[..., :candidates].sort(2).values.tolist()
-    return [
-        _blend(space, space.widest(path) if wide else path, averaged, own)
-        for path, (wide, *averaged), own in zip(paths, random.tolist(), picks, strict=True)
-    ]
+    layers = space.searched
+    most = max((len(space.layers[i].candidates) for i in layers), default=0)
+    random = torch.rand(len(paths), 1 + len(layers), generator=generator) < probability
+    order = torch.rand(len(paths), len(layers), most, generator=generator)
+    blends: list[Path | Blend] = []
+    for path, (wide, *averaged), own in zip(paths, random.tolist(), order.tolist(), strict=True):
+        chosen = space.candidate_indices(path.choices)
+        picks = {
+            i: sorted(sorted(space.alternatives(i, chosen[i]), key=ranks.__getitem__)[:candidates])
+            for i, average, ranks in zip(layers, averaged, own, strict=True)
+            if average
+        }
+        blends.append(_blend(space, space.widest(path) if wide else path, picks))
+    return blends
 
 
-def _blend(
-    space: SearchSpace, path: Path, averaged: Sequence[bool], picks: Sequence[Sequence[int]]
-) -> Blend:
-    """Return a path in which some searched layers are averaged.
+def _blend(space: SearchSpace, path: Path, picks: Mapping[int, Sequence[int]]) -> Blend:
+    """Return a path in which some layers are averaged.
 
-    averaged: whether, for every searched layer. picks: candidates that it averages; indices that
-    the layer does not have are left out.
+    picks: candidates that are averaged, by layer.
     """
-    widths = space.widths(path.choices)
     layers: list[tuple[Use | None, ...]] = [(use,) for use in space.uses(path)]
-    for i, average, own in zip(space.searched, averaged, picks, strict=True):
-        if average:
-            before, there = widths[i - 1] if i else 3, len(space.layers[i].candidates)
-            layers[i] = tuple(space.use(i, p, before, widths[i]) for p in own if p < there)
+    for i, _, *sizes in space.places(path.choices):
+        if i in picks:
+            layers[i] = tuple(space.use(i, pick, *sizes) for pick in picks[i])
     return Blend(tuple(layers))

@@ -101,7 +101,7 @@ def path_costs(
 
         def price(use: Use) -> float:
             if use not in known:
-                known[use] = _price(model, use)
+                known[use] = block_price(model, use)
             return known[use]
 
         return {
@@ -148,7 +148,7 @@ def cost_bounds(
         return least, most
     if isinstance(model, LatencyTable):
         model.require_space(space)
-    extremes = space.extremes(partial(_price, model))
+    extremes = space.extremes(partial(block_price, model))
     low, high = (path_costs(model, space, {"": path})[""] for path in extremes)
     return low, high
 
@@ -170,7 +170,7 @@ def cost_fingerprint(model: CostModel, space: SearchSpace) -> str:
     return sha256(repr(costs).encode()).hexdigest()[:16]
 
 
-def _price(model: AdditiveCost, use: Use) -> float:
+def block_price(model: AdditiveCost, use: Use) -> float:
     """Return the price of a block, checked."""
     with RaisedBy(lambda: f"price(use) of the cost model {shown(model)}"):
         answer = model.price(use)

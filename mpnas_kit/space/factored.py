@@ -92,11 +92,21 @@ class FactoredSpace(SearchSpace):
 
     @override
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
-        result = [self.layers[0].widths[0], self.layers[1].widths[0]]
-        for i, layer in enumerate(self.layers[FIRST:]):
-            decision = self._index.get(f"stage{i // LAYERS_PER_STAGE + 1}/width")
-            result.append(layer.widths[0 if decision is None else choices[decision]])
-        return tuple(result)
+        decisions = (self._width_decision(i) for i in range(len(self.layers)))
+        return tuple(
+            layer.widths[0 if decision is None else choices[decision]]
+            for layer, decision in zip(self.layers, decisions, strict=True)
+        )
+
+    def _width_decision(self, layer: int) -> int | None:
+        """Return the index of the decision of a layer's width, or None if it has one width."""
+        return self._index.get(f"stage{(layer - FIRST) // LAYERS_PER_STAGE + 1}/width")
+
+    @override
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        own = (i for i, d in enumerate(self.decisions) if d.layer == layer)
+        widths = (self._width_decision(i) for i in (layer - 1, layer))
+        return tuple(dict.fromkeys([*own, *(i for i in widths if i is not None)]))
 
     @override
     def active(self, choices: Sequence[int]) -> tuple[bool, ...]:

@@ -118,22 +118,23 @@ class GrownSpace(SearchSpace):
         return choices[: len(self.base.decisions)]
 
     def _own_layers(self, choices: Sequence[int]) -> list[int]:
-        picks, widths = self.candidate_indices(choices), self.widths(choices)
         own = []
-        for i, pick in enumerate(picks):
-            use = self.use(i, pick, widths[i - 1] if i else 3, widths[i])
+        for i, pick, *sizes in self.places(choices):
+            use = self.use(i, pick, *sizes)
             chosen = not self._is_added(i, pick) and self.base.is_private(i, pick)
             if use is not None and use.node.owner == OWN and not chosen:
                 own.append(i)
         return own
 
     @override
-    def use(self, layer: int, pick: int, in_channels: int, out_channels: int) -> Use | None:
+    def use(
+        self, layer: int, pick: int, in_channels: int, out_channels: int, size: int | None = None
+    ) -> Use | None:
         candidate, is_added = self.layers[layer].candidates[pick], self._is_added(layer, pick)
         if is_added:
             assert isinstance(candidate, OwnCopy)
             pick = self.base.layers[layer].choices.index(candidate.block.name)
-        use = self.base.use(layer, pick, in_channels, out_channels)
+        use = self.base.use(layer, pick, in_channels, out_channels, size)
         if use is not None and use.pointwise in self.frozen:
             return use._replace(frozen_pointwise=True)
         extent = None if use is None else self.frozen.get(use.node)
@@ -160,16 +161,38 @@ class GrownSpace(SearchSpace):
         return tuple(picks)
 
     @override
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        first = len(self.base.decisions)
+        added = (first + i for i, d in enumerate(self._added) if d.layer == layer)
+        return (*self.base.decisions_of(layer), *added)
+
+    @override
+    def deciding(self, layer: int) -> tuple[int, ...]:
+        first = len(self.base.decisions)
+        added = (first + i for i, d in enumerate(self._added) if d.layer == layer)
+        return (*self.base.deciding(layer), *added)
+
+    @override
+    def sizes(self, choices: Sequence[int]) -> tuple[int, ...]:
+        return self.base.sizes(self._plain_choices(choices))
+
+    @override
+    def all_sizes(self, layer: int) -> tuple[int, ...]:
+        return self.base.all_sizes(layer)
+
+    @property
+    @override
+    def total_stride(self) -> int:
+        return self.base.total_stride
+
+    @override
     def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
         return self.base.widths(self._plain_choices(choices))
 
     @override
     def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
         plain = self._plain_choices(choices)
-        picks, widths = self.base.candidate_indices(plain), self.widths(choices)
-        uses = [
-            self.use(i, pick, widths[i - 1] if i else 3, widths[i]) for i, pick in enumerate(picks)
-        ]
+        uses = [self.use(*place) for place in self.base.places(plain)]
         offered = {use.node.layer for use in uses if use is not None and use.frozen}
         return (*self.base.active(plain), *(d.layer in offered for d in self._added))
 

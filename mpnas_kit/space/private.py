@@ -1,8 +1,8 @@
-"""Private copies of a layer's blocks, as candidates beside the shared ones (ours).
+"""Candidates around a block: private copies of it, and the block with a stride of its own (ours).
 
-A path that takes one has a node that no other domain uses. In a network that begins with trained
-weights, shared and private nodes begin with the same ones. So the choice is whether it pays for a
-domain to change them alone.
+A path that takes a private copy has a node that no other domain uses. In a network that begins with
+trained weights, shared and private nodes begin with the same ones. So the choice is whether it pays
+for a domain to change them alone.
 """
 
 from dataclasses import dataclass
@@ -50,6 +50,34 @@ class OwnDepthwise:
     def name(self) -> str:
         """Name of the block with a tilde, such as `k3e6~`."""
         return f"{self.block.name}~"
+
+    def build(
+        self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
+    ) -> nn.Module:
+        """Return a new module of the block (see `Block.build`)."""
+        return self.block.build(in_channels, out_channels, stride, norm)
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A candidate that is a block with a stride of its own, not that of its layer.
+
+    block: the block; also a private copy.
+    stride: its stride: 1, or 2, which halves the map.
+    """
+
+    block: Block
+    stride: int
+
+    @property
+    def name(self) -> str:
+        """Name of the block, and `/2` if its stride is 2, such as `k3e2/2`."""
+        return f"{self.block.name}{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        """What the name has after that of the block."""
+        return "" if self.stride == 1 else f"/{self.stride}"
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory

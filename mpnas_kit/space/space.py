@@ -1,6 +1,7 @@
 """Search spaces and paths: the candidates of every layer, and what a path chooses among them."""
 
 import copy
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from mpnas_kit.space.blocks import (
     require_hashable,
 )
 from mpnas_kit.space.counting import count
-from mpnas_kit.space.private import OwnCopy, OwnDepthwise
+from mpnas_kit.space.private import OwnCopy, OwnDepthwise, Strided
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
 Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
@@ -54,7 +55,7 @@ class Use(NamedTuple):
     block: its block.
     in_channels: width of its input, channels.
     out_channels: width of its output, channels.
-    stride: stride of its layer.
+    stride: stride of the block.
     size: height and width of its input map, pixels.
     frozen: whether the weights of the node are there already and are not trained (`GrownSpace`).
     pointwise: shared node whose 1x1 convolutions the node uses; None: it has its own.
@@ -230,7 +231,8 @@ class SearchSpace(ABC):
     """A search space: layers, their candidates, and the decisions that choose among them.
 
     Layers with one candidate (stem, head) are not searched. This is a base class: use
-    `LayerwiseSpace`, `FactoredSpace` or `BackboneSpace`, or implement the abstract methods.
+    `LayerwiseSpace`, `StridedSpace`, `FactoredSpace` or `BackboneSpace`, or implement the abstract
+    methods.
 
     name: name of the space, for tables and errors.
     layers: layers from input to output. The first one gets an RGB image.
@@ -342,6 +344,66 @@ class SearchSpace(ABC):
         """Return the path with the same blocks and the largest width in every layer."""
         return path
 
+    def decisions_of(self, layer: int) -> tuple[int, ...]:
+        """Return the indices of the decisions on which the use of a layer depends.
+
+        Their choices determine its candidate, its widths and the size of its map. Choices of other
+        decisions do not matter. Default: the decisions of the layer, if no width is searched.
+
+        layer: index of the layer.
+
+        Raises `MpnasError` if widths are searched, and the space does not implement this method.
+        """
+        for own in self.layers:
+            if len(own.widths) > 1:
+                raise MpnasError(
+                    f"space {self.name!r} does not say on which decisions a layer depends, and "
+                    f"the width of layer {own.name!r} is searched: expected a method "
+                    "decisions_of(layer)."
+                )
+        return tuple(i for i, d in enumerate(self.decisions) if d.layer == layer)
+
+    def deciding(self, layer: int) -> tuple[int, ...]:
+        """Return the indices of the decisions that the candidate of a layer depends on.
+
+        Its widths and the size of its map may depend on others (see `decisions_of`).
+
+        layer: index of the layer.
+        """
+        return tuple(i for i, decision in enumerate(self.decisions) if decision.layer == layer)
+
+    def alternatives(self, layer: int, pick: int) -> tuple[int, ...]:
+        """Return the indices of the candidates whose maps have the size of those of a candidate.
+
+        layer: index of the layer.
+        pick: index of the candidate, which is one of them.
+        """
+        strides = [_own_stride(block) for block in self.layers[layer].candidates]
+        return tuple(i for i, stride in enumerate(strides) if stride == strides[pick])
+
+    def sizes(self, choices: Sequence[int]) -> tuple[int, ...]:
+        """Return height and width of every layer's input map, in pixels; last those of the output.
+
+        choices: index of the choice for every decision.
+        """
+        return self._sizes
+
+    def all_sizes(self, layer: int) -> tuple[int, ...]:
+        """Return all sizes that the input map of a layer can have, in pixels, ascending.
+
+        layer: index of the layer; after the last one the output of the network.
+        """
+        return (self._sizes[layer],)
+
+    @property
+    def total_stride(self) -> int:
+        """Pixels of the image, in each direction, per position of the last map.
+
+        >>> mk.pocket_space().total_stride
+        8
+        """
+        return math.prod(layer.stride for layer in self.layers)
+
     # What follows from these methods --------------------------------------------------------------
 
     def path(self, choices: Sequence[int]) -> Path:
@@ -442,9 +504,8 @@ class SearchSpace(ABC):
         Raises `MpnasError` if it is not a path of this space.
         """
         self.require(path)
-        picks, widths = self.candidate_indices(path.choices), self.widths(path.choices)
         known, uses = self._known_uses, []
-        for key in zip(range(len(picks)), picks, (3, *widths), widths, strict=False):
+        for key in self.places(path.choices):
             if key not in known:
                 known[key] = self.use(*key)
             uses.append(known[key])
@@ -454,8 +515,17 @@ class SearchSpace(ABC):
             uses[layer] = use._replace(node=use.node._replace(owner=OWN))
         return tuple(uses)
 
+    def places(self, choices: Sequence[int]) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield the arguments of `use` for every layer: layer, candidate, widths and size.
+
+        choices: index of the choice for every decision.
+        """
+        picks, widths = self.candidate_indices(choices), self.widths(choices)
+        sizes = self.sizes(choices)
+        yield from zip(range(len(picks)), picks, (3, *widths), widths, sizes, strict=False)
+
     def widest_uses(self) -> Iterator[Use]:
-        """Yield the use of every node of the space at its largest widths, in order."""
+        """Yield the use of every node of the space at its largest widths and map, in order."""
         for i, layer in enumerate(self.layers):
             width = self.layers[i - 1].widths[-1] if i else 3
             for pick in range(len(layer.candidates)):
@@ -463,25 +533,31 @@ class SearchSpace(ABC):
                 if use is not None:
                     yield use
 
-    def use(self, layer: int, pick: int, in_channels: int, out_channels: int) -> Use | None:
+    def use(
+        self, layer: int, pick: int, in_channels: int, out_channels: int, size: int | None = None
+    ) -> Use | None:
         """Return the use of one candidate at these widths, or None for `zero`.
 
         layer: index of the layer.
         pick: index of the candidate.
         in_channels, out_channels: widths of input and output.
+        size: height and width of the input map, pixels. None: the largest that it can have.
         """
         spec = self.layers[layer]
-        block = spec.candidates[pick]
+        candidate, stride, suffix = spec.candidates[pick], spec.stride, ""
+        if isinstance(candidate, Strided):
+            stride, suffix = candidate.stride, candidate.suffix
+        block = candidate.block if isinstance(candidate, Strided) else candidate
         if block is None:
             return None
-        node, pointwise = Node(layer, block.name), None
+        node, pointwise = Node(layer, block.name + suffix), None
         if isinstance(block, OwnCopy):
-            node, block = Node(layer, block.block.name, OWN), block.block
+            node, block = Node(layer, block.block.name + suffix, OWN), block.block
         elif isinstance(block, OwnDepthwise):
-            node, pointwise = node._replace(owner=OWN), Node(layer, block.block.name)
+            node, pointwise = node._replace(owner=OWN), Node(layer, block.block.name + suffix)
             block = block.block
-        sizes = (in_channels, out_channels, spec.stride, self._sizes[layer])
-        return Use(node, block, *sizes, pointwise=pointwise)
+        size = self.all_sizes(layer)[-1] if size is None else size
+        return Use(node, block, in_channels, out_channels, stride, size, pointwise=pointwise)
 
     def candidate_node(self, layer: int, pick: int) -> Node:
         """Return the node of a candidate in tables, graphs and path similarity.
@@ -500,17 +576,19 @@ class SearchSpace(ABC):
         layer: index of the layer.
         pick: index of the candidate.
         """
-        return isinstance(self.layers[layer].candidates[pick], OwnCopy | OwnDepthwise)
+        block = self.layers[layer].candidates[pick]
+        block = block.block if isinstance(block, Strided) else block
+        return isinstance(block, OwnCopy | OwnDepthwise)
 
     def all_uses(self) -> Iterator[Use]:
-        """Yield every use that a path can have, in the order of layers, candidates and widths.
+        """Yield every use that a path can have: by layer, candidate, widths and size of its map.
 
         Uses of different layers may differ in nothing but their layer.
         """
         for i, layer in enumerate(self.layers):
             for pick in range(len(layer.candidates)):
-                for in_channels, out_channels in self.width_pairs(i):
-                    use = self.use(i, pick, in_channels, out_channels)
+                for widths, size in product(self.width_pairs(i), self.all_sizes(i)):
+                    use = self.use(i, pick, *widths, size)
                     if use is not None:
                         yield use
 
@@ -524,7 +602,7 @@ class SearchSpace(ABC):
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:
-        """Height and width of every layer's input map, pixels."""
+        """Height and width of every layer's input map, pixels, by the strides of the layers."""
         sizes = [self.resolution]
         for layer in self.layers:
             sizes.append(-(-sizes[-1] // layer.stride))
@@ -584,7 +662,7 @@ class SearchSpace(ABC):
             self.__dict__.pop(name, None)
 
     @cached_property
-    def _known_uses(self) -> dict[tuple[int, int, int, int], Use | None]:
+    def _known_uses(self) -> dict[tuple[int, int, int, int, int], Use | None]:
         """Uses by the arguments of `use`. They are kept, since all paths have the same ones."""
         return {}
 
@@ -663,6 +741,12 @@ class SearchSpace(ABC):
     def __repr__(self) -> str:
         sizes = [len(d.choices) for d in self.decisions]
         return f"{type(self).__name__}({self.name!r}, {len(self.layers)} layers, choices {sizes})"
+
+
+def _own_stride(block: Block | None) -> int | None:
+    """Return the stride that a candidate has of its own; None: it has that of its layer."""
+    block = block.block if isinstance(block, OwnCopy) else block
+    return block.stride if isinstance(block, Strided) else None
 
 
 def _owned(use: Use, owner: str, private_from: int | None) -> Use:

@@ -1,6 +1,7 @@
-"""The pocket space and MobileNetV3-Large."""
+"""The pocket spaces and MobileNetV3-Large."""
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from mpnas_kit.space.blocks import (
     Activation,
@@ -9,6 +10,7 @@ from mpnas_kit.space.blocks import (
     PooledConv,
 )
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Resolution
+from mpnas_kit.space.strided import StridedSpace
 
 
 def pocket_space(resolution: Resolution = 32) -> LayerwiseSpace:
@@ -47,6 +49,27 @@ def pocket_space(resolution: Resolution = 32) -> LayerwiseSpace:
             width_before = width
     layers.append(Layer("head", 1, (64,), (Conv(1),)))
     return LayerwiseSpace("pocket", layers, resolution, source="pocket")
+
+
+def pocket_strided(resolution: Resolution = 32) -> StridedSpace:
+    """Return the pocket space in which a path also chooses where its maps are halved (ours).
+
+    The stem halves the map, and so do the first layers of two of the four stages. In `pocket_space`
+    these are stages 2 and 3. Among paths of equal multiply-adds, this is the choice on which
+    accuracy depends most, and the best one differs from domain to domain.
+
+    resolution: height and width of the images, 1 to 4096 pixels.
+
+    >>> mk.pocket_strided()
+    StridedSpace('pocket_strided', 12 layers, choices [6, 8, 8, 9, 9, 8, 9, 9, 8, 9, 9])
+    """
+    firsts = [f"{stage}.1" for stage in range(1, 5)]
+    layers = [
+        Layer(x.name, 1, x.widths, tuple(c for c in x.candidates if c)) if x.name in firsts else x
+        for x in pocket_space(resolution).layers
+    ]
+    halved = list(combinations(firsts, 2))
+    return StridedSpace("pocket_strided", layers, halved, resolution, source="pocket_strided")
 
 
 def mobilenet_v3_large(resolution: Resolution = 224) -> LayerwiseSpace:

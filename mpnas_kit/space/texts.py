@@ -25,7 +25,7 @@ from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.planted import planted_space
 from mpnas_kit.space.planted_sharing import planted_sharing_space
 from mpnas_kit.space.space import Layer, LayerwiseSpace, SearchSpace
-from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
+from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space, pocket_strided
 
 
 def _lacks_space(value: Any) -> str | None:
@@ -36,6 +36,7 @@ SPACE = Kind(
     "search space",
     {
         "pocket": pocket_space,
+        "pocket_strided": pocket_strided,
         "mobilenet_v3_like": mobilenet_v3_like,
         "mobilenet_v3_large": mobilenet_v3_large,
         "lite0": lite0,

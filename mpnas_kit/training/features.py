@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mpnas_kit.domains.batches import Drawn, Source
+from mpnas_kit.domains.batches import Drawn, Moves, Source
 from mpnas_kit.domains.task import Task
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.space import Path, SearchSpace
@@ -73,7 +73,7 @@ class Features:
         index = torch.arange(CHUNK * chunk, min(CHUNK * (chunk + 1), len(source.split)))
         rows = torch.arange(height, dtype=torch.int32).expand(len(index), -1)
         columns = torch.arange(width, dtype=torch.int32).expand(len(index), -1)
-        moves = rows, columns.flip(1) if variant else columns
+        moves = Moves(rows, columns.flip(1) if variant else columns)
         images, _ = Drawn(source, index, moves).take(device=self._device)
         (found,) = self._net.features([Flow(domain, images, self._paths[domain])])
         if domain not in self._known:
@@ -116,6 +116,6 @@ class _Known(Drawn):
         chosen = self.chosen[part]
         mirrored = torch.zeros(len(part), dtype=torch.bool)
         if self.moves is not None:
-            mirrored = self.moves[1][part, 0] > 0  # where the first column comes from
+            mirrored = self.moves.columns[part, 0] > 0  # where the first column comes from
         features = self._features.take(self._domain, chosen, mirrored)
         return features, self.source.split.labels[chosen].to(device)

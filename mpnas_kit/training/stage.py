@@ -254,10 +254,11 @@ class _Training(Stage):
         names = frozenset() if loaded is None else loaded.names
         self.optimiser = optimiser_of(self.net, config, names)
         inputs = self.net.standards
-        sources = {d.name: Source(d.train, inputs[d.name], d.flip) for d in suite}
+        sources = {d.name: Source(d.train, inputs[d.name], d.flip, d.turn) for d in suite}
         self.streams = streams(sources, config.batch_size, config.seed, Augment(config.shift))
         self.features = None
-        if self._is_constant(config, compute) and Features.size(space, sources) <= LIMIT:
+        fixed = self._is_constant(config, compute) and not any(d.turn for d in suite)
+        if fixed and Features.size(space, sources) <= LIMIT:
             self.features = Features(self.net, sources, self.paths, compute.device)
         self.draws = DrawSchedule({d.name: len(d.train) for d in suite}, config.draw_temperature)
         self.weights = begin_weights(config.prioritization, suite.tasks, config.seed)

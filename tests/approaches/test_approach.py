@@ -10,27 +10,23 @@ import tiny
 import torch
 from torch import nn
 
-from mpnas_kit.approaches.approach import Approach, Context
-from mpnas_kit.approaches.methods import (
-    APPROACH,
-    MPNAS,
+from mpnas_kit.approaches.approach import Approach, Context, label
+from mpnas_kit.approaches.fixed import (
     Backbone,
-    Bundle,
-    EvenPaths,
-    MultiHead,
-    RandomPaths,
+    PrivatePaths,
     SharedTrunk,
     SinglePath,
     given_or_uniform_path,
-    label,
-    union_parameters,
 )
+from mpnas_kit.approaches.methods import APPROACH
+from mpnas_kit.approaches.random_draws import EvenPaths, RandomPaths
+from mpnas_kit.approaches.searched import MPNAS, Bundle, MultiHead
 from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.search import stage as search_module
-from mpnas_kit.search.config import SearchConfig
+from mpnas_kit.search.config import SearchConfig, resolve_target, resolve_targets
 from mpnas_kit.search.controller import Controllers
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import Parameters, UnionShare
@@ -48,9 +44,13 @@ APPROACHES: tuple[Approach, ...] = (
     MultiHead(),
     SinglePath(),
     SinglePath(frozen=True),
+    SinglePath(match="size"),
     RandomPaths(),
+    RandomPaths(match="size"),
     EvenPaths(),
     SharedTrunk(),
+    SharedTrunk(private_from=3),
+    PrivatePaths(),
 )
 
 
@@ -294,10 +294,26 @@ def test_a_backbone_needs_a_path() -> None:
         Backbone("heads", shared=False)
 
 
-def test_the_single_path_has_the_full_rate_unless_the_run_has_a_start() -> None:
-    own = SinglePath(path=UNIFORM)
+def test_a_pretrained_single_path_has_the_full_rate_unless_the_run_has_a_start() -> None:
+    own = SinglePath(path=UNIFORM, pretrained=True)
     assert own.plan(context()).train["loaded_rate"] == 1
     assert "loaded_rate" not in own.plan(replace(context(), started=True)).train
+
+
+@pytest.mark.parametrize(
+    ("text", "pretrained"),
+    [
+        ("single_path", False),
+        ("single_path(frozen=True)", True),
+        ("single_path(pretrained=True)", True),
+        ("single_path(frozen=True, pretrained=False)", False),
+    ],
+)
+def test_only_a_frozen_single_path_is_trained_twice_unless_asked(
+    text: str, pretrained: bool
+) -> None:
+    approach = APPROACH.parse(text)
+    assert label(approach) == text and approach.plan(context()).pretrained == pretrained
 
 
 # Paths by hand and by chance ----------------------------------------------------------------------
@@ -368,11 +384,90 @@ def test_random_paths_without_a_run_to_match_cost_what_the_target_says() -> None
     assert all(abs(c / 500_000 - 1) <= 0.05 for c in costs)
 
 
+def size(paths: Mapping[str, Path] | None) -> int:
+    """Parameters of the union of paths."""
+    assert paths is not None
+    return pocket_space().union_cost(paths.values()).parameters
+
+
+@pytest.mark.parametrize("draw", [0, 1])
+def test_random_paths_of_the_same_size_have_the_costs_and_the_size_of_the_searched_ones(
+    draw: int,
+) -> None:
+    space, wanted = pocket_space(), like()
+    paths = RandomPaths(draw, match="size").plan(context()).paths
+    assert abs(size(paths) / size(wanted) - 1) <= 0.05
+    assert paths is not None and paths != RandomPaths(draw).plan(context()).paths
+    for domain, path in paths.items():
+        cost, target = (space.cost(p).multiply_adds for p in (path, wanted[domain]))
+        assert abs(cost / target - 1) <= 0.05
+    assert paths == RandomPaths(draw, match="size").plan(context()).paths
+
+
+def test_random_paths_of_a_size_that_cannot_be_reached_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One domain has one path: its size follows from the cost. No try changes a size enough."""
+    monkeypatch.setattr("mpnas_kit.approaches.same_size.TRIES", 3)
+    small, large = pocket_space().extremes(Parameters().price)
+    matched = {"a": small, "b": small, "c": large}
+    with pytest.raises(MpnasError, match="have a union of .* the nearest of 3 tries has .* draw"):
+        RandomPaths(match="size").plan(replace(context(), matched=matched))
+
+
+def test_a_single_path_can_have_the_size_of_the_searched_union() -> None:
+    paths = SinglePath(match="size").plan(context()).paths
+    assert paths is not None and len(set(paths.values())) == 1
+    assert abs(size(paths) / size(like()) - 1) <= 0.05
+
+
+def test_a_single_path_cannot_be_larger_than_the_space_allows() -> None:
+    space = tiny.space()
+    every = dict(zip("abcdefghijkl", tiny.all_paths(space), strict=True))
+    large = Context(space, tuple(every), SearchConfig(), every)
+    with pytest.raises(MpnasError, match="no path of .* parameters, the size of the MPNAS union"):
+        SinglePath(match="size").plan(large)
+
+
+def test_private_paths_are_those_of_the_run_and_share_nothing() -> None:
+    plan = PrivatePaths().plan(context())
+    assert plan.paths == like()
+    assert plan.train == {"private_from": 0, "prioritization": Uniform()}
+    assert not PrivatePaths().searches and not PrivatePaths().weighs
+
+
+@pytest.mark.parametrize("level", [{"cost_target": 500_000.0}, {"cost_level": 0.4}])
+def test_the_models_of_a_narrower_bundle_have_a_part_of_the_cost_target(
+    level: dict[str, float],
+) -> None:
+    plan = Bundle(scale=0.5).plan(context())
+    space, plain = pocket_space(), SearchConfig(**level)
+    narrow = replace(plain, **plan.search)
+    assert narrow.private_from == 0 and "cost_scale" not in Bundle().plan(context()).search
+    assert resolve_target(space, narrow, 3) == pytest.approx(resolve_target(space, plain, 3) / 2)
+    mixed = space.with_resolutions({"a": 32, "b": 16, "c": 16})
+    whole = resolve_targets(mixed, SearchConfig(cost_level=0.6), DOMAINS)
+    part = resolve_targets(mixed, SearchConfig(cost_level=0.6, cost_scale=0.5), DOMAINS)
+    assert part == {d: pytest.approx(target / 2) for d, target in whole.items()}
+    with pytest.raises(MpnasError, match="cost_target .* times cost_scale 0.001 .* be reached"):
+        resolve_target(space, replace(plain, cost_scale=0.001), 3)
+
+
+@pytest.mark.parametrize("depth", [0, 3, 12])
+def test_a_shared_trunk_can_end_at_every_depth(depth: int) -> None:
+    alone = Context(pocket_space(), DOMAINS, SearchConfig())
+    assert SharedTrunk(private_from=depth).plan(alone).train == {"private_from": depth}
+    with pytest.raises(MpnasError, match="private_from must be 0 to 12, not 13"):
+        SharedTrunk(private_from=13).plan(alone)
+
+
 def test_the_shared_trunk_comes_nearest_to_the_size_of_mpnas() -> None:
     space = pocket_space()
     plan = SharedTrunk().plan(context())
     assert plan.paths is not None and len(set(plan.paths.values())) == 1
-    sizes = [union_parameters(space, plan.paths, i) for i in range(len(space.layers) + 1)]
+    used = plan.paths.values()
+    depths = range(len(space.layers) + 1)
+    sizes = [space.union_cost(used, private_from=i).parameters for i in depths]
     assert sizes == sorted(sizes, reverse=True)
     wanted = space.union_cost(like().values()).parameters
     chosen = sizes[plan.train["private_from"]]
@@ -389,7 +484,7 @@ def test_the_union_of_a_trunk_and_tails_is_counted_as_the_network_has_it() -> No
             space, paths, tiny.tasks(classes), "per_domain", 0, private_from
         )
         kernels = sum(p.numel() for n, p in net.nodes.named_parameters() if "norm" not in n)
-        assert union_parameters(space, paths, private_from) == kernels
+        assert space.union_cost(paths.values(), private_from=private_from).parameters == kernels
 
 
 # Names --------------------------------------------------------------------------------------------
@@ -413,6 +508,20 @@ def test_an_approach_is_read_as_it_is_written(approach: Approach) -> None:
             "matched_to",
         ),
         (lambda: SinglePath(path="k3e1").plan(context()), "has 1 words"),
+        (lambda: SinglePath(path="k3e1", match="size"), "path or match='size', not both"),
+        (
+            lambda: SinglePath(match="size").plan(replace(context(), matched=None)),
+            "single_path.match='size'. needs an MPNAS run to match its size",
+        ),
+        (
+            lambda: RandomPaths(match="size").plan(replace(context(), matched=None)),
+            "needs an MPNAS run to match its size",
+        ),
+        (
+            lambda: PrivatePaths().plan(replace(context(), matched=None)),
+            "private_paths needs an MPNAS run to match its paths",
+        ),
+        (lambda: Bundle(scale=0), "bundle: scale must be a number above 0 and up to 1,000"),
         (
             lambda: tiny.train_config(private_from=-1),
             "private_from must be a whole number from 0 to 10,000, or None, not -1",

@@ -8,7 +8,8 @@ import tiny
 from playwright.sync_api import Browser
 from tabs import new_tab
 
-from mpnas_kit.approaches.methods import MPNAS, Bundle, RandomPaths
+from mpnas_kit.approaches.random_draws import RandomPaths
+from mpnas_kit.approaches.searched import MPNAS, Bundle
 from mpnas_kit.report.pages import index_page
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import Prioritizations, Sweep, cells

@@ -193,6 +193,19 @@ def test_a_comparison_begins_with_its_answer(run: Path, capsys: pytest.CaptureFi
     assert about.startswith("Mean top-1 accuracy") and table.startswith("approach")
 
 
+def test_a_comparison_can_check_the_claims(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tables"
+    assert cli.main(["compare", "--run", str(run), "--claims", "--csv", str(folder)]) == 0
+    output = capsys.readouterr().out
+    needed = f'no runs of bundle: mpnas sweep --run {run} --approaches "bundle" --seeds "0"'
+    assert f"(arXiv 2010.04904)\n  not measured: {needed}" in output
+    assert "without scene" not in output, "the run has no such domain"
+    assert "A seed is one search and one training" in " ".join(output.split())
+    assert (folder / "claims.csv").read_text().startswith("claim,source,expected,")
+
+
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert "mpnas search" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from mpnas_kit.domains.batches import (
     Augment,
     DomainStream,
     DrawSchedule,
+    Moves,
     Source,
     Standard,
     streams,
@@ -197,6 +198,30 @@ def test_a_stream_mirrors_as_its_source_says() -> None:
         assert (seen(images, 0, flip=True) == {(0, 0, False)}) is not flip
 
 
+def test_images_are_turned_in_all_eight_ways_and_in_no_other() -> None:
+    square = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).expand(400, -1, -1, -1)
+    split = TensorSplit(square.clone(), torch.zeros(400, dtype=torch.int64))
+    stream = DomainStream(Source(split, IDENTITY, turn=True), 400, 0, Augment(0))
+    images = stream.next().take()[0].round().to(torch.uint8)[:, 0]
+    ways = [
+        other.rot90(quarters)
+        for other in (square[0, 0], square[0, 0].flip(1))
+        for quarters in range(4)
+    ]
+    counts = [int((images == way).all(dim=(1, 2)).sum()) for way in ways]
+    assert sum(counts) == 400 and min(counts) > 25
+
+
+def test_a_turned_batch_taken_in_parts_is_the_whole_one() -> None:
+    images = torch.randint(0, 256, (10, 3, 6, 6), dtype=torch.uint8)
+    split = TensorSplit(images, torch.arange(10))
+    drawn = DomainStream(Source(split, IDENTITY, turn=True), 10, 3, Augment(1)).next()
+    whole, labels = drawn.take()
+    for part in (torch.tensor([0, 3, 4]), torch.tensor([9])):
+        some, own = drawn.take(part)
+        assert torch.equal(some, whole[part]) and torch.equal(own, labels[part])
+
+
 def test_augmentation_keeps_shape_and_type_and_repeats_with_the_generator() -> None:
     colour = torch.randint(0, 256, (9, 3, 16, 16), dtype=torch.uint8)
     before = colour.clone()
@@ -228,16 +253,17 @@ def test_moved_and_normalised_values_by_hand(channels: int, height: int, width: 
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (4, channels, height, width), generator=generator).byte()
     mean, deviation = torch.tensor([0.2, 0.5, 0.7]), torch.tensor([0.1, 0.25, 1.0])
-    rows, columns = Augment(3).draw(4, (height, width), True, generator)
+    moves = Augment(3).draw(4, (height, width), True, generator)
+    rows, columns = moves.rows, moves.columns
     standard = Standard(mean.view(1, 3, 1, 1), deviation.view(1, 3, 1, 1))
-    found = standard(images, (rows, columns))
+    found = standard(images, moves)
     assert found.is_contiguous(memory_format=torch.channels_last)
     expected = torch.empty(4, 3, height, width, dtype=torch.float64)
     for b, c, r, w in torch.cartesian_prod(*map(torch.arange, expected.shape)).tolist():
         value = images[b, c if channels == 3 else 0, rows[b, r], columns[b, w]]
         expected[b, c, r, w] = (value.double() / 255 - mean[c]) / deviation[c]
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
-    everything = torch.arange(height).expand(4, -1), torch.arange(width).expand(4, -1)
+    everything = Moves(torch.arange(height).expand(4, -1), torch.arange(width).expand(4, -1))
     assert torch.equal(standard(images), standard(images, everything))
 
 

@@ -194,18 +194,18 @@ def test_select_keeps_the_order_asked_for() -> None:
     assert suite(3).select(["c", "a"]).tasks == tasks({"c": 2, "a": 3})
 
 
-def test_the_fingerprint_sees_images_labels_and_flip_of_the_splits_it_guards() -> None:
+def test_the_fingerprint_sees_images_labels_and_moves_of_the_splits_it_guards() -> None:
     def fingerprint(**more: Any) -> str:
         return DomainSuite((domain("a", **more),)).fingerprint()
 
     other = domain("a").train
     relabelled = TensorSplit(other.images, other.labels.roll(1))
     assert fingerprint() == fingerprint()
-    changed = [{"seed": 1}, {"flip": True}, {"train": 35}]
+    changed = [{"seed": 1}, {"flip": True}, {"turn": True}, {"train": 35}]
     marks = {fingerprint(), *(fingerprint(**c) for c in changed)}
     a = domain("a")
     marks.add(DomainSuite((Domain("a", a.classes, relabelled, a.val, a.test),)).fingerprint())
-    assert len(marks) == 5
+    assert len(marks) == 6
     test = TensorSplit(a.test.take(torch.arange(12)), a.test.labels.roll(1))
     other = DomainSuite((Domain("a", a.classes, a.train, a.val, test),))
     assert other.fingerprint() != fingerprint()

@@ -89,7 +89,7 @@ def content(suite: DomainSuite) -> Any:
     """All that a suite holds."""
     every = [(d, s, d.split(s)) for d in suite for s in SPLITS]
     pixels = [split.take(torch.arange(len(split))).numpy().tobytes() for _, _, split in every]
-    about = [(d.name, d.classes, d.flip, d.how, s, x.labels.tolist()) for d, s, x in every]
+    about = [(d.name, d.classes, d.flip, d.turn, d.how, s, x.labels.tolist()) for d, s, x in every]
     return (
         pixels,
         about,
@@ -220,6 +220,7 @@ def test_what_does_not_count_changes_nothing(root: Path, request: pytest.Fixture
 def test_options_and_chosen_domains_are_other_suites(root: Path) -> None:
     photos = root / "photos"
     options: list[dict[str, Any]] = [{}, {"seed": 1}, {"shares": (0.5, 0.25, 0.25)}, {"flip": True}]
+    options += [{"turn": True}]
     options += [{"domains": ["pets"]}, {"domains": ["signs", "pets"]}]
     for _ in range(2):
         found = [mk.folders(photos, resolution=8, bad="skip", **each) for each in options]

@@ -289,12 +289,14 @@ def test_a_suite_file_treats_every_domain_in_its_own_way(tmp_path: Path) -> None
     rows[rows["domain"] == "signs"].drop(columns="domain").to_csv(tmp_path / "s.csv", index=False)
     (tmp_path / "suite.toml").write_text(
         "resolution = 24\nseed = 3\n[signs]\ntable = 's.csv'\nchannels = 3\nhow = 'pad'\n"
-        "[animals]\nfolder = 'pets'\nflip = true\nshares = [0.4, 0.3, 0.3]\nresolution = 16\n"
+        "[animals]\nfolder = 'pets'\nflip = true\nturn = true\n"
+        "shares = [0.4, 0.3, 0.3]\nresolution = 16\n"
     )
     suite = mk.suite_file(tmp_path / "suite.toml")
     assert suite.names == ("signs", "animals") and suite.resolution == 24
     assert suite.resolutions == {"signs": 24, "animals": 16}
     assert [d.channels for d in suite] == [3, 3] and [d.flip for d in suite] == [False, True]
+    assert [d.turn for d in suite] == [False, True]
     assert [len(suite["animals"].split(s)) for s in COUNTS] == [12, 9, 9]
     assert mk.suite_file(tmp_path / "suite.toml", ["animals"]).names == ("animals",)
 

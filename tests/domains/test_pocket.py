@@ -22,7 +22,7 @@ SIZES = {
     "fashion": (10, 1, 4000, 1000, 1000),
     "landcover": (11, 3, 2980, 987, 997),
     "scripts": (22, 1, 3512, 1172, 1168),
-    "scene": (10, 3, 3600, 1200, 1200),
+    "scene": (10, 3, 3600, 1500, 1500),
     "textures": (10, 1, 3000, 968, 968),
     "icons": (22, 1, 1321, 470, 437),
     "watch": (7, 3, 2055, 777, 773),
@@ -120,6 +120,7 @@ def test_loading_again_gives_the_same(small: DomainSuite) -> None:
 
 def test_only_mirrorable_domains_flip(small: DomainSuite) -> None:
     assert {d.name for d in small if d.flip} == {"landcover", "textures", "fashion", "emoji"}
+    assert {d.name for d in small if d.turn} == {"textures"}
 
 
 def test_named_domains_come_in_the_order_given() -> None:
@@ -186,6 +187,19 @@ def test_builder_splits_whole_groups_the_same_way_each_time(
     assert (splits == tiles.split_groups(labels, groups, tiles.generator("a domain"))).all()
     assert np.bincount(splits).tolist() == [120, 40, 40]
     assert all(len(set(splits[groups == group])) == 1 for group in range(50))
+
+
+def test_builder_gives_each_split_the_same_mix_of_difficulty(
+    tools: tuple[ModuleType, ModuleType],
+) -> None:
+    tiles, _ = tools
+    difficulty = np.random.default_rng(0).permutation(45).tolist()
+    splits = tiles.split_in_blocks(difficulty, tiles.generator("a domain"))
+    assert (splits == tiles.split_in_blocks(difficulty, tiles.generator("a domain"))).all()
+    for block in range(5):
+        own = splits[[value // 9 == block for value in difficulty]]
+        assert np.bincount(own).tolist() == [5, 2, 2]
+    assert len({tuple(splits[np.argsort(difficulty)][b * 9 : b * 9 + 9]) for b in range(5)}) > 1
 
 
 def test_builder_drops_duplicates_over_all_splits(tools: tuple[ModuleType, ModuleType]) -> None:

@@ -25,6 +25,14 @@ from mpnas_kit.search.stage import search
 from mpnas_kit.training.stage import train
 
 SEARCH = {"micro_batches": 2, "learning_rate": 0.01, "steps": 6}
+EVIDENCE = {
+    **SEARCH,
+    "two_phases": True,
+    "controller_delay": 0.5,
+    "sampling": "fair",
+    "quality": "probability",
+    "exact_cost": True,
+}
 TRAIN = {"micro_batches": 2, "learning_rate": 0.01, "steps": 6, "evaluate_every": 3}
 MEMBER = """
 import sys, time
@@ -99,10 +107,10 @@ def processes() -> Iterator[Processes]:
         process.communicate()
 
 
-def alone(stage: str, folder: Path) -> None:
+def alone(stage: str, folder: Path, settings: dict[str, Any] = SEARCH) -> None:
     suite, space = tiny.suite(3), tiny.space()
     if stage == "search":
-        search(suite, space, tiny.search_config(**SEARCH), folder=folder)
+        search(suite, space, tiny.search_config(**settings), folder=folder)
     else:
         paths = tiny.paths(space, ["k3e1 k5e3", "k3e1 k3e1", "zero k5e3"])
         train(suite, space, paths, tiny.train_config(**TRAIN), folder=folder)
@@ -121,19 +129,21 @@ def assert_equal_runs(stage: str, one: Path, other: Path) -> None:
         torch.testing.assert_close(tensor, others[name], atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("stage", ["search", "train"])
+@pytest.mark.parametrize(
+    ("stage", "settings"), [("search", SEARCH), ("search", EVIDENCE), ("train", TRAIN)]
+)
 def test_two_processes_end_as_one_and_agree(
-    stage: str, processes: Processes, tmp_path: Path
+    stage: str, settings: dict[str, Any], processes: Processes, tmp_path: Path
 ) -> None:
-    alone(stage, tmp_path / "one")
-    processes.start(2, tmp_path / "two", stage, SETTINGS[stage])
+    alone(stage, tmp_path / "one", settings)
+    processes.start(2, tmp_path / "two", stage, settings)
     ended = processes.end()
     assert [status for status, _ in ended] == [0, 0]
     assert ended[0][1] == ended[1][1]
     assert_equal_runs(stage, tmp_path / "one", tmp_path / "two")
     rows = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["step"] for row in rows] == list(range(1, 7))
-    processes.start(2, tmp_path / "two", stage, SETTINGS[stage])  # now it is only read
+    processes.start(2, tmp_path / "two", stage, settings)  # now it is only read
     assert processes.end() == ended
 
 

@@ -127,6 +127,7 @@ def reward(answer: Any) -> Callable[..., Any]:
     return lambda quality, cost, target: answer(quality) if callable(answer) else answer
 
 
+TABLE = pd.DataFrame([[1.0, 0.5], [0.2, 1.0]])
 PATH, OTHER = (tiny.space().parse(arch) for arch in ("k3e1 k3e1", "k3e2 k3e1"))
 
 
@@ -176,6 +177,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: domain(classes=("a", 1.5)), "a class name must be text .* not 1.5"),
     (lambda: domain(classes=(True, False)), "a class name must be text .* not True"),
     (lambda: domain(flip="perhaps"), "flip must be true or false, not 'perhaps'"),
+    (lambda: domain(turn="left"), "turn must be true or false, not 'left'"),
     (lambda: domain(flip=1), "flip must be true or false, not 1"),
     (lambda: domain(task="classify"), "task got 'classify', which has no attribute 'outputs'"),
     (lambda: domain(task=mk.Classification), "task got <class"),
@@ -335,6 +337,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.TrainConfig(memory_budget=9, norm="mixed"), "norm 'mixed' normalises all images"),
     (lambda: mk.SearchConfig(micro_batches=17), "micro_batches must be at most 16, not 17"),
     (lambda: mk.SearchConfig(warmup_share=0.5), "must not exceed controller_delay"),
+    (lambda: mk.SearchConfig(two_phases=True, steps=3), "expected at least one step"),
+    (
+        lambda: mk.search(
+            tiny.suite(), tiny.space(), tiny.search_config(exact_cost=True, reward="mnas")
+        ),
+        "exact_cost needs a reward that is the quality plus a function of the cost, not mnas",
+    ),
     (lambda: mk.TrainConfig(average=1), "average must be a number from 0 to below 1, not 1"),
     (lambda: mk.TrainConfig(evaluate_every=-1), "evaluate_every must be a whole number"),
     (lambda: mk.Absolute(0.1), "absolute: beta must be a number from -10 to 0, not 0.1"),
@@ -352,6 +361,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.Backbone(path=3), "backbone: path must be text or None, not 3"),
     (lambda: mk.Run("never made", start=3), "start must be a Start, not 3"),
     (lambda: mk.SharedTrunk(path=[]), "shared_trunk: path must be text or None"),
+    (lambda: mk.SharedTrunk(private_from=-1), "shared_trunk: private_from must be a whole number"),
+    (lambda: mk.Bundle(scale=-1), "bundle: scale must be a number above 0"),
+    (lambda: mk.Bundle(scale=True), "bundle: scale must be a number above 0"),
+    (lambda: mk.SearchConfig(cost_scale=0), "cost_scale must be a number above 0"),
+    (lambda: mk.RandomPaths(match="cheap"), "random_paths: match must be 'cost' or 'size'"),
+    (lambda: mk.SinglePath(match=1), "single_path: match must be 'cost' or 'size'"),
+    (lambda: mk.SinglePath(pretrained=2), "single_path: pretrained must be true or false or None"),
     (lambda: mk.RandomPaths(-1), "random_paths: draw must be a whole number from 0"),
     (lambda: mk.TrainConfig(kernels="fast"), "kernels must be 'auto' or 'native' or 'eager'"),
     (lambda: mk.device_named("meta"), "device 'meta' cannot be used here"),
@@ -393,6 +409,21 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
         lambda: mk.analysis.Answer.of("runs/mine"),
         "comparison must be a Comparison, not 'runs/mine'",
     ),
+    (lambda: mk.analysis.check_claims("runs/mine"), "comparison must be a Comparison, not 'runs/m"),
+    (lambda: mk.analysis.check_claims(COMPARED), "the comparison has no runs: expected at least"),
+    (lambda: mk.analysis.check_claims(COMPARED, run=""), "check_claims: run must be text"),
+    (lambda: mk.analysis.Side(norm="none"), "side: norm must be 'per_domain'"),
+    (lambda: mk.analysis.Side("random_paths(draw"), "cannot be read: expected name"),
+    (lambda: mk.analysis.Claim(""), "claim: sentence must be text"),
+    (lambda: mk.analysis.Claim("x", expected="about 3"), "expected must be a relation and a numb"),
+    (lambda: mk.analysis.Claim("x", expected="> nan"), "expected must be a relation and a number"),
+    (lambda: mk.analysis.Claim("x", second="bundle"), "claim: second must be a Side, not 'bundle'"),
+    (lambda: mk.analysis.Claim("x", measure="speed"), "claim: measure must be 'accuracy' or"),
+    (lambda: mk.analysis.Claim("x", only="scene"), "claim: only must be a list of names of domain"),
+    (
+        lambda: mk.analysis.Claim("x", measure="bytes", without=("scene",)),
+        "bytes is that of a whole network",
+    ),
     (lambda: mk.analysis.Answer.of(COMPARED, 3), "Answer.of: approach must be text"),
     (lambda: mk.analysis.Answer.of(COMPARED, "mpnsa"), "no run of mpnsa: it has no runs"),
     (lambda: mk.plots.size_and_accuracy(COMPARED, "mpnas"), "answer must be a Answer, not 'mpnas'"),
@@ -400,6 +431,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.estimate([], [1], 0, 1), "speed must be a number from 0.001"),
     (lambda: mk.analysis.random_paths(tiny.space(), -1), "count must be a whole number"),
     (lambda: mk.analysis.jaccard_matrix(tiny.space(), {"a": PATH}, pairs=0), "pairs must be"),
+    (lambda: mk.analysis.matched_matrix(tiny.space(), {}), "got no paths"),
+    (lambda: mk.analysis.matched_matrix(tiny.space(), {"a": PATH}, draws=0), "draws must be"),
+    (lambda: mk.analysis.mantel("x", "x"), "mantel: a matrix must be a DataFrame"),
+    (lambda: mk.analysis.mantel(TABLE, TABLE, most=3), "most must be a whole number from 100"),
+    (lambda: mk.analysis.mantel(TABLE, TABLE.T * 2), "one number per pair"),
+    (lambda: mk.analysis.relate("x", TABLE, TABLE), "transfer must be a Transfer, not 'x'"),
+    (lambda: mk.analysis.Transfer(TABLE, "k3e1", 3), "no column 'domain'"),
     (lambda: mk.analysis.move(tiny.space(), "k3e1 k3e1", 1, "k3e2"), "must be a Path, not 'k3e1"),
     (lambda: mk.analysis.move(tiny.space(), PATH, 1.0, "k3e2"), "layer must be the index of a la"),
     (lambda: mk.analysis.move(tiny.space(), PATH, 1, None), "unknown block in layer 'one'"),
@@ -447,6 +485,10 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.decathlon_score("dtd"), "accuracies must be a dict"),
     (lambda: mk.analysis.decathlon_score({"dtd": 2}), "accuracy of 'dtd' must be a number from 0"),
     # trackers and tables
+    (lambda: mk.Joblib(jobs=0), "joblib: jobs must be a whole number from 1 to 1,024"),
+    (lambda: mk.Dask(scheduler=8786), "dask: scheduler must be text"),
+    (lambda: mk.Slurm(mem_gb=0), "slurm: mem_gb must be a number above 0"),
+    (lambda: mk.Slurm(options={"account": None}), "options must be a dict of options of sbatch"),
     (lambda: mk.TensorBoard(folder=3), "tensorboard: folder must be text"),
     (lambda: mk.TensorBoard(pictures_every=0), "pictures_every must be .* from 1 to"),
     (lambda: mk.MLflow(uri=3), "mlflow: uri must be text"),

@@ -173,11 +173,9 @@ def test_a_bundle_of_private_paths_shares_nothing() -> None:
     assert weights(net) == 2 * space.cost(paths["a"]).parameters
     table = mk.analysis.account(net, paths).domains
     assert (table["shared"] == 0).all()
-    from mpnas_kit.approaches.methods import union_parameters
-
-    assert union_parameters(space, paths, 0) == weights(net)
+    assert space.union_cost(paths.values(), private_from=0).parameters == weights(net)
     shared = MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0)
-    assert union_parameters(space, paths, len(space.layers)) == weights(shared)
+    assert space.union_cost(paths.values()).parameters == weights(shared)
 
 
 @pytest.mark.parametrize("collapse", [False, True])

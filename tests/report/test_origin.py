@@ -77,7 +77,7 @@ def test_a_page_says_where_it_is_from_and_has_no_instructions(run: Run) -> None:
     assert f"mpnas report --run '{run.folder}' trial" in later
 
 
-@pytest.mark.parametrize("name", [*PIPELINE, "06_space", "07_scaling"])
+@pytest.mark.parametrize("name", [*PIPELINE, "06_transfer", "07_space", "08_scaling"])
 def test_the_words_of_a_page_are_for_its_reader(name: str) -> None:
     page = Page(name, read_notebook(notebooks_folder() / f"{name}.ipynb"))
     assert page.about.startswith("This page ")

@@ -16,7 +16,8 @@ import tiny
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mpnas_kit.analysis.units import signed
-from mpnas_kit.approaches.methods import MPNAS, Bundle, RandomPaths
+from mpnas_kit.approaches.random_draws import RandomPaths
+from mpnas_kit.approaches.searched import MPNAS, Bundle
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.notebook import files, show
 from mpnas_kit.notebook.picture import PAGE, svg

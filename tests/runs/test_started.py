@@ -214,9 +214,8 @@ def test_a_backbone_that_stays_is_refused_without_a_start(tmp_path: Path) -> Non
 
 
 def test_a_single_path_begins_with_the_start_and_its_input(started: mk.Run, runs: Path) -> None:
-    run = mk.Run(
-        runs / "single", start=started.start, approach=f"single_path(path='{ARCH}')", **DATA
-    )
+    approach = f"single_path(path='{ARCH}', pretrained=True)"
+    run = mk.Run(runs / "single", start=started.start, approach=approach, **DATA)
     trained = run.train(**SMALL)
     assert (run.folder / "pretrain" / "start.csv").exists() and trained.start_table is not None
     assert trained.config.optimiser == "adamw"  # as in every run with a start

@@ -4,27 +4,21 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pytest
 import tiny
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from mpnas_kit.approaches.methods import MPNAS, Bundle, MultiHead, RandomPaths, SharedTrunk
+from mpnas_kit.approaches.fixed import PrivatePaths, SharedTrunk
+from mpnas_kit.approaches.random_draws import RandomPaths
+from mpnas_kit.approaches.searched import MPNAS, Bundle, MultiHead
 from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.runs import sweep
+from mpnas_kit.runs.executors import Joblib
 from mpnas_kit.runs.profiles import QUICK
 from mpnas_kit.runs.run import Run
-from mpnas_kit.runs.sweep import (
-    Cell,
-    Prioritizations,
-    Sweep,
-    answer_of,
-    cells,
-    own_comparison,
-    sweep_of,
-)
+from mpnas_kit.runs.sweep import Sweep, answer_of, own_comparison, sweep_of
+from mpnas_kit.runs.sweep_cells import CELLS, Cell, Prioritizations, cells
 
 SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
 TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
@@ -84,6 +78,17 @@ def test_a_control_is_preceded_by_the_mpnas_cell_it_is_matched_to(tmp_path: Path
     assert planned.other(control) == planned.cells[0]
 
 
+def test_private_paths_take_the_paths_of_a_cell_with_the_same_search(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
+    mixed = Prioritizations.parse("abdp > uniform")
+    chosen = cells([MPNAS(), PrivatePaths()], [BOTH, mixed])
+    private = Cell(PrivatePaths(), mixed)
+    assert chosen == [Cell(MPNAS(), BOTH), private, Cell(MPNAS(), mixed)]
+    planned = small(run, chosen)
+    assert planned.cells == chosen and planned.other(private) == Cell(MPNAS(), BOTH)
+    assert small(run, [private]).cells == [Cell(MPNAS(), mixed), private]
+
+
 def test_cells_with_one_search_share_it(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
     both, search_only = Cell(MPNAS(), BOTH), Cell(MPNAS(), Prioritizations.parse("abdp > uniform"))
@@ -101,7 +106,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[str]]:
     planned = sweep_of(
         run,
         approaches="mpnas, bundle, multi_head, single_path(frozen=True), random_paths, "
-        "shared_trunk",
+        "shared_trunk, private_paths",
         prioritizations="abdp, abdp > uniform",
         search=SEARCH,
         train=TRAIN,
@@ -113,7 +118,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, list[str]]:
 
 def test_every_cell_is_run_once_and_reported(swept: tuple[Sweep, list[str]]) -> None:
     planned, lines = swept
-    assert len(planned.cells) == len(lines) == 11  # the bundle knows no prioritization
+    assert len(planned.cells) == len(lines) == 12  # two share no weights to be prioritized
     assert all("mean test top-1" in line for line in lines)
     again: list[str] = []
     planned.run(again.append)
@@ -138,7 +143,7 @@ def test_the_order_of_prioritizations_does_not_matter_for_shared_searches(tmp_pa
     lines: list[str] = []
     planned.run(lines.append)
     assert [("finished" in line) for line in lines] == [False, True]
-    searches = list((run.folder / sweep.CELLS).glob("*/search"))
+    searches = list((run.folder / CELLS).glob("*/search"))
     assert [s.parent.name for s in searches] == [own.name]
     small(run, [own, both]).run()
 
@@ -176,6 +181,9 @@ def test_controls_are_matched_to_what_mpnas_found(swept: tuple[Sweep, list[str]]
             for domain, path in own.items():
                 costs = [space.cost(p).multiply_adds for p in (path, found[domain])]
                 assert abs(costs[0] / costs[1] - 1) <= 0.05
+        if isinstance(cell.approach, PrivatePaths):
+            assert match is not None
+            assert planned.open(cell).paths() == planned.open(match).paths()
         if isinstance(cell.approach, SharedTrunk):
             assert planned.open(cell).train_result().net.private_from is not None
 
@@ -190,6 +198,7 @@ def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:
         "single_path(frozen=True)",
         "random_paths",
         "shared_trunk",
+        "private_paths",
     }
     assert set(table["prioritization"]) == {"abdp", "abdp > uniform", "none"}
     single = table[table["approach"] == "single_path(frozen=True)"]
@@ -199,9 +208,9 @@ def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:
 def test_finished_runs_are_found_from_the_folder_alone(swept: tuple[Sweep, list[str]]) -> None:
     planned, _ = swept
     runs = sweep.finished_runs(planned.around)
-    assert len(runs) == 12  # the run and its cells
+    assert len(runs) == 13  # the run and its cells
     labels = {(o.approach, o.prioritization) for o in map(sweep.outcome, runs[1:])}
-    assert len(labels) == 11
+    assert len(labels) == 12
 
 
 def test_a_stopped_sweep_continues_and_ends_equal(tmp_path: Path) -> None:
@@ -224,17 +233,6 @@ def test_a_stopped_sweep_continues_and_ends_equal(tmp_path: Path) -> None:
     assert first.domains.equals(whole.run().domains)
 
 
-def test_cells_in_several_jobs_give_equal_results(tmp_path: Path) -> None:
-    """In this process, which knows the tests' own suite; a user's jobs are processes."""
-    chosen = [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE), Cell(RandomPaths(), NONE)]
-    alone, together = (small(around(tmp_path / name), chosen) for name in ("alone", "together"))
-    lines: list[str] = []
-    with joblib.parallel_config(backend="sequential"):
-        result = together.run(lines.append, jobs=2)
-    assert len(lines) == 3 and "random_paths" in lines[-1], "it waits for what it is matched to"
-    assert result.domains.equals(alone.run().domains)
-
-
 def test_a_run_sent_to_another_process_takes_no_images(tmp_path: Path) -> None:
     run = around(tmp_path / "run")
     assert len(run.suite) == 2
@@ -255,24 +253,11 @@ def test_a_stopped_sweep_around_a_run_that_was_not_begun_is_continued(tmp_path: 
     assert again.finished(again.cells[0])
 
 
-def test_a_killed_process_of_a_job_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(self: Sweep, cell: Cell, callbacks: object) -> str:
-        raise TerminatedWorkerError("SIGKILL(-9)")
-
-    monkeypatch.setattr(Sweep, "run_cell", killed)
-    sweep_ = small(around(tmp_path), [Cell(MPNAS(), NONE), Cell(MultiHead(), NONE)])
-    message = "a process of this sweep was killed, probably because memory ran out for 2 jobs"
-    with joblib.parallel_config(backend="sequential"), pytest.raises(MpnasError, match=message):
-        sweep_.run(jobs=2)
-
-
 @pytest.mark.parametrize("jobs", [0, 2])
 def test_jobs_that_cannot_be_are_named(jobs: int, tmp_path: Path) -> None:
     sweep_ = small(around(tmp_path / "run"), [Cell(MPNAS(), NONE)])
     with pytest.raises(MpnasError, match="jobs"):
-        sweep_.run(callbacks=[lambda event: None], jobs=jobs)
+        sweep_.run(callbacks=[lambda event: None], executor=Joblib(jobs))
 
 
 def test_the_run_itself_is_a_cell_where_nothing_differs(tmp_path: Path) -> None:
@@ -315,6 +300,18 @@ def test_a_run_without_a_search_says_so(tmp_path: Path) -> None:
     for ask in (run.search, run.search_result):
         with pytest.raises(MpnasError, match="no search stage: the approach single_path does not"):
             ask()
+
+
+def test_a_run_begun_before_an_approach_had_an_option_is_continued(tmp_path: Path) -> None:
+    given = {"data": "tiny:suite(count=3)", "domains": "a,b", "space": "tiny:space"}
+    Run(tmp_path / "run", approach="bundle", **given).begin()
+    file = tmp_path / "run" / "run.json"
+    text = file.read_text(encoding="utf-8")
+    assert "bundle(scale=1.0)" in text
+    file.write_text(text.replace("bundle(scale=1.0)", "bundle"), encoding="utf-8")
+    assert Run(tmp_path / "run", approach="bundle").approach == Bundle()
+    with pytest.raises(MpnasError, match=r"was begun with approach bundle, not bundle\(scale=2"):
+        Run(tmp_path / "run", approach="bundle(scale=2)")
 
 
 def test_what_an_approach_fixes_cannot_be_overruled(tmp_path: Path) -> None:

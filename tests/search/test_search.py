@@ -65,9 +65,10 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> list[Update]:
         step: int,
         paths: Mapping[str, Sequence[Path]],
         rewards: Mapping[str, Tensor],
+        exact: Tensor | None = None,
     ) -> None:
         kept.append(({d: list(p) for d, p in paths.items()}, dict(rewards)))
-        update(self, step, paths, rewards)
+        update(self, step, paths, rewards, exact)
 
     monkeypatch.setattr(Controllers, "update", spy)
     return kept
@@ -540,6 +541,8 @@ def test_a_space_with_a_single_path_has_nothing_to_decide(tmp_path: FilePath) ->
         ("threads", 0),
         ("threads", -1),
         ("reward_scope", "team"),
+        ("sampling", "even"),
+        ("quality", "loss"),
         ("cost_scope", "team"),
         ("baseline", "median"),
         ("norm", "group"),

@@ -317,7 +317,7 @@ def test_several_jobs_take_trackers_and_no_other_callbacks(tmp_path: Path) -> No
     run = new_run(tmp_path / "one")
     sweep = mk.Sweep(run, mk.cells([mk.Bundle()], [mk.Prioritizations.parse("abdp")]))
     with pytest.raises(mk.MpnasError, match="expected trackers only"):
-        sweep.run(callbacks=[lambda event: None], jobs=2)
+        sweep.run(callbacks=[lambda event: None], executor=mk.Joblib(2))
     assert pickle.loads(pickle.dumps(mk.TensorBoard(folder="x"))) == mk.TensorBoard(folder="x")
     assert pickle.loads(pickle.dumps(mk.MLflow(uri="x"))) == mk.MLflow(uri="x")
 

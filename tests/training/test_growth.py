@@ -80,6 +80,14 @@ def test_only_what_is_new_is_trained(old: TrainResult) -> None:
     assert shared and all("norm" in name for name in shared)
 
 
+def test_a_search_in_two_phases_with_exact_costs_adds_a_domain(old: TrainResult) -> None:
+    """Layers with a choice between a frozen and a new node count in the expected cost too."""
+    settings: dict[str, Any] = {"two_phases": True, "sampling": "fair", "exact_cost": True}
+    config = tiny.search_config(**GROWTH, **settings, cost_target=1000.0)
+    found = search(third(), tiny.space(), config, frozen=old)
+    assert list(found.paths) == ["c"] and found.history["cost"].dropna().gt(0).all()
+
+
 def test_a_search_trains_and_samples_beside_frozen_nodes(old: TrainResult) -> None:
     from mpnas_kit.search import stage
 

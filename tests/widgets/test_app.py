@@ -9,7 +9,8 @@ import tiny
 
 import mpnas_kit as mk
 from mpnas_kit.approaches.approach import Approach
-from mpnas_kit.approaches.methods import Bundle, SinglePath
+from mpnas_kit.approaches.fixed import SinglePath
+from mpnas_kit.approaches.searched import Bundle
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.runs.run import Run
 from mpnas_kit.widgets.app import GRID, TABS, App, explore

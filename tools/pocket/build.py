@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from glyphs import letters, scene, scripts
+from glyphs import letters, scripts
 from photos import landcover, textures
 from pictograms import emoji, icons
 from scans import digits, fashion, watch
+from scenes import scene
 from sheets import as_read, write_checksums, write_domain
 from tiles import Tiles, coarse, distinct, generator, in_file_order
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.ImageFont import FreeTypeFont
-from tiles import SIZE, TEST, TRAIN, VAL, Images, package_file
+from tiles import SIZE, Images, debian_file, package_file
 
 LIGHT_TO_BLACK = (0.12, 0.4, 0.65, 1.0)
 
@@ -19,50 +19,56 @@ _DECKR = ("deckr_fonts", "fonts")
 class Family:
     """A font family.
 
-    folder: package, and folder in it.
+    package: the package with its files.
+    folder: folder in the package, or from `/` in a Debian package.
     patterns: patterns of the file names.
-    split: the split that the family belongs to: TRAIN, VAL or TEST.
+    debian: whether the package is one of Debian; False: one of Python.
     """
 
-    folder: tuple[str, str]
+    package: str
+    folder: str
     patterns: tuple[str, ...]
-    split: int
+    debian: bool = False
 
     def files(self) -> list[Path]:
         """Return the font files, sorted by name within each pattern."""
-        package, inside = self.folder
-        folder = package_file(package, *inside.split("/"))
+        if self.debian:
+            folder = debian_file(self.package, self.folder)
+        else:
+            folder = package_file(self.package, *self.folder.split("/"))
         found = []
         for pattern in self.patterns:
             paths = sorted(folder.glob(pattern))
             if not paths:
-                raise SystemExit(
-                    f"{package}/{inside} has no font {pattern}: install "
-                    "tools/pocket/requirements.txt."
-                )
+                raise SystemExit(f"{folder} has no font {pattern}: see tools/pocket/README.md.")
             found += paths
         return found
 
 
+def debian(package: str, folder: str, *patterns: str) -> Family:
+    """Return a family of a Debian package. The folder is one of `/usr/share/fonts`."""
+    return Family(package, f"usr/share/fonts/{folder}", patterns, debian=True)
+
+
 FAMILIES = {
-    "DejaVu Sans": Family(_MATPLOTLIB, ("DejaVuSans.ttf", "DejaVuSans-*.ttf"), TRAIN),
-    "DejaVu Sans Mono": Family(_MATPLOTLIB, ("DejaVuSansMono*.ttf",), TRAIN),
-    "DejaVu Serif": Family(_MATPLOTLIB, ("DejaVuSerif.ttf", "DejaVuSerif-*.ttf"), TEST),
-    "STIX": Family(_MATPLOTLIB, ("STIXGeneral*.ttf",), TRAIN),
-    "Computer Modern": Family(_MATPLOTLIB, ("cmr10.ttf", "cmb10.ttf", "cmti10.ttf"), VAL),
-    "Computer Modern Sans": Family(_MATPLOTLIB, ("cmss10.ttf",), TRAIN),
-    "Computer Modern Typewriter": Family(_MATPLOTLIB, ("cmtt10.ttf",), VAL),
-    "Inter": Family(_WESTERN, ("inter/*.ttf",), TRAIN),
-    "JetBrains Mono": Family(_WESTERN, ("jetbrainsmono/*.ttf",), TRAIN),
-    "Noto Sans": Family(_WESTERN, ("notosans/*.ttf",), VAL),
-    "Noto Sans Mono": Family(_WESTERN, ("notosansmono/*.ttf",), TRAIN),
-    "Noto Serif": Family(_WESTERN, ("notoserif/*.ttf",), TRAIN),
-    "Source Serif": Family(_WESTERN, ("sourceserif4/*.ttf",), TEST),
-    "Audiowide": Family(_DECKR, ("Audiowide-*.ttf",), TEST),
-    "DM Sans": Family(_DECKR, ("DMSans*.ttf",), TRAIN),
-    "Monofett": Family(_DECKR, ("Monofett-*.ttf",), TRAIN),
-    "Roboto": Family(_DECKR, ("Roboto[[]*.ttf", "Roboto-*.ttf"), TEST),
-    "Roboto Mono": Family(_DECKR, ("RobotoMono*.ttf",), TEST),
+    "DejaVu Sans": Family(*_MATPLOTLIB, ("DejaVuSans.ttf", "DejaVuSans-*.ttf")),
+    "DejaVu Sans Mono": Family(*_MATPLOTLIB, ("DejaVuSansMono*.ttf",)),
+    "DejaVu Serif": Family(*_MATPLOTLIB, ("DejaVuSerif.ttf", "DejaVuSerif-*.ttf")),
+    "STIX": Family(*_MATPLOTLIB, ("STIXGeneral*.ttf",)),
+    "Computer Modern": Family(*_MATPLOTLIB, ("cmr10.ttf", "cmb10.ttf", "cmti10.ttf")),
+    "Computer Modern Sans": Family(*_MATPLOTLIB, ("cmss10.ttf",)),
+    "Computer Modern Typewriter": Family(*_MATPLOTLIB, ("cmtt10.ttf",)),
+    "Inter": Family(*_WESTERN, ("inter/*.ttf",)),
+    "JetBrains Mono": Family(*_WESTERN, ("jetbrainsmono/*.ttf",)),
+    "Noto Sans": Family(*_WESTERN, ("notosans/*.ttf",)),
+    "Noto Sans Mono": Family(*_WESTERN, ("notosansmono/*.ttf",)),
+    "Noto Serif": Family(*_WESTERN, ("notoserif/*.ttf",)),
+    "Source Serif": Family(*_WESTERN, ("sourceserif4/*.ttf",)),
+    "Audiowide": Family(*_DECKR, ("Audiowide-*.ttf",)),
+    "DM Sans": Family(*_DECKR, ("DMSans*.ttf",)),
+    "Monofett": Family(*_DECKR, ("Monofett-*.ttf",)),
+    "Roboto": Family(*_DECKR, ("Roboto[[]*.ttf", "Roboto-*.ttf")),
+    "Roboto Mono": Family(*_DECKR, ("RobotoMono*.ttf",)),
 }
 
 

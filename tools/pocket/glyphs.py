@@ -1,4 +1,4 @@
-"""The domains of characters: letters, scripts, and scene (digits on photographs)."""
+"""The domains of characters: letters and scripts."""
 
 import string
 import unicodedata
@@ -8,11 +8,8 @@ import numpy as np
 from fonts import FAMILIES, at_weight, faces, glyph
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from numpy.random import Generator
-from numpy.typing import NDArray
-from photos import scene_photos
-from PIL import Image, ImageDraw, ImageFilter
 from PIL.ImageFont import FreeTypeFont
-from tiles import SIZE, Images, Tiles, generator, make_tiles, package_file, split_groups
+from tiles import TEST, TRAIN, VAL, Images, Tiles, generator, make_tiles, package_file, split_groups
 
 SCRIPTS = (
     "Arabic", "Armenian", "Bengali", "Cyrillic", "Devanagari", "Ethiopic", "Georgian", "Greek",
@@ -21,9 +18,10 @@ SCRIPTS = (
 )  # fmt: skip
 IN_NOTO_SANS = ("Cyrillic", "Greek", "Latin")
 LEFT_OUT = ("MATHEMATICAL", "LIGATURE")
+LETTER_VAL = ("Computer Modern", "Computer Modern Typewriter", "Noto Sans")
+LETTER_TEST = ("DejaVu Serif", "Source Serif", "Audiowide", "Roboto", "Roboto Mono")
 CHARACTERS_PER_SCRIPT = 70
 SCRIPT_WEIGHTS = (0.0, 0.375, 0.7, 1.0)
-SCENE_SIZES = (3600, 1200, 1200)
 
 
 def jittered(font: FreeTypeFont, character: str, rng: Generator) -> Images | None:
@@ -36,7 +34,8 @@ def letters() -> Tiles:
     """Return the 26 letters, split by font family. Upper and lower case are one class."""
     rng = generator("letters")
     images, labels, splits = [], [], []
-    for family in FAMILIES.values():
+    for name, family in FAMILIES.items():
+        split = VAL if name in LETTER_VAL else TEST if name in LETTER_TEST else TRAIN
         for font in faces(family, size=64):
             for label, letter in enumerate(string.ascii_uppercase):
                 for character in (letter, letter.lower()):
@@ -44,7 +43,7 @@ def letters() -> Tiles:
                     if image is not None:
                         images.append(image)
                         labels.append(label)
-                        splits.append(family.split)
+                        splits.append(split)
     return make_tiles(string.ascii_uppercase, images, labels, splits)
 
 
@@ -105,75 +104,3 @@ def scripts() -> Tiles:
                     labels.append(label)
                     groups.append(ord(characters[index]))
     return make_tiles(SCRIPTS, images, labels, split_groups(labels, groups, rng))
-
-
-def digit_mask(digit: int, font: FreeTypeFont, rng: Generator) -> NDArray[np.float64]:
-    """Return the coverage of a digit that is tilted, scaled and shifted at random.
-
-    Each of its two neighbours is present with probability 1/2. The coverage is float64 (64, 64, 1)
-    in [0, 1], with the digit near the centre.
-    """
-    before, after = (str(rng.integers(10)) if rng.random() < 0.5 else "" for _ in range(2))
-    width = font.getlength(str(digit))
-    start = 80 - width / 2
-    mask = Image.new("L", (160, 96), 0)
-    draw = ImageDraw.Draw(mask)
-    for text, left in (
-        (before, start - font.getlength(before) - 2),
-        (str(digit), start),
-        (after, start + width + 2),
-    ):
-        draw.text((left, 48), text, font=font, fill=255, anchor="lm")
-    scale = rng.uniform(0.85, 1.25)
-    mask = mask.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC, center=(80, 48))
-    mask = mask.resize((int(160 * scale), int(96 * scale)), Image.Resampling.BILINEAR)
-    across, down = (rng.integers(-5, 6, 2) + (mask.width // 2, mask.height // 2)).tolist()
-    view = mask.crop((across - 32, down - 32, across + 32, down + 32))
-    return np.asarray(view, np.float64)[..., None] / 255
-
-
-def background(photo: Images, rng: Generator) -> NDArray[np.float64]:
-    """Return a random square of a photo, 32 to 96 pixels, resized to float64 (64, 64, 3)."""
-    side = int(rng.integers(32, 97))
-    top, left = (int(rng.integers(extent - side + 1)) for extent in photo.shape[:2])
-    view = Image.fromarray(photo[top : top + side, left : left + side])
-    return np.asarray(view.resize((64, 64), Image.Resampling.BILINEAR), np.float64)
-
-
-def contrasting(ground: NDArray[np.float64], rng: Generator) -> NDArray[np.int64]:
-    """Return a random colour (3,) whose mean differs from that of the ground by more than 55."""
-    while True:
-        colour = rng.integers(0, 256, 3)
-        if abs(colour.mean() - ground.mean()) > 55:
-            return colour
-
-
-def composed(digit: int, font: FreeTypeFont, photo: Images, rng: Generator) -> Images:
-    """Return a digit painted on a photo, blurred, halved and with noise: uint8 (32, 32, 3)."""
-    ground = background(photo, rng)
-    cover = digit_mask(digit, font, rng) * rng.uniform(0.75, 1)
-    painted = ground * (1 - cover) + contrasting(ground, rng) * cover
-    picture = Image.fromarray(painted.clip(0, 255).astype(np.uint8))
-    picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.6)))
-    small = np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BOX), np.float64)
-    noise = rng.normal(0, rng.uniform(0, 6), small.shape)
-    return (small + noise).clip(0, 255).astype(np.uint8)
-
-
-def scene() -> Tiles:
-    """Return digits with neighbours on photographs, like house numbers.
-
-    They are split by font and by photograph.
-    """
-    rng = generator("scene")
-    images, labels, splits = [], [], []
-    for split, (count, photos) in enumerate(zip(SCENE_SIZES, scene_photos(), strict=True)):
-        families = [faces(f, size=48) for f in FAMILIES.values() if f.split == split]
-        for index in range(count):
-            family = families[rng.integers(len(families))]
-            font = family[rng.integers(len(family))]
-            photo = photos[rng.integers(len(photos))]
-            images.append(composed(index % 10, font, photo, rng))
-            labels.append(index % 10)
-            splits.append(split)
-    return make_tiles(string.digits, images, labels, splits)

@@ -1,4 +1,4 @@
-"""The domains cut from photographs: landcover and textures; the photographs behind scene."""
+"""The domains cut from photographs: landcover and textures."""
 
 from dataclasses import dataclass
 
@@ -196,30 +196,3 @@ def textures() -> Tiles:
                 labels.append(label)
                 splits.append(split)
     return make_tiles(tuple(TEXTURES), images, labels, splits)
-
-
-SCENE_PHOTOS = (
-    (
-        ("skimage", "data/coffee.png"),
-        ("skimage", "data/chelsea.png"),
-        ("skimage", "data/camera.png"),
-        ("skimage", "data/gravel.png"),
-        ("sklearn", "datasets/images/china.jpg"),
-    ),
-    (("skimage", "data/rocket.jpg"), ("skimage", "data/retina.jpg")),
-    (
-        ("skimage", "data/astronaut.png"),
-        ("sklearn", "datasets/images/flower.jpg"),
-        ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
-    ),
-)
-
-
-def scene_photos() -> list[list[Images]]:
-    """Return the RGB photographs (rows, columns, 3) for the grounds of train, val and test."""
-
-    def rgb(package: str, file: str) -> Images:
-        with Image.open(package_file(package, *file.split("/"))) as image:
-            return np.asarray(image.convert("RGB"))
-
-    return [[rgb(package, file) for package, file in files] for files in SCENE_PHOTOS]

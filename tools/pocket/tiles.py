@@ -1,10 +1,12 @@
 """Labelled tiles of one domain, and functions that split and clean them."""
 
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 SIZE = 32
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
+BLOCK = (TRAIN,) * 5 + (VAL,) * 2 + (TEST,) * 2
 
 Images = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -78,6 +81,21 @@ def package_file(package: str, *parts: str) -> Path:
     )
 
 
+def debian_file(package: str, path: str) -> Path:
+    """Return a file or folder of a Debian package.
+
+    It is looked for below the folder in the environment variable POCKET_DEBIAN, in which packages
+    are unpacked; if it is not set, below `/`.
+    """
+    found = Path(os.environ.get("POCKET_DEBIAN", "/"), path)
+    if not found.exists():
+        raise SystemExit(
+            f"{found} is missing: install the Debian package {package}, or unpack it into a folder "
+            "that POCKET_DEBIAN names."
+        )
+    return found
+
+
 def split_groups(
     labels: Sequence[int] | Ints,
     groups: Sequence[int] | Ints,
@@ -100,6 +118,22 @@ def split_groups(
         first, last = round(train * len(order)), round((train + val) * len(order))
         splits[np.isin(groups, order[first:last])] = VAL
         splits[np.isin(groups, order[last:])] = TEST
+    return splits
+
+
+def split_in_blocks(difficulty: Sequence[Any], rng: Generator) -> Ints:
+    """Split things 5 to 2 to 2, so that each split has the same mix of difficulties.
+
+    difficulty: one value per thing; values can be compared. Every nine neighbours in their order
+    are split at random. The rest, fewer than nine, is a random part of such a block.
+
+    Returns the split of every thing, int64 (n,) of 0, 1, 2.
+    """
+    order = sorted(range(len(difficulty)), key=difficulty.__getitem__)
+    splits = np.empty(len(order), np.int64)
+    for start in range(0, len(order), len(BLOCK)):
+        block = order[start : start + len(BLOCK)]
+        splits[block] = rng.permutation(BLOCK)[: len(block)]
     return splits
 
 

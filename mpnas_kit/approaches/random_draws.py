@@ -1,0 +1,126 @@
+"""Approaches with random paths: controls for the search (ours)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+
+from mpnas_kit.approaches.approach import Context, Plan, label
+from mpnas_kit.approaches.same_size import TOLERANCE, moved_to_size
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.parts import shown
+from mpnas_kit.settings import check
+from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
+from mpnas_kit.space.sampling import sample_at_cost
+from mpnas_kit.space.space import Path
+from mpnas_kit.values import SEED, Range
+
+
+@dataclass(frozen=True)
+class RandomPaths:
+    """Random multi-path: one random path per domain, as a control for the search (ours).
+
+    If two paths use the same node, they share its weights. The multiply-adds of a path are within
+    5 % of those of the same domain's path in the MPNAS run that this run is matched to. Without
+    such a run they are within 5 % of the cost target, as in `EvenPaths`.
+
+    draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
+    prior: probability of every choice of the space's original path, as in a search. None: all
+    choices are equally likely.
+    match: what the paths have in common with those of the MPNAS run. `cost`: multiply-adds. `size`:
+    also the parameters of the union, within 5 %, without batch norms and classifiers. So as much is
+    shared as in the MPNAS run, but by chance.
+
+    Raises `MpnasError` if a number is out of its range.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig(), matched=found.paths)
+    >>> sorted(mk.RandomPaths(draw=1).plan(context).paths)
+    ['planted0', 'planted1']
+    """
+
+    draw: Annotated[int, SEED] = 0
+    prior: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
+    match: Literal["cost", "size"] = "cost"
+
+    searches = False
+    weighs = True
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with random paths.
+
+        Raises `MpnasError` if no paths of such costs, or of such a size, are found. With
+        `match="size"`, also if there is no run to match.
+        """
+        if self.match == "size":
+            matched = context.require_matched(label(self), "size")
+        elif context.matched is None:
+            return EvenPaths(self.draw, self.prior).plan(context)
+        else:
+            matched = context.matched
+        costs = path_costs(MultiplyAdds(), context.space, matched)
+        generator = torch.Generator().manual_seed(self.draw)
+        paths = _random(context, MultiplyAdds(), costs, generator, self.prior)
+        if self.match == "size":
+            paths = moved_to_size(context, matched, paths, generator)
+        return Plan(paths)
+
+
+@dataclass(frozen=True)
+class EvenPaths:
+    """Random multi-path with the same compute for every domain, as a control (ours).
+
+    The cost of every path is within 5 % of the cost target, by the cost model of the search. A
+    search with a cost target for the mean over domains can give some domains more compute than
+    others. `EvenPaths` shows what it gains by that. `RandomPaths` shows what it gains beyond that.
+
+    draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
+    prior: as in `RandomPaths`.
+
+    Raises `MpnasError` if a number is out of its range.
+
+    >>> context = mk.Context(space, suite.names, mk.SearchConfig(cost_target=330_000))
+    >>> sorted(mk.EvenPaths(draw=1).plan(context).paths)
+    ['planted0', 'planted1']
+    """
+
+    draw: Annotated[int, SEED] = 0
+    prior: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
+
+    searches = False
+    weighs = True
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def plan(self, context: Context) -> Plan:
+        """Return a plan with random paths.
+
+        Raises `MpnasError` if the cost model is joint, or if no path of such a cost is found.
+        """
+        model = context.search.cost
+        if not hasattr(model, "price"):
+            raise MpnasError(
+                f"{label(self)} draws each path by its own cost, but the cost {shown(model)} of a "
+                "path depends on the paths of all domains: expected a cost model with price(use), "
+                "or random_paths with an MPNAS run as `matched_to`."
+            )
+        generator = torch.Generator().manual_seed(self.draw)
+        return Plan(_random(context, model, context.targets, generator, self.prior))
+
+
+def _random(
+    context: Context,
+    model: CostModel,
+    costs: Mapping[str, float],
+    generator: torch.Generator,
+    prior: float | None,
+) -> dict[str, Path]:
+    """Return a random path for every domain, with nearly its cost in `costs`."""
+    return {
+        d: sample_at_cost(context.space.of(d), model, costs[d], TOLERANCE, generator, prior=prior)
+        for d in context.domains
+    }

@@ -1,0 +1,119 @@
+"""Paths whose union has as many parameters as that of an MPNAS run (ours).
+
+Parameters are counted without batch norms and classifiers.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from mpnas_kit.approaches.approach import Context
+from mpnas_kit.errors import MpnasError
+from mpnas_kit.space.costs import MultiplyAdds, Parameters, path_costs
+from mpnas_kit.space.space import Path
+
+TOLERANCE = 0.05  # by which a cost or a size may differ from that of the MPNAS run
+TRIES = 20_000  # changes of random paths; a tenth is enough in the space `pocket`
+MOST_CHANGES = 3  # choices of a path that one try changes
+
+
+def path_of_size(context: Context, matched: Mapping[str, Path]) -> Path:
+    """Return a path for all domains whose union has the size of the union of `matched`.
+
+    It begins as the uniform path of the nearest size, or the largest path if there is no uniform
+    one. Then the choice is changed, again and again, that brings the size nearest. No random
+    numbers are used.
+
+    context: space and domains.
+    matched: path of every domain of the MPNAS run.
+
+    Raises `MpnasError` if no path within `TOLERANCE` is found.
+    """
+    space, target = context.space, context.space.union_cost(matched.values()).parameters
+
+    def size(path: Path) -> int:
+        return space.union_cost([path] * len(context.domains)).parameters
+
+    def nearest(paths: Iterable[Path]) -> Path:
+        return min(paths, key=lambda path: _distance(size(path), target))
+
+    path = nearest(space.uniform_paths() or space.extremes(Parameters().price))
+    while _distance(size(path), target) > math.log1p(TOLERANCE):
+        better = nearest(_changed_once(context, path))
+        if _distance(size(better), target) >= _distance(size(path), target):
+            raise MpnasError(
+                f"space {space.name!r} has no path of {target:,} parameters, the size of the MPNAS "
+                f"union, within {TOLERANCE:.0%}: the nearest that was found has {size(path):,}. "
+                "Expected another MPNAS run, or single_path with match='cost'."
+            )
+        path = better
+    return path
+
+
+def moved_to_size(
+    context: Context,
+    matched: Mapping[str, Path],
+    paths: Mapping[str, Path],
+    generator: torch.Generator,
+) -> dict[str, Path]:
+    """Return random paths whose union has the size of the union of `matched`.
+
+    Each try changes up to three choices of one path: to those of another domain, or to random ones.
+    A change is kept if the multiply-adds stay within `TOLERANCE` of those of the matched path, and
+    the size is not further from the target.
+
+    context: space and domains.
+    matched: path of every domain of the MPNAS run.
+    paths: random paths with the multiply-adds of `matched`, with which the walk begins.
+    generator: source of all random numbers.
+
+    Raises `MpnasError` if no such paths are found within `TRIES` tries.
+    """
+    space, paths, names = context.space, dict(paths), list(context.domains)
+    costs = path_costs(MultiplyAdds(), space, matched)
+    target = space.union_cost(matched.values()).parameters
+
+    def draw(count: int) -> int:
+        return int(torch.randint(count, (), generator=generator))
+
+    def changed(path: Path) -> Path:
+        choices = list(path.choices)
+        for _ in range(1 + draw(MOST_CHANGES) if choices else 0):
+            index, other = draw(len(choices)), paths[names[draw(len(names))]]
+            fresh = draw(len(space.decisions[index].choices))
+            choices[index] = other.choices[index] if draw(2) else fresh
+        return space.path(choices)
+
+    size = space.union_cost(paths.values()).parameters
+    for _ in range(TRIES):
+        if _distance(size, target) <= math.log1p(TOLERANCE):
+            return paths
+        domain = names[draw(len(names))]
+        path = changed(paths[domain])
+        cost = path_costs(MultiplyAdds(), space, {domain: path})[domain]
+        if _distance(cost, costs[domain]) > math.log1p(TOLERANCE):
+            continue
+        proposed = space.union_cost({**paths, domain: path}.values()).parameters
+        if _distance(proposed, target) <= _distance(size, target):
+            paths[domain], size = path, proposed
+    raise MpnasError(
+        f"no random paths with the costs of the MPNAS paths have a union of {target:,} parameters "
+        f"within {TOLERANCE:.0%}: the nearest of {TRIES:,} tries has {size:,}. Expected another "
+        "draw, or random_paths with match='cost'."
+    )
+
+
+def _changed_once(context: Context, path: Path) -> Iterable[Path]:
+    """Yield the path, and every path that differs from it in one choice."""
+    yield path
+    for index, decision in enumerate(context.space.decisions):
+        for choice in range(len(decision.choices)):
+            choices = list(path.choices)
+            choices[index] = choice
+            yield context.space.path(choices)
+
+
+def _distance(value: float, target: float) -> float:
+    """Return how far a value is from a target, as the absolute logarithm of their ratio."""
+    return abs(math.log(value / target)) if value > 0 else math.inf
