@@ -13,10 +13,12 @@ The parts, each for some seeds:
 - planted: the planted suite, searched through the network, from data alone. Twelve choices.
 - bfloat16: the same in bfloat16.
 - equal_cost: the same in a space in which all paths have the same cost.
-- sharing: the suite of which two domains should share and a third one should not. Two layers. The
-  cost is the share of a path in the union, so sharing pays where it does no harm.
+- sharing: the suite of which two domains should share and a third one should not. Six choices. The
+  cost is the share of a path in the union, so sharing pays where it does no harm. The suite has 240
+  training images per domain: the search needs half of them for rewards.
 - truth: no search. Trainings of fixed paths show that the planted sharing is right: mean test
-  accuracy if domains share as planted, if none shares, and if `rows0` shares with `columns`.
+  accuracy if domains share as planted, if none shares, and if `rows0` shares with `columns`. The
+  suite has 60 training images per domain.
 
 Every searched part also runs with rewards shuffled among the paths of a step. What is then right
 is compared with chance by a binomial test, two-sided.
@@ -53,7 +55,7 @@ from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
 from mpnas_kit.space.planted import planted_path, planted_space
-from mpnas_kit.space.planted_sharing import planted_meetings, planted_sharing_space
+from mpnas_kit.space.planted_sharing import planted_sharing_paths, planted_sharing_space
 from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import pocket_space
 from mpnas_kit.training.config import TrainConfig
@@ -122,16 +124,14 @@ class Shuffled:
         return self.reward(quality, cost, target).gather(1, order)
 
 
-def right_directions(space: LayerwiseSpace, paths: Mapping[str, Path]) -> list[bool]:
-    """Return for every choice of every planted domain whether it is right."""
-    truths = [planted_path(space, i).choices for i in range(len(paths))]
-    pairs = zip(paths.values(), truths, strict=True)
-    return [a == b for path, truth in pairs for a, b in zip(path.choices, truth, strict=True)]
+def directions(space: LayerwiseSpace, suite: DomainSuite) -> dict[str, Path]:
+    """Return the right path of every planted domain."""
+    return {name: planted_path(space, i) for i, name in enumerate(suite.names)}
 
 
-def right_sharing(space: LayerwiseSpace, paths: Mapping[str, Path]) -> list[bool]:
-    """Return for every layer whether the domains share as planted."""
-    return list(planted_meetings(paths))
+def sharing(space: LayerwiseSpace, _: DomainSuite) -> dict[str, Path]:
+    """Return the right path of every domain of the sharing suite."""
+    return planted_sharing_paths(space)
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,14 @@ class Plant:
     """A suite and a space with a planted answer.
 
     suite: function from a seed to the suite. space: function that returns the space.
-    right: function from the space and the paths found to what is right.
-    chance: probability that one of these is right if all choices are equally likely.
+    truth: function from both to the right path of every domain.
+    chance: probability that a choice is right if all are equally likely.
     settings: settings of the search.
     """
 
     suite: Callable[[int], DomainSuite]
     space: Callable[[], LayerwiseSpace]
-    right: Callable[[LayerwiseSpace, Mapping[str, Path]], list[bool]]
+    truth: Callable[[LayerwiseSpace, DomainSuite], Mapping[str, Path]]
     chance: float
     settings: Mapping[str, Any]
 
@@ -161,41 +161,50 @@ COMMON: dict[str, Any] = {
 BY_QUALITY = {**COMMON, "reward": Absolute(beta=0.0)}
 BY_SHARE = {
     **COMMON,
-    "steps": 250,
-    "learning_rate": 0.2,
-    "reward": Linear(beta=-0.1),
+    "batch_size": 120,  # all images of the weight part: without noise, no node stays at chance
+    "learning_rate": 0.1,
+    "weight_decay": 0.01,
+    "sampling": "fair",
+    "two_phases": True,
+    "controller_delay": 0.5,
+    "warmup_share": 0.0,
+    "paths_per_step": 8,
+    "quality": "probability",
+    "reward_share": 0.5,
+    "reward_batch": 120,
+    "reward": Linear(beta=-0.4),
     "cost": "union_share",
 }
 PLANTS = {
     "planted": Plant(
-        lambda seed: planted_suite(seed=seed), planted_space, right_directions, 1 / 3, BY_QUALITY
+        lambda seed: planted_suite(seed=seed), planted_space, directions, 1 / 3, BY_QUALITY
     ),
     "bfloat16": Plant(
         lambda seed: planted_suite(seed=seed),
         planted_space,
-        right_directions,
+        directions,
         1 / 3,
         {**BY_QUALITY, "precision": "bfloat16"},
     ),
     "equal_cost": Plant(
         lambda seed: planted_suite(seed=seed),
         lambda: planted_space(equal_cost=True),
-        right_directions,
+        directions,
         1 / 3,
         BY_QUALITY,
     ),
     "sharing": Plant(
-        lambda seed: planted_sharing_suite(train=120, seed=seed),
+        lambda seed: planted_sharing_suite(train=240, seed=seed),
         planted_sharing_space,
-        right_sharing,
-        2 / 9,
+        sharing,
+        1 / 2,
         BY_SHARE,
     ),
 }
 
 
 def searched(plant: Plant, seed: int, more: Mapping[str, Any], shuffled: bool) -> list[bool]:
-    """Return what a search of a planted suite gets right.
+    """Return for every choice of every domain whether a search of a planted suite gets it right.
 
     more: settings that differ from those of the plant.
     """
@@ -203,45 +212,49 @@ def searched(plant: Plant, seed: int, more: Mapping[str, Any], shuffled: bool) -
     config = from_dict(SearchConfig, settings)
     if shuffled:
         config = replace(config, reward=Shuffled(config.reward, seed))
-    space = plant.space()
-    return plant.right(space, search(plant.suite(seed), space, config).paths)
+    space, suite = plant.space(), plant.suite(seed)
+    found, truth = search(suite, space, config).paths, plant.truth(space, suite)
+    pairs = [zip(found[d].choices, truth[d].choices, strict=True) for d in suite.names]
+    return [a == b for own in pairs for a, b in own]
 
 
-SHARINGS = {
-    "as planted": ("first", "first", "second"),
-    "none": ("first", "second", "third"),
-    "wrong": ("first", "second", "first"),
-}
+WAYS = ("as planted", "none", "wrong")  # to share
 
 
-def trained(seed: int, steps: int = 200) -> dict[str, list[float]]:
+def trained(seed: int) -> dict[str, list[float]]:
     """Return test accuracies (%) of the domains of the sharing suite, by how they share."""
     space, suite = planted_sharing_space(), planted_sharing_suite(seed=seed)
     config = TrainConfig(
-        steps=steps,
-        learning_rate=0.2,
+        steps=120,
+        batch_size=60,
+        learning_rate=0.1,
+        weight_decay=0.01,
         shift=0,
         average=0.95,
         prioritization=Uniform(),
         seed=seed,
         threads=1,
     )
-    accuracies = {}
-    for name, twins in SHARINGS.items():
-        words = dict(zip(suite.names, twins, strict=True))
-        paths = {d: space.parse(" ".join([w] * len(space.decisions))) for d, w in words.items()}
-        accuracies[name] = (100 * train(suite, space, paths, config).accuracy("test")).tolist()
-    return accuracies
+    right = planted_sharing_paths(space)
+    shared, private = right["rows0"], right["columns"]
+    none = dict.fromkeys(right, private)
+    paths = dict(
+        zip(WAYS, (right, none, {**none, "rows0": shared, "columns": shared}), strict=True)
+    )
+    return {
+        way: (100 * train(suite, space, own, config).accuracy("test")).tolist()
+        for way, own in paths.items()
+    }
 
 
 Cell = Callable[[], Any]
 KINDS = ("rewards", "shuffled")
 
 
-def cells(name: str, seeds: int, more: Mapping[str, Any]) -> dict[str, Cell]:
+def cells(name: str, seeds: Sequence[int], more: Mapping[str, Any]) -> dict[str, Cell]:
     """Return what a part runs, by name: one cell per seed, and per target or order of rewards."""
     found: dict[str, Cell] = {}
-    for seed in range(seeds):
+    for seed in seeds:
         if name == "controllers":
             found[f"seed{seed}"] = partial(reward_only_run, seed, 600)
         elif name == "cost":
@@ -266,7 +279,7 @@ def summary(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
             for t in TARGETS
         }
     if name == "truth":
-        means = {way: torch.tensor([v[way] for v in values.values()]).mean(1) for way in SHARINGS}
+        means = {way: torch.tensor([v[way] for v in values.values()]).mean(1) for way in WAYS}
         gains = {
             "as planted - none": means["as planted"] - means["none"],
             "none - wrong": means["none"] - means["wrong"],
@@ -301,11 +314,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=FilePath, default=FilePath("runs/planted"))
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="setting of the searches"
     )
     given = parser.parse_args(arguments)
-    names = given.only.split(",")
+    names, seeds = given.only.split(","), range(given.first, given.first + given.seeds)
     more = dict(text.partition("=")[::2] for text in given.set)
     unknown = [name for name in names if name not in PARTS]
     if unknown:
@@ -315,14 +329,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from_dict(SearchConfig, more)
         figures = {}
         for name in names:
-            figures[name] = run_part(given.out / name, name, given.seeds, more)
+            figures[name] = run_part(given.out / name, name, seeds, more)
             print(json.dumps({name: figures[name]}), flush=True)
         write_json(given.out / "figures.json", {"settings": more, **figures})
     except MpnasError as error:
         raise SystemExit(f"{error}") from None
 
 
-def run_part(folder: FilePath, name: str, seeds: int, more: Mapping[str, str]) -> dict[str, Any]:
+def run_part(
+    folder: FilePath, name: str, seeds: Sequence[int], more: Mapping[str, str]
+) -> dict[str, Any]:
     """Run the cells of a part that are not finished, and return its figures.
 
     Raises `MpnasError` if the folder has cells with other settings.

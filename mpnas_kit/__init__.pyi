@@ -139,7 +139,7 @@ from .space.grown import GrownSpace as GrownSpace
 from .space.latency import LatencyTable as LatencyTable
 from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space
-from .space.planted_sharing import planted_meetings as planted_meetings
+from .space.planted_sharing import planted_sharing_paths as planted_sharing_paths
 from .space.planted_sharing import planted_sharing_space as planted_sharing_space
 from .space.sampling import sample_at_cost as sample_at_cost
 from .space.space import Decision as Decision

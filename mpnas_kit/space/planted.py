@@ -28,6 +28,7 @@ from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
 from mpnas_kit.values import Range, checked
 
 REACH = 2 * LAG + 1  # pixels that a kernel reaches along its direction
+STEM = Conv(1)
 
 
 @checked("planted")
@@ -54,14 +55,17 @@ def planted_space(equal_cost: bool = False) -> LayerwiseSpace:
     return space_of_quarters(name, candidates)
 
 
-def space_of_quarters(source: str, candidates: Sequence[Sequence[Block]]) -> LayerwiseSpace:
+def space_of_quarters(
+    source: str, candidates: Sequence[Sequence[Block]], stem: Block = STEM
+) -> LayerwiseSpace:
     """Return a space with a stem and one searched layer per quarter of the image.
 
     source: text form of the space. It begins with its name.
     candidates: blocks of every quarter, which keep the shape of their map.
+    stem: block of the first layer.
     """
     width = (12,)
-    layers = [Layer("stem", 1, width, (Conv(1),))]
+    layers = [Layer("stem", 1, width, (stem,))]
     for quarter, blocks in enumerate(candidates):
         layers.append(Layer(f"quarter{quarter}", 1, width, tuple(blocks)))
     return LayerwiseSpace(source.partition("(")[0], layers, 2 * SIZE, source=source)
@@ -138,22 +142,14 @@ class EvenBlock:
 class OnQuarter(nn.Module):
     """A residual block on one quarter of the image: (B, C, 16, 16) -> the same shape.
 
-    1x1 convolution to `hidden` channels, depthwise convolution, activation, 1x1 convolution back.
+    A subclass has the method `added`.
 
-    quarter: number of the quarter. channels, hidden: widths. kernel: height and width of the
-    depthwise kernel. norm: builds batch norms.
+    quarter: number of the quarter.
     """
 
-    def __init__(
-        self, quarter: int, channels: int, hidden: int, kernel: tuple[int, int], norm: NormFactory
-    ) -> None:
+    def __init__(self, quarter: int) -> None:
         super().__init__()
         self.quarter = quarter
-        pad = (kernel[0] // 2, kernel[1] // 2)
-        self.expand = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.reach = nn.Conv2d(hidden, hidden, kernel, padding=pad, groups=hidden, bias=False)
-        self.inner, self.project = norm(hidden), nn.Conv2d(hidden, channels, 1, bias=False)
-        self.outer = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the map with what the block adds to its quarter."""
@@ -165,23 +161,47 @@ class OnQuarter(nn.Module):
         row, column = divmod(self.quarter, 2)
         top, left = row * SIZE, column * SIZE
         part = x[:, :, top : top + SIZE, left : left + SIZE]
-        y = self.outer(self.project(self.activated(self.inner(self.reached(self.expand(part))))))
-        return x + F.pad(y, (left, SIZE - left, top, SIZE - top))
+        return x + F.pad(self.added(part), (left, SIZE - left, top, SIZE - top))
+
+    def added(self, part: Tensor) -> Tensor:
+        """Return what is added to a quarter, (B, C, 8, 8) -> the same shape."""
+        raise NotImplementedError
+
+
+class Reaching(OnQuarter):
+    """A block whose kernels reach along a direction.
+
+    1x1 convolution to `hidden` channels, depthwise convolution, ReLU, 1x1 convolution back.
+
+    quarter: number of the quarter. channels: width of the map. kernel: height and width of the
+    depthwise kernel. norm: builds batch norms.
+    """
+
+    def __init__(
+        self, quarter: int, channels: int, kernel: tuple[int, int], norm: NormFactory
+    ) -> None:
+        super().__init__(quarter)
+        hidden, pad = 2 * channels, (kernel[0] // 2, kernel[1] // 2)
+        self.expand = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.reach = nn.Conv2d(hidden, hidden, kernel, padding=pad, groups=hidden, bias=False)
+        self.inner, self.project = norm(hidden), nn.Conv2d(hidden, channels, 1, bias=False)
+        self.outer = norm(channels)
+
+    def added(self, part: Tensor) -> Tensor:
+        """Return what is added to a quarter, (B, C, 8, 8) -> the same shape."""
+        hidden = F.relu(self.inner(self.reached(self.expand(part))))
+        projected: Tensor = self.outer(self.project(hidden))
+        return projected
 
     def reached(self, x: Tensor) -> Tensor:
-        """Return the depthwise convolution of a quarter, (B, hidden, 8, 8)."""
-        convolved: Tensor = self.reach(x)
-        return convolved
-
-    def activated(self, x: Tensor) -> Tensor:
-        """Return the activation of a map."""
-        return F.relu(x)
+        """Return the depthwise convolution of a quarter, (B, hidden, 8, 8) -> the same shape."""
+        raise NotImplementedError
 
 
-class _Directed(OnQuarter):
+class _Directed(Reaching):
     def __init__(self, block: DirectedBlock, channels: int, norm: NormFactory) -> None:
         shape = {"row": (1, REACH), "column": (REACH, 1), "diagonal": (REACH, REACH)}
-        super().__init__(block.quarter, channels, 2 * channels, shape[block.direction], norm)
+        super().__init__(block.quarter, channels, shape[block.direction], norm)
         self.diagonal = block.direction == "diagonal"
 
     def reached(self, x: Tensor) -> Tensor:
@@ -191,11 +211,11 @@ class _Directed(OnQuarter):
         return F.conv2d(x, weight, None, 1, self.reach.padding, 1, len(weight))
 
 
-class _Even(OnQuarter):
+class _Even(Reaching):
     """Weights a pixel and its neighbours along a direction. So zeros of a kernel cost nothing."""
 
     def __init__(self, block: EvenBlock, channels: int, norm: NormFactory) -> None:
-        super().__init__(block.quarter, channels, 2 * channels, (1, REACH), norm)
+        super().__init__(block.quarter, channels, (1, REACH), norm)
         self.down, self.right = {"row": (0, 1), "column": (1, 0), "diagonal": (1, 1)}[
             block.direction
         ]

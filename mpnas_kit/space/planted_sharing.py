@@ -1,77 +1,65 @@
 """The space of the planted domains that should share or not (ours).
 
-Every layer has three candidates that differ in nothing but their names. So domains meet in a layer
-or have a node alone there, at the same cost. A node has one hidden channel: it can compare pixels
-along rows or along columns, but not both (see `domains.planted_sharing`).
+Every searched layer has one block. A path takes the node that all domains may share, or a private
+copy of it, at the same cost. A node computes one number per image, so it can serve the domains that
+look for rows or the one that looks for columns, but not both (see `domains.planted_sharing`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mpnas_kit.domains.planted_sharing import BITS, OPPONENT, PARTNERS
-from mpnas_kit.errors import MpnasError
+from mpnas_kit.domains.planted import QUARTERS, SIZE
+from mpnas_kit.domains.planted_sharing import BITS, OPPONENT, PARTNERS, WIDTH
 from mpnas_kit.settings import check
-from mpnas_kit.space.blocks import NormFactory
-from mpnas_kit.space.planted import REACH, OnQuarter, space_of_quarters
+from mpnas_kit.space.blocks import Block, Conv, NormFactory
+from mpnas_kit.space.planted import OnQuarter, space_of_quarters
+from mpnas_kit.space.private import OwnCopy
 from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.values import Range
-
-Twin = Literal["first", "second", "third"]
-TWINS: tuple[Twin, ...] = ("first", "second", "third")
 
 
 def planted_sharing_space() -> LayerwiseSpace:
     """Return the space for the suite `planted_sharing_suite`: images of 16x16 pixels (ours).
 
-    It has two searched layers, one per upper quarter of the image. Each has three equal blocks,
-    `first`, `second` and `third`. So any two domains may share a node, and each may have one alone.
+    It has two searched layers, one per upper quarter of the image. Each has a block `sum`, whose
+    node domains may share, and a private copy `sum*` of it.
 
     >>> mk.planted_sharing_space()
-    LayerwiseSpace('planted_sharing', 3 layers, choices [3, 3])
+    LayerwiseSpace('planted_sharing', 3 layers, choices [2, 2])
     """
-    candidates = [[TwinBlock(twin, quarter) for twin in TWINS] for quarter in range(BITS)]
-    return space_of_quarters("planted_sharing", candidates)
+    blocks = [SumBlock(quarter) for quarter in range(BITS)]
+    candidates: list[list[Block]] = [[block, OwnCopy(block)] for block in blocks]
+    return space_of_quarters("planted_sharing", candidates, Conv(1, activation="identity"))
 
 
-def planted_meetings(paths: Mapping[str, Path]) -> tuple[bool, ...]:
-    """Return for every searched layer whether the paths meet as planted (ours).
+def planted_sharing_paths(space: LayerwiseSpace) -> dict[str, Path]:
+    """Return the right path of every domain of `planted_sharing_suite` (ours).
 
-    That is: `rows0` and `rows1` have one node, and `columns` another one. In random paths, this
-    happens in a layer with probability 2/9.
+    `rows0` and `rows1` share all nodes, and `columns` has private ones.
 
-    paths: path of every domain of `planted_sharing_suite`, through `planted_sharing_space`.
+    space: the space that `planted_sharing_space` returns.
 
-    Raises `MpnasError` if the path of a domain is missing.
-
-    >>> space = mk.planted_sharing_space()
-    >>> rows, columns = space.parse("first second"), space.parse("third second")
-    >>> mk.planted_meetings({"rows0": rows, "rows1": rows, "columns": columns})
-    (True, False)
+    >>> {d: str(path) for d, path in planted_sharing_paths(mk.planted_sharing_space()).items()}
+    {'rows0': 'sum sum', 'rows1': 'sum sum', 'columns': 'sum* sum*'}
     """
-    missing = [name for name in (*PARTNERS, OPPONENT) if name not in paths]
-    if missing:
-        raise MpnasError(
-            f"planted_meetings needs a path of domain {missing[0]!r}: expected the paths of "
-            f"{', '.join(PARTNERS)} and {OPPONENT}."
-        )
-    one, other, third = (paths[name].choices for name in (*PARTNERS, OPPONENT))
-    return tuple(a == b != c for a, b, c in zip(one, other, third, strict=True))
+    shared, private = (space.parse(" ".join([word] * BITS)) for word in ("sum", "sum*"))
+    return {**dict.fromkeys(PARTNERS, shared), OPPONENT: private}
 
 
 @dataclass(frozen=True)
-class TwinBlock:
-    """A residual block with one hidden channel and a 7x7 kernel, within one quarter.
+class SumBlock:
+    """A residual block that adds one weighted sum of the pixels of a quarter to all of them.
 
-    twin: `first`, `second` or `third`: its name, and nothing else.
+    Each output channel has its own factor of the sum. The block is linear, except for batch norm.
+
     quarter: number of the quarter, 0 or 1: upper left or upper right.
 
     Raises `MpnasError` for a value of a wrong type or out of its range.
     """
 
-    twin: Twin
     quarter: Annotated[int, Range(0, BITS - 1)]
 
     def __post_init__(self) -> None:
@@ -79,18 +67,26 @@ class TwinBlock:
 
     @property
     def name(self) -> str:
-        """Name: `first`, `second` or `third`."""
-        return self.twin
+        """Name: `sum`."""
+        return "sum"
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory
     ) -> nn.Module:
         """Return a new module: (B, C, 16, 16) -> the same shape. Only `in_channels` is used."""
-        return _Twin(self.quarter, in_channels, 1, (REACH, REACH), norm)
+        return _Sum(self.quarter, in_channels, norm)
 
 
-class _Twin(OnQuarter):
-    """Takes absolute values: with ReLU, the only hidden channel could be 0 everywhere for ever."""
+class _Sum(OnQuarter):
+    """Takes the mean over squares as wide as a stripe first: few weights learn from few images."""
 
-    def activated(self, x: Tensor) -> Tensor:
-        return x.abs()
+    def __init__(self, quarter: int, channels: int, norm: NormFactory) -> None:
+        super().__init__(quarter)
+        self.mix = nn.Conv2d(channels, 1, 1, bias=False)
+        self.sum = nn.Conv2d(1, 1, SIZE // WIDTH, bias=False)
+        self.norm, self.spread = norm(1), nn.Conv2d(1, channels, 1, bias=False)
+
+    def added(self, part: Tensor) -> Tensor:
+        total = self.norm(self.sum(F.avg_pool2d(self.mix(part), WIDTH)))  # (B, 1, 1, 1)
+        spread: Tensor = QUARTERS * self.spread(total)  # so much of it is in the image's mean
+        return spread.expand_as(part)

@@ -22,7 +22,7 @@ from mpnas_kit.search.rewards import REWARD
 from mpnas_kit.settings import from_dict
 from mpnas_kit.space.blocks import SeparableConv, lend
 from mpnas_kit.space.planted import DirectedBlock, EvenBlock
-from mpnas_kit.space.planted_sharing import TwinBlock
+from mpnas_kit.space.planted_sharing import SumBlock
 
 IMAGES = torch.arange(6 * 64, dtype=torch.int64).reshape(6, 1, 8, 8) % 256
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1])
@@ -221,10 +221,9 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.planted_sharing_suite(test=None), "test must be a whole number .* not None"),
     (lambda: mk.planted_sharing_suite(seed=-1), "seed must be a whole number from 0"),
     (lambda: mk.planted_space(equal_cost="yes"), "planted: equal_cost must be true or false"),
-    (lambda: mk.planted_meetings({}), "needs a path of domain 'rows0': expected the paths of"),
+    (lambda: mk.planted_sharing_paths(mk.planted_space()), "has 2 words: space .planted. needs 4"),
     (lambda: EvenBlock("up", 0), "direction must be .*row.*, not 'up'"),
-    (lambda: TwinBlock("fourth", 0), "twin must be .*first.*, not 'fourth'"),
-    (lambda: TwinBlock("first", 2), "quarter must be a whole number from 0 to 1, not 2"),
+    (lambda: SumBlock(2), "quarter must be a whole number from 0 to 1, not 2"),
     # Spaces and paths
     (lambda: layer(name=None), "the name of a layer must be text"),
     (lambda: layer(name="a\tb"), "the name of a layer must be text"),
