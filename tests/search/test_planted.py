@@ -127,6 +127,7 @@ def test_a_search_shares_nodes_between_the_planted_partners_only() -> None:
         reward_batch=120,
         reward=Linear(beta=-0.4),
         cost=UnionShare(),
+        threads=1,
     )
-    found = search(planted_sharing_suite(train=240, test=8), space, config)
+    found = search(planted_sharing_suite(train=240), space, config)
     assert found.paths == planted_sharing_paths(space)
