@@ -45,6 +45,7 @@ from .domains.own_images import hub as hub
 from .domains.own_images import table as table
 from .domains.pixel_statistics import PixelStatistics as PixelStatistics
 from .domains.planted import planted_suite as planted_suite
+from .domains.planted_sharing import planted_sharing_suite as planted_sharing_suite
 from .domains.pocket_suite import POCKET_DOMAINS as POCKET_DOMAINS
 from .domains.pocket_suite import pocket as pocket
 from .domains.signature import Signature as Signature
@@ -146,6 +147,8 @@ from .space.grown import GrownSpace as GrownSpace
 from .space.latency import LatencyTable as LatencyTable
 from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space
+from .space.planted_sharing import planted_sharing_paths as planted_sharing_paths
+from .space.planted_sharing import planted_sharing_space as planted_sharing_space
 from .space.sampling import sample_at_cost as sample_at_cost
 from .space.space import Decision as Decision
 from .space.space import Layer as Layer

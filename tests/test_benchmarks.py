@@ -231,6 +231,36 @@ def test_waits_and_memory_of_a_gpu_are_those_of_the_last_step(
     assert clock.result().waits == 3 and clock.result().memory == clock.steps
 
 
+def test_a_killed_search_for_what_is_planted_continues(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = benchmark("planted", monkeypatch)
+    calls: list[tuple[int, bool]] = []
+
+    def searched(_: object, seed: int, __: object, shuffled: bool) -> list[bool]:
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append((seed, shuffled))
+        return [not shuffled] * 4
+
+    monkeypatch.setattr(planted, "searched", searched)
+    command = ["--only", "sharing", "--seeds", "2", "--out", str(tmp_path)]
+    with pytest.raises(KeyboardInterrupt):
+        planted.main(command)
+    first = calls.copy()
+    calls.clear()
+    planted.main(command)
+    assert sorted(first + calls) == [(s, kind) for s in (0, 1) for kind in (False, True)]
+    figures = json.loads(capsys.readouterr().out)["sharing"]
+    assert figures["rewards"]["all right"] == 2 and figures["rewards"]["right"] == 8
+    assert figures["rewards"]["p"] == pytest.approx(2 * 0.5**8, abs=1e-4)
+    assert figures["shuffled"]["all right"] == figures["shuffled"]["right"] == 0
+    with pytest.raises(SystemExit, match="has the settings {}, not .*steps.*another --out"):
+        planted.main([*command, "--set", "steps=5"])
+    with pytest.raises(SystemExit, match="did you mean 'steps'"):
+        planted.main([*command, "--set", "step=5"])
+
+
 def one_second(call: Callable[[], object], count: int) -> float:
     """Call once, and say that it took a second."""
     call()

@@ -16,6 +16,7 @@ from mpnas_kit.domains.hub_listing import holds_data_sets, is_data_set
 from mpnas_kit.domains.manifests import MANIFESTS
 from mpnas_kit.domains.own_images import folders, hub, source_text, table
 from mpnas_kit.domains.planted import planted_suite
+from mpnas_kit.domains.planted_sharing import planted_sharing_suite
 from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.domains.suite_files import suite_file
 from mpnas_kit.errors import MpnasError, short, unknown
@@ -38,7 +39,12 @@ def _lacks(value: Any) -> str | None:
 
 SUITE = Kind(
     "suite of domains",
-    {"pocket": pocket, "planted": planted_suite, **_FROM_FILES},
+    {
+        "pocket": pocket,
+        "planted": planted_suite,
+        "planted_sharing": planted_sharing_suite,
+        **_FROM_FILES,
+    },
     _lacks,
     frozenset(_FROM_FILES),
 )

@@ -23,6 +23,7 @@ from mpnas_kit.space.blocks import (
 )
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.planted import planted_space
+from mpnas_kit.space.planted_sharing import planted_sharing_space
 from mpnas_kit.space.space import Layer, LayerwiseSpace, SearchSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space, pocket_strided
 
@@ -41,6 +42,7 @@ SPACE = Kind(
         "lite0": lite0,
         "mobilenet_v3_large_like": mobilenet_v3_large_like,
         "planted": planted_space,
+        "planted_sharing": planted_sharing_space,
     },
     _lacks_space,
 )

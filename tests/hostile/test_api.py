@@ -21,7 +21,8 @@ from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.search.rewards import REWARD
 from mpnas_kit.settings import from_dict
 from mpnas_kit.space.blocks import SeparableConv, lend
-from mpnas_kit.space.planted import DirectedBlock
+from mpnas_kit.space.planted import DirectedBlock, EvenBlock
+from mpnas_kit.space.planted_sharing import SumBlock
 
 IMAGES = torch.arange(6 * 64, dtype=torch.int64).reshape(6, 1, 8, 8) % 256
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1])
@@ -221,6 +222,13 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
         "seed must be a whole number from 0 to 4,294,967,295",
     ),
     (lambda: mk.planted_suite(True), "count must be a whole number"),
+    (lambda: mk.planted_sharing_suite(1), "planted_sharing: train must be a whole number from 2"),
+    (lambda: mk.planted_sharing_suite(test=None), "test must be a whole number .* not None"),
+    (lambda: mk.planted_sharing_suite(seed=-1), "seed must be a whole number from 0"),
+    (lambda: mk.planted_space(equal_cost="yes"), "planted: equal_cost must be true or false"),
+    (lambda: mk.planted_sharing_paths(mk.planted_space()), "has 2 words: space .planted. needs 4"),
+    (lambda: EvenBlock("up", 0), "direction must be .*row.*, not 'up'"),
+    (lambda: SumBlock(2), "quarter must be a whole number from 0 to 1, not 2"),
     # Spaces and paths
     (lambda: layer(name=None), "the name of a layer must be text"),
     (lambda: layer(name="a\tb"), "the name of a layer must be text"),

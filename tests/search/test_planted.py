@@ -7,16 +7,18 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.planted import planted_suite
+from mpnas_kit.domains.planted_sharing import planted_sharing_suite
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.calibration import reward_only
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.search.rewards import Absolute
+from mpnas_kit.search.rewards import Absolute, Linear
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.costs import MultiplyAdds, path_costs
+from mpnas_kit.space.costs import MultiplyAdds, UnionShare, path_costs
 from mpnas_kit.space.planted import planted_path, planted_space
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.planted_sharing import planted_sharing_paths, planted_sharing_space
+from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import pocket_space
 
 
@@ -77,7 +79,7 @@ class Shuffled:
         return quality.gather(1, order)
 
 
-def planted_search(reward: Shuffled | None = None) -> SearchResult:
+def planted_search(space: LayerwiseSpace, reward: Shuffled | None = None) -> SearchResult:
     config = SearchConfig(
         steps=260,
         batch_size=24,
@@ -87,17 +89,45 @@ def planted_search(reward: Shuffled | None = None) -> SearchResult:
         prioritization=Uniform(),
         reward=reward or Absolute(beta=0.0),
     )
-    return search(planted_suite(), planted_space(), config)
+    return search(planted_suite(), space, config)
 
 
-def test_a_search_finds_the_planted_path_of_every_domain_from_data_alone() -> None:
-    space, found = planted_space(), planted_search()
+@pytest.mark.parametrize("equal_cost", [False, True])
+def test_a_search_finds_the_planted_path_of_every_domain_from_data_alone(equal_cost: bool) -> None:
+    space = planted_space(equal_cost)
+    found = planted_search(space)
     right = [agreement(p, planted_path(space, i)) for i, p in enumerate(found.paths.values())]
     assert sum(right) >= 0.9 * 4 * len(right)
     assert len(set(found.paths.values())) == 3
 
 
 def test_shuffled_rewards_find_nothing() -> None:
-    space, found = planted_space(), planted_search(Shuffled())
+    space = planted_space()
+    found = planted_search(space, Shuffled())
     right = [agreement(p, planted_path(space, i)) for i, p in enumerate(found.paths.values())]
     assert sum(right) <= 8  # of 12 with three choices each: chance is 4
+
+
+def test_a_search_shares_nodes_between_the_planted_partners_only() -> None:
+    space = planted_sharing_space()
+    config = SearchConfig(
+        steps=400,
+        batch_size=120,
+        learning_rate=0.1,
+        weight_decay=0.01,
+        shift=0,
+        prioritization=Uniform(),
+        sampling="fair",
+        two_phases=True,
+        controller_delay=0.5,
+        warmup_share=0.0,
+        paths_per_step=8,
+        quality="probability",
+        reward_share=0.5,
+        reward_batch=120,
+        reward=Linear(beta=-0.4),
+        cost=UnionShare(),
+        threads=1,
+    )
+    found = search(planted_sharing_suite(train=240), space, config)
+    assert found.paths == planted_sharing_paths(space)

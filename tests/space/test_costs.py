@@ -35,7 +35,7 @@ def test_mobilenet_v3_large_has_exactly_its_published_size() -> None:
     assert cost.multiply_adds + classifier == 216_589_760
 
 
-@pytest.mark.parametrize("name", tuple(n for n in SPACE.known if n != "planted"))
+@pytest.mark.parametrize("name", tuple(n for n in SPACE.known if not n.startswith("planted")))
 @pytest.mark.parametrize(("resolution", "paths"), [(32, 4), (225, 1)])
 def test_path_costs_agree_with_an_independent_counter(
     name: str, resolution: int, paths: int
