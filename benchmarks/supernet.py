@@ -1,10 +1,11 @@
 """Measure how well a supernet is trained and orders paths, with and without operation collapsing.
 
-Two supernets of the pocket space are trained on all ten domains, one with `collapse`, one without.
-Their controllers never change, so every path is equally likely. On each supernet, the 20 paths of
-`path_spread.py` are measured on the reward images of every domain. Their order is compared with
-that of the accuracies of the same paths trained (mpnas_kit/analysis/pocket_path_spread.csv). The
-figures are Kendall's tau of the supernet, and for comparison that of multiply-adds alone.
+Two supernets of the profile `full` are trained on all ten domains, one with `collapse`, one
+without. Their controllers never change, so every path is equally likely. On each supernet, the
+paths of `path_spread.py`, which have equal cost, are measured on the reward images of every domain.
+Their order is compared with that of the accuracies of the same paths trained
+(mpnas_kit/analysis/pocket_path_spread.csv). The figures are Kendall's tau of the supernet, and for
+comparison that of multiply-adds alone.
 
     python benchmarks/supernet.py --out runs/supernet              # 17 minutes on one core
 
