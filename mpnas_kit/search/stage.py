@@ -145,7 +145,7 @@ def search(
         standard = getattr(frozen, "standard", None) if start is None else start.standard
         parts = divide(suite, config.reward_share, config.seed, standard)
         net = None if frozen is None else frozen.net
-        computed = _Search(parts, space, config, targets, start, net, values, run, compute)
+        computed = _Search(parts, space, config, targets, start, net, run, compute, values)
         return followed.ended(computed.run(followed.callbacks))
 
 
@@ -218,9 +218,9 @@ class _Search(Stage):
         targets: Mapping[str, float],
         start: Start | None,
         frozen: MultiPathNet | None,
-        values: PathValues | None,
         folder: StageFolder | None,
         compute: Compute,
+        values: PathValues | None = None,
     ) -> None:
         super().__init__(config.steps, config.checkpoint_every, folder, compute)
         self.space, self.config, self.targets = space, config, dict(targets)

@@ -48,7 +48,7 @@ def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Refus
         assert status == 2, f"{arguments} ended with {status}: {said}"
         lines = said.splitlines()
         assert len(lines) == 1 and said.startswith("mpnas: ") and said[-2:] in (".\n", "?\n"), said
-        assert len(said) < 800, said
+        assert len(said) < 900, said
         for word in words:
             assert word in said, said
         assert tree(tmp_path) == before, "a refused command changed a file"
