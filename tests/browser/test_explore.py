@@ -22,7 +22,7 @@ from mpnas_kit.runs.run import Run
 pytestmark = pytest.mark.xdist_group("browser")
 DOMAINS = ["digits", "icons", "textures"]
 STEPS = {"steps": 10, "policy_snapshots": 5, "batch_size": 8, "threads": 1}
-LIVE = {"steps": 60, "batch_size": 8, "threads": 1}
+LIVE = {"steps": 300, "batch_size": 8, "threads": 1}
 NAMES = ["Search", "Paths", "Similarity", "Training", "Prioritization", "Results", "Images"]
 SIZE = {"width": 1400, "height": 1000}
 
