@@ -1,6 +1,7 @@
 """The app of a run: one choice for all explorers, stages that are not finished, and its code."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,8 @@ def test_stages_that_are_not_finished_are_computed(tmp_path: Path) -> None:
     assert list(app.explorers) == ["search"]
     with pytest.raises(MpnasError, match="search"):
         app["similarity"]
-    asyncio.run(app.finish())
+    with ThreadPoolExecutor(1) as other:  # this thread has a loop if a browser is open
+        other.submit(asyncio.run, app.finish()).result()
     assert run.finished("search") and run.finished("train")
     assert app["search"].controls.state == app["training"].controls.state == "finished"
     assert set(app.paths) == set(run.domains)
