@@ -757,7 +757,42 @@ def _owned(use: Use, owner: str, private_from: int | None) -> Use:
     return use._replace(node=use.node._replace(owner=owner)) if use.node.owner == OWN else use
 
 
-class LayerwiseSpace(SearchSpace):
+class WordSpace(SearchSpace):
+    """A search space with fixed widths, whose arch strings have one word per decision.
+
+    Its decisions all matter. It is the base of `LayerwiseSpace` and `StridedSpace`.
+    """
+
+    words = "one per searched layer"  # what the words of an arch string stand for
+
+    @override
+    def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
+        return tuple(layer.widths[0] for layer in self.layers)
+
+    @override
+    def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
+        return (True,) * len(choices)
+
+    @override
+    def arch(self, choices: Sequence[int]) -> str:
+        pairs = zip(self.decisions, choices, strict=True)
+        return " ".join(decision.choices[choice] for decision, choice in pairs)
+
+    @override
+    def parse(self, arch: str) -> Path:
+        require_type(arch, str, "an arch string")
+        words = arch.split()
+        if len(words) != len(self.decisions):
+            raise MpnasError(
+                f"arch string {short(arch)} has {len(words)} words: space {self.name!r} needs "
+                f"{len(self.decisions)}, {self.words}."
+            )
+        return self.path(
+            [choice_index(d, word) for d, word in zip(self.decisions, words, strict=True)]
+        )
+
+
+class LayerwiseSpace(WordSpace):
     """A search space with fixed widths and one decision per searched layer: its candidate.
 
     The arch string has one word per searched layer: the name of its block, or `zero`.
@@ -790,32 +825,6 @@ class LayerwiseSpace(SearchSpace):
     def candidate_indices(self, choices: Sequence[int]) -> tuple[int, ...]:
         remaining = iter(choices)
         return tuple(next(remaining) if len(x.candidates) > 1 else 0 for x in self.layers)
-
-    @override
-    def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
-        return tuple(layer.widths[0] for layer in self.layers)
-
-    @override
-    def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
-        return (True,) * len(choices)
-
-    @override
-    def arch(self, choices: Sequence[int]) -> str:
-        pairs = zip(self.decisions, choices, strict=True)
-        return " ".join(decision.choices[choice] for decision, choice in pairs)
-
-    @override
-    def parse(self, arch: str) -> Path:
-        require_type(arch, str, "an arch string")
-        words = arch.split()
-        if len(words) != len(self.decisions):
-            raise MpnasError(
-                f"arch string {short(arch)} has {len(words)} words: space {self.name!r} needs "
-                f"{len(self.decisions)}, one per searched layer."
-            )
-        return self.path(
-            [choice_index(d, word) for d, word in zip(self.decisions, words, strict=True)]
-        )
 
     @override
     def uniform_paths(self) -> tuple[Path, ...]:

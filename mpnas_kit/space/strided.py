@@ -11,13 +11,13 @@ from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.space.private import Strided
-from mpnas_kit.space.space import Decision, Layer, Path, SearchSpace, Use, choice_index
+from mpnas_kit.space.space import Decision, Layer, Path, Use, WordSpace
 from mpnas_kit.values import convert_list, require_type
 
 STRIDES = "strides"  # name of the decision that chooses where maps are halved
 
 
-class StridedSpace(SearchSpace):
+class StridedSpace(WordSpace):
     """A search space with fixed widths, in which a path chooses where its maps are halved (ours).
 
     The first decision, `strides`, chooses the layers with stride 2, the same number of them in
@@ -43,6 +43,8 @@ class StridedSpace(SearchSpace):
     >>> [str(use.node.block) for use in tiny.uses(tiny.parse("b k3e2 k5e2"))]
     ['k3e2', 'k5e2/2']
     """
+
+    words = "one for the strides and one per searched layer"
 
     def __init__(
         self,
@@ -133,14 +135,6 @@ class StridedSpace(SearchSpace):
         return tuple(picks)
 
     @override
-    def widths(self, choices: Sequence[int]) -> tuple[int, ...]:
-        return tuple(layer.widths[0] for layer in self.layers)
-
-    @override
-    def active(self, choices: Sequence[int]) -> tuple[bool, ...]:
-        return (True,) * len(choices)
-
-    @override
     def deciding(self, layer: int) -> tuple[int, ...]:
         own = super().deciding(layer)
         changes = len(self.layers[layer].candidates) > len(self._blocks[layer])
@@ -173,24 +167,6 @@ class StridedSpace(SearchSpace):
     def _forget_sizes(self) -> None:
         super()._forget_sizes()
         self.__dict__.pop("_sizes_by_strides", None)
-
-    @override
-    def arch(self, choices: Sequence[int]) -> str:
-        pairs = zip(self.decisions, choices, strict=True)
-        return " ".join(decision.choices[choice] for decision, choice in pairs)
-
-    @override
-    def parse(self, arch: str) -> Path:
-        require_type(arch, str, "an arch string")
-        words = arch.split()
-        if len(words) != len(self.decisions):
-            raise MpnasError(
-                f"arch string {short(arch)} has {len(words)} words: space {self.name!r} needs "
-                f"{len(self.decisions)}, one for the strides and one per searched layer."
-            )
-        return self.path(
-            [choice_index(d, word) for d, word in zip(self.decisions, words, strict=True)]
-        )
 
     @override
     def uniform_paths(self) -> tuple[Path, ...]:
