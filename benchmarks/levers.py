@@ -34,6 +34,7 @@ from scipy.stats import kendalltau
 
 from mpnas_kit.analysis.spread import read_path_spread
 from mpnas_kit.prioritization.abdp import Uniform
+from mpnas_kit.runs.landmarks import landmark_folder, read_landmarks
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.trust import supernet_quality
 from mpnas_kit.training.config import TrainConfig
@@ -85,7 +86,8 @@ def figures(line: str, out: Path, steps: int, seed: int, study: Path | None) -> 
     found, spread = run.search_result(), read_path_spread(study)
     values = None
     if found.config.landmarks:
-        landmarks = run._read_landmarks(found.config)
+        folder = landmark_folder(run.folder, run.space, found.config, run.domains)
+        landmarks = read_landmarks(folder, found.config)
         assert landmarks is not None
         values = landmarks.fit(run.space)
     weight = found.config.landmark_weight

@@ -111,26 +111,8 @@ class DirectedBlock:
         return _Directed(self, in_channels, norm)
 
 
-@dataclass(frozen=True)
-class EvenBlock:
-    """A `DirectedBlock` with seven weights per channel in every direction, so all cost the same.
-
-    direction: `row`, `column` or `diagonal`.
-    quarter: number of the quarter, 0 to 3, row by row.
-
-    Raises `MpnasError` for a value of a wrong type or out of its range.
-    """
-
-    direction: Direction
-    quarter: Annotated[int, Range(0, QUARTERS - 1)]
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def name(self) -> str:
-        """Name: the direction."""
-        return self.direction
+class EvenBlock(DirectedBlock):
+    """A `DirectedBlock` with seven weights per channel in every direction, so all cost the same."""
 
     def build(
         self, in_channels: int, out_channels: int, stride: int, norm: NormFactory

@@ -55,8 +55,8 @@ def pocket_strided(resolution: Resolution = 32) -> StridedSpace:
     """Return the pocket space in which a path also chooses where its maps are halved (ours).
 
     The stem halves the map, and so do the first layers of two of the four stages. In `pocket_space`
-    these are stages 2 and 3. Among paths of equal multiply-adds, this is the choice on which
-    accuracy depends most, and the best one differs from domain to domain.
+    these are stages 2 and 3. `benchmarks/path_spread.py` measures how much accuracy depends on the
+    path, among paths of equal multiply-adds.
 
     resolution: height and width of the images, 1 to 4096 pixels.
 
