@@ -146,6 +146,9 @@ class Claim:
         return UNCLEAR
 
 
+_HALF = "merged(share=0.5)"
+_NO_SCENE = ("scene",)
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "MPNAS is at least 1.9 points more accurate than the bundle",
@@ -176,7 +179,27 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "MPNAS is less than 0.5 points behind the bundle, without scene",
         expected="> -0.5",
-        without=("scene",),
+        without=_NO_SCENE,
+    ),
+    Claim(
+        "MPNAS is at least 1 point more accurate than the bundle",
+        expected=">= 1",
+    ),
+    Claim(
+        "MPNAS has at least 50% fewer parameters than the bundle",
+        expected="<= -50",
+        measure="parameters",
+    ),
+    Claim(
+        "MPNAS, merged to half, is less than 0.5 points behind the bundle",
+        Side(_HALF),
+        expected="> -0.5",
+    ),
+    Claim(
+        "MPNAS, merged to half, has at least 78% fewer parameters than the bundle",
+        Side(_HALF),
+        expected="<= -78",
+        measure="parameters",
     ),
     Claim(
         "MPNAS is less than 0.5 points behind private models on its own paths",
@@ -187,11 +210,20 @@ CLAIMS: tuple[Claim, ...] = (
         "MPNAS is less than 0.5 points behind private models on its own paths, without scene",
         second=Side("private_paths"),
         expected="> -0.5",
-        without=("scene",),
+        without=_NO_SCENE,
+    ),
+    Claim(
+        "Private models on MPNAS paths are more accurate than the bundle, which searches alone",
+        Side("private_paths"),
     ),
     Claim(
         "MPNAS is more accurate than a bundle with half of the cost target",
         second=Side("bundle(scale=0.5)"),
+    ),
+    Claim(
+        "MPNAS is at least 1 point more accurate than random paths of its costs",
+        second=Side("random_paths"),
+        expected=">= 1",
     ),
     Claim(
         "MPNAS is more accurate than random paths of its costs",
@@ -200,15 +232,19 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "MPNAS is more accurate than random paths of its costs, without scene",
         second=Side("random_paths"),
-        without=("scene",),
+        without=_NO_SCENE,
     ),
     Claim(
         "MPNAS is more accurate than random paths of its costs and its size",
         second=Side("random_paths(match='size')"),
     ),
     Claim(
-        "MPNAS is more accurate than random paths of equal cost for every domain",
-        second=Side("even_paths"),
+        "MPNAS is more accurate than the best of 256 random paths by its own evidence",
+        second=Side("random_search"),
+    ),
+    Claim(
+        "MPNAS is more accurate than its best landmarks",
+        second=Side("best_landmarks"),
     ),
     Claim(
         "MPNAS is more accurate than a single path of its size",
@@ -225,6 +261,11 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "ABDP in the training makes MPNAS more accurate",
         second=Side(prioritization="abdp > uniform"),
+    ),
+    Claim(
+        "ABDP in the training makes MPNAS more accurate, without scene",
+        second=Side(prioritization="abdp > uniform"),
+        without=_NO_SCENE,
     ),
     Claim(
         "A batch norm per domain makes MPNAS more accurate than a mixed one",
