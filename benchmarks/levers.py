@@ -1,7 +1,8 @@
 """Measure what each part of a search is worth: its order of paths, and the paths that it finds.
 
-Every line is a search with the profile `full`: ten pocket domains in `pocket_strided`, all paths
-with 0.45 million multiply-adds. It adds one setting to the line above. The columns:
+Every line is a search of ten pocket domains in `pocket_strided`, all paths with 0.45 million
+multiply-adds. It changes settings of the line above. Line `full` has those of the profile `full`,
+without its merge pass. The columns:
 
     seconds     processor time of the search, in the first line with landmarks also of these
     tau         Kendall's tau, mean over domains, between the accuracies of the study
@@ -13,7 +14,7 @@ with 0.45 million multiply-adds. It adds one setting to the line above. The colu
                 over those other than scene.
     cost        mean multiply-adds of the found paths, in thousands
 
-    python benchmarks/levers.py --out runs/levers          # 40 minutes on one core, one seed
+    python benchmarks/levers.py --out runs/levers          # 15 minutes on one core, one seed
 
 What is finished is never run again. Test splits are not read.
 """
@@ -41,15 +42,31 @@ from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
 
 TRAINED = {"steps": 800, "warmup": 0.3, "threads": 1}  # as in path_spread.py
-LANDMARKS = {"landmarks": 12, "landmark_steps": 200}
 LINES: dict[str, dict[str, Any]] = {
-    "today": {},
-    "fair": {"sampling": "fair", "warmup_share": 0.0},
-    "two_phases": {"two_phases": True, "controller_delay": 0.6, "reward_batch": 64},
-    "probability": {"quality": "probability"},
-    "exact_cost": {"exact_cost": True, "reward": "absolute(beta=-1.0)"},
-    "landmarks": {**LANDMARKS, "landmark_weight": 0.5},
+    "plain": {
+        "sampling": "policy",
+        "warmup_share": 0.25,
+        "two_phases": False,
+        "controller_delay": 0.25,
+        "controller_spread": 1.5,
+        "quality": "task",
+        "reward": "absolute",
+        "exact_cost": False,
+        "landmarks": 0,
+        "merge": False,
+    },
+    "two_phases": {
+        "sampling": "fair",
+        "warmup_share": 0.0,
+        "two_phases": True,
+        "controller_delay": 0.4,
+        "quality": "probability",
+    },
+    "exact_cost": {"exact_cost": True, "reward": "absolute(beta=-1.0)", "controller_spread": 4.0},
+    "landmarks": {"landmarks": 8, "landmark_steps": 200, "landmark_weight": 0.5},
+    "full": {"landmark_weight": 0.8},
     "landmarks_only": {"landmark_weight": 1.0},
+    "rerank": {"landmark_weight": 0.8, "rerank": 256},
 }
 
 
@@ -123,7 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/levers"))
     parser.add_argument("--lines", nargs="+", default=list(LINES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--study", type=Path, help="accuracies.csv; default: that of the kit")
     arguments = parser.parse_args()
     every = [

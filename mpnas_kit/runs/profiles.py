@@ -97,35 +97,9 @@ class Profile:
     space: str = "pocket"
     search: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
-    approaches: tuple[str, ...] = (
-        "mpnas",
-        "bundle",
-        "multi_head",
-        "single_path",
-        "single_path(frozen=True)",
-        "random_paths",
-        "random_paths(draw=1)",
-        "random_paths(draw=2)",
-        "even_paths",
-        "even_paths(draw=1)",
-        "even_paths(draw=2)",
-        "shared_trunk",
-    )
-    prioritizations: tuple[str, ...] = (
-        "abdp",
-        "uniform",
-        "abdp > uniform",
-        "uniform > abdp",
-        "abdp(start=0.25, end=1.0)",
-        "boosted",
-        "uncertainty",
-        "dwa",
-        "dynamic_task_priority",
-        "random_weights",
-        "famo",
-        "geometric_mean",
-    )
-    seeds: tuple[int, ...] = (0, 1, 2)
+    approaches: tuple[str, ...] = ("mpnas",)
+    prioritizations: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
     trust_domain: str = "fashion"
     trust_paths: int = 20
     is_result: bool = True
@@ -138,8 +112,6 @@ QUICK = Profile(
     search={**COST, "steps": 300, "batch_size": 16, "reward_batch": 16, "policy_snapshots": 60},
     train={"steps": 240, "evaluate_every": 80},
     approaches=("mpnas", "bundle", "random_paths", "random_paths(draw=1)"),
-    prioritizations=(),
-    seeds=(0,),
     trust_domain="digits",
     trust_paths=0,
     is_result=False,
@@ -188,6 +160,20 @@ FULL = Profile(
         "shared_trunk(private_from=4)",
         "shared_trunk(private_from=8)",
         "merged(share=0.25)",
+    ),
+    prioritizations=(
+        "abdp",
+        "uniform",
+        "abdp > uniform",
+        "uniform > abdp",
+        "abdp > abdp(start=0.25, end=1.0)",
+        "abdp > boosted",
+        "abdp > uncertainty",
+        "abdp > dwa",
+        "abdp > dynamic_task_priority",
+        "abdp > random_weights",
+        "abdp > famo",
+        "abdp > geometric_mean",
     ),
     seeds=(0, 1, 2, 3, 4),
 )
