@@ -102,7 +102,7 @@ class EvenPaths:
         Raises `MpnasError` if the cost model is joint, or if no path of such a cost is found.
         """
         model = context.search.cost
-        if not hasattr(model, "price"):
+        if hasattr(model, "costs"):
             raise MpnasError(
                 f"{label(self)} draws each path by its own cost, but the cost {shown(model)} of a "
                 "path depends on the paths of all domains: expected a cost model with price(use), "

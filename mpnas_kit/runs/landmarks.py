@@ -73,21 +73,22 @@ def landmark_paths(
 ) -> list[dict[str, Path]]:
     """Return the first landmarks of a search: per set one random path of every domain, by domain.
 
-    Each costs the target of its domain, within 5 %.
+    Each costs the target of its domain, within 5 %. If the cost of a path depends on other paths,
+    its cost alone counts.
 
     space: search space of the run.
     config: settings of the search.
     domains: names of its domains.
     sets: number of sets.
 
-    Raises `MpnasError` if the cost of a path depends on other paths, or no path of such a cost is
-    found.
+    Raises `MpnasError` if a path alone has no cost, or no path of such a cost is found.
     """
-    if not hasattr(config.cost, "price"):
+    model = getattr(config.cost, "alone", None) if hasattr(config.cost, "costs") else config.cost
+    if model is None:
         raise MpnasError(
             f"landmarks are drawn each at its own cost, but the cost {shown(config.cost)} of a "
-            "path depends on the paths of all domains: expected a cost model with price(use), or "
-            "landmarks=0."
+            "path depends on the paths of all domains: expected a cost model with price(use), one "
+            "with an attribute `alone`, or landmarks=0."
         )
     targets, drawn = resolve_targets(space, config, domains), []
     for number in range(sets):
@@ -95,7 +96,7 @@ def landmark_paths(
         drawn.append(
             {
                 d: sample_at_cost(
-                    space.of(d), config.cost, target, TOLERANCE, generator, prior=config.prior
+                    space.of(d), model, target, TOLERANCE, generator, prior=config.prior
                 )
                 for d, target in targets.items()
             }

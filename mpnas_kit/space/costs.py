@@ -45,6 +45,9 @@ class AdditiveCost(Protocol):
 class JointCost(Protocol):
     """A cost model in which the cost of a path depends on the paths of all domains.
 
+    If it has an attribute `alone`, an additive cost model of the same unit, searches can have
+    landmarks: `alone` is what a random path costs that is trained alone.
+
     unit: unit of the costs in words, plural.
     """
 
@@ -328,7 +331,7 @@ class Unshared:
 
     price: multiply-adds that one added parameter counts as, 0 to 1 million.
 
-    unit: `multiply-adds`.
+    unit: `multiply-adds`. alone: what landmarks cost, their multiply-adds.
 
     >>> path = space.parse("row row column column")
     >>> alone, shared = {"a": path}, {"a": path, "b": path}
@@ -340,6 +343,7 @@ class Unshared:
     price: Annotated[float, Range(0, 1_000_000)] = 20.0
 
     unit = "multiply-adds"
+    alone = MultiplyAdds()
 
     def __post_init__(self) -> None:
         check(self)

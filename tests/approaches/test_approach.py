@@ -29,7 +29,7 @@ from mpnas_kit.search import stage as search_module
 from mpnas_kit.search.config import SearchConfig, resolve_target, resolve_targets
 from mpnas_kit.search.controller import Controllers
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.costs import Parameters, UnionShare
+from mpnas_kit.space.costs import Parameters, UnionShare, Unshared
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
@@ -372,8 +372,9 @@ def test_even_paths_use_the_cost_model_of_the_search() -> None:
     assert paths is not None
     for path in paths.values():
         assert abs(pocket_space().cost(path).parameters / 20_000 - 1) <= 0.05
-    with pytest.raises(MpnasError, match="even_paths .* the cost union_share .* of all domains"):
-        EvenPaths().plan(context(cost=UnionShare()))
+    for joint, name in ((UnionShare(), "union_share"), (Unshared(), "unshared")):
+        with pytest.raises(MpnasError, match=f"even_paths .* the cost {name}.* of all domains"):
+            EvenPaths().plan(context(cost=joint))
 
 
 def test_random_paths_without_a_run_to_match_cost_what_the_target_says() -> None:

@@ -24,7 +24,7 @@ from mpnas_kit.runs.sweep import sweep_of
 from mpnas_kit.runs.watching import begun_stages, stop_stages
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.data import divide
-from mpnas_kit.space.costs import MultiplyAdds, UnionShare, path_costs
+from mpnas_kit.space.costs import MultiplyAdds, UnionShare, Unshared, path_costs
 from mpnas_kit.training.result import TrainResult
 
 TARGET = 60_000.0
@@ -54,6 +54,12 @@ def test_a_set_has_one_path_per_domain_at_the_target() -> None:
     assert len(costs) == 12 and all(abs(c / TARGET - 1) <= 0.05 for c in costs)
     assert landmark_paths(space, config(), ("a", "b"), 3) == sets[:3]
     assert landmark_paths(space, config(seed=1), ("a", "b"), 6) != sets
+
+
+def test_a_price_on_unshared_parameters_does_not_change_the_landmarks() -> None:
+    space, priced = tiny.space(), config(cost=Unshared(price=50))
+    wanted = landmark_paths(space, config(), ("a", "b"), 4)
+    assert landmark_paths(space, priced, ("a", "b"), 4) == wanted
 
 
 def test_scores_are_those_of_the_reward_part_and_images_for_validation_are_not_read(
