@@ -146,7 +146,7 @@ class Claim:
         return UNCLEAR
 
 
-_HALF = "merged(share=0.5)"
+_HALF = "merged"  # to half of its parameters, the default
 _NO_SCENE = ("scene",)
 
 CLAIMS: tuple[Claim, ...] = (

@@ -146,7 +146,7 @@ FULL = Profile(
         "bundle",
         "private_paths",
         "random_paths",
-        "merged(share=0.5)",
+        "merged",
         "random_paths(draw=1)",
         "random_paths(draw=2)",
         "random_search",
