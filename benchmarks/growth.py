@@ -29,6 +29,7 @@ from typing import Any
 
 import pandas as pd
 
+from mpnas_kit.runs.profiles import COST, PLAIN
 from mpnas_kit.runs.run import Run
 from mpnas_kit.training.result import TrainResult
 
@@ -38,7 +39,7 @@ BETAS = (0.0, -0.1, -1.0)
 
 def run_of(folder: Path, domains: Sequence[str]) -> Run:
     """Return the run of some pocket domains in a folder."""
-    return Run(folder, profile="full", data="pocket", domains=domains)
+    return Run(folder, profile="full", data="pocket", space="pocket", domains=domains)
 
 
 def row(way: str, seed: int, trained: TrainResult, before: int, seconds: float) -> dict[str, Any]:
@@ -66,10 +67,12 @@ def rows(out: Path, search_steps: int, train_steps: int, seed: int) -> Iterator[
     """Run what is not finished for one seed, and yield its rows."""
     both: dict[str, Any] = {"seed": seed, "threads": 1}
     searched: dict[str, Any] = {**both, "steps": search_steps, "paths_per_step": 4}
-    trained_for: dict[str, Any] = {**both, "steps": train_steps, "evaluate_every": 0}
+    whole = {**PLAIN, **COST, **searched}
+    recipe = {"learning_rate": 0.1, "warmup": 0.025, "evaluate_every": 0}
+    trained_for: dict[str, Any] = {**both, **recipe, "steps": train_steps}
     here = out / f"seed{seed}"
     base = run_of(here / "three", OLD)
-    base.search(**searched)
+    base.search(**whole)
     three = base.train(**trained_for)
     before = mk.analysis.account(three.structure, three.paths).parameters()
     for beta in BETAS:
@@ -85,11 +88,11 @@ def rows(out: Path, search_steps: int, train_steps: int, seed: int) -> Iterator[
             same = again.train(**trained_for, paths=plain)
             yield row("retrained, same paths", seed, same, before, seconds_of(again, "train"))
     again = run_of(here / "four", [*OLD, NEW])
-    again.search(**searched)
+    again.search(**whole)
     four = again.train(**trained_for)
     yield row("searched again", seed, four, before, seconds_of(again, "search", "train"))
     single = run_of(here / "alone", [NEW])
-    single.search(**searched)
+    single.search(**whole)
     alone = single.train(**trained_for)
     yield row("alone", seed, alone, 0, seconds_of(single, "search", "train")) | {
         "parameters": before + mk.analysis.account(alone.structure, alone.paths).parameters()

@@ -36,6 +36,7 @@ from scipy.stats import kendalltau
 from mpnas_kit.analysis.spread import read_path_spread
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.runs.landmarks import landmark_folder, read_landmarks
+from mpnas_kit.runs.profiles import PLAIN
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.trust import supernet_quality
 from mpnas_kit.training.config import TrainConfig
@@ -43,18 +44,7 @@ from mpnas_kit.training.stage import train
 
 TRAINED = {"steps": 800, "warmup": 0.3, "threads": 1}  # as in path_spread.py
 LINES: dict[str, dict[str, Any]] = {
-    "plain": {
-        "sampling": "policy",
-        "warmup_share": 0.25,
-        "two_phases": False,
-        "controller_delay": 0.25,
-        "controller_spread": 1.5,
-        "quality": "task",
-        "reward": "absolute",
-        "exact_cost": False,
-        "landmarks": 0,
-        "merge": False,
-    },
+    "plain": PLAIN,
     "two_phases": {
         "sampling": "fair",
         "warmup_share": 0.0,

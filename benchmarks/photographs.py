@@ -28,6 +28,8 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from mpnas_kit.runs.profiles import PLAIN
+
 DOMAINS = "stamps,materials,land,solar,icons,scripts"
 BACKBONES = (
     "backbone(shared=False)",
@@ -40,11 +42,13 @@ TUNING: dict[str, Any] = {
     "learning_rate": 1e-3,
     "loaded_rate": 1.0,
     "weight_decay": 0.05,
+    "warmup": 0.025,
     "shift": 4,
     "threads": 1,
     "checkpoint_every": 100,
 }
 SEARCH: dict[str, Any] = {
+    **PLAIN,
     **TUNING,
     "cost": "footprint(private=20)",
     "cost_scope": "domain",

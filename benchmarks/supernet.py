@@ -1,9 +1,9 @@
 """Measure how well a supernet is trained and orders paths, with and without operation collapsing.
 
-Two supernets of the profile `full` are trained on all ten domains, one with `collapse`, one
-without. Their controllers never change, so every path is equally likely. On each supernet, the
-paths of `path_spread.py`, which have equal cost, are measured on the reward images of every domain.
-Their order is compared with that of the accuracies of the same paths trained
+Two supernets of the space of the profile `full` are trained on all ten domains, one with
+`collapse`, one without. Their controllers never change, so every path is equally likely. On each
+supernet, the paths of `path_spread.py`, which have equal cost, are measured on the reward images of
+every domain. Their order is compared with that of the accuracies of the same paths trained
 (mpnas_kit/analysis/pocket_path_spread.csv). The figures are Kendall's tau of the supernet, and for
 comparison that of multiply-adds alone.
 
@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import kendalltau
 
+from mpnas_kit.runs.profiles import PLAIN
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.trust import supernet_quality
 from mpnas_kit.search.config import SearchConfig
@@ -56,7 +57,7 @@ def main() -> None:
     trained = spread[spread["seed"] == 0]
     for collapse in (True, False):
         run = Run(arguments.out / f"collapse_{collapse}", profile="full")
-        settings = {"collapse": collapse, "controller_spread": 0.0, "threads": 1}
+        settings = {**PLAIN, "collapse": collapse, "controller_spread": 0.0, "threads": 1}
         run.search(run.search_config(steps=arguments.steps, **settings))
         table = measured(run, trained)
         mean = {"domain": "mean", **table.mean(numeric_only=True)}

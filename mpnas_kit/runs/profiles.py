@@ -19,8 +19,21 @@ from mpnas_kit.errors import unknown
 from mpnas_kit.space.space import SearchSpace
 
 COST: dict[str, Any] = {"cost_scope": "joint", "cost_level": 0.42}
+PLAIN: dict[str, Any] = {  # of a search whose only evidence is the supernet
+    "sampling": "policy",
+    "warmup_share": 0.25,
+    "two_phases": False,
+    "controller_delay": 0.25,
+    "controller_spread": 1.5,
+    "quality": "task",
+    "reward": "absolute",
+    "exact_cost": False,
+    "landmarks": 0,
+    "merge": False,
+}
 GROWTH: dict[str, dict[str, Any]] = {  # of a run that adds domains, besides those of its profile
     "search": {
+        **PLAIN,
         "reward": "linear",
         "cost": "added_parameters",
         "cost_scope": "domain",

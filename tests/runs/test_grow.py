@@ -60,6 +60,14 @@ def test_growth_has_settings_of_its_own(new: Run) -> None:
     assert new.description.approach == "grown"
 
 
+def test_a_run_of_any_profile_grows_without_landmarks(tmp_path: Path) -> None:
+    run = Run(tmp_path / "two", profile="full", domains=tiny.suite(), space=tiny.space())
+    run.train(**SETTINGS, paths=dict.fromkeys("ab", tiny.space().sample(torch.Generator())))
+    config = run.grow(tmp_path / "three", data=tiny.suite(3), domains="c").search_config()
+    assert run.search_config().landmarks > 0 and config.landmarks == 0
+    assert (config.reward, config.sampling) == (Linear(), "policy")
+
+
 def test_the_run_has_all_domains_and_images_of_the_new_ones(old: Run, new: Run) -> None:
     read = Run.read(new.folder)
     assert read.domains == ("a", "b", "c") and list(read.tasks) == ["a", "b", "c"]
