@@ -129,8 +129,9 @@ def expected_time(
 
     A few steps of both run, for about ten seconds each, and no file is written. If a step is long,
     it has fewer images, and its time counts in proportion. The first step is not counted. In a
-    search, steps with averaged candidates count apart from the others. Other work on the machine
-    changes the result, and so does its temperature: read it as minutes or hours, not as a promise.
+    search, steps with averaged candidates, or those of the first of two phases, count apart from
+    the others. Other work on the machine changes the result, and so does its temperature: read it
+    as minutes or hours, not as a promise.
     Paths are assumed to become cheaper evenly, from random ones to those of the cost target.
 
     Memory is counted, not measured. If a stage does not fit, it is timed with the memory budget
@@ -161,9 +162,12 @@ def expected_time(
     few: dict[str, Any] = {"steps": measured, "batch_size": images, "memory_budget": budget}
     small = replace(suite, domains=tuple(_part(domain, images) for domain in suite))
     short_search = replace(search_config, reward_batch=images, landmarks=0, **few)
-    averaged = max(1, math.ceil(search_config.warmup_share * measured) - 1)
+    share = (
+        search_config.controller_delay if search_config.two_phases else search_config.warmup_share
+    )
+    early = max(1, math.ceil(share * measured) - 1)
     search_times = _timed(
-        averaged + 3, lambda note: search(small, whole, short_search, callbacks=[note])
+        early + 3, lambda note: search(small, whole, short_search, callbacks=[note])
     )
     short_train = replace(train_config, evaluate_every=0, **few)
     train_times = _timed(3, lambda note: train(small, whole, paths, short_train, callbacks=[note]))
@@ -172,13 +176,12 @@ def expected_time(
         "search": search_steps or suggested["search"],
         "train": train_steps or suggested["train"],
     }
-    share = search_config.warmup_share
     seconds = {
         "search": scale
         * (
-            share * median(search_times[:averaged])
+            share * median(search_times[:early])
             + (1 - share)
-            * median(search_times[averaged:])
+            * median(search_times[early:])
             * _falling(whole, search_config, suite.names)
         ),
         "train": scale * median(train_times),

@@ -14,8 +14,10 @@ from mpnas_kit.engine.memory import MB, maps_per_image
 from mpnas_kit.network.net import Flow
 from mpnas_kit.runs import memory, timing
 from mpnas_kit.runs.memory import ExpectedMemory, expected_memory, machine_memory
+from mpnas_kit.runs.profiles import profile
 from mpnas_kit.runs.timing import suggested_steps
 from mpnas_kit.search.config import resolve_target
+from mpnas_kit.settings import from_dict
 from mpnas_kit.space.costs import cost_bounds
 
 
@@ -27,8 +29,10 @@ def test_a_suite_has_an_expected_time(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found.stages["steps"].tolist() == [400, 600]
     row = found.stages.set_index("stage")
     assert (row["seconds_per_step"] > 0).all()
-    searching = 400 * row.loc["search", "seconds_per_step"] / 60
-    assert row.loc["search", "minutes"] == pytest.approx(searching)
+    config = from_dict(mk.SearchConfig, profile("full").search)
+    searching = 400 * row.loc["search", "seconds_per_step"]
+    searching += config.landmarks * config.landmark_steps * row.loc["train", "seconds_per_step"]
+    assert row.loc["search", "minutes"] == pytest.approx(searching / 60)
     training = 600 * row.loc["train", "seconds_per_step"] / 60
     assert row.loc["train", "minutes"] > training, "evaluations count too"
     assert found.minutes == pytest.approx(row["minutes"].sum())
@@ -145,7 +149,7 @@ def test_what_to_do_if_a_stage_does_not_fit(
 def test_a_suite_that_does_not_fit_is_timed_with_the_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory, "machine_memory", lambda device: 5.0)
+    monkeypatch.setattr(memory, "machine_memory", lambda device: 3.0)
     seen: list[int | None] = []
     real = timing.search
 
@@ -154,7 +158,8 @@ def test_a_suite_that_does_not_fit_is_timed_with_the_budget(
         return real(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(timing, "search", search)
-    found = mk.expected_time(tiny.suite(2), tiny.space(), search_steps=9, measured=8)
+    steps = {"search_steps": 9, "measured": 8}
+    found = mk.expected_time(tiny.suite(2), tiny.space(), profile="quick", **steps)
     assert seen == [found.memory.budget] and found.memory.budget is not None
     assert f"--memory-budget {found.memory.budget}" in found.sentence
 
