@@ -20,8 +20,8 @@ PACKAGED = {
 }  # fmt: skip
 PANORAMAS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
 PANORAMA_FOLDER = "usr/share/blender/datafiles/studiolights/world"
-# Photographs of gcompris-qt-data whose content is what the file at Wikimedia Commons shows that its
-# copyright file names, and whose licence is not share-alike.
+# Photographs of gcompris-qt-data that GCompris states to be in the public domain or CC0. Its Debian
+# file `copyright` describes older images: see SOURCES.md beside the data.
 GCOMPRIS_FOLDER = "usr/share/gcompris-qt/rcc"
 GCOMPRIS = {
     "categorization": (
