@@ -39,9 +39,10 @@ def main() -> None:
         config = run.train_config()
         row = rows.setdefault(config.seed, {})
         accuracy = 100 * run.train_result().accuracy("val")[given.domain]
-        plain = config.prioritization == ABDP() and config.norm == "per_domain"
-        if plain and label(run.approach) == "mpnas":
-            row["mpnas"] = accuracy
+        if label(run.approach) == "mpnas" and config.norm == "per_domain":
+            searched = run.origin.search_config().prioritization
+            if searched == config.prioritization == ABDP():
+                row["mpnas"] = accuracy
         if label(run.approach) != "bundle":
             continue
         row["bundle"] = accuracy

@@ -159,7 +159,7 @@ FULL = Profile(
         "bundle",
         "private_paths",
         "random_paths",
-        "merged",
+        "merged(parameters=16000)",
         "random_paths(draw=1)",
         "random_paths(draw=2)",
         "random_search",
@@ -172,7 +172,6 @@ FULL = Profile(
         "shared_trunk",
         "shared_trunk(private_from=4)",
         "shared_trunk(private_from=8)",
-        "merged(share=0.25)",
     ),
     prioritizations=(
         "abdp",
