@@ -63,10 +63,13 @@ class RandomPaths:
             matched = context.matched
         costs = path_costs(MultiplyAdds(), context.space, matched)
         generator = torch.Generator().manual_seed(self.draw)
-        paths = _random(context, MultiplyAdds(), costs, generator, self.prior)
+
+        def fresh() -> dict[str, Path]:
+            return _random(context, MultiplyAdds(), costs, generator, self.prior)
+
         if self.match == "size":
-            paths = moved_to_size(context, matched, paths, generator)
-        return Plan(paths)
+            return Plan(moved_to_size(context, matched, fresh, generator))
+        return Plan(fresh())
 
 
 @dataclass(frozen=True)

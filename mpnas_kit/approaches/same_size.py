@@ -4,18 +4,19 @@ Parameters are counted without batch norms and classifiers.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
 from mpnas_kit.approaches.approach import Context
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, Parameters, path_costs
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.space import Path, SearchSpace
 
 TOLERANCE = 0.05  # by which a cost or a size may differ from that of the MPNAS run
-TRIES = 20_000  # changes of random paths; a tenth is enough in the space `pocket`
+WALKS, TRIES = 10, 4000  # from random paths to a size, and changes in each
 MOST_CHANGES = 3  # choices of a path that one try changes
+COPIES = 100  # one change of so many takes the whole path of another domain
 
 
 def path_of_size(context: Context, matched: Mapping[str, Path]) -> Path:
@@ -54,41 +55,66 @@ def path_of_size(context: Context, matched: Mapping[str, Path]) -> Path:
 def moved_to_size(
     context: Context,
     matched: Mapping[str, Path],
-    paths: Mapping[str, Path],
+    fresh: Callable[[], Mapping[str, Path]],
     generator: torch.Generator,
 ) -> dict[str, Path]:
     """Return random paths whose union has the size of the union of `matched`.
 
-    Each try changes up to three choices of one path: to those of another domain, or to random ones.
-    A change is kept if the multiply-adds stay within `TOLERANCE` of those of the matched path, and
-    the size is not further from the target.
+    A walk begins with random paths. Each try changes one of them: up to three choices, to those of
+    another domain or to random ones, and rarely all of them to those of another domain. A change is
+    kept if the multiply-adds stay within `TOLERANCE` of those of the matched path, and the size is
+    not further from the target. A walk that does not get there is followed by another one.
 
     context: space and domains.
     matched: path of every domain of the MPNAS run.
-    paths: random paths with the multiply-adds of `matched`, with which the walk begins.
+    fresh: returns new random paths with the multiply-adds of `matched`.
     generator: source of all random numbers.
 
-    Raises `MpnasError` if no such paths are found within `TRIES` tries.
+    Raises `MpnasError` if no such paths are found in `WALKS` walks.
     """
-    space, paths, names = context.space, dict(paths), list(context.domains)
+    space = context.space
+    target, nearest = space.union_cost(matched.values()).parameters, 0
+    for _ in range(WALKS):
+        paths = _walk(space, matched, fresh(), target, generator)
+        size = space.union_cost(paths.values()).parameters
+        if _distance(size, target) <= math.log1p(TOLERANCE):
+            return paths
+        nearest = min(size, nearest, key=lambda size: _distance(size, target))
+    raise MpnasError(
+        f"no random paths with the costs of the MPNAS paths have a union of {target:,} parameters "
+        f"within {TOLERANCE:.0%}: the nearest of {WALKS * TRIES:,} tries has {nearest:,}. Expected "
+        "another draw, or random_paths with match='cost'."
+    )
+
+
+def _walk(
+    space: SearchSpace,
+    matched: Mapping[str, Path],
+    first: Mapping[str, Path],
+    target: int,
+    generator: torch.Generator,
+) -> dict[str, Path]:
+    """Return the paths at the end of a walk from `first` (see `moved_to_size`)."""
+    paths, names = dict(first), list(first)
     costs = path_costs(MultiplyAdds(), space, matched)
-    target = space.union_cost(matched.values()).parameters
 
     def draw(count: int) -> int:
         return int(torch.randint(count, (), generator=generator))
 
     def changed(path: Path) -> Path:
+        if draw(COPIES) == 0:
+            return paths[names[draw(len(names))]]
         choices = list(path.choices)
         for _ in range(1 + draw(MOST_CHANGES) if choices else 0):
             index, other = draw(len(choices)), paths[names[draw(len(names))]]
-            fresh = draw(len(space.decisions[index].choices))
-            choices[index] = other.choices[index] if draw(2) else fresh
+            new = draw(len(space.decisions[index].choices))
+            choices[index] = other.choices[index] if draw(2) else new
         return space.path(choices)
 
     size = space.union_cost(paths.values()).parameters
     for _ in range(TRIES):
         if _distance(size, target) <= math.log1p(TOLERANCE):
-            return paths
+            break
         domain = names[draw(len(names))]
         path = changed(paths[domain])
         cost = path_costs(MultiplyAdds(), space, {domain: path})[domain]
@@ -97,11 +123,7 @@ def moved_to_size(
         proposed = space.union_cost({**paths, domain: path}.values()).parameters
         if _distance(proposed, target) <= _distance(size, target):
             paths[domain], size = path, proposed
-    raise MpnasError(
-        f"no random paths with the costs of the MPNAS paths have a union of {target:,} parameters "
-        f"within {TOLERANCE:.0%}: the nearest of {TRIES:,} tries has {size:,}. Expected another "
-        "draw, or random_paths with match='cost'."
-    )
+    return paths
 
 
 def _changed_once(context: Context, path: Path) -> Iterable[Path]:
