@@ -1,7 +1,7 @@
 """What an approach is: which paths the domains take, and what they share.
 
 An approach is a setting of the same two calls, `search` and `train`. Steps, batches, augmentation,
-space and cost target are those of the run. So all approaches have the same budget.
+space and cost target are those of the run. An approach without a search takes less time in all.
 """
 
 from collections.abc import Mapping

@@ -8,6 +8,7 @@ import torch
 
 from mpnas_kit.approaches.approach import Context, Plan, label
 from mpnas_kit.approaches.same_size import TOLERANCE, moved_to_size
+from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import shown
 from mpnas_kit.settings import check
@@ -25,7 +26,8 @@ class RandomPaths:
     5 % of those of the same domain's path in the MPNAS run that this run is matched to. Without
     such a run they are within 5 % of the cost target, as in `EvenPaths`.
 
-    draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths.
+    draw: number of the random draw, 0 to 2**32 - 1. Each number gives other paths, and so does each
+    seed of the search whose costs are matched.
     prior: probability of every choice of the space's original path, as in a search. None: all
     choices are equally likely.
     match: what the paths have in common with those of the MPNAS run. `cost`: multiply-adds. `size`:
@@ -62,7 +64,7 @@ class RandomPaths:
         else:
             matched = context.matched
         costs = path_costs(MultiplyAdds(), context.space, matched)
-        generator = torch.Generator().manual_seed(self.draw)
+        generator = _generator(context, self.draw)
 
         def fresh() -> dict[str, Path]:
             return _random(context, MultiplyAdds(), costs, generator, self.prior)
@@ -111,8 +113,13 @@ class EvenPaths:
                 "path depends on the paths of all domains: expected a cost model with price(use), "
                 "or random_paths with an MPNAS run as `matched_to`."
             )
-        generator = torch.Generator().manual_seed(self.draw)
+        generator = _generator(context, self.draw)
         return Plan(_random(context, model, context.targets, generator, self.prior))
+
+
+def _generator(context: Context, draw: int) -> torch.Generator:
+    """Return the source of all random numbers of a draw. Runs with other seeds have other ones."""
+    return torch.Generator().manual_seed(derived_seed(context.search.seed, draw))
 
 
 def _random(

@@ -367,6 +367,13 @@ def test_even_paths_cost_the_target_whatever_the_searched_ones_cost() -> None:
     assert paths != EvenPaths().plan(context(cost_target=500_000.0)).paths
 
 
+def test_every_seed_of_a_study_has_random_paths_of_its_own() -> None:
+    first, second = (context(cost_target=500_000.0, seed=seed) for seed in (0, 1))
+    for approach in (RandomPaths(), RandomPaths(match="size"), EvenPaths()):
+        plans = [approach.plan(replace(c, matched=first.matched)).paths for c in (first, second)]
+        assert plans[0] != plans[1]
+
+
 def test_even_paths_use_the_cost_model_of_the_search() -> None:
     paths = EvenPaths().plan(context(cost=Parameters(), cost_target=20_000.0)).paths
     assert paths is not None
