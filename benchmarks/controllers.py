@@ -28,7 +28,7 @@ from mpnas_kit.domains.pocket_suite import POCKET_DOMAINS, pocket
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.kernels.library import find_library
 from mpnas_kit.network.net import Flow
-from mpnas_kit.runs.profiles import FULL
+from mpnas_kit.runs.profiles import FULL, PLAIN
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.search.data import divide
@@ -56,8 +56,8 @@ class Size:
 
 
 def stage_of(size: Size, **settings: Any) -> _Search:
-    """Return a search of the full profile before its first step, without a folder."""
-    config = SearchConfig(**{**FULL.search, **settings})
+    """Return a plain search at the full profile's cost before its first step, without a folder."""
+    config = SearchConfig(**{**FULL.search, **PLAIN, **settings})
     suite, space = pocket(size.domains), pocket_space()
     parts = divide(suite, config.reward_share, config.seed)
     targets = resolve_targets(space, config, suite.names)

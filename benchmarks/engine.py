@@ -35,7 +35,8 @@ engine's steps, and have no controllers. Below, "A over B" names the two times.
   core. Of a training pass these are three times those of the forward pass. floor torch: a search
   step over the convolutions, batch norms and activations of the eager step, each measured alone,
   with the shapes it has in the step; its best time of eleven counts.
-- full: minutes of the search of the full profile, from seconds of a step in its warm-up and later.
+- full: minutes of a search of 2000 steps by the supernet alone, from seconds of a step in its
+  warm-up and later.
 - input: time to draw and augment batches over a search step.
 - checkpoint: time of one checkpoint every 100 steps over these steps.
 - inference 1, inference 64: the path of a domain in a union of ten over the same path alone, with

@@ -24,7 +24,7 @@ from mpnas_kit.engine.stage_folder import Contents, StageFolder
 from mpnas_kit.kernels.library import find_library
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import Uniform
-from mpnas_kit.runs.profiles import FULL
+from mpnas_kit.runs.profiles import COST, PLAIN
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.stage import _Search
@@ -356,12 +356,14 @@ def checkpoint(size: Size) -> Rows:
 
 
 def full(size: Size) -> Rows:
-    """Measure the parts of a full pocket search, and from them its minutes.
+    """Measure the parts of a pocket search by the supernet alone, and from them its minutes.
 
     A step of the warm-up is the mean over four stages of it. Later steps are measured with all
     choices equally likely, and take less when the policies become certain.
     """
-    steps = Steps(size, **FULL.search)
+    settings = {**COST, **PLAIN, "paths_per_step": 8}
+    del settings["controller_spread"]  # the policies stay as they are
+    steps = Steps(size, **settings)
     config = steps.config
     warming = [config.warmup_share * x for x in (0.125, 0.375, 0.625, 0.875)]
     parts: dict[str, list[Times]] = {"full warm-up step": [], "full step": []}
