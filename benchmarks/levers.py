@@ -14,7 +14,7 @@ without its merge pass. The columns:
                 over those other than scene.
     cost        mean multiply-adds of the found paths, in thousands
 
-    python benchmarks/levers.py --out runs/levers          # 15 minutes on one core, one seed
+    python benchmarks/levers.py --out runs/levers
 
 What is finished is never run again. Test splits are not read.
 """

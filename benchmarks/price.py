@@ -10,7 +10,7 @@ lines are points of the merge pass after the search without a price, trained ali
     image        multiply-adds per image, mean over domains, in thousands
     val, nine    validation accuracy in percent, mean over domains, and over those other than scene
 
-    python benchmarks/price.py --out runs/price          # 25 minutes on one core, one seed
+    python benchmarks/price.py --out runs/price
 
 What is finished is never run again. Test splits are not read.
 """

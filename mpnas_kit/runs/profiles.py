@@ -5,8 +5,8 @@ target holds for the mean over domains and is half of what random paths cost.
 
 `full` is the run behind the results. It has all domains, and the space in which paths of equal cost
 differ most (`benchmarks/path_spread.py`). Every domain has the same cost target, 0.45 million
-multiply-adds, so that approaches are compared at equal cost. The settings of the search are those
-that `benchmarks/levers.py` measures, those of the training those of `benchmarks/recipe.py`. All
+multiply-adds, so that approaches are compared at equal cost. The recipe of the training is that of
+`benchmarks/recipe.py`. `benchmarks/levers.py` compares the settings of the search with others. All
 approaches have the same ones.
 """
 
