@@ -153,7 +153,7 @@ FULL = Profile(
         "landmark_weight": 0.8,
         "merge": True,
     },
-    train={"steps": 1000, "learning_rate": 0.2, "warmup": 0.3, "evaluate_every": 250},
+    train={"steps": 2000, "learning_rate": 0.2, "warmup": 0.3, "evaluate_every": 500},
     approaches=(
         "mpnas",
         "bundle",
