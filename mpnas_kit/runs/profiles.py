@@ -148,7 +148,7 @@ FULL = Profile(
         "quality": "probability",
         "reward": "absolute(beta=-1.0)",
         "exact_cost": True,
-        "landmarks": 8,
+        "landmarks": 12,
         "landmark_steps": 200,
         "landmark_weight": 0.8,
         "merge": True,
