@@ -9,6 +9,8 @@ without its merge pass. The columns:
                 `benchmarks/path_spread.py` (24 random paths of equal cost per domain, each trained
                 alone) and the quality on the supernet; what the landmarks predict; both, mixed with
                 the weight of the search
+    able        the last of these that the line has, mean over the domains whose ceiling of tau is
+                at least 0.4
     gain        validation accuracy, in points, of the found paths above the mean path of that
                 study: each trained alone, as the paths of the study were. Mean over domains, and
                 over those other than scene.
@@ -42,6 +44,7 @@ from mpnas_kit.runs.trust import supernet_quality
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
 
+ABLE = 0.4  # least ceiling of tau of the domains in the column of that name
 TRAINED = {"steps": 800, "warmup": 0.3, "threads": 1}  # as in path_spread.py
 LINES: dict[str, dict[str, Any]] = {
     "plain": PLAIN,
@@ -53,7 +56,7 @@ LINES: dict[str, dict[str, Any]] = {
         "quality": "probability",
     },
     "exact_cost": {"exact_cost": True, "reward": "absolute(beta=-1.0)", "controller_spread": 4.0},
-    "landmarks": {"landmarks": 8, "landmark_steps": 200, "landmark_weight": 0.5},
+    "landmarks": {"landmarks": 12, "landmark_steps": 200, "landmark_weight": 0.5},
     "full": {"landmark_weight": 0.8},
     "landmarks_only": {"landmark_weight": 1.0},
     "rerank": {"landmark_weight": 0.8, "rerank": 256},
@@ -100,6 +103,8 @@ def figures(line: str, out: Path, steps: int, seed: int, study: Path | None) -> 
     weight = found.config.landmark_weight
     taus: dict[str, list[float]] = {"supernet": [], "predicted": [], "mixed": []}
     first = spread.rows.sort_values("seed").drop_duplicates(["domain", "path"])
+    ceilings = spread.table().set_index("domain")["tau"]
+    able = [d in set(ceilings.index[ceilings >= ABLE]) for d in first["domain"].unique()]
     for domain, own in first.groupby("domain", sort=False):
         paths = [run.space.parse(arch) for arch in own["arch"]]
         seen = np.array(supernet_quality(run, str(domain), paths))
@@ -118,6 +123,7 @@ def figures(line: str, out: Path, steps: int, seed: int, study: Path | None) -> 
         "seed": seed,
         "seconds": seconds,
         **{f"tau_{name}": float(np.mean(t)) if t else np.nan for name, t in taus.items()},
+        "able": np.array(taus["mixed"] or taus["supernet"])[able].mean(),
         "gain": gain.mean(),
         "gain_without_scene": gain.drop("scene").mean(),
         "cost": np.mean(costs) / 1e3,
