@@ -1,5 +1,6 @@
 """The results table: approaches, prioritizations and norms side by side, from finished runs."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,8 @@ KEY = ("approach", "prioritization", "norm")  # identifies a row of the table; s
 READINGS = {"per image": "per_image", "union": "union", "N images": "n_images"}
 Split = Literal["test", "val"]
 NO_SIZES = "a block of the space comes from a module that was not imported (--trust, trust=True)."
-_SIZES = ("parameters", "parameters_all", *READINGS.values(), "bytes")
+_COUNTS = ("parameters", "parameters_all", *READINGS.values())
+_SIZES = (*_COUNTS, "bytes")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,8 +35,9 @@ class Comparison:
         val, test: top-1 accuracy, 0 to 1, mean over domains.
         test_macro: macro accuracy (mean recall over classes) on test, mean over domains.
 
-    Parameters and multiply-adds are nan if a block comes from a module that was not imported. The
-    macro accuracy is nan if an earlier release, which did not record it, trained.
+    Parameters and multiply-adds are nan if a block comes from a module that was not imported, bytes
+    if the folder does not have the weights. The macro accuracy is nan if an earlier release, which
+    did not record it, trained.
 
     domains: one row per run, domain and split. Columns approach, prioritization, norm, seed,
     domain, split (`val` or `test`), images (their number), accuracy (top-1, 0 to 1).
@@ -51,7 +54,7 @@ class Comparison:
     @property
     def has_sizes(self) -> bool:
         """Whether all parameters and multiply-adds are known."""
-        return bool(self.cells[list(_SIZES)].notna().all(axis=None))
+        return bool(self.cells[list(_COUNTS)].notna().all(axis=None))
 
     def table(self, base: str = "single_path") -> pd.DataFrame:
         """Return means over seeds: one row per approach, prioritization and norm.
@@ -198,7 +201,7 @@ class Outcome:
     approach: name of the approach, such as `mpnas` or `single_path(frozen=True)`.
     prioritization: text form of the prioritization; `none` if domains do not compete.
     trained: result of its training.
-    bytes: size of its weights on disk.
+    bytes: size of its weights on disk; None: the folder does not have them.
 
     >>> mk.analysis.Outcome("mpnas", "abdp", trained, bytes=1000).approach
     'mpnas'
@@ -207,7 +210,7 @@ class Outcome:
     approach: str
     prioritization: str
     trained: TrainResult
-    bytes: int
+    bytes: int | None
 
 
 def compare(outcomes: Iterable[Outcome]) -> Comparison:
@@ -268,7 +271,7 @@ def _cell(outcome: Outcome) -> Mapping[str, object]:
     return {
         **_key(outcome),
         **_sizes(trained),
-        "bytes": outcome.bytes,
+        "bytes": math.nan if outcome.bytes is None else outcome.bytes,
         "models": len(trained.paths) if trained.config.private_from == 0 else 1,
         "val": trained.accuracy("val").mean(),
         "test": trained.accuracy("test").mean(),
@@ -281,7 +284,7 @@ def _sizes(trained: TrainResult) -> dict[str, float]:
     try:
         sizes = account(trained.structure, trained.paths)
     except Unavailable:
-        return dict.fromkeys(_SIZES[:-1], float("nan"))
+        return dict.fromkeys(_COUNTS, math.nan)
     readings = sizes.multiply_adds.set_index("reading")["multiply_adds"]
     return {
         "parameters": sizes.parameters(batch_norm=False, heads=False),

@@ -181,7 +181,7 @@ COMPARISON_FORMATS: dict[str, str | Callable[[Any], str]] = {
     "image": amount,
     "union": amount,
     "all_images": amount,
-    "disk": lambda b: f"{amount(b)}B",
+    "disk": lambda b: "–" if pd.isna(b) else f"{amount(b)}B",
 }
 """Formats of the columns of `comparison_table`."""
 

@@ -329,7 +329,8 @@ def outcome(run: Run) -> Outcome:
     weights = run.folder / "train" / "model.safetensors"
     cell = _cell_of(run)
     text = _prioritization_of(cell)
-    return Outcome(label(cell.approach), text, run.train_result(), weights.stat().st_size)
+    size = weights.stat().st_size if files.exists(weights) else None  # of records there are none
+    return Outcome(label(cell.approach), text, run.train_result(), size)
 
 
 def _prioritization_of(cell: Cell) -> str:

@@ -1,0 +1,194 @@
+"""Keep the records of the study in `reports/reference/full`, and write its tables into the docs.
+
+    python tools/study.py records runs/full    # copy what a finished stage found, without weights
+    python tools/study.py tables               # write the tables of docs/results.md
+
+Records are a run folder without weights, metrics of steps and checkpoints. All that compares runs
+reads them: `mpnas compare --run reports/reference/full --claims`. A sweep goes on from a copy of
+them, and does not train again what they have.
+"""
+
+import mpnas_kit as mk
+
+# isort: split
+import argparse
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from mpnas_kit.analysis.claims import sourced
+from mpnas_kit.analysis.comparison import Comparison
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "reports/reference/full"
+PAGE = ROOT / "docs/results.md"
+FILES = ("config", "environment", "paths", "results", "timing", "front")  # .json, of a stage
+NAMES = {  # rows of the table of approaches
+    "mpnas": "MPNAS",
+    "merged(parameters=16000)": "MPNAS, merged to at most 16,000 parameters",
+    "private_paths": "private models on MPNAS paths",
+    "bundle": "bundle: a search and a model per domain",
+    "bundle(scale=0.5)": "bundle with half the multiply-adds",
+    "best_landmarks": "best landmarks",
+    "random_search": "best of 256 random paths",
+    "random_paths": "random paths",
+    "random_paths(match='size')": "random paths of the size of MPNAS",
+    "multi_head": "multi-head NAS",
+    "single_path": "single path",
+    "single_path(match='size')": "single path of the size of MPNAS",
+    "shared_trunk": "shared trunk of nearly the size of MPNAS",
+    "shared_trunk(private_from=4)": "shared trunk, private from layer 4",
+    "shared_trunk(private_from=8)": "shared trunk, private from layer 8",
+}
+OF_DOMAINS = ("mpnas", "private_paths", "bundle", "random_paths", "multi_head")
+ABLATION = ("abdp", "abdp > uniform", "uniform > abdp", "uniform")
+APART = "scene"  # its accuracy has two peaks, so tables also leave it out
+
+
+def keep(run: Path, out: Path) -> None:
+    """Copy the records of a run and of its cells. Stages that are not finished are left out."""
+    for found in sorted(run.rglob("run.json")):
+        _copy(found, run, out)
+    for results in sorted(run.rglob("results.json")):
+        for name in FILES:
+            _copy(results.with_name(f"{name}.json"), run, out)
+
+
+def _copy(file: Path, run: Path, out: Path) -> None:
+    if file.exists():
+        target = out / file.relative_to(run)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def seeds_of(comparison: Comparison) -> pd.DataFrame:
+    """Return one row per approach, prioritization and seed: accuracies in percent, and sizes.
+
+    Draws of random paths count as one approach: a row is their mean. Columns approach,
+    prioritization, seed, test, others (test without `scene`), val, parameters, parameters_all and
+    union, and the test accuracy of every domain.
+    """
+    key = ["approach", "prioritization", "norm", "seed"]
+    test = comparison.domains.query("split == 'test'")
+    wide = 100 * test.pivot(index=key, columns="domain", values="accuracy")
+    wide["others"] = wide.drop(columns=APART).mean(axis=1)
+    sizes = comparison.cells.set_index(key)[
+        ["test", "val", "parameters", "parameters_all", "union"]
+    ]
+    sizes[["test", "val"]] *= 100
+    table = wide.join(sizes).reset_index()
+    table = table[table["norm"] == "per_domain"].drop(columns="norm")
+    table["approach"] = table["approach"].str.replace(r"\(draw=\d+\)", "", regex=True)
+    return table.groupby(["approach", "prioritization", "seed"], as_index=False).mean()
+
+
+def _row(name: str, own: pd.DataFrame) -> str:
+    def spread(column: str) -> str:
+        deviation = f" ± {own[column].std():.1f}" if len(own) > 1 else ""
+        return f"{own[column].mean():.1f}{deviation}"
+
+    accuracies = [spread(c) for c in ("test", "others", APART, "val")]
+    sizes = [f"{own[c].mean() / 1e3:.0f}" for c in ("parameters", "parameters_all")]
+    cells = [name, str(len(own)), *accuracies, *sizes, f"{own['union'].mean() / 1e6:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _of_approach(table: pd.DataFrame, approach: str, weights: str | None = None) -> pd.DataFrame:
+    own = table[table["approach"] == approach]
+    first = own["prioritization"].isin(["abdp", "none"]) if weights is None else None
+    return own[first if weights is None else own["prioritization"] == weights]
+
+
+def _columns(first: str) -> list[str]:
+    names = ("test", f"without {APART}", APART, "val", "parameters (k)", "all (k)", "union (M)")
+    return [f"| {first} | seeds | {' | '.join(names)} |", f"|---|{'---:|' * (len(names) + 1)}"]
+
+
+def approaches(comparison: Comparison) -> list[str]:
+    """Return the table of approaches with ABDP, as lines of Markdown."""
+    table = seeds_of(comparison)
+    rows = [(name, _of_approach(table, approach)) for approach, name in NAMES.items()]
+    return [*_columns("approach"), *(_row(name, own) for name, own in rows if len(own))]
+
+
+def prioritizations(comparison: Comparison) -> list[str]:
+    """Return the table of MPNAS with other weights, as lines of Markdown."""
+    table = seeds_of(comparison)
+    rows = [(weights, _of_approach(table, "mpnas", weights)) for weights in ABLATION]
+    return [*_columns("search > training"), *(_row(name, own) for name, own in rows if len(own))]
+
+
+def domains(comparison: Comparison) -> list[str]:
+    """Return the test accuracy of every domain, as lines of Markdown."""
+    table, names = seeds_of(comparison), list(comparison.by_domain().columns[3:])
+    found = {a: _of_approach(table, a).set_index("seed")[names] for a in OF_DOMAINS}
+    lines = [f"| approach | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for approach, own in found.items():
+        lines.append(f"| {NAMES[approach]} | {' | '.join(f'{x:.1f}' for x in own.mean())} |")
+    apart = found["mpnas"] - found["private_paths"]
+    cells = [f"{m:+.1f} ± {s:.1f}" for m, s in zip(apart.mean(), apart.std(), strict=True)]
+    return [*lines, f"| MPNAS minus private models | {' | '.join(cells)} |"]
+
+
+def claims(comparison: Comparison) -> list[str]:
+    """Return what the runs say about every claim that is measured, as lines of Markdown."""
+    lines = ["| claim | expected | seeds | difference | interval | p | verdict |"]
+    lines.append("|---|---|---:|---:|---:|---:|---|")
+    for row in mk.analysis.check_claims(comparison).measured.itertuples():
+        doubt = "" if row.agree else " †"
+        cells = (
+            sourced(row.claim, row.source),
+            f"{row.expected} {row.unit}",
+            str(row.seeds),
+            f"{row.difference:+.1f}",
+            f"{row.low:+.1f} to {row.high:+.1f}{doubt}",
+            f"{row.p:.2f}",
+            row.verdict,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+TABLES: dict[str, Callable[[Comparison], list[str]]] = {
+    "approaches": approaches,
+    "domains": domains,
+    "claims": claims,
+    "prioritizations": prioritizations,
+}
+
+
+def filled(text: str, comparison: Comparison) -> str:
+    """Return a page with its tables made anew.
+
+    text: the page. A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        lines = TABLES[match["name"]](comparison)
+        return "\n".join([match["begin"], "", *lines, "", "<!-- end -->"])
+
+    marks = r"(?P<begin><!-- table: (?P<name>\w+) -->)\n.*?<!-- end -->"
+    return re.sub(marks, one, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Copy records, or write tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("records").add_argument("run", type=Path)
+    commands.add_parser("tables")
+    given = parser.parse_args()
+    if given.command == "records":
+        keep(given.run, RECORDS)
+    else:
+        comparison = mk.Run.read(RECORDS).compare()
+        PAGE.write_text(filled(PAGE.read_text(), comparison))
+
+
+if __name__ == "__main__":
+    main()
