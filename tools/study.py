@@ -3,15 +3,16 @@
     python tools/study.py records runs/full    # copy what a finished stage found, without weights
     python tools/study.py tables               # write the tables of docs/results.md
 
-Records are a run folder without weights, metrics of steps and checkpoints. All that compares runs
-reads them: `mpnas compare --run reports/reference/full --claims`. A sweep goes on from a copy of
-them, and does not train again what they have.
+Records are a run folder without weights and checkpoints, and without the metrics of trainings. All
+that compares runs reads them: `mpnas compare --run reports/reference/full --claims`. A sweep goes
+on from a copy of them, and does not train again what they have.
 """
 
 import mpnas_kit as mk
 
 # isort: split
 import argparse
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "reports/reference/full"
 PAGE = ROOT / "docs/results.md"
 FILES = ("config", "environment", "paths", "results", "timing", "front")  # .json, of a stage
+OF_SEARCH = ("metrics.jsonl", "policy.npy")  # of an MPNAS search, whose paths other cells take
 NAMES = {  # rows of the table of approaches
     "mpnas": "MPNAS",
     "merged(parameters=16000)": "MPNAS, merged to at most 16,000 parameters",
@@ -53,8 +55,12 @@ def keep(run: Path, out: Path) -> None:
     for found in sorted(run.rglob("run.json")):
         _copy(found, run, out)
     for results in sorted(run.rglob("results.json")):
-        for name in FILES:
-            _copy(results.with_name(f"{name}.json"), run, out)
+        names = [f"{name}.json" for name in FILES]
+        about = results.parents[1] / "run.json"
+        if results.parent.name == "search" and json.loads(about.read_text())["approach"] == "mpnas":
+            names += OF_SEARCH
+        for name in names:
+            _copy(results.with_name(name), run, out)
 
 
 def _copy(file: Path, run: Path, out: Path) -> None:
