@@ -30,6 +30,7 @@ FILES = ("config", "environment", "paths", "results", "timing", "front")  # .jso
 OF_SEARCH = ("metrics.jsonl", "policy.npy")  # of an MPNAS search, whose paths other cells take
 NAMES = {  # rows of the table of approaches
     "mpnas": "MPNAS",
+    "mpnas(scale=2.0)": "MPNAS with twice the multiply-adds",
     "merged(parameters=16000)": "MPNAS, merged to at most 16,000 parameters",
     "private_paths": "private models on MPNAS paths",
     "bundle": "bundle: a search and a model per domain",
@@ -57,7 +58,9 @@ def keep(run: Path, out: Path) -> None:
     for results in sorted(run.rglob("results.json")):
         names = [f"{name}.json" for name in FILES]
         about = results.parents[1] / "run.json"
-        if results.parent.name == "search" and json.loads(about.read_text())["approach"] == "mpnas":
+        if results.parent.name == "search" and json.loads(about.read_text())["approach"].startswith(
+            "mpnas"
+        ):
             names += OF_SEARCH
         for name in names:
             _copy(results.with_name(name), run, out)

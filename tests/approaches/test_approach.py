@@ -446,9 +446,10 @@ def test_private_paths_are_those_of_the_run_and_share_nothing() -> None:
 
 
 @pytest.mark.parametrize("level", [{"cost_target": 500_000.0}, {"cost_level": 0.4}])
-def test_the_models_of_a_narrower_bundle_have_a_part_of_the_cost_target(
+def test_smaller_paths_have_a_part_of_the_cost_target(
     level: dict[str, float],
 ) -> None:
+    assert MPNAS(scale=0.5).plan(context()).search == {"cost_scale": 0.5}
     plan = Bundle(scale=0.5).plan(context())
     space, plain = pocket_space(), SearchConfig(**level)
     narrow = replace(plain, **plan.search)
