@@ -9,6 +9,7 @@ the domains share differs, and how they are weighed:
                  depthwise convolution, squeeze-and-excite and batch norms (`OwnDepthwise`)
     copies       the nodes whose gradients agree least have a private copy for every domain, the
                  others are shared; their number is that of `--copies`
+    groups       domains share within their group only, with `--groups` (several times)
     private      nothing is shared
 
 The table has the validation accuracy of every domain, minus that of its private model, in points:
@@ -16,6 +17,9 @@ what sharing costs. The last columns are means, and the parameters of all models
 and classifiers. Test splits are not read.
 
     python benchmarks/sharing_cost.py --runs runs/full --out runs/sharing_cost
+    python benchmarks/sharing_cost.py --groups "scene,letters icons,digits scripts,emoji"
+
+A domain that `--groups` does not name is alone.
 
 A finished training is never run again.
 """
@@ -24,7 +28,7 @@ import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
 
 # isort: split
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,7 +104,22 @@ def least_agreeing(run: Run, count: int) -> set[tuple[int, str]]:
     return {(names.index(layer), block) for layer, block in means.index}
 
 
-def trained(run: Run, out: Path, copies: int) -> pd.DataFrame:
+def in_groups(run: Run, out: Path, groups: str) -> dict[str, float]:
+    """Return the parameters of separate networks, one per group, and validation accuracies."""
+    config = replace(run.train_config(), prioritization=Uniform())
+    named = [group.split(",") for group in groups.split()]
+    alone = [[d] for d in run.domains if not any(d in group for group in named)]
+    size, accuracies = 0.0, dict[str, float]()
+    for group in [*named, *alone]:
+        paths = {d: run.paths()[d] for d in group}
+        folder = out / f"seed{config.seed}_{'_'.join(group)}"
+        result = train(run.suite.select(group), run.space, paths, config, folder=folder)
+        size += run.space.union_cost(paths.values()).parameters
+        accuracies |= (100 * result.accuracy("val")).to_dict()
+    return {"parameters": size, **{d: accuracies[d] for d in run.domains}}
+
+
+def trained(run: Run, out: Path, copies: int, groups: Sequence[str]) -> pd.DataFrame:
     """Return the validation accuracies of a run's paths, one row per setting."""
     found, space = run.paths(), private_space()
     together, rows = met(run.space, found), []
@@ -121,6 +140,9 @@ def trained(run: Run, out: Path, copies: int) -> pd.DataFrame:
         size = own.union_cost(paths.values(), private_from=config.private_from).parameters
         row = {"setting": setting, "seed": config.seed, "parameters": size}
         rows.append({**row, **(100 * result.accuracy("val")).to_dict()})
+    for text in groups:
+        about = {"setting": text, "seed": run.train_config().seed}
+        rows.append({**about, **in_groups(run, out, text)})
     return pd.DataFrame(rows)
 
 
@@ -130,9 +152,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs/full")])
     parser.add_argument("--out", type=Path, default=Path("runs/sharing_cost"))
     parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--groups", action="append", default=[], metavar="NAMES")
     arguments = parser.parse_args()
     table = pd.concat(
-        trained(Run.read(folder), arguments.out, arguments.copies) for folder in arguments.runs
+        trained(Run.read(folder), arguments.out, arguments.copies, arguments.groups)
+        for folder in arguments.runs
     )
     domains = [c for c in table if c not in ("setting", "seed", "parameters")]
     private = table[table["setting"] == "private"].set_index("seed")[domains]

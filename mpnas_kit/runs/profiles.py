@@ -156,7 +156,6 @@ FULL = Profile(
     train={"steps": 2000, "learning_rate": 0.2, "warmup": 0.3, "evaluate_every": 500},
     approaches=(
         "mpnas",
-        "mpnas(scale=2.0)",
         "bundle",
         "private_paths",
         "random_paths",
