@@ -11,6 +11,8 @@ the domains share differs, and how they are weighed:
                  others are shared; their number is that of `--copies`
     groups       domains share within their group only, with `--groups` (several times)
     private      nothing is shared
+    squeeze      as ABDP, but every block `k3e2` has squeeze-and-excite, as `k3e2se`
+    squeeze_private  the same with nothing shared and uniform weights
 
 The table has the validation accuracy of every domain, minus that of its private model, in points:
 what sharing costs. The last columns are means, and the parameters of all models without batch norms
@@ -28,6 +30,7 @@ import mpnas_kit  # noqa: F401  (before torch: it sets how threads wait)
 
 # isort: split
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +49,7 @@ from mpnas_kit.space.strided import StridedSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
 
-SETTINGS = ("ABDP", "uniform", "depthwise", "copies", "private")
+SETTINGS = ("private", "ABDP", "uniform", "depthwise", "copies", "squeeze", "squeeze_private")
 
 
 def private_space() -> StridedSpace:
@@ -119,18 +122,23 @@ def in_groups(run: Run, out: Path, groups: str) -> dict[str, float]:
     return {"parameters": size, **{d: accuracies[d] for d in run.domains}}
 
 
-def trained(run: Run, out: Path, copies: int, groups: Sequence[str]) -> pd.DataFrame:
+def trained(
+    run: Run, out: Path, settings: Sequence[str], copies: int, groups: Sequence[str]
+) -> pd.DataFrame:
     """Return the validation accuracies of a run's paths, one row per setting."""
     found, space = run.paths(), private_space()
     together, rows = met(run.space, found), []
-    for setting in SETTINGS:
+    for setting in settings:
         config: TrainConfig = replace(
             run.train_config(),
-            prioritization=ABDP() if setting == "ABDP" else Uniform(),
-            private_from=0 if setting == "private" else None,
+            prioritization=ABDP() if setting in ("ABDP", "squeeze") else Uniform(),
+            private_from=0 if "private" in setting else None,
         )
         paths, own = dict(found), run.space
-        if setting in ("depthwise", "copies"):
+        if "squeeze" in setting:
+            archs = {d: re.sub(r"k3e2(?!se)", "k3e2se", path.arch) for d, path in found.items()}
+            paths = {d: own.parse(arch) for d, arch in archs.items()}
+        elif setting in ("depthwise", "copies"):
             nodes, mark = together, "~"
             if setting == "copies":
                 least = least_agreeing(run, copies)
@@ -151,12 +159,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, nargs="+", default=[Path("runs/full")])
     parser.add_argument("--out", type=Path, default=Path("runs/sharing_cost"))
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--groups", action="append", default=[], metavar="NAMES")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
+    settings = list(dict.fromkeys(["private", *given.settings]))  # differences are from it
     table = pd.concat(
-        trained(Run.read(folder), arguments.out, arguments.copies, arguments.groups)
-        for folder in arguments.runs
+        trained(Run.read(folder), given.out, settings, given.copies, given.groups)
+        for folder in given.runs
     )
     domains = [c for c in table if c not in ("setting", "seed", "parameters")]
     private = table[table["setting"] == "private"].set_index("seed")[domains]
