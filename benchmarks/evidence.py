@@ -14,8 +14,10 @@ mean over domains and over draws of the landmarks. Lines and columns:
 If `others` is level with `all`, a domain need not be asked itself: good paths are good for all.
 
     python benchmarks/evidence.py
+    python benchmarks/evidence.py --run reports/reference/full
 
-It trains nothing, and takes about a minute.
+With a run, it also prints what the landmarks of its searches tell of all 24 paths, one line per
+seed. It trains nothing, and takes about a minute.
 """
 
 import mpnas_kit as mk
@@ -23,6 +25,7 @@ import mpnas_kit as mk
 # isort: split
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,8 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from mpnas_kit.analysis.spread import PathSpread, read_path_spread
+from mpnas_kit.runs.landmarks import landmark_folder, read_landmarks
+from mpnas_kit.runs.run import Run
 from mpnas_kit.search.landmarks import Landmarks
 from mpnas_kit.space.space import Path as SpacePath
 
@@ -76,14 +81,37 @@ def taus(rows: pd.DataFrame, spread: PathSpread, sets: int, whose: str, seed: in
     return pd.Series(result).fillna(0.0)  # a constant order tells nothing
 
 
+def told_by(run: Run, seed: int, spread: PathSpread) -> pd.Series | None:
+    """Return what the landmarks of a seed tell of the paths of the study: tau of every domain.
+
+    None: the run has no landmarks of this seed.
+    """
+    config = replace(run.search_config(), seed=seed)
+    folder = landmark_folder(run.folder, run.space, config, run.domains)
+    found = read_landmarks(folder, config)
+    if found is None:
+        return None
+    values, result = found.fit(run.space), {}
+    for domain, own in first_rows(spread).groupby("domain", sort=False):
+        told = [values.value(str(domain), run.space.parse(arch)) for arch in own["arch"]]
+        result[domain] = kendalltau(told, own["accuracy"]).statistic
+    return pd.Series(result).fillna(0.0)
+
+
+def first_rows(spread: PathSpread) -> pd.DataFrame:
+    """Return the rows of a study with every path at its first seed."""
+    return spread.rows.sort_values("seed").drop_duplicates(["domain", "path"])
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=Path, help="accuracies.csv; default: that of the kit")
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--run", type=Path, help="run with landmarks")
     arguments = parser.parse_args()
     spread = read_path_spread(arguments.study)
-    rows = spread.rows.sort_values("seed").drop_duplicates(["domain", "path"])
+    rows = first_rows(spread)
     ceilings = spread.table().set_index("domain")["tau"]
     able = ceilings.index[ceilings >= ABLE]
     lines = []
@@ -97,6 +125,11 @@ def main() -> None:
     columns = ["sets", "whose", "tau", "deviation", "able", "deviation of able"]
     print(f"{len(able)} domains have a ceiling of at least {ABLE}: {', '.join(able)}")
     print(pd.DataFrame(lines, columns=columns).round(2).to_string(index=False))
+    if arguments.run is not None:
+        run = Run.read(arguments.run)
+        each = {seed: told_by(run, seed, spread) for seed in run.profile.seeds}
+        means = {s: (t.mean(), t[able].mean()) for s, t in each.items() if t is not None}
+        print(pd.DataFrame(means, index=["tau", "able"]).T.rename_axis("seed").round(2))
 
 
 if __name__ == "__main__":
