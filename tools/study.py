@@ -47,7 +47,6 @@ NAMES = {  # rows of the table of approaches
     "shared_trunk(private_from=8)": "shared trunk, private from layer 8",
 }
 OF_DOMAINS = ("mpnas", "private_paths", "bundle", "random_paths", "multi_head")
-ABLATION = ("abdp", "abdp > uniform", "uniform > abdp", "uniform")
 APART = "scene"  # its accuracy has two peaks, so tables also leave it out
 
 
@@ -105,29 +104,19 @@ def _row(name: str, own: pd.DataFrame) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _of_approach(table: pd.DataFrame, approach: str, weights: str | None = None) -> pd.DataFrame:
+def _of_approach(table: pd.DataFrame, approach: str) -> pd.DataFrame:
+    """Return the rows of an approach with ABDP, or of one in which domains do not compete."""
     own = table[table["approach"] == approach]
-    first = own["prioritization"].isin(["abdp", "none"]) if weights is None else None
-    return own[first if weights is None else own["prioritization"] == weights]
-
-
-def _columns(first: str) -> list[str]:
-    names = ("test", f"without {APART}", APART, "val", "parameters (k)", "all (k)", "union (M)")
-    return [f"| {first} | seeds | {' | '.join(names)} |", f"|---|{'---:|' * (len(names) + 1)}"]
+    return own[own["prioritization"].isin(["abdp", "none"])]
 
 
 def approaches(comparison: Comparison) -> list[str]:
     """Return the table of approaches with ABDP, as lines of Markdown."""
     table = seeds_of(comparison)
+    names = ("seeds", "test", f"without {APART}", APART, "val", "parameters (k)", "all (k)")
+    head = [f"| approach | {' | '.join(names)} | union (M) |", f"|---|{'---:|' * (len(names) + 1)}"]
     rows = [(name, _of_approach(table, approach)) for approach, name in NAMES.items()]
-    return [*_columns("approach"), *(_row(name, own) for name, own in rows if len(own))]
-
-
-def prioritizations(comparison: Comparison) -> list[str]:
-    """Return the table of MPNAS with other weights, as lines of Markdown."""
-    table = seeds_of(comparison)
-    rows = [(weights, _of_approach(table, "mpnas", weights)) for weights in ABLATION]
-    return [*_columns("search > training"), *(_row(name, own) for name, own in rows if len(own))]
+    return [*head, *(_row(name, own) for name, own in rows if len(own))]
 
 
 def domains(comparison: Comparison) -> list[str]:
@@ -165,7 +154,6 @@ TABLES: dict[str, Callable[[Comparison], list[str]]] = {
     "approaches": approaches,
     "domains": domains,
     "claims": claims,
-    "prioritizations": prioritizations,
 }
 
 
