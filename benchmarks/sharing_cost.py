@@ -14,9 +14,10 @@ the domains share differs, and how they are weighed:
     squeeze      as ABDP, but every block `k3e2` has squeeze-and-excite, as `k3e2se`
     squeeze_private  the same with nothing shared and uniform weights
 
-The table has the validation accuracy of every domain, minus that of its private model, in points:
-what sharing costs. The last columns are means, and the parameters of all models without batch norms
-and classifiers. Test splits are not read.
+The first table has the mean validation accuracy of every training in percent, the second one that
+of every domain minus that of its private model, in points: what sharing costs. Its last lines are
+means, and the parameters of all models without batch norms and classifiers. Test splits are not
+read.
 
     python benchmarks/sharing_cost.py --runs runs/full --out runs/sharing_cost
     python benchmarks/sharing_cost.py --groups "scene,letters icons,digits scripts,emoji"
@@ -169,6 +170,11 @@ def main() -> None:
         for folder in given.runs
     )
     domains = [c for c in table if c not in ("setting", "seed", "parameters")]
+    every = table[["setting", "seed", "parameters"]].assign(
+        mean=table[domains].mean(axis=1),
+        others=table[domains].drop(columns="scene").mean(axis=1),
+    )
+    print(f"Validation accuracy; others: without scene\n{every.round(1).to_string(index=False)}\n")
     private = table[table["setting"] == "private"].set_index("seed")[domains]
     table[domains] -= private.loc[table["seed"]].to_numpy()
     table["mean"] = table[domains].mean(axis=1)
