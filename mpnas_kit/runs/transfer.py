@@ -262,7 +262,7 @@ def searched_similarity(run: Run) -> SearchedSimilarity:
         if not files.exists(folder / RUN):
             continue
         cell = Run.read(folder, trust=run.trust)
-        same = cell.description.approach == run.description.approach
+        same = cell.approach == run.approach
         if not same or not cell.finished("search") or not run.searches:
             continue
         settings = to_dict(cell.search_config())
