@@ -30,7 +30,11 @@ PATH = "k3e2 k3e3"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("transfer") / "run"
+    return begun(tmp_path_factory.mktemp("transfer") / "run")
+
+
+def begun(folder: Path) -> Run:
+    """A run of three domains with a search and a training."""
     opened = Run(folder, data="tiny:suite(count=3)", space="tiny:space")
     opened.search(tiny.search_config())
     opened.train(tiny.train_config())
@@ -75,11 +79,14 @@ def test_a_gain_is_the_difference_of_two_trainings_of_equal_weights(run: Run) ->
     assert row["alone"] == alone.accuracy("val")["b"]
 
 
-def test_the_path_is_the_uniform_one_nearest_to_the_target_unless_given(run: Run) -> None:
+def test_the_path_is_the_uniform_one_nearest_to_the_target_unless_given(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
     transfer = measured_transfer(run, seeds=(0, 1), steps=1)
     assert transfer.arch == "k3e1 k3e1", "the only block that both layers offer"
+    measured_transfer(run, path=PATH, seeds=(0, 1), steps=1)
+    measured_transfer(run, seeds=(0, 1), steps=2)
     names = {folder.name for folder in (run.folder / "transfer" / "a").iterdir()}
-    assert len(names) == 4, "other steps and another path have folders of their own"
+    assert len(names) == 6, "other steps and another path have folders of their own"
 
 
 def test_what_is_wrong_is_named(run: Run, tmp_path: Path) -> None:
