@@ -12,7 +12,6 @@ import mpnas_kit as mk
 
 # isort: split
 import argparse
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -27,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "reports/reference/full"
 PAGE = ROOT / "docs/results.md"
 FILES = ("config", "environment", "paths", "results", "timing", "front")  # .json, of a stage
-OF_SEARCH = ("metrics.jsonl", "policy.npy")  # of an MPNAS search, whose paths other cells take
+OF_SEARCH = ("metrics.jsonl", "policy.npy")  # of a search, which cannot be read without them
 NAMES = {  # rows of the table of approaches
     "mpnas": "MPNAS",
     "mpnas(scale=2.0)": "MPNAS with twice the multiply-adds",
@@ -56,10 +55,7 @@ def keep(run: Path, out: Path) -> None:
         _copy(found, run, out)
     for results in sorted(run.rglob("results.json")):
         names = [f"{name}.json" for name in FILES]
-        about = results.parents[1] / "run.json"
-        if results.parent.name == "search" and json.loads(about.read_text())["approach"].startswith(
-            "mpnas"
-        ):
+        if results.parent.name == "search":
             names += OF_SEARCH
         for name in names:
             _copy(results.with_name(name), run, out)
