@@ -223,7 +223,7 @@ def obvious_loop(steps: Steps, memory_format: torch.memory_format) -> Loop:
     """Return the loop on a network of the kit with eager kernels."""
     config = steps.config
     net = MultiPathNet.supernet(
-        steps.space, steps.tasks, config.norm, config.seed, config.private_from, config.collapse
+        steps.space, steps.tasks, config.norm, config.seed, config.private, config.collapse
     )
     use_kernels(net, "eager")
 

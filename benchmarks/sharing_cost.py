@@ -146,7 +146,7 @@ def trained(
                 nodes, mark = {n: d for n, d in together.items() if n in least}, "*"
             paths, own = changed(space, found, nodes, mark), space
         result = train(run.suite, own, paths, config, folder=out / f"seed{config.seed}_{setting}")
-        size = own.union_cost(paths.values(), private_from=config.private_from).parameters
+        size = own.union_cost(paths.values(), private=config.private).parameters
         row = {"setting": setting, "seed": config.seed, "parameters": size}
         rows.append({**row, **(100 * result.accuracy("val")).to_dict()})
     for text in groups:

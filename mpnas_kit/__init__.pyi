@@ -149,6 +149,7 @@ from .space.planted import planted_path as planted_path
 from .space.planted import planted_space as planted_space
 from .space.planted_sharing import planted_sharing_paths as planted_sharing_paths
 from .space.planted_sharing import planted_sharing_space as planted_sharing_space
+from .space.private_layers import PrivateLayers as PrivateLayers
 from .space.sampling import sample_at_cost as sample_at_cost
 from .space.space import Decision as Decision
 from .space.space import Layer as Layer

@@ -29,6 +29,7 @@ FILES = ("config", "environment", "paths", "results", "timing", "front")  # .jso
 OF_SEARCH = ("metrics.jsonl", "policy.npy")  # of a search, which cannot be read without them
 NAMES = {  # rows of the table of approaches
     "mpnas": "MPNAS",
+    "mpnas(private_until=2)": "MPNAS with two private first layers",
     "mpnas(scale=2.0)": "MPNAS with twice the multiply-adds",
     "merged(parameters=16000)": "MPNAS, merged to at most 16,000 parameters",
     "private_paths": "private models on MPNAS paths",

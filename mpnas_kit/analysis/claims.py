@@ -147,6 +147,7 @@ class Claim:
 
 
 _MERGED = "merged(parameters=16000)"
+_OWN_FIRST = "mpnas(private_until=2)"
 _NO_SCENE = ("scene",)
 
 CLAIMS: tuple[Claim, ...] = (
@@ -201,6 +202,31 @@ CLAIMS: tuple[Claim, ...] = (
         expected="<= -78",
         measure="parameters",
     ),
+    Claim("Two private first layers make MPNAS more accurate", Side(_OWN_FIRST), Side()),
+    Claim(
+        "Two private first layers make MPNAS more accurate, without scene",
+        Side(_OWN_FIRST),
+        Side(),
+        without=_NO_SCENE,
+    ),
+    Claim(
+        "MPNAS with two private first layers is less than 0.5 points behind the bundle",
+        Side(_OWN_FIRST),
+        expected="> -0.5",
+    ),
+    Claim(
+        "MPNAS with two private first layers is less than 0.5 points behind the bundle, without "
+        "scene",
+        Side(_OWN_FIRST),
+        expected="> -0.5",
+        without=_NO_SCENE,
+    ),
+    Claim(
+        "MPNAS with two private first layers has at least 78% fewer parameters than the bundle",
+        Side(_OWN_FIRST),
+        expected="<= -78",
+        measure="parameters",
+    ),
     Claim(
         "MPNAS is less than 0.5 points behind private models on its own paths",
         second=Side("private_paths"),
@@ -237,6 +263,11 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "MPNAS is more accurate than random paths of its costs and its size",
         second=Side("random_paths(match='size')"),
+    ),
+    Claim(
+        "MPNAS is more accurate than random paths of its costs and its size, without scene",
+        second=Side("random_paths(match='size')"),
+        without=_NO_SCENE,
     ),
     Claim(
         "MPNAS is more accurate than the best of 256 random paths by its own evidence",

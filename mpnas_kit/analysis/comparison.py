@@ -272,7 +272,7 @@ def _cell(outcome: Outcome) -> Mapping[str, object]:
         **_key(outcome),
         **_sizes(trained),
         "bytes": math.nan if outcome.bytes is None else outcome.bytes,
-        "models": len(trained.paths) if trained.config.private_from == 0 else 1,
+        "models": len(trained.paths) if trained.config.private.every else 1,
         "val": trained.accuracy("val").mean(),
         "test": trained.accuracy("test").mean(),
         "test_macro": trained.macro_accuracy("test").mean(),

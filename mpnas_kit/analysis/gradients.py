@@ -185,7 +185,7 @@ def _gradients(
     Shape (2, weights) per node, each row of length 1, or 0 if the gradient is 0.
     """
     uses = [use for use in net.space.of(domain).uses(path) if use is not None]
-    nodes = [owned(use.node, domain, net.private_from) for use in uses]
+    nodes = [owned(use.node, domain, net.private) for use in uses]
     weights = {node: own for node in nodes if (own := _weights(net.module_of(node)))}
     every = [weight for own in weights.values() for weight in own]
     drawn, task = stream.next(), net.tasks[domain]

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Annotated
 
 from mpnas_kit.analysis.similarity import jaccard
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.moves import move as move
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import Path, SearchSpace, Use
-from mpnas_kit.values import Range, checked, require_type
+from mpnas_kit.values import checked, require_type
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def path_sizes(
     paths: Mapping[str, Path],
     cost: CostModel | None = None,
     *,
-    private_from: Annotated[int | None, Range(0, 10_000)] = None,
+    private: PrivateLayers = SHARED,
     prices: dict[Use, float] | None = None,
 ) -> PathSizes:
     """Return the sizes of a set of paths. No network is built.
@@ -47,8 +47,7 @@ def path_sizes(
     belong to the union.
     paths: path of every domain, at least one.
     cost: cost model for `costs`. None: multiply-adds.
-    private_from: index of the first layer in which each domain has private nodes; None: there is
-    none.
+    private: layers in which each domain has nodes of its own.
     prices: prices of blocks that the cost model gave earlier (see `path_costs`).
 
     Every node counts with its own weights: weights that nodes of different sizes share
@@ -60,9 +59,10 @@ def path_sizes(
     True
     """
     require_type(paths, Mapping, "paths")
+    require_type(private, PrivateLayers, "private")
     if not paths:
         raise MpnasError("path_sizes got no paths: expected one path per domain.")
-    union = space.union_cost(paths.values(), private_from=private_from)
+    union = space.union_cost(paths.values(), private=private)
     nodes = [space.nodes(path) for path in paths.values()]
     values = [jaccard(a, b) for a, b in combinations(nodes, 2)]
     return PathSizes(

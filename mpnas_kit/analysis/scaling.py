@@ -122,7 +122,7 @@ def _with_gradient(
     """
     flows = {f"domain{i}": path for i, path in enumerate(paths)}
     tasks = dict.fromkeys(flows, TASK)
-    given = (config.norm, 0, config.private_from, config.collapse)
+    given = (config.norm, 0, config.private, config.collapse)
     with torch.device("meta"):
         if isinstance(config, SearchConfig):
             net = MultiPathNet.supernet(space, tasks, *given)

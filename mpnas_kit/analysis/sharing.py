@@ -171,7 +171,7 @@ def _users(net: MultiPathNet, paths: Mapping[str, Path]) -> dict[Node, tuple[str
     used: dict[Node, tuple[str, ...]] = {}
     for domain in net.tasks:
         for use in (u for u in net.space.uses(paths[domain]) if u is not None):
-            node = owned(use.node, domain, net.private_from)
+            node = owned(use.node, domain, net.private)
             used[node] = (*used.get(node, ()), domain)
     if set(used) != set(net.users):
         odd = min(set(used) ^ set(net.users))
@@ -274,7 +274,7 @@ def _shared(
     tensors: Mapping[int, tuple[Tensor, set[str]]],
 ) -> int:
     """Return how many of the parameters that a path uses in a node other domains have too."""
-    module = net.module_of(owned(use.node, domain, net.private_from))
+    module = net.module_of(owned(use.node, domain, net.private))
     sizes = [(used, len(tensors[id(tensor)][1])) for tensor, used in _weights(module)]
     shared = sum(used for used, users in sizes if users > 1)
     whole = sum(used for used, _ in sizes)

@@ -14,6 +14,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.settings import check, require
 from mpnas_kit.space.costs import path_costs
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Path
 from mpnas_kit.values import Range
 
@@ -199,7 +200,8 @@ class SharedTrunk:
         space, users = context.space, [path] * len(context.domains)
         matched = context.require_matched(label(self), "size")
         target = space.union_cost(matched.values()).parameters
-        sizes = {i: space.union_cost(users, private_from=i).parameters for i in depths}
+        tails = {i: PrivateLayers(since=i) for i in depths}
+        sizes = {i: space.union_cost(users, private=tails[i]).parameters for i in depths}
         return min(sizes, key=lambda i: abs(math.log(sizes[i] / target)))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from mpnas_kit.approaches.approach import Context, Plan
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SCALE
-from mpnas_kit.settings import check
+from mpnas_kit.settings import check, require
 from mpnas_kit.values import Range
 
 
@@ -23,12 +23,14 @@ class MPNAS:
     """Multi-path NAS: one controller per domain, searched together (the paper's method).
 
     If two paths use the same node, they share its weights. Source: Wang et al., WACV 2021,
-    arXiv 2010.04904. The option `scale` is ours.
+    arXiv 2010.04904. The options are ours.
 
     scale: factor of the cost target of every domain, above 0 and up to 1000. Sharing saves
     parameters, so larger paths may still need fewer than separate models.
+    private_until: index of the first layer that domains share in the training (stem: 0). The first
+    layers have few parameters, and see what differs most between domains. The search is the same.
 
-    Raises `MpnasError` if `scale` is out of its range.
+    Raises `MpnasError` if an option is out of its range.
 
     >>> context = mk.Context(space, suite.names, mk.SearchConfig())
     >>> mk.MPNAS().plan(context)
@@ -40,6 +42,7 @@ class MPNAS:
     text_name = "mpnas"
 
     scale: Annotated[float, SCALE] = 1.0
+    private_until: Annotated[int, Range(0, 10_000)] = 0
 
     searches = True
     weighs = True
@@ -48,8 +51,18 @@ class MPNAS:
         check(self)
 
     def plan(self, context: Context) -> Plan:
-        """Return a plan that changes no setting of the run but its cost target."""
-        return Plan(search=scaled(self.scale))
+        """Return a plan that changes no setting of the run but those of its options.
+
+        Raises `MpnasError` if the space does not have more layers than `private_until`.
+        """
+        layers = len(context.space.layers)
+        require(
+            self.private_until < layers,
+            f"mpnas: private_until must be 0 to {layers - 1}, not {self.private_until}: space "
+            f"{context.space.name!r} has {layers} layers. For separate models see private_paths.",
+        )
+        train = {"private_until": self.private_until} if self.private_until else {}
+        return Plan(search=scaled(self.scale), train=train)
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def deploy_form(net: MultiPathNet, domain: str, path: Path, signature: Signature
     form.add_module("pixels", Preprocess(signature))
     for layer, use in zip(net.space.layers, net.space.of(domain).uses(path), strict=True):
         if use is not None:
-            module = net.module_of(owned(use.node, domain, net.private_from))
+            module = net.module_of(owned(use.node, domain, net.private))
             elastic = use.out_channels if len(layer.widths) > 1 else None
             form.add_module(f"layer{use.node.layer}", _deployed(module, use, domain, elastic))
     form.add_module("pool", global_pooling())

@@ -10,6 +10,7 @@ from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.prioritization.domain_weights import Prioritization
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.settings import check, repr_html, require
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.values import SEED, Range
 
 Optimiser = Literal["sgd", "adamw"]
@@ -48,6 +49,8 @@ class StageConfig:
     """How often a domain is drawn: 0 in every step, 1 in proportion to its images."""
     norm: Norm = "per_domain"
     """How shared nodes normalise images of several domains: per_domain, mixed or naive."""
+    private_until: Annotated[int, Range(0, 10_000)] = 0
+    """Index of the first layer whose weights domains may share (stem: 0). 0: all layers."""
     private_from: Annotated[int | None, Range(0, 10_000)] = None
     """Index of the first layer (stem: 0) whose weights no domain shares. None: all are shared."""
     prioritization: Annotated[Prioritization, PRIORITIZATION] = field(default_factory=ABDP)
@@ -77,6 +80,11 @@ class StageConfig:
             f"{self.stage}: norm 'mixed' normalises all images of a step together, so that a step "
             "cannot be divided: expected memory_budget None, or another norm.",
         )
+
+    @property
+    def private(self) -> PrivateLayers:
+        """The layers in which each domain has nodes of its own."""
+        return PrivateLayers(self.private_until, self.private_from)
 
     def _fits_micro_batches(self, name: str) -> None:
         images = getattr(self, name)

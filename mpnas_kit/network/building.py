@@ -16,19 +16,19 @@ from mpnas_kit.errors import RaisedBy
 from mpnas_kit.network.collapse import Family, borrower, families
 from mpnas_kit.space.blocks import Block, PointwiseBorrower
 from mpnas_kit.space.private import Pointwise
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import OWN, Node, Use
 
 Build = Callable[[Block, Use, Sequence[str], bool], nn.Module]
 """Function: block, use, names of domains, whether its batch norms have statistics -> new module."""
 
 
-def owned(node: Node, domain: str, private_from: int | None) -> Node:
+def owned(node: Node, domain: str, private: PrivateLayers) -> Node:
     """Return the node that `domain` uses.
 
-    It is a private copy from layer `private_from` on, and if the path has a node of its own there.
+    It is a private copy in a private layer, and if the path has a node of its own there.
     """
-    private = private_from is not None and node.layer >= private_from
-    return node._replace(owner=domain) if private or node.owner == OWN else node
+    return node._replace(owner=domain) if node.layer in private or node.owner == OWN else node
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Modules:
 def build_modules(
     uses: Mapping[Node, Use],
     users: Mapping[Node, Sequence[str]],
-    private_from: int | None,
+    private: PrivateLayers,
     collapse: bool,
     build: Build,
 ) -> Modules:
@@ -55,7 +55,7 @@ def build_modules(
 
     uses: use of every node at its largest widths.
     users: names of the domains of every node.
-    private_from: index of the first layer in which each domain has private nodes; None: none.
+    private: layers in which each domain has nodes of its own.
     collapse: whether nodes of a layer that differ in size share one set of weights.
     build: builds a module.
     """
@@ -66,7 +66,7 @@ def build_modules(
         if use.pointwise is None:
             plain[node] = use
         else:
-            lends[node] = owned(use.pointwise, node.owner, private_from)
+            lends[node] = owned(use.pointwise, node.owner, private)
     for node, lender in lends.items():
         if lender not in uses:
             use = uses[node]._replace(node=lender, pointwise=None)

@@ -7,6 +7,7 @@ from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Path, SearchSpace
 
 
@@ -29,14 +30,14 @@ def grown_space(
     frozen: Frozen,
     domains: Sequence[str],
     norm: Norm,
-    private_from: int | None,
+    private: PrivateLayers,
 ) -> GrownSpace:
     """Return the search space of domains that are added to a frozen network.
 
     space: search space of the network.
     frozen: the network and its paths.
     domains: names of the domains that are added.
-    norm, private_from: settings of the stage that adds them.
+    norm, private: settings of the stage that adds them.
 
     Raises `MpnasError` if the network has another space or other settings, if batch norms are not
     per domain, or if the network has one of these domains.
@@ -58,11 +59,11 @@ def grown_space(
             "common: expected a training with collapse=False, without private depthwise "
             "convolutions."
         )
-    ours = (*_fingerprints(space), private_from)
-    if ours != (*_fingerprints(net.space), net.private_from):
+    ours = (*_fingerprints(space), private)
+    if ours != (*_fingerprints(net.space), net.private):
         raise MpnasError(
-            f"the frozen network has space {net.space.name!r} and private_from "
-            f"{net.private_from}, not {space.name!r} and {private_from}: expected the same."
+            f"the frozen network has space {net.space.name!r} and {net.private}, not "
+            f"space {space.name!r} and {private}: expected the same."
         )
     for domain in domains:
         if domain in net.tasks:
@@ -70,7 +71,7 @@ def grown_space(
                 f"the frozen network has a domain {domain!r} already: give the new one another "
                 "name."
             )
-    return GrownSpace(space, frozen.paths, private_from)
+    return GrownSpace(space, frozen.paths, private)
 
 
 def _fingerprints(space: SearchSpace) -> tuple[str, str]:

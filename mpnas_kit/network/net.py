@@ -35,6 +35,7 @@ from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.blocks import Block, ElasticConv, build_block, require_map
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 from mpnas_kit.values import SEED, convert_plain
 
@@ -158,8 +159,7 @@ class MultiPathNet(nn.Module):
     `network.norms`).
     tracked: whether batch norms have statistics for evaluation.
     seed: seed of the initial weights.
-    private_from: index of the first layer in which each domain has private nodes; None: all nodes
-    are shared.
+    private: layers in which each domain has nodes of its own.
     collapse: whether nodes of a layer that differ in size share one set of weights (see
     `network.collapse`).
 
@@ -185,7 +185,7 @@ class MultiPathNet(nn.Module):
         norm: Norm,
         tracked: bool,
         seed: int,
-        private_from: int | None,
+        private: PrivateLayers,
         collapse: bool = False,
     ) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class MultiPathNet(nn.Module):
                 f"resolution, not {sizes} pixels: expected one, or the norm 'per_domain'."
             )
         self.space, self.norm, self.tasks = space, norm, dict(tasks)
-        self.private_from = private_from
+        self.private = private
         self.uses = {node: extent.use for node, extent in extents.items()}
         self.users = {node: extent.domains for node, extent in extents.items()}
         self.standards: dict[str, Standard] = {}
@@ -208,7 +208,7 @@ class MultiPathNet(nn.Module):
             torch.manual_seed(seed)
             self.nodes, self.lenders = nn.ModuleDict(), nn.ModuleDict()
             build = partial(self._build, tracked)
-            made = build_modules(self.uses, self.users, private_from, collapse, build)
+            made = build_modules(self.uses, self.users, private, collapse, build)
             for node, module in made.nodes.items():
                 self.nodes[_key(node)] = module
             for node, module in made.lenders.items():
@@ -229,7 +229,7 @@ class MultiPathNet(nn.Module):
         tasks: Mapping[str, Task],
         norm: Norm,
         seed: int,
-        private_from: int | None = None,
+        private: PrivateLayers = SHARED,
         collapse: bool = False,
     ) -> "MultiPathNet":
         """Return a supernet: all nodes of `space`, each for every domain of `tasks`.
@@ -239,10 +239,10 @@ class MultiPathNet(nn.Module):
         extents = {}
         for use in space.widest_uses():
             for domain in tasks:
-                node = owned(use.node, domain, private_from)
+                node = owned(use.node, domain, private)
                 users = (domain,) if node.owner else tuple(tasks)
                 extents[node] = _Extent(use, users)
-        return cls(space, extents, tasks, norm, False, seed, private_from, collapse)
+        return cls(space, extents, tasks, norm, False, seed, private, collapse)
 
     @classmethod
     def of_paths(
@@ -252,7 +252,7 @@ class MultiPathNet(nn.Module):
         tasks: Mapping[str, Task],
         norm: Norm,
         seed: int,
-        private_from: int | None = None,
+        private: PrivateLayers = SHARED,
         collapse: bool = False,
     ) -> "MultiPathNet":
         """Return the union model of the domains' paths. It has only nodes that a path uses.
@@ -266,10 +266,10 @@ class MultiPathNet(nn.Module):
             if domain not in paths:
                 raise unknown("domain without a path:", domain, paths)
             for use in (u for u in space.of(domain).uses(paths[domain]) if u is not None):
-                node = owned(use.node, domain, private_from)
+                node = owned(use.node, domain, private)
                 extents[node] = extents.get(node, _Extent(use, ())).widened(use, (domain,))
         ordered = {n: extents[n] for n in sorted(extents)}
-        return cls(space, ordered, tasks, norm, True, seed, private_from, collapse)
+        return cls(space, ordered, tasks, norm, True, seed, private, collapse)
 
     def forward(self, flows: Sequence[Flow], recompute: bool = False) -> list[Tensor]:
         """Return the head outputs (B, outputs of the domain's task) of every flow, in order.
@@ -461,7 +461,7 @@ class MultiPathNet(nn.Module):
     def _run_of(self, use: Use | None, domain: str) -> _Run | None:
         if use is None:
             return None
-        key = owned(use.node, domain, self.private_from), use
+        key = owned(use.node, domain, self.private), use
         if key not in self._runs:
             node = key[0]
             elastic = len(self.space.layers[node.layer].widths) > 1

@@ -224,7 +224,7 @@ def _domains(number: int) -> str:
 def _title(run: Run, trained: TrainResult | None) -> str:
     if trained is None:
         return f"A run of {_domains(len(run.domains))}"
-    models = len(trained.paths) if trained.config.private_from == 0 else 1
+    models = len(trained.paths) if trained.config.private.every else 1
     network = "One network" if models == 1 else f"{models} networks"
     return f"{network} for {_domains(len(trained.paths))}"
 
@@ -246,23 +246,19 @@ def _how(
         paths = "No search has found the paths."
     elif found.config.controllers == "one":
         paths = "One controller searched one path for all domains."
-    elif found.config.private_from == 0:
+    elif found.config.private.every:
         paths = "The controller of each domain searched a path through a supernet of its own."
     else:
         paths = "The controller of each domain searched a path through one supernet."
-    private_from = trained.config.private_from
-    if private_from == 0:
+    private = trained.config.private
+    if private.every:
         return f"{paths} Every path was trained as a model of its own."
     network = f"{paths} The union of the paths was trained as one model."
     if len(trained.paths) == 1:
         return f"{paths} The path was trained as one model."
-    layers = trained.space.layers
-    where = (
-        ""
-        if private_from is None or private_from >= len(layers)
-        else f" before layer {layers[private_from].name}"
-    )
-    return f"{network} If two paths use the same node{where}, they share its weights."
+    names = [layer.name for i, layer in enumerate(trained.space.layers) if i in private]
+    except_in = f", except in {', '.join(names)}" if names else ""
+    return f"{network} If two paths use the same node, they share its weights{except_in}."
 
 
 def _about_search(

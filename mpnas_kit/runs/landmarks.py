@@ -214,6 +214,7 @@ def _settings(training: TrainConfig, config: SearchConfig) -> TrainConfig:
         steps=config.landmark_steps,
         seed=config.seed,
         norm="per_domain",
+        private_until=0,
         private_from=0,
         prioritization=Uniform(),
         frozen=False,

@@ -111,10 +111,10 @@ def expected_memory(
     warmed = warm(space, sampled, chance, search.warmup_candidates, generator)
     rewarded = [(d, space.sample(generator)) for d in names for _ in range(search.paths_per_step)]
     supernet = MultiPathNet.supernet(
-        space, suite.tasks, search.norm, 0, search.private_from, search.collapse
+        space, suite.tasks, search.norm, 0, search.private, search.collapse
     )
     union = MultiPathNet.of_paths(
-        space, paths, suite.tasks, train.norm, 0, train.private_from, train.collapse
+        space, paths, suite.tasks, train.norm, 0, train.private, train.collapse
     )
     value = compute.memory.value
     kept = value * (1.0 if compute.kernels is None else NATIVE)

@@ -159,6 +159,7 @@ FULL = Profile(
         "bundle",
         "private_paths",
         "random_paths",
+        "mpnas(private_until=2)",
         "merged(parameters=16000)",
         "random_paths(draw=1)",
         "random_paths(draw=2)",

@@ -353,7 +353,7 @@ class Run:
         frozen = self.frozen
         if frozen is None:
             return self.space
-        return GrownSpace(self.space, frozen.paths, frozen.config.private_from)
+        return GrownSpace(self.space, frozen.paths, frozen.config.private)
 
     @property
     def search_domains(self) -> tuple[str, ...]:
@@ -490,13 +490,12 @@ class Run:
         """
         values = dict(getattr(self.profile, stage))
         if self.frozen is not None:
-            return {**values, **GROWTH[stage], "private_from": self._frozen_from()}
+            there = self.frozen.config
+            private = {"private_until": there.private_until, "private_from": there.private_from}
+            return {**values, **GROWTH[stage], **private}
         if self.description.start is not None:
             return {**values, **profiles.of_start(stage, self.space, given)}
         return values
-
-    def _frozen_from(self) -> int | None:
-        return None if self.frozen is None else self.frozen.config.private_from
 
     def check_settings(self, stage: StageName, **settings: Any) -> None:
         """Raise `MpnasError` if a stage could not begin with these settings. Nothing is written.
@@ -665,7 +664,7 @@ class Run:
             suite = suite_from_text(suite_text(data, about.resolution), names)
         suite = suite if names is None else suite.select(names)
         config = trained.config
-        grown_space(self.space, trained, suite.names, config.norm, config.private_from)
+        grown_space(self.space, trained, suite.names, config.norm, config.private)
         space = self.space.with_resolutions({**about.resolutions, **suite.resolutions})
         facts = {d.name: d for d in about.domains}
         run = Run.__new__(Run)
@@ -734,7 +733,7 @@ class Run:
         _ = self.start
         require_trainable(self.suite, config.micro_batches)
         if self.frozen is not None:
-            given = (self.suite.names, config.norm, config.private_from)
+            given = (self.suite.names, config.norm, config.private)
             grown_space(self.space, self.frozen, *given)
         if isinstance(config, SearchConfig):
             resolve_targets(self.search_space, config, self.suite.names)

@@ -92,6 +92,7 @@ def measured_transfer(
         prioritization=Uniform(),
         draw_temperature=0.0,
         evaluate_every=0,
+        private_until=0,
         private_from=None,
         frozen=False,
         frozen_norms="measured",

@@ -55,7 +55,11 @@ def supernet_trust(
     require(paths >= LEAST_PATHS, f"trust needs at least {LEAST_PATHS} paths, not {paths}.")
     suite, space = run.suite.select([domain]), run.space
     config = replace(
-        run.train_config(), prioritization=Uniform(), evaluate_every=0, private_from=None
+        run.train_config(),
+        prioritization=Uniform(),
+        evaluate_every=0,
+        private_until=0,
+        private_from=None,
     )
     if steps is not None:
         config = replace(config, steps=steps)
@@ -119,7 +123,7 @@ def supernet_of(run: Run) -> MultiPathNet:
     """Return the supernet of a finished search, with its weights."""
     config = run.search_result().config
     net = MultiPathNet.supernet(
-        run.space, run.suite.tasks, config.norm, config.seed, config.private_from, config.collapse
+        run.space, run.suite.tasks, config.norm, config.seed, config.private, config.collapse
     )
     StageFolder.read(run.folder / "search").load_weights("supernet.safetensors", net)
     net.kernels = usable(config.kernels)

@@ -352,7 +352,7 @@ def path_values(
 ) -> PathValues | None:
     """Return what the landmarks of a search say of its paths; None: it has no landmarks.
 
-    If the domains share no layer (`private_from` 0), they do not share the regression either.
+    If all layers are private, they do not share the regression either.
 
     landmarks: the landmarks that were given.
     config: settings of the search.
@@ -383,7 +383,7 @@ def path_values(
                 f"domain {domain!r} has no landmarks: expected landmarks of all domains, not of "
                 f"{short(landmarks.domains)}."
             )
-    return landmarks.fit(space, pooled=config.private_from != 0)
+    return landmarks.fit(space, pooled=not config.private.every)
 
 
 def tau_record(taus: Mapping[str, float] | None) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def _searched_space(
     if frozen is None:
         return space
     paths = {domain: space.read(arch) for domain, arch in frozen.items()}
-    return GrownSpace(space, paths, config.private_from)
+    return GrownSpace(space, paths, config.private)
 
 
 def read_front(stage: StageFolder, space: SearchSpace) -> Front | None:

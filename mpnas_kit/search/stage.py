@@ -60,6 +60,7 @@ from mpnas_kit.search.scoring import PathQuality, Scorer
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
+from mpnas_kit.space.private_layers import SHARED
 from mpnas_kit.space.space import Path, SearchSpace, Use
 from mpnas_kit.starts.source import Start
 from mpnas_kit.values import require_type
@@ -123,7 +124,7 @@ def search(
         require(frozen is None, "start and frozen are both given: expected only one of them.")
     plain = space
     if frozen is not None:
-        space = grown_space(plain, frozen, suite.names, config.norm, config.private_from)
+        space = grown_space(plain, frozen, suite.names, config.norm, config.private)
     targets = resolve_targets(space, config, suite.names)
     values = path_values(landmarks, config, space, suite.names)
     compute = compute_for(config, len(suite), folder)
@@ -228,7 +229,7 @@ class _Search(Stage):
         tasks = {d: p.task for d, p in parts.items()}
         self.domains = tuple(parts)
         self.net = MultiPathNet.supernet(
-            space, tasks, config.norm, config.seed, config.private_from, config.collapse
+            space, tasks, config.norm, config.seed, config.private, config.collapse
         )
         classes = {d: p.classes for d, p in parts.items()}
         loaded = None if start is None else start.load(self.net, classes)
@@ -598,7 +599,7 @@ class _Search(Stage):
     def _front(self, paths: Mapping[str, Path]) -> Front | None:
         """Return the result of the merge pass; None: the search has none."""
         config = self.config
-        if not config.merge or config.private_from is not None:
+        if not config.merge or config.private != SHARED:
             return None
         quality = self._measured_quality(paths, IMAGES)
         return merged_paths(self.space, paths, quality, config, self.targets)

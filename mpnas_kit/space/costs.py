@@ -327,7 +327,7 @@ class Unshared:
     and Tumer 2002, Optimal payoff functions for members of collectives). A controller pays for the
     nodes that no other domain uses, and nothing for those that are there anyway. If widths are
     searched, a node counts at the largest ones that any path uses. Batch norm, classifiers and
-    frozen nodes do not count. Nodes that `private_from` makes private count as if they were shared.
+    frozen nodes do not count. Nodes of private layers count as if they were shared.
 
     price: multiply-adds that one added parameter counts as, 0 to 1 million.
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 from mpnas_kit.space.backbone import BackboneSpace
 from mpnas_kit.space.blocks import Block
 from mpnas_kit.space.private import OwnCopy
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import (
     OWN,
     Decision,
@@ -22,6 +23,7 @@ from mpnas_kit.space.space import (
     SearchSpace,
     Use,
 )
+from mpnas_kit.values import require_type
 
 FROZEN_OR_OWN = ("frozen", "own")  # choices of the added decisions
 
@@ -39,22 +41,22 @@ class GrownSpace(SearchSpace):
 
     base: search space of the network.
     paths: path of every domain of the network, by domain.
-    private_from: index of the first layer in which each domain has private nodes; None: there is
-    none.
+    private: layers in which each domain of the network has nodes of its own.
 
     The attribute `frozen_paths` has the paths of the network, by domain.
 
-    >>> grown = GrownSpace(space, paths, None)
+    >>> grown = GrownSpace(space, paths)
     >>> path = grown.parse("row diagonal column row own:0")
     >>> [use.frozen for use in grown.uses(path)][:2]
     [False, True]
     """
 
     def __init__(
-        self, base: SearchSpace, paths: Mapping[str, Path], private_from: int | None
+        self, base: SearchSpace, paths: Mapping[str, Path], private: PrivateLayers = SHARED
     ) -> None:
+        require_type(private, PrivateLayers, "private")
         self.base, self.frozen_paths = base, dict(paths)
-        self.frozen = _extents(base, paths, private_from)
+        self.frozen = _extents(base, paths, private)
         layers = [
             Layer(
                 layer.name,
@@ -282,12 +284,12 @@ class GrownSpace(SearchSpace):
 
 
 def _extents(
-    space: SearchSpace, paths: Mapping[str, Path], private_from: int | None
+    space: SearchSpace, paths: Mapping[str, Path], private: PrivateLayers
 ) -> dict[Node, Use]:
     """Return the nodes that the paths share, as they are used at their largest widths."""
     found: dict[Node, Use] = {}
     for use in (u for path in paths.values() for u in space.uses(path) if u is not None):
-        if use.node.owner == OWN or (private_from is not None and use.node.layer >= private_from):
+        if use.node.owner == OWN or use.node.layer in private:
             continue
         known = found.get(use.node, use)
         found[use.node] = use._replace(

@@ -25,6 +25,7 @@ from mpnas_kit.space.blocks import (
 )
 from mpnas_kit.space.counting import count
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise, Strided
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text, require_type
 
 Resolution = Annotated[int, Range(1, 4096)]  # height and width of images, in pixels
@@ -698,18 +699,17 @@ class SearchSpace(ABC):
         """Return multiply-adds for one image and parameters of a path, without the classifier."""
         return sum((u.cost for u in self.uses(path) if u is not None), Cost())
 
-    def union_cost(self, paths: Iterable[Path], *, private_from: int | None = None) -> Cost:
+    def union_cost(self, paths: Iterable[Path], *, private: PrivateLayers = SHARED) -> Cost:
         """Return the cost of the union of paths: each distinct node once, without classifiers.
 
         A node counts with the largest widths that any path uses, at the size `resolution`. Private
         nodes count for every path.
 
-        private_from: index of the first layer in which each path has private nodes; None: there is
-        none.
+        private: layers in which each path has nodes of its own.
         """
         largest: dict[Node, Use] = {}
         for owner, uses in self._uses_in_union(paths):
-            for use in (_owned(u, owner, private_from) for u in uses if u is not None):
+            for use in (_owned(u, owner, private) for u in uses if u is not None):
                 largest[use.node] = largest.get(use.node, use).covering(use)
         borrowed = {u.pointwise: u.borrowed_parameters for u in largest.values() if u.pointwise}
         lent = sum(n for node, n in borrowed.items() if node not in largest)
@@ -749,9 +749,9 @@ def _own_stride(block: Block | None) -> int | None:
     return block.stride if isinstance(block, Strided) else None
 
 
-def _owned(use: Use, owner: str, private_from: int | None) -> Use:
+def _owned(use: Use, owner: str, private: PrivateLayers) -> Use:
     """Return a use whose private nodes have the name `owner`."""
-    if private_from is not None and use.node.layer >= private_from:
+    if use.node.layer in private:
         pointwise = use.pointwise and use.pointwise._replace(owner=owner)
         return use._replace(node=use.node._replace(owner=owner), pointwise=pointwise)
     return use._replace(node=use.node._replace(owner=owner)) if use.node.owner == OWN else use

@@ -265,7 +265,7 @@ def _measured(
 def _union(
     space: SearchSpace, paths: Mapping[str, Path], tasks: Mapping[str, Task], config: TrainConfig
 ) -> MultiPathNet:
-    given = (config.norm, config.seed, config.private_from, config.collapse)
+    given = (config.norm, config.seed, config.private, config.collapse)
     return MultiPathNet.of_paths(space, paths, tasks, *given)
 
 

@@ -178,7 +178,7 @@ def _added_paths(
             "recall of every class, because an earlier release wrote its folder: train it again in "
             "a new folder."
         )
-    grown = grown_space(space, frozen, tuple(paths), config.norm, config.private_from)
+    grown = grown_space(space, frozen, tuple(paths), config.norm, config.private)
     for path in paths.values():
         require_type(path, Path, "a path")
     return {domain: grown.plain(path) for domain, path in paths.items()}
@@ -238,7 +238,7 @@ class _Training(Stage):
         self.before = frozen
         self.all_paths = {**(frozen.paths if frozen else {}), **self.paths}
         tasks = {**(frozen.tasks if frozen else {}), **suite.tasks}
-        given = (config.norm, config.seed, config.private_from, config.collapse)
+        given = (config.norm, config.seed, config.private, config.collapse)
         self.net = MultiPathNet.of_paths(space, self.all_paths, tasks, *given)
         classes = {d.name: d.classes for d in suite}
         loaded = None if start is None else start.load(self.net, classes)

@@ -13,6 +13,7 @@ from mpnas_kit.analysis.choices import LayerPolicies
 from mpnas_kit.analysis.moves import PathSizes
 from mpnas_kit.space.blocks import Block
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, Parameters
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import OWN, ZERO, Path, SearchSpace, Use
 from mpnas_kit.space.texts import block_text
 from mpnas_kit.widgets.view import STYLE, script
@@ -53,7 +54,7 @@ def graph_of(
     policies: LayerPolicies | None,
     cost: CostModel,
     targets: Mapping[str, float] | None,
-    private_from: int | None,
+    private: PrivateLayers,
 ) -> dict[str, Any]:
     """Return the data of the graph that do not change. See `PathExplorer` for the arguments.
 
@@ -68,7 +69,7 @@ def graph_of(
         "rows": sorted(names, key=lambda n: n == ZERO),
         "domains": domains,
         "colors": plots.domain_variables(domains),
-        "nodes": [_nodes(space, i, cost, private_from) for i in range(len(space.layers))],
+        "nodes": [_nodes(space, i, cost, private) for i in range(len(space.layers))],
         "steps": list(steps),
         "paths": [[candidates(space, paths[d]) for d in domains] for paths in snapshots],
         "undecided": [] if policies is None else _undecided(policies),
@@ -104,11 +105,11 @@ def _undecided(policies: LayerPolicies) -> list[list[list[int]]]:
 
 
 def _nodes(
-    space: SearchSpace, layer: int, cost: CostModel, private_from: int | None
+    space: SearchSpace, layer: int, cost: CostModel, private: PrivateLayers
 ) -> list[dict[str, Any]]:
     before = space.layers[layer - 1].widths if layer else (3,)
     after = space.layers[layer].widths
-    owned = private_from is not None and layer >= private_from
+    owned = layer in private
     nodes = []
     for choice, name in enumerate(space.layers[layer].choices):
         use = space.use(layer, choice, before[-1], after[-1])

@@ -23,6 +23,7 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.settings import require
 from mpnas_kit.space.costs import CostModel, MultiplyAdds
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import Node, Path, SearchSpace, Use
 from mpnas_kit.values import require_type
 from mpnas_kit.widgets.focus import Focus
@@ -61,7 +62,7 @@ class PathExplorer(Explorer):
     not know them, and takes every choice as decided.
     cost: cost model of the search. None: multiply-adds.
     targets: cost target of every domain; None: there are none.
-    private_from: index of the first layer in which each domain has private nodes; None: none.
+    private: layers in which each domain has nodes of its own.
     focus: choice that the explorer shares with others. None: it has its own.
     bar: whether the explorer has a bar above it.
 
@@ -106,7 +107,7 @@ class PathExplorer(Explorer):
         policy: NDArray[np.float32] | None = None,
         cost: CostModel | None = None,
         targets: Mapping[str, float] | None = None,
-        private_from: int | None = None,
+        private: PrivateLayers = SHARED,
         focus: Focus | None = None,
         bar: bool = True,
     ) -> None:
@@ -121,7 +122,7 @@ class PathExplorer(Explorer):
         domains = list(self.snapshots[-1])
         self.focus = Focus(domains, space) if focus is None else focus
         self._cost: CostModel = MultiplyAdds() if cost is None else cost
-        self._private_from = private_from
+        self._private = private
         self._prices: dict[Use, float] = {}
         self._past: list[dict[str, Path]] = []
         self._follows = False
@@ -134,7 +135,7 @@ class PathExplorer(Explorer):
                 self._policies,
                 self._cost,
                 targets,
-                private_from,
+                private,
             ),
             probabilities=b"" if self._policies is None else packed(self._policies),
         )
@@ -166,7 +167,7 @@ class PathExplorer(Explorer):
             policy=found.policy,
             cost=found.config.cost if known else None,
             targets=found.cost_targets if known else None,
-            private_from=found.config.private_from,
+            private=found.config.private,
             focus=focus,
             bar=bar,
         )
@@ -242,7 +243,7 @@ class PathExplorer(Explorer):
             self.space,
             self.paths if paths is None else paths,
             self._cost,
-            private_from=self._private_from,
+            private=self._private,
             prices=self._prices,
         )
 

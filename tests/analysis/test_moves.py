@@ -13,6 +13,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.space.costs import Parameters, UnionShare
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import SearchSpace
 
 
@@ -53,7 +54,7 @@ def test_a_move_reaches_private_copies_of_a_backbone() -> None:
 def test_a_move_to_a_node_of_its_own_in_a_grown_space() -> None:
     base = tiny.space()
     frozen = {"a": base.parse("k3e2 k5e3")}
-    space = GrownSpace(base, frozen, None)
+    space = GrownSpace(base, frozen)
     path = space.parse("k3e2 k3e1")
     moved = move(space, path, 1, "k3e2*")
     assert moved.arch == "k3e2 k3e1 own:1" and move(space, moved, 1, "k3e2") == path
@@ -97,7 +98,7 @@ def test_a_node_that_no_path_has_beside_the_others_is_refused(
     tiny.shrink_factored(monkeypatch)
     base = mk.mobilenet_v3_like(16)
     narrow = base.parse("conv3 zero x0.5 k3e1 zero x0.5 k3e1 zero")
-    space = GrownSpace(base, {"a": narrow}, None)
+    space = GrownSpace(base, {"a": narrow})
     wide = space.parse("conv3 zero x1 k3e1 zero x0.5 k3e1 zero")
     with pytest.raises(MpnasError, match="no path of space .* has 'k3e1\\*' in layer '1.1'"):
         move(space, wide, 2, "k3e1*")
@@ -120,12 +121,18 @@ def test_sizes_are_those_of_the_network_and_the_similarity_matrix() -> None:
 def test_private_layers_count_for_every_domain() -> None:
     suite, space = tiny.suite(2), tiny.space()
     paths = tiny.paths(space, ["k3e2 k3e1", "k3e2 k3e1"])
-    for private_from in (None, 0, 2):
+    for since in (None, 0, 2):
+        private = PrivateLayers(since=since)
         net = MultiPathNet.of_paths(
-            space, paths, suite.tasks, "per_domain", seed=0, private_from=private_from
+            space,
+            paths,
+            suite.tasks,
+            "per_domain",
+            seed=0,
+            private=private,
         )
         counted = account(net, paths).parameters(batch_norm=False, heads=False)
-        assert path_sizes(space, paths, private_from=private_from).parameters == counted
+        assert path_sizes(space, paths, private=private).parameters == counted
 
 
 def test_a_joint_cost_depends_on_all_paths() -> None:

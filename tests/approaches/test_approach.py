@@ -31,6 +31,7 @@ from mpnas_kit.search.controller import Controllers
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import Parameters, UnionShare, Unshared
 from mpnas_kit.space.factored import mobilenet_v3_like
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 from mpnas_kit.starts.source import Start
@@ -176,16 +177,22 @@ def touched(net: MultiPathNet, domain: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("private_from", "shared"), [(None, {0, 1, 2, 3}), (2, {0, 1}), (0, set())]
+    ("private", "shared"),
+    [
+        (PrivateLayers(), {0, 1, 2, 3}),
+        (PrivateLayers(since=2), {0, 1}),
+        (PrivateLayers(since=0), set()),
+        (PrivateLayers(until=1), {1, 2, 3}),
+        (PrivateLayers(until=1, since=3), {1, 2}),
+        (PrivateLayers(until=2, since=2), set()),
+    ],
 )
-def test_domains_share_weights_up_to_the_first_private_layer(
-    private_from: int | None, shared: set[int]
+def test_domains_share_weights_in_all_but_private_layers(
+    private: PrivateLayers, shared: set[int]
 ) -> None:
     """Paths of b and c meet in the stem (0), layer 1 and the head (3); a meets both at the ends."""
     suite, space = tiny.suite(3), tiny.space()
-    net = MultiPathNet.of_paths(
-        space, tiny_like(), suite.tasks, "per_domain", 0, private_from
-    ).train()
+    net = MultiPathNet.of_paths(space, tiny_like(), suite.tasks, "per_domain", 0, private).train()
     meet = touched(net, "b") & touched(net, "c")
     assert {int(name.partition("_")[0]) for name in meet} == shared & {0, 1, 3}
     everyone = meet & touched(net, "a")
@@ -200,7 +207,7 @@ def test_the_bundle_shares_no_node_and_has_uniform_weights() -> None:
     suite, space = tiny.suite(3), tiny.space()
     trained = train(suite, space, paths, train_config)
     assert all(len(domains) == 1 for domains in trained.net.users.values())
-    supernet = MultiPathNet.supernet(space, suite.tasks, "per_domain", 0, private_from=0)
+    supernet = MultiPathNet.supernet(space, suite.tasks, "per_domain", 0, PrivateLayers(since=0))
     assert all(len(domains) == 1 for domains in supernet.users.values())
     nodes = sum(len(layer.candidates) - (None in layer.candidates) for layer in space.layers)
     assert len(supernet.users) == 3 * nodes
@@ -463,6 +470,14 @@ def test_smaller_paths_have_a_part_of_the_cost_target(
         resolve_target(space, replace(plain, cost_scale=0.001), 3)
 
 
+def test_private_first_layers_change_the_training_only() -> None:
+    plan = MPNAS(private_until=2).plan(context())
+    assert plan.search == {} and plan.train == {"private_until": 2}
+    assert MPNAS().plan(context()).train == {}
+    with pytest.raises(MpnasError, match="private_until must be 0 to 11, not 12: .* has 12 layers"):
+        MPNAS(private_until=12).plan(context())
+
+
 @pytest.mark.parametrize("depth", [0, 3, 12])
 def test_a_shared_trunk_can_end_at_every_depth(depth: int) -> None:
     alone = Context(pocket_space(), DOMAINS, SearchConfig())
@@ -477,7 +492,7 @@ def test_the_shared_trunk_comes_nearest_to_the_size_of_mpnas() -> None:
     assert plan.paths is not None and len(set(plan.paths.values())) == 1
     used = plan.paths.values()
     depths = range(len(space.layers) + 1)
-    sizes = [space.union_cost(used, private_from=i).parameters for i in depths]
+    sizes = [space.union_cost(used, private=PrivateLayers(since=i)).parameters for i in depths]
     assert sizes == sorted(sizes, reverse=True)
     wanted = space.union_cost(like().values()).parameters
     chosen = sizes[plan.train["private_from"]]
@@ -489,12 +504,13 @@ def test_the_shared_trunk_comes_nearest_to_the_size_of_mpnas() -> None:
 def test_the_union_of_a_trunk_and_tails_is_counted_as_the_network_has_it() -> None:
     space, classes = pocket_space(), dict.fromkeys(DOMAINS, 4)
     paths = dict.fromkeys(DOMAINS, space.uniform_paths()[1])
-    for private_from in (0, 4, len(space.layers)):
-        net = MultiPathNet.of_paths(
-            space, paths, tiny.tasks(classes), "per_domain", 0, private_from
-        )
+    for private in (
+        *(PrivateLayers(since=depth) for depth in (0, 4, len(space.layers))),
+        PrivateLayers(until=2),
+    ):
+        net = MultiPathNet.of_paths(space, paths, tiny.tasks(classes), "per_domain", 0, private)
         kernels = sum(p.numel() for n, p in net.nodes.named_parameters() if "norm" not in n)
-        assert space.union_cost(paths.values(), private_from=private_from).parameters == kernels
+        assert space.union_cost(paths.values(), private=private).parameters == kernels
 
 
 # Names --------------------------------------------------------------------------------------------

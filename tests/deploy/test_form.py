@@ -14,6 +14,7 @@ from mpnas_kit.domains.signature import Signature
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.space.blocks import NormFactory
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
 
 TASKS = tiny.tasks({"a": 3, "b": 4})
@@ -87,11 +88,11 @@ def test_every_path_of_a_union_equals_its_form(norm: Norm) -> None:
             assert all(k.is_contiguous() for k in kernels)
 
 
-@pytest.mark.parametrize("private_from", [0, 2])
-def test_private_nodes_are_those_of_the_domain(private_from: int) -> None:
+@pytest.mark.parametrize("private", [PrivateLayers(since=0), PrivateLayers(1, since=2)])
+def test_private_nodes_are_those_of_the_domain(private: PrivateLayers) -> None:
     space = tiny.space()
     paths = dict.fromkeys(TASKS, space.parse("k3e2 k5e3"))
-    net = MultiPathNet.of_paths(space, paths, TASKS, "per_domain", 0, private_from)
+    net = MultiPathNet.of_paths(space, paths, TASKS, "per_domain", 0, private)
     for domain in TASKS:
         same(disturbed(net), domain, paths[domain])
 
@@ -155,7 +156,7 @@ def test_collapsed_nodes_have_the_weights_that_they_borrow() -> None:
     from mpnas_kit.network.net import _Extent
 
     extents = {node: _Extent(whole.uses[node], whole.users[node]) for node in whole.uses}
-    net = MultiPathNet(space, extents, TASKS, "per_domain", True, 0, None, collapse=True)
+    net = MultiPathNet(space, extents, TASKS, "per_domain", True, 0, PrivateLayers(), collapse=True)
     for path in tiny.all_paths(space):
         same(disturbed(net), "a", path)
 

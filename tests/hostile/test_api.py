@@ -388,6 +388,9 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.Backbone(path=3), "backbone: path must be text or None, not 3"),
     (lambda: mk.Run("never made", start=3), "start must be a Start, not 3"),
     (lambda: mk.SharedTrunk(path=[]), "shared_trunk: path must be text or None"),
+    (lambda: mk.PrivateLayers(-1), "private layers: until must be a whole number"),
+    (lambda: mk.PrivateLayers(since=1.5), "private layers: since must be a whole number"),
+    (lambda: mk.MPNAS(private_until=-1), "mpnas: private_until must be a whole number"),
     (lambda: mk.SharedTrunk(private_from=-1), "shared_trunk: private_from must be a whole number"),
     (lambda: mk.Bundle(scale=-1), "bundle: scale must be a number above 0"),
     (lambda: mk.Bundle(scale=True), "bundle: scale must be a number above 0"),
@@ -472,8 +475,8 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: mk.analysis.path_sizes(tiny.space(), {"a": "x"}), "must be a Path, not 'x'"),
     (lambda: mk.analysis.path_sizes(tiny.space(), {"a": PATH}, 3), "cost model got 3"),
     (
-        lambda: mk.analysis.path_sizes(tiny.space(), {"a": PATH}, private_from=-1),
-        "private_from must be",
+        lambda: mk.analysis.path_sizes(tiny.space(), {"a": PATH}, private=2),
+        "private must be a PrivateLayers",
     ),
     (
         lambda: mk.analysis.layer_policies(tiny.space(), np.zeros((1, 2, 3))),

@@ -24,6 +24,7 @@ from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Layer, LayerwiseSpace
 
 pytestmark = needs_native
@@ -103,12 +104,19 @@ def assert_same_training(net: MultiPathNet, inputs: list[Flow]) -> None:
 
 
 @pytest.mark.parametrize("norm", ["per_domain", "mixed", "naive"])
-@pytest.mark.parametrize("private_from", [None, 0, 2])
+@pytest.mark.parametrize(
+    ("private", "shared"),  # nodes of both domains: stem and head
+    [
+        (PrivateLayers(), 2),
+        (PrivateLayers(since=0), 0),
+        (PrivateLayers(since=2), 1),
+        (PrivateLayers(until=1), 1),
+    ],
+)
 def test_all_nodes_of_a_union_run_on_the_kernels(
-    norm: str, private_from: int | None, calls: Calls
+    norm: str, private: PrivateLayers, shared: int, calls: Calls
 ) -> None:
-    assert_same_training(union(norm=norm, private_from=private_from), flows())
-    shared = {None: 2, 0: 0, 2: 1}[private_from]  # nodes of both domains: stem and head
+    assert_same_training(union(norm=norm, private=private), flows())
     assert calls.jobs == 8 - (shared if norm == "mixed" else 0)
 
 

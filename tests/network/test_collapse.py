@@ -12,15 +12,16 @@ from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.blocks import Block, Collapsible, Conv, InvertedBottleneck
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import Layer, LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
 
 CLASSES = {"a": 3, "b": 4}
 
 
-def collapsed(norm: str = "per_domain", private_from: int | None = None) -> MultiPathNet:
+def collapsed(norm: str = "per_domain", private: PrivateLayers = SHARED) -> MultiPathNet:
     space = tiny.space()
-    return MultiPathNet.supernet(space, tiny.tasks(CLASSES), norm, 0, private_from, collapse=True)
+    return MultiPathNet.supernet(space, tiny.tasks(CLASSES), norm, 0, private, collapse=True)
 
 
 def names(net: MultiPathNet) -> list[list[str]]:
@@ -255,7 +256,7 @@ def test_scales_and_shifts_are_lent_too(norm: str) -> None:
 
 
 def test_every_domain_has_lenders_of_its_own_in_private_layers() -> None:
-    net = collapsed(private_from=2)
+    net = collapsed(private=PrivateLayers(since=2))
     assert set(net.lenders) == {"1_k5e2", "2_k5e3@a", "2_k5e3@b"}
 
 

@@ -7,6 +7,7 @@ import mpnas_kit as mk
 from mpnas_kit.kernels.library import find_library
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.backbone import BackboneSpace, Row
+from mpnas_kit.space.private_layers import PrivateLayers
 
 TASKS = {"a": mk.Classification(3), "b": mk.Classification(2), "c": mk.Classification(4)}
 
@@ -37,7 +38,7 @@ def union(*archs: str, collapse: bool = False) -> tuple[MultiPathNet, dict[str, 
     space = around()
     paths = {d: space.parse(arch) for d, arch in zip("abc", archs, strict=False)}
     tasks = {d: TASKS[d] for d in paths}
-    return MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0, None, collapse), paths
+    return MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0, collapse=collapse), paths
 
 
 def outputs(net: MultiPathNet, paths: dict[str, mk.Path]) -> dict[str, torch.Tensor]:
@@ -168,12 +169,12 @@ def test_every_private_candidate_of_a_supernet_has_one_module_per_domain() -> No
 def test_a_bundle_of_private_paths_shares_nothing() -> None:
     space = around()
     paths = dict.fromkeys("ab", space.parse("k3e1~ k3e4se~ k3e4se"))
-    tasks = {d: TASKS[d] for d in paths}
-    net = MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0, private_from=0)
+    tasks, alone = {d: TASKS[d] for d in paths}, PrivateLayers(since=0)
+    net = MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0, private=alone)
     assert weights(net) == 2 * space.cost(paths["a"]).parameters
     table = mk.analysis.account(net, paths).domains
     assert (table["shared"] == 0).all()
-    assert space.union_cost(paths.values(), private_from=0).parameters == weights(net)
+    assert space.union_cost(paths.values(), private=alone).parameters == weights(net)
     shared = MultiPathNet.of_paths(space, paths, tasks, "per_domain", 0)
     assert space.union_cost(paths.values()).parameters == weights(shared)
 

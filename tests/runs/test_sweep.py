@@ -19,6 +19,7 @@ from mpnas_kit.runs.profiles import QUICK
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import Sweep, answer_of, own_comparison, sweep_of
 from mpnas_kit.runs.sweep_cells import CELLS, Cell, Prioritizations, cells
+from mpnas_kit.space.private_layers import SHARED
 
 SEARCH = {"steps": 4, "warmup_share": 0.0, "policy_snapshots": 2, "batch_size": 4}
 TRAIN = {"steps": 3, "evaluate_every": 0, "batch_size": 4}
@@ -185,7 +186,7 @@ def test_controls_are_matched_to_what_mpnas_found(swept: tuple[Sweep, list[str]]
             assert match is not None
             assert planned.open(cell).paths() == planned.open(match).paths()
         if isinstance(cell.approach, SharedTrunk):
-            assert planned.open(cell).train_result().net.private_from is not None
+            assert planned.open(cell).train_result().net.private != SHARED
 
 
 def test_the_table_has_every_cell(swept: tuple[Sweep, list[str]]) -> None:

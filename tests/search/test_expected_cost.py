@@ -57,7 +57,7 @@ def gradient(value: Tensor, made: Controllers) -> Tensor:
 
 def grown() -> SearchSpace:
     space = tiny.space()
-    return GrownSpace(space, {"old": space.parse("k3e2 k5e3")}, None)
+    return GrownSpace(space, {"old": space.parse("k3e2 k5e3")})
 
 
 def layerwise() -> SearchSpace:

@@ -112,7 +112,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> SearchSpace:
 
 def grown(_: pytest.MonkeyPatch) -> SearchSpace:
     base = tiny.space()
-    return GrownSpace(base, {"old": base.parse("k3e2 k5e3")}, None)
+    return GrownSpace(base, {"old": base.parse("k3e2 k5e3")})
 
 
 SPACES: Mapping[str, Callable[[pytest.MonkeyPatch], SearchSpace]] = {

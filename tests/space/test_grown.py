@@ -9,15 +9,16 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import AddedParameters, MultiplyAdds, path_costs
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import OWN, SearchSpace
 
 ARCHS = ["k3e1 k5e3", "zero k3e1"]
 
 
-def grown(private_from: int | None = None) -> GrownSpace:
+def grown(private: PrivateLayers = SHARED) -> GrownSpace:
     """Tiny paths are frozen: stem, head, k3e1 in layer one, k5e3 and k3e1 in layer two."""
     space = tiny.space()
-    return GrownSpace(space, tiny.paths(space, ARCHS), private_from)
+    return GrownSpace(space, tiny.paths(space, ARCHS), private)
 
 
 def added(space: SearchSpace, arch: str) -> float:
@@ -67,7 +68,7 @@ def test_extremes_are_those_of_all_paths(model: AddedParameters | MultiplyAdds) 
 
 
 def test_private_layers_have_no_frozen_nodes() -> None:
-    space = grown(private_from=2)
+    space = grown(private=PrivateLayers(since=2))
     assert {node.layer for node in space.frozen} == {0, 1}
     assert [d.name for d in space.decisions[2:]] == ["stem/node", "one/node"]
 
@@ -80,7 +81,7 @@ def test_a_frozen_node_that_is_too_narrow_is_an_own_node(monkeypatch: pytest.Mon
     words = narrow.arch.split()
     narrow = base.parse(" ".join("x0.5" if w.startswith("x") else w for w in words))
     wide = base.parse(" ".join("x1" if w.startswith("x") else w for w in words))
-    space = GrownSpace(base, {"a": narrow}, None)
+    space = GrownSpace(base, {"a": narrow})
     assert space.plain(narrow).own == ()
     own = space.plain(wide).own
     expected = {
@@ -89,7 +90,7 @@ def test_a_frozen_node_that_is_too_narrow_is_an_own_node(monkeypatch: pytest.Mon
         if u and v and (u.in_channels > v.in_channels or u.out_channels > v.out_channels)
     }
     assert set(own) == expected != set()
-    assert GrownSpace(base, {"a": wide}, None).plain(narrow).own == ()
+    assert GrownSpace(base, {"a": wide}).plain(narrow).own == ()
 
 
 def backbone() -> tuple[mk.BackboneSpace, GrownSpace]:
@@ -101,7 +102,7 @@ def backbone() -> tuple[mk.BackboneSpace, GrownSpace]:
         mk.Row("two", 1, 8, block, (3, 5), (2, 3)),
     ]
     base = mk.BackboneSpace("around", rows, 8)
-    return base, GrownSpace(base, {"a": base.original}, None)
+    return base, GrownSpace(base, {"a": base.original})
 
 
 def test_private_copies_of_the_base_are_its_own_nodes() -> None:

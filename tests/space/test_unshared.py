@@ -24,7 +24,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> SearchSpace:
 def grown(monkeypatch: pytest.MonkeyPatch) -> SearchSpace:
     """A space with frozen nodes and searched widths, some of them too narrow."""
     base = wide(monkeypatch)
-    return GrownSpace(base, {"old": base.parse("conv3 zero x0.5 k3e1 zero x1 k3e1 k5e2")}, None)
+    return GrownSpace(base, {"old": base.parse("conv3 zero x0.5 k3e1 zero x1 k3e1 k5e2")})
 
 
 SPACES: Mapping[str, Callable[[pytest.MonkeyPatch], SearchSpace]] = {

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import mpnas_kit as mk
 from mpnas_kit.network.norms import DomainNorm
+from mpnas_kit.space.private_layers import PrivateLayers
 
 CLASSES = {"a": ("x", "y", "z"), "b": ("u", "v", "w", "t")}
 COUNTS = {domain: len(names) for domain, names in CLASSES.items()}
@@ -153,14 +154,14 @@ PATHS = st.tuples(*[st.sampled_from(list(tiny.all_paths(tiny.space())))] * 2)
 @given(
     PATHS,
     st.sampled_from(["per_domain", "mixed", "naive"]),
-    st.sampled_from([None, 1]),
+    st.sampled_from([PrivateLayers(), PrivateLayers(until=1), PrivateLayers(since=1)]),
     st.booleans(),
 )
 def test_the_own_network_gets_equal_tensors(
-    chosen: tuple[mk.Path, mk.Path], norm: Any, private_from: int | None, collapse: bool
+    chosen: tuple[mk.Path, mk.Path], norm: Any, private: PrivateLayers, collapse: bool
 ) -> None:
     paths = dict(zip("ab", chosen, strict=True))
-    how = {"norm": norm, "private_from": private_from, "collapse": collapse}
+    how = {"norm": norm, "private": private, "collapse": collapse}
     start = start_of(tiny.space(), paths, **how)
     net = union(tiny.space(), paths, **how)
     loaded = start.load(net, CLASSES)

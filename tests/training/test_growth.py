@@ -181,7 +181,11 @@ def test_two_domains_added_together_share_what_is_new(old: TrainResult) -> None:
     [
         ({"norm": "mixed"}, "only with norm 'per_domain', but the setting is norm 'mixed'"),
         ({"frozen": True}, "expected frozen=False"),
-        ({"private_from": 1}, "private_from None, not 'tiny' and 1"),
+        (
+            {"private_from": 1},
+            "None, not space 'tiny' and private_until 0, private_from 1",
+        ),
+        ({"private_until": 1}, "private_until 0, .* not space 'tiny' and private_until 1"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(
@@ -200,7 +204,7 @@ def test_a_network_that_does_not_fit_is_named(old: TrainResult) -> None:
     with pytest.raises(MpnasError, match="has a domain 'a' already"):
         train(tiny.suite(), space, paths, config, frozen=old)
     other = LayerwiseSpace("other", tiny.layers(), tiny.SIZE)
-    with pytest.raises(MpnasError, match="frozen network has space 'tiny' .* not 'other'"):
+    with pytest.raises(MpnasError, match="frozen network has space 'tiny' .* not space 'other'"):
         search(third(), other, tiny.search_config(), frozen=old)
     for wrong in (old.net, "runs/mine"):
         with pytest.raises(MpnasError, match="expected"):

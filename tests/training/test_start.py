@@ -73,7 +73,7 @@ def weights(net: MultiPathNet) -> dict[str, Tensor]:
 def before(net: MultiPathNet, given: Start) -> tuple[dict[str, Tensor], frozenset[str]]:
     """The weights with which a training of this network began, and those that the start gave."""
     paths = {d: net.space.parse(ARCH) for d in net.tasks}
-    fresh = MultiPathNet.of_paths(net.space, paths, net.tasks, net.norm, 0, net.private_from)
+    fresh = MultiPathNet.of_paths(net.space, paths, net.tasks, net.norm, 0, net.private)
     loaded = given.load(fresh)
     return weights(fresh), loaded.names
 
@@ -160,7 +160,7 @@ def test_without_a_start_the_rate_of_loaded_weights_has_no_effect() -> None:
 def test_a_search_leaves_loaded_weights_at_rate_0(tmp_path: Path) -> None:
     run("search", tmp_path, start=start(), loaded_rate=0)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["net"]
-    fresh = MultiPathNet.supernet(tiny.space(), tiny.suite().tasks, "per_domain", 0, None, True)
+    fresh = MultiPathNet.supernet(tiny.space(), tiny.suite().tasks, "per_domain", 0, collapse=True)
     names = start().load(fresh).names
     assert names
     changed = {n for n, p in weights(fresh).items() if not torch.equal(state[n], p)}

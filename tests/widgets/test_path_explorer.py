@@ -16,6 +16,7 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import UnionShare
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Node
 from mpnas_kit.training.stage import train
 from mpnas_kit.widgets import Focus, PathExplorer
@@ -85,7 +86,7 @@ def test_nodes_are_described_in_words_and_have_the_cost_of_the_search() -> None:
     assert two[0]["cost"] == two[0]["multiply_adds"] > 0 and one[0]["cost"] is None
     joint = PathExplorer(space, [paths], cost=UnionShare())
     assert joint.graph["nodes"][2][0]["cost"] is None and joint.graph["unit"] == "parameters"
-    private = PathExplorer(space, [paths], private_from=2).graph["nodes"]
+    private = PathExplorer(space, [paths], private=PrivateLayers(since=2)).graph["nodes"]
     assert [column[0]["copied"] for column in private] == [False, False, True, True]
 
 
@@ -169,7 +170,7 @@ def test_edited_paths_are_trained(found: SearchResult, tmp_path: File) -> None:
 
 def test_an_added_domain_moves_and_a_frozen_one_does_not() -> None:
     base = tiny.space()
-    space = GrownSpace(base, {"a": base.parse("k3e2 k5e3")}, None)
+    space = GrownSpace(base, {"a": base.parse("k3e2 k5e3")})
     explorer = PathExplorer(space, [{"c": space.parse("k3e2 k5e3")}])
     with pytest.raises(MpnasError, match="domain 'a' is frozen on the path k3e2 k5e3"):
         explorer.move("a", 1, "k3e1")
