@@ -14,13 +14,16 @@ import mpnas_kit as mk
 import argparse
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
 from mpnas_kit.analysis.claims import sourced
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.network.norms import Norm
+from mpnas_kit.runs.profiles import FULL
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "reports/reference/full"
@@ -29,7 +32,7 @@ FILES = ("config", "environment", "paths", "results", "timing", "front")  # .jso
 OF_SEARCH = ("metrics.jsonl", "policy.npy")  # of a search, which cannot be read without them
 NAMES = {  # rows of the table of approaches
     "mpnas": "MPNAS",
-    "mpnas(private_until=2)": "MPNAS with two private first layers",
+    "mpnas(private_until=2)": "MPNAS with private first layers",
     "mpnas(scale=2.0)": "MPNAS with twice the multiply-adds",
     "merged(parameters=16000)": "MPNAS, merged to at most 16,000 parameters",
     "private_paths": "private models on MPNAS paths",
@@ -70,11 +73,11 @@ def _copy(file: Path, run: Path, out: Path) -> None:
 
 
 def seeds_of(comparison: Comparison) -> pd.DataFrame:
-    """Return one row per approach, prioritization and seed: accuracies in percent, and sizes.
+    """Return one row per approach, prioritization, norm and seed: accuracies in percent, and sizes.
 
     Draws of random paths count as one approach: a row is their mean. Columns approach,
-    prioritization, seed, test, others (test without `scene`), val, parameters, parameters_all and
-    union, and the test accuracy of every domain.
+    prioritization, norm, seed, test, others (test without `scene`), val, parameters, parameters_all
+    and union, and the test accuracy of every domain.
     """
     key = ["approach", "prioritization", "norm", "seed"]
     test = comparison.domains.query("split == 'test'")
@@ -85,9 +88,8 @@ def seeds_of(comparison: Comparison) -> pd.DataFrame:
     ]
     sizes[["test", "val"]] *= 100
     table = wide.join(sizes).reset_index()
-    table = table[table["norm"] == "per_domain"].drop(columns="norm")
     table["approach"] = table["approach"].str.replace(r"\(draw=\d+\)", "", regex=True)
-    return table.groupby(["approach", "prioritization", "seed"], as_index=False).mean()
+    return table.groupby(key, as_index=False).mean()
 
 
 def _row(name: str, own: pd.DataFrame) -> str:
@@ -103,17 +105,42 @@ def _row(name: str, own: pd.DataFrame) -> str:
 
 def _of_approach(table: pd.DataFrame, approach: str) -> pd.DataFrame:
     """Return the rows of an approach with ABDP, or of one in which domains do not compete."""
-    own = table[table["approach"] == approach]
+    own = table[(table["approach"] == approach) & (table["norm"] == "per_domain")]
     return own[own["prioritization"].isin(["abdp", "none"])]
 
 
-def approaches(comparison: Comparison) -> list[str]:
-    """Return the table of approaches with ABDP, as lines of Markdown."""
-    table = seeds_of(comparison)
+def _table(first: str, rows: Iterable[tuple[str, pd.DataFrame]]) -> list[str]:
+    """Return a table of accuracies and sizes, as lines of Markdown. Rows without runs are left out.
+
+    first: head of the first column.
+    rows: name and runs of every row.
+    """
     names = ("seeds", "test", f"without {APART}", APART, "val", "parameters (k)", "all (k)")
-    head = [f"| approach | {' | '.join(names)} | union (M) |", f"|---|{'---:|' * (len(names) + 1)}"]
-    rows = [(name, _of_approach(table, approach)) for approach, name in NAMES.items()]
+    head = [f"| {first} | {' | '.join(names)} | union (M) |", f"|---|{'---:|' * (len(names) + 1)}"]
     return [*head, *(_row(name, own) for name, own in rows if len(own))]
+
+
+def approaches(comparison: Comparison) -> list[str]:
+    """Return the table of approaches with ABDP."""
+    table = seeds_of(comparison)
+    return _table("approach", ((NAMES[a], _of_approach(table, a)) for a in NAMES))
+
+
+def prioritizations(comparison: Comparison) -> list[str]:
+    """Return the table of MPNAS with every prioritization of search and training."""
+    table = seeds_of(comparison).query("approach == 'mpnas' and norm == 'per_domain'")
+    rows = []
+    for text in FULL.prioritizations:
+        search, _, training = text.partition(" > ")
+        name = f"{search} > {training or search}".replace("abdp", "ABDP")
+        rows.append((name, table[table["prioritization"] == text]))
+    return _table("search > training", rows)
+
+
+def norms(comparison: Comparison) -> list[str]:
+    """Return the table of MPNAS with every kind of batch norm in the training."""
+    table = seeds_of(comparison).query("approach == 'mpnas' and prioritization == 'abdp'")
+    return _table("batch norm", ((n, table[table["norm"] == n]) for n in get_args(Norm)))
 
 
 def domains(comparison: Comparison) -> list[str]:
@@ -150,6 +177,8 @@ def claims(comparison: Comparison) -> list[str]:
 TABLES: dict[str, Callable[[Comparison], list[str]]] = {
     "approaches": approaches,
     "domains": domains,
+    "prioritizations": prioritizations,
+    "norms": norms,
     "claims": claims,
 }
 
