@@ -120,7 +120,8 @@ class Approach(Protocol):
     """A way to serve several domains. A frozen dataclass with these three members is enough.
 
     In a sweep, an approach that does not search is matched to an MPNAS cell, whose paths are in
-    `Context.matched`. One whose attribute `matches` is False needs none.
+    `Context.matched`. One whose attribute `matches` is False needs none. An approach with the same
+    search as another one has that as its attribute `searched_as`: a sweep then searches once.
 
     >>> approach = mk.SinglePath(path="row row row row")
     >>> plan = approach.plan(mk.Context(space, suite.names, mk.SearchConfig()))

@@ -47,6 +47,11 @@ class MPNAS:
     searches = True
     weighs = True
 
+    @property
+    def searched_as(self) -> "MPNAS":
+        """The approach whose search it takes."""
+        return MPNAS(self.scale)
+
     def __post_init__(self) -> None:
         check(self)
 

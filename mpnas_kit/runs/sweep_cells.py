@@ -84,7 +84,8 @@ class Cell:
     @property
     def search_key(self) -> tuple[object, ...]:
         """Settings that the search of the cell depends on. Cells with equal keys share a search."""
-        return self.approach, self.prioritization.search, self.norm, self.seed
+        approach = getattr(self.approach, "searched_as", self.approach)
+        return approach, self.prioritization.search, self.norm, self.seed
 
     def __str__(self) -> str:
         return f"{label(self.approach)}, {self.prioritization.label}, {self.norm}, seed {self.seed}"

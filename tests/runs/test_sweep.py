@@ -96,6 +96,9 @@ def test_cells_with_one_search_share_it(tmp_path: Path) -> None:
     other = Cell(MPNAS(), Prioritizations.parse("uniform > abdp"))
     planned = small(run, [both, search_only, other])
     assert [planned.other(c) for c in planned.cells] == [None, both, None]
+    ways = [MPNAS(), MPNAS(private_until=1), MPNAS(scale=2.0)]
+    planned = small(run, cells(ways, [BOTH]))
+    assert [planned.other(c) for c in planned.cells] == [None, planned.cells[0], None]
 
 
 # Running ------------------------------------------------------------------------------------------
