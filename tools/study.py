@@ -16,13 +16,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import get_args
 
 import pandas as pd
 
 from mpnas_kit.analysis.claims import sourced
 from mpnas_kit.analysis.comparison import Comparison
-from mpnas_kit.network.norms import Norm
 from mpnas_kit.runs.profiles import FULL
 
 ROOT = Path(__file__).parents[1]
@@ -137,12 +135,6 @@ def prioritizations(comparison: Comparison) -> list[str]:
     return _table("search > training", rows)
 
 
-def norms(comparison: Comparison) -> list[str]:
-    """Return the table of MPNAS with every kind of batch norm in the training."""
-    table = seeds_of(comparison).query("approach == 'mpnas' and prioritization == 'abdp'")
-    return _table("batch norm", ((n, table[table["norm"] == n]) for n in get_args(Norm)))
-
-
 def domains(comparison: Comparison) -> list[str]:
     """Return the test accuracy of every domain, as lines of Markdown."""
     table, names = seeds_of(comparison), list(comparison.by_domain().columns[3:])
@@ -178,7 +170,6 @@ TABLES: dict[str, Callable[[Comparison], list[str]]] = {
     "approaches": approaches,
     "domains": domains,
     "prioritizations": prioritizations,
-    "norms": norms,
     "claims": claims,
 }
 
