@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from mpnas_kit.approaches.approach import Context, Plan
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SCALE
-from mpnas_kit.settings import check, require
+from mpnas_kit.settings import check
+from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.values import Range
 
 
@@ -60,12 +61,7 @@ class MPNAS:
 
         Raises `MpnasError` if the space does not have more layers than `private_until`.
         """
-        layers = len(context.space.layers)
-        require(
-            self.private_until < layers,
-            f"mpnas: private_until must be 0 to {layers - 1}, not {self.private_until}: space "
-            f"{context.space.name!r} has {layers} layers. For separate models see private_paths.",
-        )
+        PrivateLayers(self.private_until).require_within(len(context.space.layers))
         train = {"private_until": self.private_until} if self.private_until else {}
         return Plan(search=scaled(self.scale), train=train)
 

@@ -190,6 +190,7 @@ class MultiPathNet(nn.Module):
     ) -> None:
         super().__init__()
         seed = convert_plain(seed, Annotated[int, SEED], "seed")
+        private.require_within(len(space.layers))
         if norm == "mixed" and space.resolutions:
             sizes = ", ".join(f"{d} {size}" for d, size in space.resolutions.items())
             raise MpnasError(

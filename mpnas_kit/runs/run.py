@@ -732,6 +732,7 @@ class Run:
         compute_for(config, len(self.suite), self.folder / config.stage)
         _ = self.start
         require_trainable(self.suite, config.micro_batches)
+        config.private.require_within(len(self.space.layers))
         if self.frozen is not None:
             given = (self.suite.names, config.norm, config.private)
             grown_space(self.space, self.frozen, *given)

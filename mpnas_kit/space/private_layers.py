@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from mpnas_kit.settings import check
+from mpnas_kit.settings import check, require
 from mpnas_kit.values import Range
 
 Layers = Range(0, 10_000)
@@ -34,6 +34,14 @@ class PrivateLayers:
         if not isinstance(layer, int):
             return False
         return layer < self.until or (self.since is not None and layer >= self.since)
+
+    def require_within(self, layers: int) -> None:
+        """Raise `MpnasError` if a space of so many layers has no layer `until`."""
+        require(
+            self.until < layers,
+            f"private_until must be 0 to {layers - 1}, not {self.until}: the space has {layers} "
+            "layers. For separate models expected private_from 0.",
+        )
 
     def __str__(self) -> str:
         return f"private_until {self.until}, private_from {self.since}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Any, Literal
 from zlib import crc32
 
@@ -25,6 +26,7 @@ from mpnas_kit.engine.loop import StepEvent
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
+from mpnas_kit.runs.run import Run
 from mpnas_kit.search import stage as search_module
 from mpnas_kit.search.config import SearchConfig, resolve_target, resolve_targets
 from mpnas_kit.search.controller import Controllers
@@ -476,6 +478,15 @@ def test_private_first_layers_change_the_training_only() -> None:
     assert MPNAS().plan(context()).train == {}
     with pytest.raises(MpnasError, match="private_until must be 0 to 11, not 12: .* has 12 layers"):
         MPNAS(private_until=12).plan(context())
+
+
+def test_first_layers_that_a_space_lacks_are_refused_before_anything_is_written(
+    tmp_path: FilePath,
+) -> None:
+    run = Run(tmp_path / "run", data="tiny:suite(count=3)", domains="a,b", space="tiny:space")
+    with pytest.raises(MpnasError, match="private_until must be 0 to 3, not 4: the space has 4"):
+        run.search(tiny.search_config(cost_target=60_000.0, private_until=4))
+    assert not run.folder.exists()
 
 
 @pytest.mark.parametrize("depth", [0, 3, 12])
