@@ -16,6 +16,7 @@ from mpnas_kit.space.space import Path, SearchSpace
 TOLERANCE = 0.05  # by which a cost or a size may differ from that of the MPNAS run
 WALKS, TRIES = 10, 4000  # from random paths to a size, and changes in each
 MOST_CHANGES = 3  # choices of a path that one try changes
+SLACK = (0.1, 0.001)  # of distance to the size, at the begin and at the end of a walk
 COPIES = 100  # one change of so many takes the whole path of another domain
 
 
@@ -60,10 +61,13 @@ def moved_to_size(
 ) -> dict[str, Path]:
     """Return random paths whose union has the size of the union of `matched`.
 
-    A walk begins with random paths. Each try changes one of them: up to three choices, to those of
-    another domain or to random ones, and rarely all of them to those of another domain. A change is
-    kept if the multiply-adds stay within `TOLERANCE` of those of the matched path, and the size is
-    not further from the target. A walk that does not get there is followed by another one.
+    A walk begins with random paths. Each try changes up to three choices of one domain, to those of
+    another domain or to random ones, and rarely all of them to those of another domain. In every
+    other try, the domains that have the same choice change it as well, so that shared nodes move
+    without being split. A change is kept if the multiply-adds stay within `TOLERANCE` of those of
+    the matched paths and the size gets nearer to the target. Changes away from it are kept with a
+    probability that falls (simulated annealing, Kirkpatrick et al. 1983,
+    doi:10.1126/science.220.4598.671). A walk that does not get there is followed by another one.
 
     context: space and domains.
     matched: path of every domain of the MPNAS run.
@@ -101,28 +105,37 @@ def _walk(
     def draw(count: int) -> int:
         return int(torch.randint(count, (), generator=generator))
 
-    def changed(path: Path) -> Path:
+    def changed() -> dict[str, Path]:
+        domain, together = names[draw(len(names))], draw(2) == 1
+        old = paths[domain]
         if draw(COPIES) == 0:
-            return paths[names[draw(len(names))]]
-        choices = list(path.choices)
-        for _ in range(1 + draw(MOST_CHANGES) if choices else 0):
-            index, other = draw(len(choices)), paths[names[draw(len(names))]]
-            new = draw(len(space.decisions[index].choices))
-            choices[index] = other.choices[index] if draw(2) else new
-        return space.path(choices)
+            return {domain: paths[names[draw(len(names))]]}
+        new = {name: list(path.choices) for name, path in paths.items()}
+        for _ in range(1 + draw(MOST_CHANGES) if old.choices else 0):
+            index, other = draw(len(old.choices)), paths[names[draw(len(names))]]
+            random = draw(len(space.decisions[index].choices))
+            choice = other.choices[index] if draw(2) else random
+            for name, path in paths.items():
+                if name == domain or (together and path.choices[index] == old.choices[index]):
+                    new[name][index] = choice
+        return {n: space.path(c) for n, c in new.items() if tuple(c) != paths[n].choices}
 
-    size = space.union_cost(paths.values()).parameters
-    for _ in range(TRIES):
+    def affordable(new: Mapping[str, Path]) -> bool:
+        found = path_costs(MultiplyAdds(), space, new)
+        return all(_distance(found[n], costs[n]) <= math.log1p(TOLERANCE) for n in new)
+
+    size, (begin, end) = space.union_cost(paths.values()).parameters, SLACK
+    for number in range(TRIES):
         if _distance(size, target) <= math.log1p(TOLERANCE):
             break
-        domain = names[draw(len(names))]
-        path = changed(paths[domain])
-        cost = path_costs(MultiplyAdds(), space, {domain: path})[domain]
-        if _distance(cost, costs[domain]) > math.log1p(TOLERANCE):
+        slack = begin * (end / begin) ** (number / TRIES)
+        new = changed()
+        if not affordable(new):
             continue
-        proposed = space.union_cost({**paths, domain: path}.values()).parameters
-        if _distance(proposed, target) <= _distance(size, target):
-            paths[domain], size = path, proposed
+        proposed = space.union_cost({**paths, **new}.values()).parameters
+        further = _distance(proposed, target) - _distance(size, target)
+        if further <= 0 or float(torch.rand((), generator=generator)) < math.exp(-further / slack):
+            paths, size = {**paths, **new}, proposed
     return paths
 
 

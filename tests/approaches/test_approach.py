@@ -35,7 +35,7 @@ from mpnas_kit.space.costs import Parameters, UnionShare, Unshared
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.private_layers import PrivateLayers
 from mpnas_kit.space.space import Path
-from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
+from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space, pocket_strided
 from mpnas_kit.starts.source import Start
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
@@ -419,6 +419,17 @@ def test_random_paths_of_the_same_size_have_the_costs_and_the_size_of_the_search
         cost, target = (space.cost(p).multiply_adds for p in (path, wanted[domain]))
         assert abs(cost / target - 1) <= 0.05
     assert paths == RandomPaths(draw, match="size").plan(context()).paths
+
+
+def test_random_paths_reach_the_size_of_a_union_that_is_one_small_path() -> None:
+    """A walk that is never worse ends at one path for all that is too large."""
+    space = pocket_strided()
+    small = space.parse("3.1+4.1 k5e4 k7e2 k5e2 k3e2se k5e1 k3e1 k5e1 k3e1 k5e1 k5e1")
+    matched = dict.fromkeys("abcdef", small)
+    alone = Context(space, tuple(matched), SearchConfig(), matched)
+    paths = RandomPaths(match="size").plan(alone).paths
+    assert paths is not None and small not in paths.values()
+    assert abs(space.union_cost(paths.values()).parameters / 15_816 - 1) <= 0.05
 
 
 def test_random_paths_of_a_size_that_cannot_be_reached_are_refused(
