@@ -16,11 +16,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
 from mpnas_kit.analysis.claims import sourced
 from mpnas_kit.analysis.comparison import Comparison
+from mpnas_kit.analysis.standings import t_interval
+from mpnas_kit.network.norms import Norm
 from mpnas_kit.runs.profiles import FULL
 
 ROOT = Path(__file__).parents[1]
@@ -90,15 +93,29 @@ def seeds_of(comparison: Comparison) -> pd.DataFrame:
     return table.groupby(key, as_index=False).mean()
 
 
-def _row(name: str, own: pd.DataFrame) -> str:
+def _row(name: str, own: pd.DataFrame, base: pd.DataFrame | None) -> str:
     def spread(column: str) -> str:
         deviation = f" ± {own[column].std():.1f}" if len(own) > 1 else ""
         return f"{own[column].mean():.1f}{deviation}"
 
-    accuracies = [spread(c) for c in ("test", "others", APART, "val")]
-    sizes = [f"{own[c].mean() / 1e3:.0f}" for c in ("parameters", "parameters_all")]
-    cells = [name, str(len(own)), *accuracies, *sizes, f"{own['union'].mean() / 1e6:.2f}"]
+    def size(column: str) -> str:
+        return f"{own[column].mean() / 1e3:.0f}"
+
+    cells = [name, str(len(own)), *(spread(c) for c in ("test", "others", APART, "val"))]
+    if base is None:
+        union = f"{own['union'].mean() / 1e6:.2f}"
+        cells += [size("parameters"), size("parameters_all"), union]
+    else:
+        cells += [size("parameters"), *(_apart(own, base, c) for c in ("test", "others"))]
     return f"| {' | '.join(cells)} |"
+
+
+def _apart(own: pd.DataFrame, base: pd.DataFrame, column: str) -> str:
+    """Return the difference of two rows of a table, paired by seed, with its 95 % t interval."""
+    pairs = (own.set_index("seed")[column] - base.set_index("seed")[column]).dropna()
+    low, high = t_interval(pairs)
+    interval = f" ({low:+.1f} to {high:+.1f})" if len(pairs) > 1 else ""
+    return "" if (pairs == 0).all() else f"{pairs.mean():+.1f}{interval}"
 
 
 def _of_approach(table: pd.DataFrame, approach: str) -> pd.DataFrame:
@@ -107,15 +124,25 @@ def _of_approach(table: pd.DataFrame, approach: str) -> pd.DataFrame:
     return own[own["prioritization"].isin(["abdp", "none"])]
 
 
-def _table(first: str, rows: Iterable[tuple[str, pd.DataFrame]]) -> list[str]:
+def _table(
+    first: str,
+    rows: Iterable[tuple[str, pd.DataFrame]],
+    base: tuple[str, pd.DataFrame] | None = None,
+) -> list[str]:
     """Return a table of accuracies and sizes, as lines of Markdown. Rows without runs are left out.
 
     first: head of the first column.
     rows: name and runs of every row.
+    base: name and runs of a row with which each is compared, instead of two sizes; None: none.
     """
-    names = ("seeds", "test", f"without {APART}", APART, "val", "parameters (k)", "all (k)")
-    head = [f"| {first} | {' | '.join(names)} | union (M) |", f"|---|{'---:|' * (len(names) + 1)}"]
-    return [*head, *(_row(name, own) for name, own in rows if len(own))]
+    names = ["seeds", "test", f"without {APART}", APART, "val", "parameters (k)"]
+    if base is None:
+        names += ["all (k)", "union (M)"]
+    else:
+        names += [f"test minus {base[0]}", f"the same without {APART}"]
+    head = [f"| {first} | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    runs = None if base is None else base[1]
+    return [*head, *(_row(name, own, runs) for name, own in rows if len(own))]
 
 
 def approaches(comparison: Comparison) -> list[str]:
@@ -132,7 +159,16 @@ def prioritizations(comparison: Comparison) -> list[str]:
         search, _, training = text.partition(" > ")
         name = f"{search} > {training or search}".replace("abdp", "ABDP")
         rows.append((name, table[table["prioritization"] == text]))
-    return _table("search > training", rows)
+    return _table(
+        "search > training", rows, base=("ABDP", table[table["prioritization"] == "abdp"])
+    )
+
+
+def norms(comparison: Comparison) -> list[str]:
+    """Return the table of MPNAS with every batch norm of search and training."""
+    table = seeds_of(comparison).query("approach == 'mpnas' and prioritization == 'abdp'")
+    rows = [(norm, table[table["norm"] == norm]) for norm in get_args(Norm)]
+    return _table("batch norm", rows, base=("`per_domain`", table[table["norm"] == "per_domain"]))
 
 
 def domains(comparison: Comparison) -> list[str]:
@@ -170,6 +206,7 @@ TABLES: dict[str, Callable[[Comparison], list[str]]] = {
     "approaches": approaches,
     "domains": domains,
     "prioritizations": prioritizations,
+    "norms": norms,
     "claims": claims,
 }
 
