@@ -149,6 +149,7 @@ class Claim:
 _MERGED = "merged(parameters=16000)"
 _OWN_FIRST = "mpnas(private_until=2)"
 _NO_SCENE = ("scene",)
+_TRAINED_UNIFORM = "abdp > uniform"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -210,6 +211,13 @@ CLAIMS: tuple[Claim, ...] = (
         without=_NO_SCENE,
     ),
     Claim(
+        "Two private first layers make MPNAS, trained with uniform weights, more accurate, without "
+        "scene",
+        Side(_OWN_FIRST, _TRAINED_UNIFORM),
+        Side(prioritization=_TRAINED_UNIFORM),
+        without=_NO_SCENE,
+    ),
+    Claim(
         "MPNAS with two private first layers is less than 0.5 points behind the bundle",
         Side(_OWN_FIRST),
         expected="> -0.5",
@@ -239,12 +247,32 @@ CLAIMS: tuple[Claim, ...] = (
         without=_NO_SCENE,
     ),
     Claim(
+        "MPNAS, trained with uniform weights, is less than 0.5 points behind private models on its "
+        "own paths",
+        Side(prioritization=_TRAINED_UNIFORM),
+        Side("private_paths"),
+        expected="> -0.5",
+    ),
+    Claim(
+        "MPNAS, trained with uniform weights, is less than 0.5 points behind private models on its "
+        "own paths, without scene",
+        Side(prioritization=_TRAINED_UNIFORM),
+        Side("private_paths"),
+        expected="> -0.5",
+        without=_NO_SCENE,
+    ),
+    Claim(
         "Private models on MPNAS paths are more accurate than the bundle, which searches alone",
         Side("private_paths"),
     ),
     Claim(
         "MPNAS is more accurate than a bundle with half of the cost target",
         second=Side("bundle(scale=0.5)"),
+    ),
+    Claim(
+        "MPNAS is more accurate than a bundle with half of the cost target, without scene",
+        second=Side("bundle(scale=0.5)"),
+        without=_NO_SCENE,
     ),
     Claim(
         "MPNAS is at least 1 point more accurate than random paths of its costs",
@@ -306,11 +334,11 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "ABDP in the training makes MPNAS more accurate",
-        second=Side(prioritization="abdp > uniform"),
+        second=Side(prioritization=_TRAINED_UNIFORM),
     ),
     Claim(
         "ABDP in the training makes MPNAS more accurate, without scene",
-        second=Side(prioritization="abdp > uniform"),
+        second=Side(prioritization=_TRAINED_UNIFORM),
         without=_NO_SCENE,
     ),
     Claim(
