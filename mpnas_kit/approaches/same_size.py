@@ -16,7 +16,7 @@ from mpnas_kit.space.space import Path, SearchSpace
 TOLERANCE = 0.05  # by which a cost or a size may differ from that of the MPNAS run
 WALKS, TRIES = 10, 4000  # from random paths to a size, and changes in each
 MOST_CHANGES = 3  # choices of a path that one try changes
-SLACK = (0.1, 0.001)  # of distance to the size, at the begin and at the end of a walk
+SLACK = (0.1, 0.001)  # distance from the size that is forgiven, at the start and end of a walk
 COPIES = 100  # one change of so many takes the whole path of another domain
 
 
