@@ -160,8 +160,7 @@ class Answer:
         around = compared_cells(comparison, key["prioritization"], key["norm"])
         around = around[around["approach"] != wanted]
         groups = dict(tuple(around.groupby(around["approach"].map(approach_of), sort=False)))
-        if wanted != "mpnas":
-            groups.pop(family(wanted), None)
+        groups.pop(approach_of(wanted), None)
         mine = _accuracies(comparison, own)
         peers, by_domain = {}, {}
         for name, rows in groups.items():
@@ -297,15 +296,19 @@ def compared_cells(comparison: Comparison, prioritization: str, norm: str) -> pd
 def approach_of(approach: str) -> str:
     """Return the approach that a run counts for. Draws of random paths count as one approach.
 
-    Those that match a size are another approach than those that match costs.
+    Those that match a size, and separate models, are approaches of their own.
 
     Raises `MpnasError` if the options of random paths cannot be read.
+
+    >>> approach_of("random_paths(draw=1, match='size')")
+    "random_paths(match='size')"
     """
     name = family(approach)
     if name not in (RANDOM, "even_paths"):
         return approach
-    match = read_call(approach, "approach")[1].get("match")
-    return name if match is None else f"{name}(match={match!r})"
+    options = read_call(approach, "approach")[1]
+    kept = [f"{key}={options[key]!r}" for key in ("match", "shared") if key in options]
+    return f"{name}({', '.join(kept)})" if kept else name
 
 
 def approach_in_words(approach: str) -> str:

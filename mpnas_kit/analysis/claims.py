@@ -266,6 +266,17 @@ CLAIMS: tuple[Claim, ...] = (
         Side("private_paths"),
     ),
     Claim(
+        "Separate models on MPNAS paths are more accurate than on random paths of their costs",
+        Side("private_paths"),
+        Side("random_paths(shared=False)"),
+    ),
+    Claim(
+        "Separate models on MPNAS paths are more accurate than on random paths, without scene",
+        Side("private_paths"),
+        Side("random_paths(shared=False)"),
+        without=_NO_SCENE,
+    ),
+    Claim(
         "MPNAS is more accurate than a bundle with half of the cost target",
         second=Side("bundle(scale=0.5)"),
     ),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import shown, to_text
+from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.landmarks import Landmarks
 from mpnas_kit.search.merging import Front
@@ -147,6 +148,11 @@ class Approach(Protocol):
 def label(approach: Approach) -> str:
     """Return the name of an approach in tables: its text form, without default values."""
     return to_text(approach, defaults=False)
+
+
+def separate_models() -> dict[str, Any]:
+    """Return the settings of a training in which domains share nothing, each with weight 1."""
+    return {"private_from": 0, "prioritization": Uniform()}
 
 
 def is_matched(approach: Approach) -> bool:

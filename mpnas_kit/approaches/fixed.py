@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from mpnas_kit.approaches.approach import Context, Plan, label
+from mpnas_kit.approaches.approach import Context, Plan, label, separate_models
 from mpnas_kit.approaches.same_size import path_of_size
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import Uniform
@@ -143,7 +143,7 @@ class Backbone:
     def _settings(self) -> dict[str, Any]:
         """Return the settings of the training."""
         if not self.shared:
-            return {"private_from": 0, "prioritization": Uniform()}
+            return separate_models()
         if self.tuned == "all":
             return {"frozen": False}
         norms = "tuned" if self.tuned == "norms" else "start"
@@ -227,7 +227,7 @@ class PrivatePaths:
         Raises `MpnasError` if there is no run to match.
         """
         paths = context.require_matched(label(self), "paths")
-        return Plan(dict(paths), train={"private_from": 0, "prioritization": Uniform()})
+        return Plan(dict(paths), train=separate_models())
 
 
 def given_or_uniform_path(context: Context, arch: str | None) -> Path:

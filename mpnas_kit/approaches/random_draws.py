@@ -1,17 +1,17 @@
 """Approaches with random paths: controls for the search (ours)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
 
-from mpnas_kit.approaches.approach import Context, Plan, label
+from mpnas_kit.approaches.approach import Context, Plan, label, separate_models
 from mpnas_kit.approaches.same_size import TOLERANCE, moved_to_size
 from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import shown
-from mpnas_kit.settings import check
+from mpnas_kit.settings import check, require
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
 from mpnas_kit.space.sampling import sample_at_cost
 from mpnas_kit.space.space import Path
@@ -33,23 +33,37 @@ class RandomPaths:
     match: what the paths have in common with those of the MPNAS run. `cost`: multiply-adds. `size`:
     also the parameters of the union, within 5 %, without batch norms and classifiers. So as much is
     shared as in the MPNAS run, but by chance.
+    shared: whether paths share their common nodes. False: a separate model per domain, with weight
+    1, as in `PrivatePaths`. Against it, this shows what a search finds if nothing is shared.
 
-    Raises `MpnasError` if a number is out of its range.
+    Raises `MpnasError` if a number is out of its range, or if separate models are to match a size.
 
     >>> context = mk.Context(space, suite.names, mk.SearchConfig(), matched=found.paths)
     >>> sorted(mk.RandomPaths(draw=1).plan(context).paths)
     ['planted0', 'planted1']
+    >>> mk.RandomPaths(shared=False).plan(context).train
+    {'private_from': 0, 'prioritization': Uniform()}
     """
 
     draw: Annotated[int, SEED] = 0
     prior: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
     match: Literal["cost", "size"] = "cost"
+    shared: bool = True
 
     searches = False
-    weighs = True
 
     def __post_init__(self) -> None:
         check(self)
+        require(
+            self.shared or self.match == "cost",
+            "random_paths: separate models have no union, so shared=False and match='size' do not "
+            "go together: expected match='cost'.",
+        )
+
+    @property
+    def weighs(self) -> bool:
+        """Whether domains share weights."""
+        return self.shared
 
     def plan(self, context: Context) -> Plan:
         """Return a plan with random paths.
@@ -57,6 +71,10 @@ class RandomPaths:
         Raises `MpnasError` if no paths of such costs, or of such a size, are found. With
         `match="size"`, also if there is no run to match.
         """
+        plan = self._drawn(context)
+        return plan if self.shared else replace(plan, train=separate_models())
+
+    def _drawn(self, context: Context) -> Plan:
         if self.match == "size":
             matched = context.require_matched(label(self), "size")
         elif context.matched is None:

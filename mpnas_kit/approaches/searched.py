@@ -6,8 +6,7 @@ Those of the MPNAS paper are from Wang et al., WACV 2021, arXiv 2010.04904.
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from mpnas_kit.approaches.approach import Context, Plan
-from mpnas_kit.prioritization.abdp import Uniform
+from mpnas_kit.approaches.approach import Context, Plan, separate_models
 from mpnas_kit.search.config import SCALE
 from mpnas_kit.settings import check
 from mpnas_kit.space.private_layers import PrivateLayers
@@ -96,7 +95,7 @@ class Bundle:
 
     def plan(self, context: Context) -> Plan:
         """Return a plan without shared layers and with uniform weights."""
-        alone = {"private_from": 0, "prioritization": Uniform()}
+        alone = separate_models()
         search = {**alone, "cost_scope": "domain", **scaled(self.scale)}
         return Plan(search=search, train=alone)
 

@@ -166,6 +166,7 @@ FULL = Profile(
         "random_search",
         "best_landmarks",
         "random_paths(match='size')",
+        "random_paths(shared=False)",
         "bundle(scale=0.5)",
         "multi_head",
         "single_path",

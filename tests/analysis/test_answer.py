@@ -198,8 +198,14 @@ def test_draws_of_random_paths_are_one_approach() -> None:
     assert found.random.difference.pairs == 3
     other = Answer.of(comparison({"single_path": OWN, **draws}))
     assert other.random is None, "random paths cost what MPNAS costs, not what a single path costs"
-    one = Answer.of(comparison({"mpnas": OWN, **draws}), "random_paths")
-    assert list(one.peers) == ["mpnas"]
+    for name in draws:
+        one = Answer.of(comparison({"mpnas": OWN, **draws}), name)
+        assert list(one.peers) == ["mpnas"]
+
+
+def test_an_approach_is_compared_with_itself_under_other_options() -> None:
+    half = comparison({"bundle(scale=0.5)": OWN, "bundle": OWN, "random_paths": OWN})
+    assert list(Answer.of(half, "bundle(scale=0.5)").peers) == ["bundle", "random_paths"]
 
 
 def test_only_runs_of_the_same_prioritization_and_norm_are_compared() -> None:

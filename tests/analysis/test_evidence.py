@@ -123,10 +123,16 @@ def test_draws_of_random_paths_count_as_one_and_those_of_a_size_apart() -> None:
         ("random_paths(draw=1)", "abdp", "per_domain"): 54.0,
         ("random_paths(match='size')", "abdp", "per_domain"): 40.0,
         ("random_paths(draw=1, match='size')", "abdp", "per_domain"): 42.0,
+        ("random_paths(shared=False)", "abdp", "per_domain"): 57.0,
     }
     points = {MPNAS: 60.0, **draws}
     comparison = table({kind: [(value, value)] * 2 for kind, value in points.items()})
-    for approach, difference in (("random_paths", 8), ("random_paths(match='size')", 19)):
+    expected = {
+        "random_paths": 8,
+        "random_paths(match='size')": 19,
+        "random_paths(shared=False)": 3,
+    }
+    for approach, difference in expected.items():
         row = only(comparison, Claim("ahead", second=Side(approach)))
         assert row["difference"] == pytest.approx(difference) and row["seeds"] == 2
 

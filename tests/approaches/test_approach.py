@@ -50,6 +50,7 @@ APPROACHES: tuple[Approach, ...] = (
     SinglePath(match="size"),
     RandomPaths(),
     RandomPaths(match="size"),
+    RandomPaths(shared=False),
     EvenPaths(),
     SharedTrunk(),
     SharedTrunk(private_from=3),
@@ -393,6 +394,14 @@ def test_even_paths_use_the_cost_model_of_the_search() -> None:
             EvenPaths().plan(context(cost=joint))
 
 
+def test_separate_models_on_random_paths_have_the_paths_of_the_shared_ones() -> None:
+    for given in (context(), replace(context(), matched=None)):
+        shared, apart = RandomPaths().plan(given), RandomPaths(shared=False).plan(given)
+        assert apart.paths == shared.paths and not shared.train
+        assert apart.train == PrivatePaths().plan(context()).train
+    assert RandomPaths().weighs and not RandomPaths(shared=False).weighs
+
+
 def test_random_paths_without_a_run_to_match_cost_what_the_target_says() -> None:
     alone = Context(pocket_space(), DOMAINS, SearchConfig(cost_target=500_000.0))
     paths = RandomPaths().plan(alone).paths
@@ -560,6 +569,10 @@ def test_an_approach_is_read_as_it_is_written(approach: Approach) -> None:
         (
             lambda: SinglePath(match="size").plan(replace(context(), matched=None)),
             "single_path.match='size'. needs an MPNAS run to match its size",
+        ),
+        (
+            lambda: RandomPaths(match="size", shared=False),
+            "random_paths: separate models have no union",
         ),
         (
             lambda: RandomPaths(match="size").plan(replace(context(), matched=None)),
