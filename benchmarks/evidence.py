@@ -36,7 +36,7 @@ from mpnas_kit.analysis.spread import PathSpread, read_path_spread
 from mpnas_kit.runs.landmarks import landmark_folder, read_landmarks
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.landmarks import Landmarks
-from mpnas_kit.space.space import Path as SpacePath
+from mpnas_kit.space.layers import Path as SpacePath
 
 SETS = (4, 8, 12, 16, 20)
 ABLE = 0.4  # least ceiling of tau of the domains in the last column

@@ -14,7 +14,8 @@ from search_steps import Drawn, Rows, Size, Steps
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from mpnas_kit.space.space import LayerwiseSpace, Path
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 
 COUNTED = ("conv", "batch_norm", "hardswish", "relu", "hardsigmoid")
 KINDS = {

@@ -34,7 +34,7 @@ from mpnas_kit.engine.step import optimiser_of, set_rate, weighted_step
 from mpnas_kit.kernels.library import Kernels, usable
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
-from mpnas_kit.space.space import Path as SpacePath
+from mpnas_kit.space.layers import Path as SpacePath
 from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import space_from_text
 from mpnas_kit.training.config import TrainConfig

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.domains.task import Task
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 Batches = Mapping[str, tuple[Tensor, Tensor]]
 Forward = Callable[[str, Tensor, Path], Tensor]

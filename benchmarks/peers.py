@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
 from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck, round8
-from mpnas_kit.space.space import LayerwiseSpace, Path
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "identity": nn.Identity}
 

@@ -54,9 +54,10 @@ from mpnas_kit.search.rewards import Absolute, Linear, Reward
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.planted import planted_path, planted_space
 from mpnas_kit.space.planted_sharing import planted_sharing_paths, planted_sharing_space
-from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import pocket_space
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train

@@ -30,7 +30,7 @@ import pandas as pd
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.config import resolve_targets
 from mpnas_kit.space.costs import Unshared
-from mpnas_kit.space.space import Path as SpacePath
+from mpnas_kit.space.layers import Path as SpacePath
 from mpnas_kit.training.stage import train
 
 PRICES = (0.0, 10.0, 20.0, 50.0, 100.0, 200.0)

@@ -30,8 +30,8 @@ import torch
 from mpnas_kit.domains.pocket_suite import pocket
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.space.costs import MultiplyAdds
+from mpnas_kit.space.layers import Path as SpacePath
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Path as SpacePath
 from mpnas_kit.space.spaces import pocket_strided
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train

@@ -30,7 +30,8 @@ from mpnas_kit.search.data import divide
 from mpnas_kit.search.stage import _Search
 from mpnas_kit.space import strips
 from mpnas_kit.space.blocks import InvertedBottleneck
-from mpnas_kit.space.space import LayerwiseSpace, Path
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
 
 Rows = dict[str, dict[str, Ratio]]

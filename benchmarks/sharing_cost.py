@@ -42,9 +42,10 @@ from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.transfer import gradient_agreement
 from mpnas_kit.space.blocks import InvertedBottleneck
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layers import Path as SpacePath
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise
-from mpnas_kit.space.space import Layer, SearchSpace
-from mpnas_kit.space.space import Path as SpacePath
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import pocket_space, pocket_strided
 from mpnas_kit.space.strided import StridedSpace
 from mpnas_kit.training.config import TrainConfig

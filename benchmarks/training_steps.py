@@ -13,7 +13,8 @@ from search_steps import Rows, Size, torch_gradients, use_kernels
 from mpnas_kit.domains.task import Classification
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.costs import MultiplyAdds
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space
 
 ARCH = "k5e2 k5e2 k5e2 zero k5e4 k5e2 k5e2 k5e4 k5e2 k5e2"

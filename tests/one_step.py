@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 CLASSES = {"a": 3, "b": 40}
 ARCHS = ["k3e1 k5e3", "k3e1 k3e1"]

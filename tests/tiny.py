@@ -18,7 +18,9 @@ from mpnas_kit.prioritization.domain_weights import DomainWeights
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.space import factored
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
+from mpnas_kit.space.layers import Layer, Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.strided import StridedSpace
 from mpnas_kit.training.config import TrainConfig
 

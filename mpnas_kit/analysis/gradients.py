@@ -21,7 +21,7 @@ from mpnas_kit.network.building import owned
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import ElasticConv
-from mpnas_kit.space.space import Node, Path
+from mpnas_kit.space.layers import Node, Path
 
 COLUMNS = ("layer", "block", "first", "second", "cosine", "spread", "ceiling", "batches")
 

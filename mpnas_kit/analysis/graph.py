@@ -7,7 +7,8 @@ import networkx as nx
 
 from mpnas_kit.analysis.sharing import usage
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.space import OWN, ZERO, Node, Path, SearchSpace
+from mpnas_kit.space.layers import OWN, ZERO, Node, Path
+from mpnas_kit.space.space import SearchSpace
 
 
 def architecture_graph(space: SearchSpace, paths: Mapping[str, Path]) -> nx.DiGraph:

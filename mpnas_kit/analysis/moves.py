@@ -7,9 +7,10 @@ from itertools import combinations
 from mpnas_kit.analysis.similarity import jaccard
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
+from mpnas_kit.space.layers import Path, Use
 from mpnas_kit.space.moves import move as move
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
-from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import checked, require_type
 
 

@@ -20,7 +20,8 @@ from mpnas_kit.engine.config import StageConfig
 from mpnas_kit.engine.runtime import reproducible, require_same_products
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.values import SEED, Range, checked, convert_list, convert_plain, require_type
 

@@ -12,7 +12,8 @@ from mpnas_kit.network.building import owned
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import ElasticConv
-from mpnas_kit.space.space import Node, Path, SearchSpace, Use
+from mpnas_kit.space.layers import Node, Path, Use
+from mpnas_kit.space.space import SearchSpace
 
 CATEGORIES = ("shared", "private", "batch norm", "heads")
 

@@ -14,8 +14,9 @@ from scipy.spatial.distance import squareform
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
+from mpnas_kit.space.layers import OWN, Node, Path
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import OWN, Node, Path, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import SEED, Range, checked
 
 RANDOM_PAIRS = 1000

@@ -18,7 +18,8 @@ from scipy.stats import norm
 
 from mpnas_kit.errors import MpnasError, reason
 from mpnas_kit.space.blocks import InvertedBottleneck
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import pocket_strided
 from mpnas_kit.values import Range, checked
 

@@ -16,7 +16,8 @@ from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.landmarks import Landmarks
 from mpnas_kit.search.merging import Front
 from mpnas_kit.settings import check
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import convert_list, require_type
 
 

@@ -14,8 +14,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.settings import check, require
 from mpnas_kit.space.costs import path_costs
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import Path
 from mpnas_kit.values import Range
 
 

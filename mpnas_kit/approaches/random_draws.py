@@ -13,8 +13,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import shown
 from mpnas_kit.settings import check, require
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, path_costs
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Path
 from mpnas_kit.values import SEED, Range
 
 

@@ -11,7 +11,8 @@ import torch
 from mpnas_kit.approaches.approach import Context
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, Parameters, path_costs
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 
 TOLERANCE = 0.05  # by which a cost or a size may differ from that of the MPNAS run
 WALKS, TRIES = 10, 4000  # from random paths to a size, and changes in each

@@ -50,7 +50,7 @@ from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.settings import convert, options
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.values import Range
 

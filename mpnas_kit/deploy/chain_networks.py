@@ -25,7 +25,7 @@ from mpnas_kit.deploy.session import start_session
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.latency_file import Time, Unit
-from mpnas_kit.space.space import Use
+from mpnas_kit.space.layers import Use
 
 Runtime = Literal["onnx", "torch"]
 AT_ONCE = 64  # pieces that are exported together

@@ -21,8 +21,9 @@ import torch
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, cost_bounds
 from mpnas_kit.space.latency_file import CALL, Time, Unit
+from mpnas_kit.space.layers import Path, Use
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 
 PIXELS, END = "pixels", "end"  # blocks of the pieces that are no blocks of the space
 Chain = tuple[Unit, ...]

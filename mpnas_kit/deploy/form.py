@@ -32,7 +32,7 @@ from mpnas_kit.space.blocks import (
     build_block,
     round8,
 )
-from mpnas_kit.space.space import Path, Use
+from mpnas_kit.space.layers import Path, Use
 
 
 class Preprocess(nn.Module):

@@ -32,7 +32,8 @@ from mpnas_kit.space.latency_file import (
     noted_rows,
     read_latency_file,
 )
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import Range, checked, convert_plain, require_type
 
 GROUP = 64  # units that are timed in turns with each other

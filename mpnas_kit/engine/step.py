@@ -23,7 +23,8 @@ from mpnas_kit.prioritization.domain_weights import (
     checked_weights,
     needs_losses,
 )
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 
 FUSED = {"cpu", "cuda"}  # devices on which torch has an optimiser in one call
 SECOND_BETA = 0.999  # of adamw

@@ -15,9 +15,9 @@ from torch import nn
 from mpnas_kit.errors import RaisedBy
 from mpnas_kit.network.collapse import Family, borrower, families
 from mpnas_kit.space.blocks import Block, PointwiseBorrower
+from mpnas_kit.space.layers import OWN, Node, Use
 from mpnas_kit.space.private import Pointwise
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import OWN, Node, Use
 
 Build = Callable[[Block, Use, Sequence[str], bool], nn.Module]
 """Function: block, use, names of domains, whether its batch norms have statistics -> new module."""

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from mpnas_kit.space.blocks import Block, Collapsible, InvertedBottleneck, lend
-from mpnas_kit.space.space import Node, Use
+from mpnas_kit.space.layers import Node, Use
 
 
 @dataclass(frozen=True)

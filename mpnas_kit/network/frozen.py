@@ -7,8 +7,9 @@ from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 
 
 class Frozen(Protocol):

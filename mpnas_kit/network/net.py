@@ -35,8 +35,9 @@ from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
 from mpnas_kit.space.blocks import Block, ElasticConv, build_block, require_map
+from mpnas_kit.space.layers import Node, Path, Use
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
-from mpnas_kit.space.space import Node, Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import SEED, convert_plain
 
 

@@ -23,7 +23,8 @@ from mpnas_kit.plots.graph_layout import (
     row_names,
     stacks,
 )
-from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
+from mpnas_kit.space.layers import ZERO, Node, Path
+from mpnas_kit.space.space import SearchSpace
 
 KINDS = {
     "shared": "several domains",

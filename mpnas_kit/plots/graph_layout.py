@@ -7,7 +7,7 @@ import matplotlib.path as mpath
 import networkx as nx
 import numpy as np
 
-from mpnas_kit.space.space import ZERO, Node
+from mpnas_kit.space.layers import ZERO, Node
 
 MOST_ROWS = 14  # with more choices, a choice has no row of its own
 HALF_WIDTH = 0.34  # half the width of a node with a name, in distances of layers

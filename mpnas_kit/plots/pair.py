@@ -13,7 +13,8 @@ from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.plots import style
 from mpnas_kit.plots.graph import rounded_box
-from mpnas_kit.space.space import ZERO, Node, Path, SearchSpace
+from mpnas_kit.space.layers import ZERO, Node, Path
+from mpnas_kit.space.space import SearchSpace
 
 KINDS = {"shared": "shared by both", "private": "private to one"}
 _TOP, _BOTTOM, _LEFT, _CHARACTER = 24.0, 24.0, 6.0, 5.0  # points

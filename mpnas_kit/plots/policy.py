@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.plots import style
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.space.space import ZERO, SearchSpace
+from mpnas_kit.space.layers import ZERO
+from mpnas_kit.space.space import SearchSpace
 
 _MOST_BESIDE = 20  # decisions of a panel that has another one beside it
 _DENSE = 0.125  # inches of a decision in a panel

@@ -23,7 +23,7 @@ from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.sweep import answer_of, finished_runs, own_comparison
 from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.result import SearchResult
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.training.result import TrainResult
 
 _MANY = 0.1  # share of undecided choices above which a search was too short

@@ -32,8 +32,9 @@ from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.data import divide
 from mpnas_kit.search.landmarks import COLUMNS, Landmarks
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.starts.source import Start
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train

@@ -19,7 +19,8 @@ from mpnas_kit.files import read_bytes
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.warmup import warm
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.training.config import TrainConfig
 
 # Maps of native kernels over those of eager ones: 0.54 (benchmarks/memory.py), rounded up.

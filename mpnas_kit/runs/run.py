@@ -69,7 +69,8 @@ from mpnas_kit.search.result import SearchResult, read_front
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict, require, to_dict
 from mpnas_kit.space.grown import GrownSpace
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import SPACE, read_space, space_from_text
 from mpnas_kit.starts.source import Start
 from mpnas_kit.training.config import TrainConfig

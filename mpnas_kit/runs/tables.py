@@ -17,7 +17,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.settings import to_dict
 from mpnas_kit.space.costs import path_costs
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.values import checked
 

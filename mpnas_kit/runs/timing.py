@@ -25,8 +25,9 @@ from mpnas_kit.runs.memory import ExpectedMemory, expected_memory
 from mpnas_kit.search.config import SearchConfig, resolve_targets
 from mpnas_kit.search.stage import search
 from mpnas_kit.settings import from_dict
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.sampling import sample_at_cost
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import pocket_space
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.evaluation import (

@@ -37,7 +37,7 @@ from mpnas_kit.runs.sweep_cells import CELLS
 from mpnas_kit.runs.trust import supernet_of
 from mpnas_kit.search.data import divide
 from mpnas_kit.settings import require, to_dict
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.stage import train
 from mpnas_kit.values import SEED, Range, checked, convert_list, convert_plain

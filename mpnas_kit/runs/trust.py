@@ -22,7 +22,7 @@ from mpnas_kit.prioritization.abdp import Uniform
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.data import divide
 from mpnas_kit.settings import require
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.training.stage import train
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mpnas_kit.search.controller import Controllers
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 
 def reward_only(

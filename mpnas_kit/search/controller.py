@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.engine.checkpoint import load_optimiser
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 
 Baseline = Literal["leave_one_out", "moving_average"]
 MOST_KNOWN = 10_000  # paths that are kept, so that they are made once

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 
 MOST_KNOWN = 10_000  # rounds of decisions that are kept, so that they are drawn once
 _FAIR = 7  # tells the numbers apart from other draws with the same seed

@@ -22,7 +22,8 @@ from mpnas_kit.errors import MpnasError, short, unknown
 from mpnas_kit.search.config import LEAST_SETS, SearchConfig
 from mpnas_kit.search.scoring import PathQuality
 from mpnas_kit.space.grown import GrownSpace
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import require_type
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of a ridge regression on standardised words

@@ -18,8 +18,9 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.scoring import PathQuality
 from mpnas_kit.space.costs import AdditiveCost, MultiplyAdds, path_costs
+from mpnas_kit.space.layers import OWN, ZERO, Path, Use
 from mpnas_kit.space.moves import move
-from mpnas_kit.space.space import OWN, ZERO, Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.unions import UnionParts
 from mpnas_kit.values import Range, checked
 

@@ -14,7 +14,7 @@ from mpnas_kit.domains.batches import Drawn, Source
 from mpnas_kit.domains.task import Task, mean_probabilities, mean_qualities
 from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.settings import require
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 Quality = Literal["task", "probability"]
 MOST_MEASURED = 10_000  # qualities that are kept per domain

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from mpnas_kit.search.controller import Controllers
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 TOLERANCE = 0.05  # share by which the cost of a candidate may differ from the wanted cost
 _DRAWN = 256  # paths that are drawn at once

@@ -19,7 +19,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.merging import Front
 from mpnas_kit.space.grown import GrownSpace
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 
 FRONT = "front.json"
 UNDECIDED = 0.5  # entropy / log(choices) above which a decision counts as undecided

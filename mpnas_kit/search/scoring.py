@@ -10,7 +10,7 @@ from mpnas_kit.domains.seeds import derived_seed
 from mpnas_kit.engine.compute import Compute
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.quality import Quality, path_qualities
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 PathQuality = Callable[[str, Sequence[Path]], Tensor]
 """Quality of some paths of a domain, by its name: float64 (paths,). Higher is better."""

@@ -60,8 +60,9 @@ from mpnas_kit.search.scoring import PathQuality, Scorer
 from mpnas_kit.search.warmup import warm, warmup_probability
 from mpnas_kit.settings import require, to_dict
 from mpnas_kit.space.costs import cost_fingerprint, path_costs
+from mpnas_kit.space.layers import Path, Use
 from mpnas_kit.space.private_layers import SHARED
-from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.starts.source import Start
 from mpnas_kit.values import require_type
 

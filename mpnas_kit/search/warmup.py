@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from mpnas_kit.network.net import Blend
-from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.layers import Path, Use
+from mpnas_kit.space.space import SearchSpace
 
 
 def warmup_probability(step: int, steps: int, share: float) -> float:

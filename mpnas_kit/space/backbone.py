@@ -14,17 +14,10 @@ from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short
 from mpnas_kit.space.blocks import Activation, Block, Conv, InvertedBottleneck, PooledConv, round8
+from mpnas_kit.space.layers import ZERO, Decision, Layer, Path, Use
+from mpnas_kit.space.layerwise import choice_index
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise
-from mpnas_kit.space.space import (
-    ZERO,
-    Decision,
-    Layer,
-    Path,
-    Resolution,
-    SearchSpace,
-    Use,
-    choice_index,
-)
+from mpnas_kit.space.space import Resolution, SearchSpace
 from mpnas_kit.space.spaces import large_blocks
 from mpnas_kit.values import require_type
 

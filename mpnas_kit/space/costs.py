@@ -19,7 +19,8 @@ from mpnas_kit.errors import MpnasError, RaisedBy, short
 from mpnas_kit.parts import Kind, by_text_name, lacks_attributes, shown
 from mpnas_kit.settings import check
 from mpnas_kit.space.latency import LatencyTable
-from mpnas_kit.space.space import Path, SearchSpace, Use
+from mpnas_kit.space.layers import Path, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.unions import UnionParts, parts_of, size
 from mpnas_kit.values import Range, checked, number
 

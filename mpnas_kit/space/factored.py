@@ -14,16 +14,9 @@ from mpnas_kit.space.blocks import (
     PooledConv,
     SeparableConv,
 )
-from mpnas_kit.space.space import (
-    ZERO,
-    Decision,
-    Layer,
-    Path,
-    Resolution,
-    SearchSpace,
-    Use,
-    choice_index,
-)
+from mpnas_kit.space.layers import ZERO, Decision, Layer, Path, Use
+from mpnas_kit.space.layerwise import choice_index
+from mpnas_kit.space.space import Resolution, SearchSpace
 from mpnas_kit.values import require_type
 
 KERNELS = (3, 5, 7)

@@ -11,18 +11,11 @@ from typing_extensions import override
 
 from mpnas_kit.space.backbone import BackboneSpace
 from mpnas_kit.space.blocks import Block
+from mpnas_kit.space.layers import OWN, Decision, Layer, Node, Path, Use
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.private import OwnCopy
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
-from mpnas_kit.space.space import (
-    OWN,
-    Decision,
-    Layer,
-    LayerwiseSpace,
-    Node,
-    Path,
-    SearchSpace,
-    Use,
-)
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import require_type
 
 FROZEN_OR_OWN = ("frozen", "own")  # choices of the added decisions

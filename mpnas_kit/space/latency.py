@@ -13,7 +13,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.parts import approve_text, to_text
 from mpnas_kit.settings import check
 from mpnas_kit.space.latency_file import CALL, Unit, parse_latency
-from mpnas_kit.space.space import SearchSpace, Use
+from mpnas_kit.space.layers import Use
+from mpnas_kit.space.space import SearchSpace
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mpnas_kit.space.blocks import (
     require_hashable,
     require_map,
 )
-from mpnas_kit.space.space import Use
+from mpnas_kit.space.layers import Use
 
 _KEEP = {"hardswish", "relu6"}  # activations whose backward pass needs their input
 

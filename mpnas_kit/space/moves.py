@@ -3,7 +3,8 @@
 from itertools import product
 
 from mpnas_kit.errors import MpnasError, short, unknown
-from mpnas_kit.space.space import ZERO, Path, SearchSpace
+from mpnas_kit.space.layers import ZERO, Path
+from mpnas_kit.space.space import SearchSpace
 
 
 def move(space: SearchSpace, path: Path, layer: int, block: str) -> Path:

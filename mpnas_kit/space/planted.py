@@ -24,7 +24,8 @@ from mpnas_kit.domains.planted import (
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.settings import check
 from mpnas_kit.space.blocks import Block, Conv, NormFactory
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path
+from mpnas_kit.space.layers import Layer, Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.values import Range, checked
 
 REACH = 2 * LAG + 1  # pixels that a kernel reaches along its direction

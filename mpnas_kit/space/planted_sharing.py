@@ -15,9 +15,10 @@ from mpnas_kit.domains.planted import QUARTERS, SIZE
 from mpnas_kit.domains.planted_sharing import BITS, OPPONENT, PARTNERS, WIDTH
 from mpnas_kit.settings import check
 from mpnas_kit.space.blocks import Block, Conv, NormFactory
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.planted import OnQuarter, space_of_quarters
 from mpnas_kit.space.private import OwnCopy
-from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.values import Range
 
 

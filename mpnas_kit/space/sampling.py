@@ -7,7 +7,8 @@ import torch
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import CostModel, cost_bounds, path_costs
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import Range, checked
 
 

@@ -9,7 +9,9 @@ from mpnas_kit.space.blocks import (
     InvertedBottleneck,
     PooledConv,
 )
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Resolution
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
+from mpnas_kit.space.space import Resolution
 from mpnas_kit.space.strided import StridedSpace
 
 

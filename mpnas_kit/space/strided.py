@@ -10,8 +10,9 @@ from itertools import product
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short
+from mpnas_kit.space.layers import Decision, Layer, Path, Use
+from mpnas_kit.space.layerwise import WordSpace
 from mpnas_kit.space.private import Strided
-from mpnas_kit.space.space import Decision, Layer, Path, Use, WordSpace
 from mpnas_kit.values import convert_list, require_type
 
 STRIDES = "strides"  # name of the decision that chooses where maps are halved

@@ -22,9 +22,11 @@ from mpnas_kit.space.blocks import (
     lacks_block,
 )
 from mpnas_kit.space.factored import mobilenet_v3_like
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.planted import planted_space
 from mpnas_kit.space.planted_sharing import planted_sharing_space
-from mpnas_kit.space.space import Layer, LayerwiseSpace, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space, pocket_strided
 
 

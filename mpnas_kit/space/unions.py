@@ -9,7 +9,8 @@ from functools import cache
 from typing import NamedTuple
 
 from mpnas_kit.space.blocks import InvertedBottleneck
-from mpnas_kit.space.space import OWN, Node, Path, SearchSpace, Use
+from mpnas_kit.space.layers import OWN, Node, Path, Use
+from mpnas_kit.space.space import SearchSpace
 
 
 class Part(NamedTuple):

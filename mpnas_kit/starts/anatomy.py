@@ -10,7 +10,7 @@ from mpnas_kit.kernels.chain import Chained, Unit, Weights
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import ElasticConv
-from mpnas_kit.space.space import Node, Use
+from mpnas_kit.space.layers import Node, Use
 
 
 class Anatomy(NamedTuple):

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mpnas_kit.space.blocks import Conv, PooledConv
-from mpnas_kit.space.space import Layer, SearchSpace
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.space import SearchSpace
 
 _TAIL = -1  # stage of the layers after the last block that is neither dense nor pooled
 

@@ -17,7 +17,9 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.backbone import lite0
 from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck
-from mpnas_kit.space.space import LayerwiseSpace, Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large
 from mpnas_kit.starts.anatomy import anatomy_of, parameter
 from mpnas_kit.starts.checkpoints import read_checkpoint

@@ -41,7 +41,7 @@ import pandas as pd
 from mpnas_kit.domains.batches import Standard
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.starts.transfer import Row, Transfer
 from mpnas_kit.values import require_type
 

@@ -22,7 +22,8 @@ from mpnas_kit.runs.description import RunDescription
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import UNDECIDED, SearchResult, likeliest, snapshot_every
 from mpnas_kit.settings import to_dict
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.tracking.log import Scalar
 from mpnas_kit.training.result import TrainResult
 

@@ -14,7 +14,7 @@ from mpnas_kit.domains.task import image_qualities
 from mpnas_kit.engine.team import Team
 from mpnas_kit.errors import unknown
 from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.values import Range, checked, require_type
 
 CALIBRATION_BATCHES, CALIBRATION_IMAGES = 8, 128  # images per domain and batch

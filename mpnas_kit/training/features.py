@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from mpnas_kit.domains.batches import Drawn, Moves, Source
 from mpnas_kit.domains.task import Task
 from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 
 CHUNK = 64  # images whose features are computed together, always the same ones
 LIMIT = 2_000_000_000  # bytes of all features

@@ -22,7 +22,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.kernels.library import usable
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import member
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.evaluation import Measured, evaluation_table, recall_table
 

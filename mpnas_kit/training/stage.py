@@ -33,7 +33,8 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.prioritization.domain_weights import begin_weights
 from mpnas_kit.settings import require, to_dict
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.starts.source import Start
 from mpnas_kit.training.averaging import Averaged
 from mpnas_kit.training.config import TrainConfig

@@ -11,7 +11,7 @@ from mpnas_kit.engine.loop import Callback
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.runs.run import Run, StageName
 from mpnas_kit.runs.watching import Watch
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.widgets.domains import DomainBrowser
 from mpnas_kit.widgets.focus import Focus, FocusBar, Selected
 from mpnas_kit.widgets.monitor import SearchMonitor, TrainMonitor, watch

@@ -9,7 +9,8 @@ import traitlets
 from mpnas_kit import plots
 from mpnas_kit.errors import MpnasError, unknown
 from mpnas_kit.settings import require
-from mpnas_kit.space.space import Node, SearchSpace
+from mpnas_kit.space.layers import Node
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.widgets.view import STYLE, script
 
 

@@ -13,8 +13,9 @@ from mpnas_kit.analysis.choices import LayerPolicies
 from mpnas_kit.analysis.moves import PathSizes
 from mpnas_kit.space.blocks import Block
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, Parameters
+from mpnas_kit.space.layers import OWN, ZERO, Path, Use
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import OWN, ZERO, Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import block_text
 from mpnas_kit.widgets.view import STYLE, script
 

@@ -23,8 +23,9 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.settings import require
 from mpnas_kit.space.costs import CostModel, MultiplyAdds
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.layers import Node, Path, Use
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
-from mpnas_kit.space.space import Node, Path, SearchSpace, Use
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.values import require_type
 from mpnas_kit.widgets.focus import Focus
 from mpnas_kit.widgets.path_view import PathGraph, candidates, graph_of, packed, sizes

@@ -9,7 +9,8 @@ import tiny
 import mpnas_kit as mk
 from mpnas_kit.analysis.graph import architecture_graph, count_kinds
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.space import LayerwiseSpace, Node
+from mpnas_kit.space.layers import Node
+from mpnas_kit.space.layerwise import LayerwiseSpace
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.space.factored import mobilenet_v3_like
-from mpnas_kit.space.space import LayerwiseSpace, Node
+from mpnas_kit.space.layers import Node
+from mpnas_kit.space.layerwise import LayerwiseSpace
 
 CLASSES = {"a": 3, "b": 5}
 STEM, HEAD = 3 * 8 * 9, 8 * 16  # weights of a conv 3x3 from 3 to 8, of a conv 1x1 from 8 to 16

@@ -8,7 +8,8 @@ from mpnas_kit.analysis.similarity import jaccard, jaccard_matrix
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.costs import MultiplyAdds
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Node
+from mpnas_kit.space.layers import Layer, Node
+from mpnas_kit.space.layerwise import LayerwiseSpace
 
 
 def space_of(layers: int, kernels: tuple[int, ...], *, zero: bool = False) -> LayerwiseSpace:

@@ -33,8 +33,8 @@ from mpnas_kit.search.controller import Controllers
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import Parameters, UnionShare, Unshared
 from mpnas_kit.space.factored import mobilenet_v3_like
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space, pocket_strided
 from mpnas_kit.starts.source import Start
 from mpnas_kit.training.config import TrainConfig

@@ -14,8 +14,10 @@ from mpnas_kit.domains.signature import Signature
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.space.blocks import NormFactory
+from mpnas_kit.space.layers import Layer, Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 
 TASKS = tiny.tasks({"a": 3, "b": 4})
 PLAIN = {

@@ -28,7 +28,8 @@ from mpnas_kit.prioritization.abdp import ABDP
 from mpnas_kit.runs.run import Run
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.blocks import Activation, InvertedBottleneck
-from mpnas_kit.space.space import Layer, LayerwiseSpace
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.training.stage import train
 
 

@@ -24,8 +24,9 @@ from mpnas_kit.network.net import Blend, Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import Layer, LayerwiseSpace
 
 pytestmark = needs_native
 CLASSES = {"a": 3, "b": 4}

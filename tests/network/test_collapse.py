@@ -12,8 +12,9 @@ from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.space.blocks import Block, Collapsible, Conv, InvertedBottleneck
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
-from mpnas_kit.space.space import Layer, LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space
 
 CLASSES = {"a": 3, "b": 4}

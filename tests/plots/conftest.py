@@ -14,7 +14,8 @@ from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.costs import path_costs
-from mpnas_kit.space.space import LayerwiseSpace, Path
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult
 

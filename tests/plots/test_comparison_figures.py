@@ -29,7 +29,8 @@ from mpnas_kit.plots.labels import places
 from mpnas_kit.prioritization.abdp import ABDP, Uniform
 from mpnas_kit.prioritization.domain_weights import Seen
 from mpnas_kit.prioritization.scalarizers import FAMO
-from mpnas_kit.space.space import LayerwiseSpace, Path
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult

@@ -14,7 +14,8 @@ from mpnas_kit.analysis.similarity import jaccard_matrix
 from mpnas_kit.notebook import picture
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.space.blocks import Conv
-from mpnas_kit.space.space import Layer, LayerwiseSpace
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
 
 ODD = (r"$\frac$", '$a_b^{c}$<i>&"--', "_{0}%s#")
 

@@ -16,7 +16,8 @@ from mpnas_kit.plots import domain_colors, path_graph
 from mpnas_kit.plots.graph_layout import UNUSED, lay_out, line
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import mobilenet_v3_like
-from mpnas_kit.space.space import LayerwiseSpace, Node, Path
+from mpnas_kit.space.layers import Node, Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.spaces import mobilenet_v3_large
 
 

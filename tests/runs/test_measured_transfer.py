@@ -20,8 +20,8 @@ from mpnas_kit.runs.run import Run
 from mpnas_kit.runs.transfer import gradient_agreement, measured_transfer, searched_similarity
 from mpnas_kit.space.backbone import lite0
 from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.layers import OWN
 from mpnas_kit.space.planted import planted_path, planted_space
-from mpnas_kit.space.space import OWN
 from mpnas_kit.training.config import TrainConfig
 from mpnas_kit.training.result import TrainResult
 

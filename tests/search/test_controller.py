@@ -11,7 +11,9 @@ from torch import Tensor
 from mpnas_kit.search.controller import Controllers, ControllerSchedule
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.space.space import Layer, LayerwiseSpace, Path, SearchSpace
+from mpnas_kit.space.layers import Layer, Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
+from mpnas_kit.space.space import SearchSpace
 
 
 def one_decision(choices: int = 2) -> LayerwiseSpace:

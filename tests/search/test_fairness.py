@@ -12,7 +12,7 @@ from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.search.fairness import FairPaths
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 
 
 def steps(fair: FairPaths, names: str, count: int) -> list[dict[str, Path]]:

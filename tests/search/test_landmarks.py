@@ -18,8 +18,9 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.backbone import lite0
 from mpnas_kit.space.factored import FactoredSpace
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.planted import planted_path, planted_space
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.spaces import pocket_space, pocket_strided
 
 Truth = Callable[[str, Path], float]

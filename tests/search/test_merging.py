@@ -20,7 +20,8 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import MultiplyAdds, Unshared, path_costs
 from mpnas_kit.space.grown import GrownSpace
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import space_from_text
 
 

@@ -16,9 +16,10 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.rewards import Absolute, Linear
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import MultiplyAdds, UnionShare, path_costs
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.planted import planted_path, planted_space
 from mpnas_kit.space.planted_sharing import planted_sharing_paths, planted_sharing_space
-from mpnas_kit.space.space import LayerwiseSpace, Path
 from mpnas_kit.space.spaces import pocket_space
 
 

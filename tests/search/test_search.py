@@ -26,7 +26,7 @@ from mpnas_kit.search.rewards import Absolute
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import MultiplyAdds, Parameters, UnionShare, path_costs
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.space.space import Path
+from mpnas_kit.space.layers import Path
 from mpnas_kit.space.spaces import mobilenet_v3_large
 
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 import mpnas_kit as mk
 from mpnas_kit.space.blocks import conv, depthwise
+from mpnas_kit.space.layers import OWN, Node
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise
-from mpnas_kit.space.space import OWN, Node
 
 SPACES = [mk.lite0, mk.mobilenet_v3_large_like]
 

@@ -21,7 +21,7 @@ from mpnas_kit.space.costs import (
     path_costs,
 )
 from mpnas_kit.space.factored import FactoredSpace
-from mpnas_kit.space.space import Node, Use
+from mpnas_kit.space.layers import Node, Use
 from mpnas_kit.space.spaces import mobilenet_v3_large
 from mpnas_kit.space.texts import SPACE, space_from_text
 

@@ -19,7 +19,8 @@ from mpnas_kit.space.blocks import (
     SeparableConv,
 )
 from mpnas_kit.space.counting import count, count_module
-from mpnas_kit.space.space import Layer, LayerwiseSpace
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.texts import SPACE, space_from_text
 
 KERNELS = st.sampled_from((1, 3, 5, 7, 9))

@@ -9,8 +9,9 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import AddedParameters, MultiplyAdds, path_costs
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.layers import OWN
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
-from mpnas_kit.space.space import OWN, SearchSpace
+from mpnas_kit.space.space import SearchSpace
 
 ARCHS = ["k3e1 k5e3", "zero k3e1"]
 

@@ -14,7 +14,9 @@ from mpnas_kit.space import factored
 from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.costs import AdditiveCost, MultiplyAdds, Parameters, path_costs
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
-from mpnas_kit.space.space import Layer, LayerwiseSpace, SearchSpace
+from mpnas_kit.space.layers import Layer
+from mpnas_kit.space.layerwise import LayerwiseSpace
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import SPACE, space_from_text
 
 NAMES = tuple(n for n in SPACE.known if not n.startswith("planted"))

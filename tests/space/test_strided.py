@@ -13,7 +13,8 @@ from mpnas_kit.search.config import SearchConfig
 from mpnas_kit.search.stage import search
 from mpnas_kit.search.warmup import warm
 from mpnas_kit.space.costs import MultiplyAdds, path_costs
-from mpnas_kit.space.space import LayerwiseSpace, Path
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.spaces import pocket_space, pocket_strided
 from mpnas_kit.space.strided import StridedSpace
 from mpnas_kit.training.config import TrainConfig

@@ -10,7 +10,8 @@ import mpnas_kit as mk
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.space.costs import MultiplyAdds, Parameters, Unshared, cost_bounds, path_costs
 from mpnas_kit.space.grown import GrownSpace
-from mpnas_kit.space.space import Path, SearchSpace
+from mpnas_kit.space.layers import Path
+from mpnas_kit.space.space import SearchSpace
 from mpnas_kit.space.texts import space_from_text
 from mpnas_kit.space.unions import UnionParts
 

@@ -15,7 +15,7 @@ from mpnas_kit.network.net import Flow
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.space import LayerwiseSpace
+from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
 

@@ -13,7 +13,7 @@ from mpnas_kit.analysis.comparison import Outcome, compare
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.space import Node
+from mpnas_kit.space.layers import Node
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
 from mpnas_kit.widgets import (

@@ -16,8 +16,8 @@ from mpnas_kit.search.result import SearchResult
 from mpnas_kit.search.stage import search
 from mpnas_kit.space.costs import UnionShare
 from mpnas_kit.space.grown import GrownSpace
+from mpnas_kit.space.layers import Node
 from mpnas_kit.space.private_layers import PrivateLayers
-from mpnas_kit.space.space import Node
 from mpnas_kit.training.stage import train
 from mpnas_kit.widgets import Focus, PathExplorer
 from mpnas_kit.widgets.path_view import PARTS
