@@ -12,7 +12,9 @@ from ratios import Unavailable
 from torch import Tensor, nn
 
 from mpnas_kit.domains.task import Task
-from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck, round8
+from mpnas_kit.space.block import Block
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck
+from mpnas_kit.space.elastic import round8
 from mpnas_kit.space.layers import Path
 from mpnas_kit.space.layerwise import LayerwiseSpace
 

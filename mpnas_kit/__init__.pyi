@@ -123,11 +123,11 @@ from .space.backbone import BackboneSpace as BackboneSpace
 from .space.backbone import Row as Row
 from .space.backbone import lite0 as lite0
 from .space.backbone import mobilenet_v3_large_like as mobilenet_v3_large_like
-from .space.blocks import Block as Block
+from .space.block import Block as Block
+from .space.block import Cost as Cost
+from .space.block import NormFactory as NormFactory
 from .space.blocks import Conv as Conv
-from .space.blocks import Cost as Cost
 from .space.blocks import InvertedBottleneck as InvertedBottleneck
-from .space.blocks import NormFactory as NormFactory
 from .space.blocks import PooledConv as PooledConv
 from .space.blocks import SeparableConv as SeparableConv
 from .space.costs import AddedParameters as AddedParameters

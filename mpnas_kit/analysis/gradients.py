@@ -20,7 +20,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.building import owned
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
-from mpnas_kit.space.blocks import ElasticConv
+from mpnas_kit.space.elastic import ElasticConv
 from mpnas_kit.space.layers import Node, Path
 
 COLUMNS = ("layer", "block", "first", "second", "cosine", "spread", "ceiling", "batches")

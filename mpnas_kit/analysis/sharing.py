@@ -11,7 +11,7 @@ from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.building import owned
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
-from mpnas_kit.space.blocks import ElasticConv
+from mpnas_kit.space.elastic import ElasticConv
 from mpnas_kit.space.layers import Node, Path, Use
 from mpnas_kit.space.space import SearchSpace
 

@@ -23,15 +23,9 @@ from mpnas_kit.network.building import owned
 from mpnas_kit.network.defaults import cpu_by_default, plain_torch
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm, Segments
-from mpnas_kit.space.blocks import (
-    Conv,
-    ElasticConv,
-    InvertedBottleneck,
-    PooledConv,
-    SeparableConv,
-    build_block,
-    round8,
-)
+from mpnas_kit.space.block import build_block
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, PooledConv, SeparableConv
+from mpnas_kit.space.elastic import ElasticConv, round8
 from mpnas_kit.space.layers import Path, Use
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from mpnas_kit.errors import RaisedBy
 from mpnas_kit.network.collapse import Family, borrower, families
-from mpnas_kit.space.blocks import Block, PointwiseBorrower
+from mpnas_kit.space.block import Block, PointwiseBorrower
 from mpnas_kit.space.layers import OWN, Node, Use
 from mpnas_kit.space.private import Pointwise
 from mpnas_kit.space.private_layers import PrivateLayers

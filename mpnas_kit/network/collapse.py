@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mpnas_kit.space.blocks import Block, Collapsible, InvertedBottleneck, lend
+from mpnas_kit.space.block import Block, Collapsible, lend
+from mpnas_kit.space.blocks import InvertedBottleneck
 from mpnas_kit.space.layers import Node, Use
 
 

@@ -34,7 +34,8 @@ from mpnas_kit.network.building import build_modules, owned
 from mpnas_kit.network.defaults import plain_torch
 from mpnas_kit.network.maps import Map, alone, apart, average, chunks, together
 from mpnas_kit.network.norms import DomainNorm, Norm, Segments, member
-from mpnas_kit.space.blocks import Block, ElasticConv, build_block, require_map
+from mpnas_kit.space.block import Block, build_block, require_map
+from mpnas_kit.space.elastic import ElasticConv
 from mpnas_kit.space.layers import Node, Path, Use
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers
 from mpnas_kit.space.space import SearchSpace

@@ -13,7 +13,9 @@ from typing import Literal
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short
-from mpnas_kit.space.blocks import Activation, Block, Conv, InvertedBottleneck, PooledConv, round8
+from mpnas_kit.space.block import Block
+from mpnas_kit.space.blocks import Activation, Conv, InvertedBottleneck, PooledConv
+from mpnas_kit.space.elastic import round8
 from mpnas_kit.space.layers import ZERO, Decision, Layer, Path, Use
 from mpnas_kit.space.layerwise import choice_index
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise

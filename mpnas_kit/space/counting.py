@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mpnas_kit.errors import MpnasError, RaisedBy, short
-from mpnas_kit.space.blocks import Block, Cost, build_block, require_map
+from mpnas_kit.space.block import Block, Cost, build_block, require_map
 
 
 @cache

@@ -6,14 +6,8 @@ from itertools import product
 from typing_extensions import override
 
 from mpnas_kit.errors import MpnasError, short
-from mpnas_kit.space.blocks import (
-    Activation,
-    Block,
-    Conv,
-    InvertedBottleneck,
-    PooledConv,
-    SeparableConv,
-)
+from mpnas_kit.space.block import Block
+from mpnas_kit.space.blocks import Activation, Conv, InvertedBottleneck, PooledConv, SeparableConv
 from mpnas_kit.space.layers import ZERO, Decision, Layer, Path, Use
 from mpnas_kit.space.layerwise import choice_index
 from mpnas_kit.space.space import Resolution, SearchSpace

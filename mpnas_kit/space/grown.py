@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing_extensions import override
 
 from mpnas_kit.space.backbone import BackboneSpace
-from mpnas_kit.space.blocks import Block
+from mpnas_kit.space.block import Block
 from mpnas_kit.space.layers import OWN, Decision, Layer, Node, Path, Use
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.private import OwnCopy

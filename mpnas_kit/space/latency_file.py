@@ -36,7 +36,7 @@ from typing import Annotated, NamedTuple
 
 from mpnas_kit import files
 from mpnas_kit.errors import MpnasError, reason, short, unknown
-from mpnas_kit.space.blocks import Block, Width
+from mpnas_kit.space.block import Block, Width
 from mpnas_kit.space.layers import Stride, Use
 from mpnas_kit.space.space import Resolution
 from mpnas_kit.space.texts import block_text

@@ -7,14 +7,8 @@ from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
 from mpnas_kit.errors import MpnasError, short
-from mpnas_kit.space.blocks import (
-    Block,
-    Cost,
-    InvertedBottleneck,
-    Width,
-    lacks_block,
-    require_hashable,
-)
+from mpnas_kit.space.block import Block, Cost, Width, lacks_block, require_hashable
+from mpnas_kit.space.blocks import InvertedBottleneck
 from mpnas_kit.space.counting import count
 from mpnas_kit.values import Range, convert_list, convert_plain, convert_text
 

@@ -12,16 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mpnas_kit.errors import RaisedBy
-from mpnas_kit.space.blocks import (
-    Block,
-    Conv,
-    InvertedBottleneck,
-    PooledConv,
-    SeparableConv,
-    build_block,
-    require_hashable,
-    require_map,
-)
+from mpnas_kit.space.block import Block, build_block, require_hashable, require_map
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, PooledConv, SeparableConv
 from mpnas_kit.space.layers import Use
 
 _KEEP = {"hardswish", "relu6"}  # activations whose backward pass needs their input

@@ -23,7 +23,8 @@ from mpnas_kit.domains.planted import (
 )
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.settings import check
-from mpnas_kit.space.blocks import Block, Conv, NormFactory
+from mpnas_kit.space.block import Block, NormFactory
+from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.layers import Layer, Path
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.values import Range, checked

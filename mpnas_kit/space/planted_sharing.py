@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mpnas_kit.domains.planted import QUARTERS, SIZE
 from mpnas_kit.domains.planted_sharing import BITS, OPPONENT, PARTNERS, WIDTH
 from mpnas_kit.settings import check
-from mpnas_kit.space.blocks import Block, Conv, NormFactory
+from mpnas_kit.space.block import Block, NormFactory
+from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.layers import Path
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.planted import OnQuarter, space_of_quarters

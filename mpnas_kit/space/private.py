@@ -10,7 +10,9 @@ from typing import Protocol
 
 from torch import nn
 
-from mpnas_kit.space.blocks import Block, InvertedBottleneck, NormFactory, conv
+from mpnas_kit.space.block import Block, NormFactory
+from mpnas_kit.space.blocks import InvertedBottleneck
+from mpnas_kit.space.elastic import conv
 
 
 @dataclass(frozen=True)

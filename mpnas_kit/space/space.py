@@ -13,7 +13,7 @@ from typing import Annotated
 import torch
 
 from mpnas_kit.errors import MpnasError, short
-from mpnas_kit.space.blocks import Block, Cost
+from mpnas_kit.space.block import Block, Cost
 from mpnas_kit.space.layers import OWN, Decision, Layer, Node, Path, Use
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise, Strided
 from mpnas_kit.space.private_layers import SHARED, PrivateLayers

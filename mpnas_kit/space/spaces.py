@@ -3,12 +3,7 @@
 from collections.abc import Iterator
 from itertools import combinations
 
-from mpnas_kit.space.blocks import (
-    Activation,
-    Conv,
-    InvertedBottleneck,
-    PooledConv,
-)
+from mpnas_kit.space.blocks import Activation, Conv, InvertedBottleneck, PooledConv
 from mpnas_kit.space.layers import Layer
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.space import Resolution

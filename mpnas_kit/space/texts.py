@@ -12,15 +12,8 @@ from mpnas_kit.errors import MpnasError, Unavailable
 from mpnas_kit.files import formed
 from mpnas_kit.parts import Kind, Missing, absolute, by_text_name, to_text
 from mpnas_kit.space.backbone import lite0, mobilenet_v3_large_like
-from mpnas_kit.space.blocks import (
-    Block,
-    Conv,
-    InvertedBottleneck,
-    NormFactory,
-    PooledConv,
-    SeparableConv,
-    lacks_block,
-)
+from mpnas_kit.space.block import Block, NormFactory, lacks_block
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, PooledConv, SeparableConv
 from mpnas_kit.space.factored import mobilenet_v3_like
 from mpnas_kit.space.layers import Layer
 from mpnas_kit.space.layerwise import LayerwiseSpace

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mpnas_kit.kernels.chain import Chained, Unit, Weights
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
-from mpnas_kit.space.blocks import ElasticConv
+from mpnas_kit.space.elastic import ElasticConv
 from mpnas_kit.space.layers import Node, Use
 
 

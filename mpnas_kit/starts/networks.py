@@ -16,7 +16,8 @@ from mpnas_kit.kernels.chain import Unit
 from mpnas_kit.network.net import MultiPathNet
 from mpnas_kit.network.norms import DomainNorm
 from mpnas_kit.space.backbone import lite0
-from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck
+from mpnas_kit.space.block import Block
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.layers import Path
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.space import SearchSpace

@@ -11,7 +11,7 @@ import traitlets
 from mpnas_kit import plots
 from mpnas_kit.analysis.choices import LayerPolicies
 from mpnas_kit.analysis.moves import PathSizes
-from mpnas_kit.space.blocks import Block
+from mpnas_kit.space.block import Block
 from mpnas_kit.space.costs import CostModel, MultiplyAdds, Parameters
 from mpnas_kit.space.layers import OWN, ZERO, Path, Use
 from mpnas_kit.space.private_layers import PrivateLayers

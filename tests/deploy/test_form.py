@@ -13,7 +13,7 @@ from mpnas_kit.deploy.form import deploy_form, folded
 from mpnas_kit.domains.signature import Signature
 from mpnas_kit.network.net import Flow, MultiPathNet
 from mpnas_kit.network.norms import Norm
-from mpnas_kit.space.blocks import NormFactory
+from mpnas_kit.space.block import NormFactory
 from mpnas_kit.space.layers import Layer, Path
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.space.private_layers import PrivateLayers

@@ -20,7 +20,8 @@ from mpnas_kit.domains.batches import Augment
 from mpnas_kit.prioritization.methods import PRIORITIZATION
 from mpnas_kit.search.rewards import REWARD
 from mpnas_kit.settings import from_dict
-from mpnas_kit.space.blocks import SeparableConv, lend
+from mpnas_kit.space.block import lend
+from mpnas_kit.space.blocks import SeparableConv
 from mpnas_kit.space.planted import DirectedBlock, EvenBlock
 from mpnas_kit.space.planted_sharing import SumBlock
 

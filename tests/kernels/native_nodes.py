@@ -16,7 +16,7 @@ from mpnas_kit.kernels.function import Job, Norms, Recipe, run_chains
 from mpnas_kit.kernels.library import find_library, missing_reason
 from mpnas_kit.kernels.threads import use_kernel_threads
 from mpnas_kit.network.norms import DomainNorm, Segments
-from mpnas_kit.space.blocks import ElasticConv, Padding, conv, depthwise
+from mpnas_kit.space.elastic import ElasticConv, Padding, conv, depthwise
 
 LIBRARY = find_library()
 needs_native = pytest.mark.skipif(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from native_nodes import FUNCTIONS, Link, Node, OwnChain, needs_native, require_as_close
 from torch import Tensor, nn
 
-from mpnas_kit.space.blocks import Conv, InvertedBottleneck, Padding, SeparableConv
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, SeparableConv
+from mpnas_kit.space.elastic import Padding
 
 pytestmark = needs_native
 quickly = settings(

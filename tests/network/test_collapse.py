@@ -9,7 +9,8 @@ from torch import nn
 
 from mpnas_kit.network.collapse import borrower, families
 from mpnas_kit.network.net import Flow, MultiPathNet
-from mpnas_kit.space.blocks import Block, Collapsible, Conv, InvertedBottleneck
+from mpnas_kit.space.block import Block, Collapsible
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck
 from mpnas_kit.space.costs import MultiplyAdds
 from mpnas_kit.space.factored import FactoredSpace, mobilenet_v3_like
 from mpnas_kit.space.layers import Layer

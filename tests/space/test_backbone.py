@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import mpnas_kit as mk
-from mpnas_kit.space.blocks import conv, depthwise
+from mpnas_kit.space.elastic import conv, depthwise
 from mpnas_kit.space.layers import OWN, Node
 from mpnas_kit.space.private import OwnCopy, OwnDepthwise
 

@@ -7,18 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from mpnas_kit.space.blocks import (
-    Block,
-    Conv,
-    ElasticConv,
-    InvertedBottleneck,
-    PooledConv,
-    SeparableConv,
-    conv,
-    depthwise,
-    round8,
-)
+from mpnas_kit.space.block import Block
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, PooledConv, SeparableConv
 from mpnas_kit.space.counting import count
+from mpnas_kit.space.elastic import ElasticConv, conv, depthwise, round8
 
 CHOICES = itertools.product((3, 5, 7), (1, 2, 3, 4, 5, 6), (False, True))
 BOTTLENECKS = [

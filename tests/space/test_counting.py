@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mpnas_kit.errors import MpnasError
-from mpnas_kit.space.blocks import (
-    Block,
-    Conv,
-    Cost,
-    InvertedBottleneck,
-    PooledConv,
-    SeparableConv,
-)
+from mpnas_kit.space.block import Block, Cost
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, PooledConv, SeparableConv
 from mpnas_kit.space.counting import count, count_module
 from mpnas_kit.space.layers import Layer
 from mpnas_kit.space.layerwise import LayerwiseSpace

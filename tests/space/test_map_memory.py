@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mpnas_kit.engine.memory import maps_per_image
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.network.net import Blend, Flow, MultiPathNet
-from mpnas_kit.space.blocks import Block, Conv, InvertedBottleneck, PooledConv, SeparableConv
+from mpnas_kit.space.block import Block
+from mpnas_kit.space.blocks import Conv, InvertedBottleneck, PooledConv, SeparableConv
 from mpnas_kit.space.layers import Node, Use
 from mpnas_kit.space.map_memory import _measured, maps_of
 from mpnas_kit.space.spaces import mobilenet_v3_large, pocket_space

@@ -9,7 +9,8 @@ from torch import nn
 
 from mpnas_kit.errors import MpnasError
 from mpnas_kit.search.stage import search
-from mpnas_kit.space.blocks import Block, Conv, NormFactory
+from mpnas_kit.space.block import Block, NormFactory
+from mpnas_kit.space.blocks import Conv
 from mpnas_kit.space.layers import Layer
 from mpnas_kit.space.layerwise import LayerwiseSpace
 from mpnas_kit.training.stage import train
