@@ -24,6 +24,7 @@ import pandas as pd
 from mpnas_kit.analysis.claims import sourced
 from mpnas_kit.analysis.comparison import Comparison
 from mpnas_kit.analysis.standings import t_interval
+from mpnas_kit.approaches.methods import APPROACH
 from mpnas_kit.network.norms import Norm
 from mpnas_kit.runs.profiles import FULL
 
@@ -120,10 +121,10 @@ def _apart(own: pd.DataFrame, base: pd.DataFrame, column: str) -> str:
     return "" if (pairs == 0).all() else f"{pairs.mean():+.1f}{interval}"
 
 
-def _of_approach(table: pd.DataFrame, approach: str) -> pd.DataFrame:
-    """Return the rows of an approach with ABDP, or of one in which domains do not compete."""
+def _of_approach(table: pd.DataFrame, approach: str, prioritization: str = "abdp") -> pd.DataFrame:
+    """Return the rows of an approach with a prioritization, or without any."""
     own = table[(table["approach"] == approach) & (table["norm"] == "per_domain")]
-    return own[own["prioritization"].isin(["abdp", "none"])]
+    return own[own["prioritization"].isin([prioritization, "none"])]
 
 
 def _table(
@@ -164,6 +165,17 @@ def prioritizations(comparison: Comparison) -> list[str]:
     return _table(
         "search > training", rows, base=("ABDP", table[table["prioritization"] == "abdp"])
     )
+
+
+def uniform(comparison: Comparison) -> list[str]:
+    """Return the table of approaches whose training has uniform weights."""
+    table = seeds_of(comparison)
+
+    def of(approach: str) -> pd.DataFrame:
+        weighs = APPROACH.parse(approach).weighs
+        return _of_approach(table, approach, "abdp > uniform" if weighs else "abdp")
+
+    return _table("approach", ((NAMES[a], of(a)) for a in NAMES), base=("MPNAS", of("mpnas")))
 
 
 def norms(comparison: Comparison) -> list[str]:
@@ -219,6 +231,7 @@ TABLES: dict[str, Callable[[Comparison], list[str]]] = {
     "approaches": approaches,
     "domains": domains,
     "prioritizations": prioritizations,
+    "uniform": uniform,
     "norms": norms,
     "claims": claims,
 }

@@ -318,6 +318,23 @@ CLAIMS: tuple[Claim, ...] = (
         without=_NO_SCENE,
     ),
     Claim(
+        "MPNAS is more accurate than multi-head NAS, both trained with uniform weights",
+        Side(prioritization=_TRAINED_UNIFORM),
+        Side("multi_head", _TRAINED_UNIFORM),
+    ),
+    Claim(
+        "MPNAS is more accurate than random paths of its costs and its size, both trained with "
+        "uniform weights",
+        Side(prioritization=_TRAINED_UNIFORM),
+        Side("random_paths(match='size')", _TRAINED_UNIFORM),
+    ),
+    Claim(
+        "MPNAS is more accurate than the best of 256 random paths, both trained with uniform "
+        "weights",
+        Side(prioritization=_TRAINED_UNIFORM),
+        Side("random_search", _TRAINED_UNIFORM),
+    ),
+    Claim(
         "MPNAS is more accurate than its best landmarks",
         second=Side("best_landmarks"),
     ),
