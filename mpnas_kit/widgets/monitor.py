@@ -63,9 +63,9 @@ class Controls(anywidget.AnyWidget):
         self.on_msg(lambda _, message, __: on_click(str(message.get("do"))))
 
     def say(self, state: str, status: str = "", progress: float | None = None) -> None:
-        """Show a state."""
+        """Show a state. The page gets all of it in one message, so it never shows a part."""
         can = {"running": ["pause", "stop"], "paused": ["pause", "stop"]}.get(state, [])
-        with self.hold_trait_notifications():
+        with self.hold_sync():
             self.state, self.status = state, status
             self.can = [c for c in can if c == "stop" or not self.foreign]
             if progress is not None:

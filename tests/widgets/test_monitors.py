@@ -23,6 +23,7 @@ from mpnas_kit.search.stage import search
 from mpnas_kit.training.result import TrainResult
 from mpnas_kit.training.stage import train
 from mpnas_kit.widgets import Focus, SearchMonitor, TrainMonitor, watch
+from mpnas_kit.widgets.monitor import Controls
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,14 @@ def started(folder: Path, steps: int = 200) -> SearchMonitor:
 
     monitor.start(run)
     return monitor
+
+
+def test_a_page_gets_a_state_and_its_status_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    controls = Controls("search", print)
+    sent: list[Any] = []
+    monkeypatch.setattr(controls, "send_state", lambda key=None: sent.append(set(key)))
+    controls.say("stopped", "after step 3 of 9", 0.3)
+    assert sent == [{"state", "status", "progress"}]
 
 
 def test_a_search_is_paused_resumed_and_stopped_with_a_checkpoint(tmp_path: Path) -> None:
