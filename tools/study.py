@@ -45,7 +45,7 @@ NAMES = {  # rows of the table of approaches
     "random_search": "best of 256 random paths",
     "random_paths": "random paths",
     "random_paths(match='size')": "random paths of the size of MPNAS",
-    "random_paths(shared=False)": "separate models on random paths",
+    "random_paths(shared=False)": "private models on random paths",
     "multi_head": "multi-head NAS",
     "single_path": "single path",
     "single_path(match='size')": "single path of the size of MPNAS",

@@ -266,12 +266,12 @@ CLAIMS: tuple[Claim, ...] = (
         Side("private_paths"),
     ),
     Claim(
-        "Separate models on MPNAS paths are more accurate than on random paths of their costs",
+        "Private models on MPNAS paths are more accurate than on random paths of their costs",
         Side("private_paths"),
         Side("random_paths(shared=False)"),
     ),
     Claim(
-        "Separate models on MPNAS paths are more accurate than on random paths, without scene",
+        "Private models on MPNAS paths are more accurate than on random paths, without scene",
         Side("private_paths"),
         Side("random_paths(shared=False)"),
         without=_NO_SCENE,
@@ -353,7 +353,7 @@ CLAIMS: tuple[Claim, ...] = (
         second=Side("single_path(match='size')"),
     ),
     Claim(
-        "MPNAS is more accurate than a shared trunk of its size",
+        "MPNAS is more accurate than a shared trunk of nearly its size",
         second=Side("shared_trunk"),
     ),
     Claim(

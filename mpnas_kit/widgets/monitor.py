@@ -60,12 +60,13 @@ class Controls(anywidget.AnyWidget):
 
     def __init__(self, stage: str, on_click: Callable[[str], None]) -> None:
         super().__init__(stage=stage)
+        self._speaking = threading.Lock()  # a stage speaks from its own thread
         self.on_msg(lambda _, message, __: on_click(str(message.get("do"))))
 
     def say(self, state: str, status: str = "", progress: float | None = None) -> None:
         """Show a state. The page gets all of it in one message, so it never shows a part."""
         can = {"running": ["pause", "stop"], "paused": ["pause", "stop"]}.get(state, [])
-        with self.hold_sync():
+        with self._speaking, self.hold_sync():
             self.state, self.status = state, status
             self.can = [c for c in can if c == "stop" or not self.foreign]
             if progress is not None:
